@@ -1,0 +1,35 @@
+// Package dialect is the contract for the languages in which people write
+// configuration, and the strict decoder that they share.
+//
+// # Life
+//
+// control gives each document to the first dialect that Claims it, has it
+// Parsed once for as long as its bytes do not change, and has all parsed
+// documents of a dialect Translated together, because documents refer to each
+// other.
+//
+// # Rules
+//
+// Pure: no I/O, no clock, no goroutine, no state between calls. A mistake
+// becomes a Problem with file, line and column, and takes out only what it
+// touches.
+package dialect
+
+import "github.com/naru-mesh/naru/model"
+
+// Dialect is one language.
+type Dialect interface {
+	// Name is for people: "short", "gatewayapi".
+	Name() string
+	// Claims says whether a document is of this dialect, from its top-level
+	// keys.
+	Claims(doc *Document) bool
+	// Parse reads one document. The result is kept and given to Translate
+	// again as long as the document does not change; nil when nothing of it
+	// can be used.
+	Parse(doc *Document) (any, []model.Problem)
+	// Translate makes nouns of all parsed documents. What was Parsed must not
+	// be written to. Nouns should be the same pointers as long as what they
+	// were made of is the same, where that is cheap.
+	Translate(items []any) *model.Fragment
+}

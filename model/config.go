@@ -1,0 +1,52 @@
+package model
+
+import "context"
+
+// Fragment is what one dialect made of its documents.
+type Fragment struct {
+	Listeners    []*Listener
+	Routes       []*Route
+	Services     []*Service
+	Certificates []*Certificate
+	Settings     *Settings // nil where the documents say nothing
+	Problems     []Problem
+}
+
+// Settings are what is said once for the whole process.
+type Settings struct {
+	// Admin is the address of the admin server; "" is "127.0.0.1:9901",
+	// "off" is none.
+	Admin string `json:"admin,omitempty"`
+	// AccessLog is "off" (the default), "json" or "text".
+	AccessLog string `json:"accessLog,omitempty"`
+	// AccessLogFile is a path; "" is standard output.
+	AccessLogFile string `json:"accessLogFile,omitempty"`
+	Origin        Origin `json:"origin"`
+}
+
+// Config is the merged whole. Lists are sorted by Name.
+type Config struct {
+	Listeners    []*Listener    `json:"listeners"`
+	Routes       []*Route       `json:"routes"`
+	Services     []*Service     `json:"services"`
+	Certificates []*Certificate `json:"certificates"`
+	Settings     Settings       `json:"settings"`
+}
+
+// Version is the hash of a Config's content: equal content, equal Version.
+type Version string
+
+// Snapshot is a valid Config that nobody writes to any more.
+type Snapshot struct {
+	Config
+	Version Version
+}
+
+// Feed offers Snapshots; the latest wins and what lies between may be missed.
+// control implements it in the process, link's client from afar: proxy cannot
+// tell which.
+type Feed interface {
+	// Next waits until there is a Snapshot whose Version is not after, and
+	// returns the newest. It returns ctx's error when ctx ends.
+	Next(ctx context.Context, after Version) (*Snapshot, error)
+}

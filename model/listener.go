@@ -1,0 +1,84 @@
+package model
+
+import "time"
+
+// Protocol is what a Listener speaks.
+type Protocol string
+
+const (
+	HTTP  Protocol = "http"
+	HTTPS Protocol = "https" // HTTP over TLS that the listener terminates
+)
+
+// Listener is a door: a port, and the part of its traffic that is meant for
+// one host name. Several listeners may share a port when their Hostnames
+// differ; a request belongs to the one with the most specific Hostname.
+type Listener struct {
+	// Name is unique in a Config, for example "listen/:8080" or
+	// "shop/public/https" (namespace/gateway/listener).
+	Name string `json:"name"`
+	// Address is an IP address, or "" for all addresses of the machine.
+	Address string `json:"address,omitempty"`
+	Port    uint16 `json:"port"`
+	// Protocol must be the same for all listeners of a port.
+	Protocol Protocol `json:"protocol"`
+	// Hostname is exact, a wildcard ("*.example.com": one or more labels),
+	// or "" for every host. Lower case.
+	Hostname string `json:"hostname,omitempty"`
+	// Certificates names Certificate nouns; the client's SNI chooses among
+	// them, the first is the default. Only for HTTPS.
+	Certificates []string `json:"certificates,omitempty"`
+	// MinTLS is "1.2" or "1.3"; "" means "1.2".
+	MinTLS string `json:"minTLS,omitempty"`
+	// TrustedHops is how many proxies in front of this listener append to
+	// X-Forwarded-For and may be believed. 0 (the default): believe nobody,
+	// replace what the client sent.
+	TrustedHops int    `json:"trustedHops,omitempty"`
+	Limits      Limits `json:"limits"`
+	Origin      Origin `json:"origin"`
+}
+
+// Limits bound what one listener accepts. A zero field means its default
+// (DefaultLimits); a negative duration or count means "no limit".
+type Limits struct {
+	HeadBytes   int           `json:"headBytes,omitempty"`   // request line and fields; 431 beyond
+	Fields      int           `json:"fields,omitempty"`      // number of header fields; 431 beyond
+	URIBytes    int           `json:"uriBytes,omitempty"`    // request target; 414 beyond
+	BodyBytes   int64         `json:"bodyBytes,omitempty"`   // request body; 413 beyond; default no limit
+	Connections int           `json:"connections,omitempty"` // open at once, per listener; 503 beyond
+	Requests    int           `json:"requests,omitempty"`    // per connection, then Connection: close; default no limit
+	Idle        time.Duration `json:"idle,omitempty"`        // keep-alive connection without a request
+	Head        time.Duration `json:"head,omitempty"`        // from first byte (or accept) to the end of the head; 408 beyond
+	Body        time.Duration `json:"body,omitempty"`        // between two reads of a request body; 408 beyond
+	Write       time.Duration `json:"write,omitempty"`       // client takes nothing of a pending response; then reset
+	Handshake   time.Duration `json:"handshake,omitempty"`   // TLS handshake
+}
+
+// DefaultLimits are the bounds of a listener that states none.
+var DefaultLimits = Limits{
+	HeadBytes:   32 << 10,
+	Fields:      100,
+	URIBytes:    8 << 10,
+	BodyBytes:   -1,
+	Connections: 100_000,
+	Requests:    -1,
+	Idle:        75 * time.Second,
+	Head:        15 * time.Second,
+	Body:        30 * time.Second,
+	Write:       30 * time.Second,
+	Handshake:   10 * time.Second,
+}
+
+// Certificate is a key and its chain, inline (from a Secret) or in files.
+type Certificate struct {
+	// Name is unique in a Config, for example "shop/public-cert".
+	Name string `json:"name"`
+	// Chain and Key are PEM; empty when the files are given.
+	Chain []byte `json:"-"`
+	Key   []byte `json:"-"`
+	// ChainFile and KeyFile are read when a Program is built, and again
+	// whenever they change.
+	ChainFile string `json:"chainFile,omitempty"`
+	KeyFile   string `json:"keyFile,omitempty"`
+	Origin    Origin `json:"origin"`
+}

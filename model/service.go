@@ -1,0 +1,76 @@
+package model
+
+import "time"
+
+// Balance is how a Service's endpoints share its requests.
+type Balance string
+
+const (
+	RoundRobin   Balance = "round-robin"   // the default
+	LeastRequest Balance = "least-request" // of two at random, the one with fewer requests open
+)
+
+// Service is where a Route may lead.
+type Service struct {
+	// Name is unique in a Config, for example "orders" or "shop/orders:9002".
+	Name      string     `json:"name"`
+	Endpoints []Endpoint `json:"endpoints"`
+	// Host replaces the request's Host; "" keeps the client's.
+	Host string `json:"host,omitempty"`
+	// TLS is nil for plain connections.
+	TLS     *BackendTLS  `json:"tls,omitempty"`
+	Balance Balance      `json:"balance,omitempty"`
+	Health  *HealthCheck `json:"health,omitempty"`
+	// Connect bounds the time to a usable connection, TLS included.
+	// 0 is 5 s.
+	Connect time.Duration `json:"connect,omitempty"`
+	// Idle is how long an unused pooled connection is kept. 0 is 30 s, less
+	// than the 60-75 s after which most servers close it from their side.
+	Idle time.Duration `json:"idle,omitempty"`
+	// MaxIdle bounds the unused connections per endpoint and loop. 0 is 256.
+	MaxIdle int    `json:"maxIdle,omitempty"`
+	Origin  Origin `json:"origin"`
+}
+
+// Defaults of a Service.
+const (
+	DefaultConnect = 5 * time.Second
+	DefaultIdle    = 30 * time.Second
+	DefaultMaxIdle = 256
+)
+
+// Endpoint is one instance of a Service.
+type Endpoint struct {
+	// Host is an IP address, or a DNS name whose addresses are all endpoints
+	// (looked up again when its time to live ends, at least every 30 s).
+	Host string `json:"host"`
+	Port uint16 `json:"port"`
+	// Weight is relative to the other endpoints; 0 is 1.
+	Weight int `json:"weight,omitempty"`
+}
+
+// BackendTLS is how a Service's certificate is checked.
+type BackendTLS struct {
+	// ServerName is sent as SNI and verified; "" is the endpoint's Host.
+	ServerName string `json:"serverName,omitempty"`
+	// CA is PEM; empty means the roots of the system.
+	CA     []byte `json:"ca,omitempty"`
+	CAFile string `json:"caFile,omitempty"`
+	// Insecure accepts any certificate. It must be asked for in words.
+	Insecure bool `json:"insecure,omitempty"`
+}
+
+// HealthCheck asks each endpoint for a path and believes the answer.
+type HealthCheck struct {
+	Path     string        `json:"path"`               // default "/"
+	Host     string        `json:"host,omitempty"`     // default: as requests
+	Interval time.Duration `json:"interval,omitempty"` // default 5 s, with 10% jitter
+	Timeout  time.Duration `json:"timeout,omitempty"`  // default 2 s
+	// Healthy and Unhealthy are how many results in a row change the state.
+	// Defaults 2 and 3. A new endpoint starts healthy.
+	Healthy   int `json:"healthy,omitempty"`
+	Unhealthy int `json:"unhealthy,omitempty"`
+	// Statuses that are healthy: default 200-399.
+	MinStatus int `json:"minStatus,omitempty"`
+	MaxStatus int `json:"maxStatus,omitempty"`
+}

@@ -1,0 +1,40 @@
+package observe
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Record is the single account of a finished exchange. Its slices are lent
+// for the call that carries it.
+type Record struct {
+	// Loop is the event loop that served it.
+	Loop int
+	// Start is when the request's first byte came.
+	Start time.Time
+	// Duration is from Start until the response's last byte was handed to the
+	// connection.
+	Duration time.Duration
+	// Upstream is from the first try's start to the last response head, 0
+	// without one; Attempts counts tries.
+	Upstream time.Duration
+	Attempts int
+
+	Method, Host, Path, Query []byte
+	UserAgent, RequestID      []byte
+	Scheme                    string
+	Minor                     uint8 // HTTP/1.Minor; 2, 3
+	Remote                    netip.AddrPort
+	// Client is the address that trusted hops reported, Remote's otherwise.
+	Client netip.Addr
+
+	Status            int
+	Reason            Reason
+	Detail            error
+	BytesIn, BytesOut int64
+
+	// Listener, Route and Service are configured names, Endpoint the address
+	// that answered last; invalid without one.
+	Listener, Route, Service string
+	Endpoint                 netip.AddrPort
+}

@@ -1,0 +1,174 @@
+package wire
+
+import (
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Driver is the set of event loops of a process.
+type Driver interface {
+	// Loops gives all loops; their number never changes.
+	Loops() []Loop
+	// Listen opens addr on every loop and accepts until the Listening is
+	// closed. accept runs on the accepting connection's loop; it must set a
+	// handler or close the connection before it returns. The address is bound
+	// when Listen returns; the error names it ("listen 0.0.0.0:80: permission
+	// denied").
+	Listen(addr netip.AddrPort, opt ListenOptions, accept Acceptor) (Listening, error)
+	// Close aborts every connection, ends every loop and waits for them.
+	Close()
+}
+
+// ListenOptions of one listening address.
+type ListenOptions struct {
+	// Backlog of the kernel; 0 is 4096.
+	Backlog int
+	// MaxConns is how many accepted connections may be open at once, over all
+	// loops; 0 is no bound. A connection beyond it is still given to the
+	// Acceptor, with over set, so that it can be refused in its own language.
+	MaxConns int
+}
+
+// Acceptor is called with a new connection, on its loop. over says that the
+// listener had MaxConns open already: answer and close.
+type Acceptor func(c Conn, over bool)
+
+// Listening is an open listening address.
+type Listening interface {
+	// Addr is what was bound; the port is filled in where 0 was asked for.
+	Addr() netip.AddrPort
+	// Conns is how many accepted connections are open now. Any goroutine.
+	Conns() int
+	// SetOptions replaces MaxConns while listening. Any goroutine.
+	SetOptions(opt ListenOptions)
+	// Close accepts what the kernel has queued already, then stops. It returns
+	// when no loop listens any more; open connections live on.
+	Close()
+}
+
+// Loop is one event loop: a goroutine that owns its thread, its connections,
+// its timers and its buffers.
+type Loop interface {
+	// Index counts from 0 to len(Driver.Loops())-1.
+	Index() int
+	// Now is the time since the driver started, read once for each event:
+	// monotonic, and cheap.
+	Now() time.Duration
+	// Wall is Now as a wall-clock time, good to about a millisecond.
+	Wall() time.Time
+	// Post runs fn on the loop, soon, after the event in hand. It may be called
+	// from any goroutine, the loop's own too; order is kept for one caller. It
+	// never blocks. After Driver.Close the function is dropped.
+	Post(fn func())
+	// Dial starts a connection and returns at once. The Conn may be written to
+	// immediately: what is written waits for the connection. Success is told by
+	// ConnHandler.OnOpen, failure by OnClose with a *DialError; there is no
+	// time-out but the caller's.
+	Dial(addr netip.AddrPort, h ConnHandler) Conn
+	// Arm sets t to fire once, at or within 20 ms after Now()+d (d up to 24 h); an armed timer is
+	// moved. d <= 0 fires at the next turn. The Timer must stay alive and in
+	// place until it fired or was disarmed.
+	Arm(t *Timer, d time.Duration)
+	// Disarm stops t; it does nothing when t is not armed.
+	Disarm(t *Timer)
+}
+
+// ConnHandler receives the events of a Conn, on its loop. Codecs and
+// wire/secure implement it.
+type ConnHandler interface {
+	// OnOpen: a dialled connection is established (after Dial only; through
+	// wire/secure: the handshake is complete).
+	OnOpen()
+	// OnData: bytes arrived. They are lent until OnData returns. The handler
+	// must take all of them, or Pause and keep what it has not used.
+	OnData(b []byte)
+	// OnEOF: the peer will send no more; writing may go on (half-close).
+	OnEOF()
+	// OnDrained: Buffered, having been above LowWater, is at most LowWater
+	// again.
+	OnDrained()
+	// OnClose: the connection is gone, by the peer or by an error. It is the
+	// last call, and does not come when the handler itself called Close, Finish
+	// or Abort.
+	OnClose(err error)
+}
+
+// Watermarks of a Conn's output. A producer stops (pauses its source) when
+// Buffered passes HighWater and goes on at OnDrained.
+const (
+	LowWater  = 64 << 10
+	HighWater = 256 << 10
+)
+
+// Conn is one stream of bytes. All methods are called on its Loop.
+type Conn interface {
+	Loop() Loop
+	// Peer describes the other side. It belongs to the Conn.
+	Peer() *Peer
+	// SetHandler replaces who receives events.
+	SetHandler(h ConnHandler)
+	// Write sends a, then b, as one write; either may be empty. What the
+	// kernel does not take is copied and sent later, so the slices are free
+	// when Write returns. After Close, Finish, Abort or an error it does
+	// nothing.
+	Write(a, b []byte)
+	// Buffered is how many bytes were written and not yet taken by the kernel.
+	Buffered() int
+	// Pause stops OnData and OnEOF (an error is still told); Resume lets them
+	// come again, later, from the loop's top. A new Conn is not paused. Both
+	// are cheap: no system call.
+	Pause()
+	Resume()
+	// CloseWrite sends end of stream after what is buffered; reading goes on.
+	CloseWrite()
+	// Close sends what is buffered (for at most 5 s), then closes.
+	Close()
+	// Finish is Close for a connection on which the peer may still be sending:
+	// it sends what is buffered, ends the stream, and throws away what arrives
+	// for up to 2 s, so that the peer can read the last answer before a reset
+	// could destroy it (RFC 9112 section 9.6).
+	Finish()
+	// Abort resets the connection now; nothing buffered is sent.
+	Abort()
+}
+
+// Peer is who is at the other end of a connection.
+type Peer struct {
+	Remote netip.AddrPort
+	Local  netip.AddrPort
+	// TLS is nil on a plain connection.
+	TLS *TLSState
+}
+
+// TLSState is what was agreed in a handshake; it does not change afterwards.
+type TLSState struct {
+	Version    uint16 // tls.VersionTLS12, tls.VersionTLS13
+	Cipher     uint16
+	ServerName string // SNI, lower case
+	Protocol   string // ALPN, "" if none
+	Resumed    bool
+	// Listener data of the acceptor: which credential set was chosen.
+	Credential any
+}
+
+// DialError is why a Dial failed.
+type DialError struct {
+	Addr netip.AddrPort
+	Err  error // a syscall.Errno for plain connections
+	TLS  bool  // the TCP connection stood, the handshake failed
+}
+
+func (e *DialError) Error() string {
+	op := "connect "
+	if e.TLS {
+		op = "tls handshake with "
+	}
+	return op + e.Addr.String() + ": " + e.Err.Error()
+}
+
+func (e *DialError) Unwrap() error { return e.Err }
+
+// ErrClosed is OnClose's error when the peer closed in an orderly way while
+// nobody could be told by OnEOF.
+var ErrClosed = net.ErrClosed

@@ -1,0 +1,75 @@
+package wire
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/naru-mesh/naru/observe"
+)
+
+// Security gives TLS to both sides; wire/secure implements it.
+type Security interface {
+	// Server makes the TLS side of a listening address. It reads the
+	// credentials now; an error names the credential and what is wrong.
+	Server(cfg *ServerTLS) (ServerSecurity, error)
+	// Client makes a Dialer whose connections are TLS.
+	Client(cfg *ClientTLS) (Dialer, error)
+}
+
+// ServerSecurity terminates TLS for one listening address.
+type ServerSecurity interface {
+	// Secure takes c, shakes hands off the loop, and calls ready on c's loop
+	// with the plain side of it (Peer().TLS is set). A handshake that fails or
+	// takes too long closes c and is told to ServerTLS.Failed.
+	Secure(c Conn, ready func(Conn))
+	// Update replaces the configuration for handshakes to come. On an error
+	// the old one stays.
+	Update(cfg *ServerTLS) error
+	// Close stops watching files. Connections live on.
+	Close()
+}
+
+// ServerTLS configures a ServerSecurity.
+type ServerTLS struct {
+	Credentials []Credential
+	MinVersion  uint16        // tls.VersionTLS12 where 0
+	Protocols   []string      // ALPN in order of preference, for example "http/1.1"
+	Handshake   time.Duration // bound of a handshake; negative none
+	// Failed is told of each handshake that did not succeed, on any goroutine.
+	Failed func(why observe.Reason, remote netip.AddrPort, err error)
+	// Reloaded is told when changed files were read again; err says that they
+	// are not usable and the old credential stays. Any goroutine. May be nil.
+	Reloaded func(name string, err error)
+}
+
+// Credential is a certificate chain and its key, and the names it is for.
+type Credential struct {
+	Name string
+	// Hostname restricts it to an SNI ("a.example.com", "*.example.com"); ""
+	// means the names in the certificate. The first credential of all is the
+	// default for clients without a known SNI.
+	Hostname string
+	// Chain and Key are PEM, or the files are.
+	Chain, Key         []byte
+	ChainFile, KeyFile string
+}
+
+// ClientTLS configures connections to a service.
+type ClientTLS struct {
+	ServerName string // SNI and the name to verify
+	CA         []byte // PEM; empty and no CAFile: the system's roots
+	CAFile     string
+	Insecure   bool
+	Protocols  []string
+}
+
+// Dialer starts connections. A Loop's Dial is the plain one.
+type Dialer interface {
+	Dial(l Loop, addr netip.AddrPort, h ConnHandler) Conn
+}
+
+// PlainDialer dials without TLS.
+type PlainDialer struct{}
+
+// Dial calls the loop's.
+func (PlainDialer) Dial(l Loop, addr netip.AddrPort, h ConnHandler) Conn { return l.Dial(addr, h) }
