@@ -1,0 +1,298 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/route"
+	"github.com/naru-mesh/naru/upstream"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// compiler builds one Program. What did not change since old is taken over:
+// rules whose noun and clusters are the same, tables whose rules are the same.
+type compiler struct {
+	families []filter.Family
+	loops    int
+	clusters map[string]*upstream.Cluster // nil when only tables are wanted
+	services map[string]*model.Service
+	old      *Program
+	prog     *Program
+}
+
+// compile makes a Program of s. It does not touch what serves now.
+func (c *compiler) compile(s *model.Snapshot) *Program {
+	began := time.Now()
+	c.prog = &Program{
+		Snapshot: s,
+		rules:    make(map[*model.Route]*rule, len(s.Routes)),
+		clusters: c.clusters,
+		byName:   make(map[string]*listener, len(s.Listeners)),
+		pins:     make([]pin, c.loops),
+		gone:     make(chan struct{}),
+	}
+	c.services = make(map[string]*model.Service, len(s.Services))
+	for _, v := range s.Services {
+		c.services[v.Name] = v
+	}
+	byParent := map[string][]*model.Route{}
+	for _, r := range s.Routes {
+		c.prog.rules[r] = c.rule(r)
+		for _, parent := range r.Parents {
+			byParent[parent] = append(byParent[parent], r)
+		}
+	}
+	for _, l := range s.Listeners {
+		c.prog.byName[l.Name] = c.listener(l, byParent[l.Name])
+	}
+	c.prog.Built, c.prog.Took = began, time.Since(began)
+	return c.prog
+}
+
+func (c *compiler) problem(o model.Origin, format string, args ...any) {
+	c.prog.Problems = append(c.prog.Problems, model.Problem{
+		Origin: o, Severity: model.Broken, Code: "not-compiled", Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// listener compiles l with the routes that name it.
+func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listener {
+	l := &listener{noun: noun, scheme: "http", nouns: routes}
+	if noun.Protocol == model.HTTPS {
+		l.scheme = "https"
+	}
+	l.rules = make([]*rule, len(routes))
+	for i, r := range routes {
+		l.rules[i] = c.prog.rules[r]
+	}
+	var before *listener
+	if c.old != nil {
+		before = c.old.byName[noun.Name]
+	}
+	if before != nil && before.noun.Hostname == noun.Hostname && slices.Equal(before.nouns, routes) {
+		l.table = before.table
+		return l
+	}
+	var entries []route.Entry
+	var origin []model.Origin
+	for i, r := range routes {
+		hosts, ok := route.Intersect(noun.Hostname, r.Hostnames)
+		if !ok {
+			continue
+		}
+		matches := r.Matches
+		if len(matches) == 0 {
+			matches = []model.Match{{}}
+		}
+		for _, m := range matches {
+			entries = append(entries, route.Entry{Hostnames: hosts, Match: m, Order: r.Order, Rule: int32(i)})
+			origin = append(origin, r.Origin)
+		}
+	}
+	var from *route.Table
+	if before != nil {
+		from = before.table
+	}
+	table, errs := route.Build(entries, from)
+	for _, e := range errs {
+		c.problem(origin[e.Index], "the match cannot be compiled: %v", e.Err)
+	}
+	l.table = table
+	return l
+}
+
+// rule compiles r, or takes over the one that was compiled from the same noun
+// and leads to the same clusters.
+func (c *compiler) rule(noun *model.Route) *rule {
+	if c.old != nil {
+		if before := c.old.rules[noun]; before != nil && c.same(before) {
+			return before
+		}
+	}
+	r := &rule{noun: noun, request: max(noun.Timeouts.Request, 0), try: noun.Timeouts.Backend, traffic: make([]*observe.Traffic, c.loops)}
+	switch {
+	case r.try == 0:
+		r.try = model.DefaultBackendTimeout
+	case r.try < 0:
+		r.try = 0
+	}
+	var err error
+	if r.chain, err = filter.Compile(c.families, noun.Filters); err != nil {
+		c.problem(noun.Origin, "%v", err)
+		r.broken = observe.InvalidBackend
+		r.chain = &filter.Chain{}
+	}
+	for i := range noun.Filters {
+		if m := noun.Filters[i].Mirror; m != nil {
+			r.mirrors = append(r.mirrors, c.mirror(m))
+		}
+	}
+	for i := range noun.Backends {
+		b := &noun.Backends[i]
+		if b.Weight <= 0 {
+			continue
+		}
+		r.backends = append(r.backends, c.backend(noun, b))
+		r.total += b.Weight
+	}
+	if noun.Retry != nil {
+		r.retry = compileRetry(noun.Retry)
+	}
+	return r
+}
+
+func (c *compiler) backend(noun *model.Route, b *model.Backend) backend {
+	made := backend{noun: b, traffic: make([]*observe.Traffic, c.loops)}
+	made.cluster, made.host = c.clusters[b.Service], c.host(b.Service)
+	if len(b.Filters) > 0 {
+		chain, err := filter.Compile(c.families, b.Filters)
+		if err != nil {
+			c.problem(noun.Origin, "%v", err)
+			made.cluster = nil
+			return made
+		}
+		made.chain = chain
+	}
+	return made
+}
+
+func (c *compiler) mirror(m *model.Mirror) mirrorTo {
+	return mirrorTo{cluster: c.clusters[m.Service], host: c.host(m.Service), n: m.Numerator, of: m.Denominator}
+}
+
+// host is what a service wants to be called, "" for the client's Host.
+func (c *compiler) host(service string) string {
+	if v := c.services[service]; v != nil {
+		return v.Host
+	}
+	return ""
+}
+
+// same says whether all that a rule leads to is still what it was.
+func (c *compiler) same(r *rule) bool {
+	for i := range r.backends {
+		b := &r.backends[i]
+		if b.cluster != c.clusters[b.noun.Service] || b.host != c.host(b.noun.Service) {
+			return false
+		}
+	}
+	for i, n := 0, 0; i < len(r.noun.Filters); i++ {
+		if m := r.noun.Filters[i].Mirror; m != nil {
+			if to := &r.mirrors[n]; to.cluster != c.clusters[m.Service] || to.host != c.host(m.Service) {
+				return false
+			}
+			n++
+		}
+	}
+	return true
+}
+
+// defaultBackoff is model.Retry.Backoff where nothing is said.
+const defaultBackoff = 25 * time.Millisecond
+
+func compileRetry(m *model.Retry) retry {
+	r := retry{declared: true, attempts: min(max(m.Attempts, 0), 10), backoff: m.Backoff}
+	if r.backoff <= 0 {
+		r.backoff = defaultBackoff
+	}
+	for _, code := range m.Codes {
+		if code > 0 && code < 640 {
+			r.codes[code>>6] |= 1 << (code & 63)
+		}
+	}
+	return r
+}
+
+// entrances groups the Program's listeners by address.
+func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
+	all := map[netip.AddrPort]*entrance{}
+	certs := map[string]*model.Certificate{}
+	for _, cert := range c.prog.Snapshot.Certificates {
+		certs[cert.Name] = cert
+	}
+	for _, noun := range c.prog.Snapshot.Listeners {
+		addr, err := bindAddr(noun)
+		if err != nil {
+			return nil, err
+		}
+		e := all[addr]
+		if e == nil {
+			e = &entrance{addr: addr, secure: noun.Protocol == model.HTTPS}
+			e.limits, e.maxConns = limitsOf(&noun.Limits)
+			if e.secure {
+				e.tls = &wire.ServerTLS{Protocols: []string{"http/1.1"}, Handshake: pick(noun.Limits.Handshake, model.DefaultLimits.Handshake), MinVersion: tls.VersionTLS12}
+			}
+			all[addr] = e
+		}
+		e.listeners = append(e.listeners, c.prog.byName[noun.Name])
+		if e.tls == nil {
+			continue
+		}
+		if noun.MinTLS == "1.3" {
+			e.tls.MinVersion = tls.VersionTLS13
+		}
+		for _, name := range noun.Certificates {
+			cert := certs[name]
+			if cert == nil {
+				return nil, errors.New("listener " + noun.Name + ": no certificate " + name)
+			}
+			e.tls.Credentials = append(e.tls.Credentials, wire.Credential{
+				Name: name, Hostname: noun.Hostname,
+				Chain: cert.Chain, Key: cert.Key, ChainFile: cert.ChainFile, KeyFile: cert.KeyFile,
+			})
+		}
+	}
+	for _, e := range all {
+		hosts := route.NewHosts[*listener]()
+		for _, l := range e.listeners {
+			hosts.Add(l.noun.Hostname, l)
+		}
+		e.hosts = hosts
+	}
+	return all, nil
+}
+
+// bindAddr is where a listener's socket is bound: "" is every address, of
+// both families where the machine has IPv6.
+func bindAddr(l *model.Listener) (netip.AddrPort, error) {
+	if l.Address == "" {
+		return netip.AddrPortFrom(netip.IPv6Unspecified(), l.Port), nil
+	}
+	ip, err := netip.ParseAddr(l.Address)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("listener %s: %q is not an IP address", l.Name, l.Address)
+	}
+	return netip.AddrPortFrom(ip, l.Port), nil
+}
+
+// pick gives v, or def where v is zero.
+func pick[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// limitsOf fills in defaults.
+func limitsOf(l *model.Limits) (*wire.Limits, int) {
+	d := &model.DefaultLimits
+	return &wire.Limits{
+		HeadBytes: pick(l.HeadBytes, d.HeadBytes),
+		Fields:    pick(l.Fields, d.Fields),
+		URIBytes:  pick(l.URIBytes, d.URIBytes),
+		BodyBytes: pick(l.BodyBytes, d.BodyBytes),
+		Requests:  pick(l.Requests, d.Requests),
+		Idle:      pick(l.Idle, d.Idle),
+		Head:      pick(l.Head, d.Head),
+		Body:      pick(l.Body, d.Body),
+		Write:     pick(l.Write, d.Write),
+	}, max(pick(l.Connections, d.Connections), 0)
+}

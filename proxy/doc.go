@@ -1,0 +1,30 @@
+// Package proxy is the data plane: it turns Snapshots into Programs and carries
+// requests by them.
+//
+// # Words
+//
+// A Program is a Snapshot compiled: ports, tables, chains and clusters. A port
+// is a bound address; a door is one loop's side of a port. An exchange is a
+// request on its way, pinned to one Program from its head to its end.
+//
+// # Life
+//
+// The files, read in this order, are the two journeys. A change of
+// configuration: follow.go waits for a Snapshot, compile.go builds a Program
+// and reuses what did not change, swap.go opens new sockets and stores one
+// pointer, drain.go closes what only the old Program used when its last
+// exchange has ended. A request: serve.go meets the connection, http.go finds
+// the rule and runs its filters, forward.go asks the service (retry.go again),
+// reply.go brings the response back, record.go writes the one account of it.
+//
+// # Rules
+//
+// On the request path a worker shares nothing with other loops but atomics,
+// and nothing allocates, locks or waits. A Program that cannot be built leaves
+// the old one serving. proxy never meets control but through model.Feed.
+//
+// # Not here
+//
+// Sockets, TLS and HTTP syntax (wire and its children), the choice of an
+// endpoint (upstream), what a filter does (filter).
+package proxy

@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"context"
+	"time"
+)
+
+// pinned counts an exchange that begins on a Program; loop-owned.
+func (prog *Program) pinned(loop int) { prog.pins[loop].n++ }
+
+// unpinned ends what pinned began.
+func (prog *Program) unpinned(loop int) {
+	pin := &prog.pins[loop]
+	pin.n--
+	if pin.n == 0 && pin.retired {
+		prog.leave()
+	}
+}
+
+// leave is called once for each loop, after its last exchange.
+func (prog *Program) leave() {
+	if prog.left.Add(-1) == 0 {
+		close(prog.gone)
+	}
+}
+
+// retire waits, beside, until no exchange runs on prog any more, and then
+// closes the clusters that no newer Program has.
+func (p *Proxy) retire(prog *Program) {
+	prog.left.Store(int32(len(p.workers)))
+	for _, w := range p.workers {
+		w.loop.Post(func() {
+			pin := &prog.pins[w.index]
+			pin.retired = true
+			if pin.n == 0 {
+				prog.leave()
+			}
+		})
+	}
+	go func() {
+		<-prog.gone
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		current := p.program.Load()
+		for name, cluster := range prog.clusters {
+			if current.clusters[name] != cluster {
+				p.opt.Clusters.Retire(cluster)
+			}
+		}
+	}()
+}
+
+// quiet is how long a draining proxy waits after its last exchange, so that a
+// client that was just about to use its connection again is answered (with
+// Connection: close) rather than cut off.
+const quiet = 500 * time.Millisecond
+
+// Drain ends the proxy politely: it stops listening once what the kernel has
+// queued is accepted, marks each response as the last of its connection, and
+// returns when no exchange has run for a while, or with ctx's error when ctx
+// ends before. Connections are still open then: close the driver.
+func (p *Proxy) Drain(ctx context.Context) error {
+	p.mu.Lock()
+	p.draining.Store(true)
+	ports := p.ports
+	p.ports = nil
+	p.mu.Unlock()
+	for _, port := range ports {
+		if port != nil {
+			port.close()
+		}
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	still := time.Now()
+	seen := p.served()
+	for {
+		if n := p.served(); p.Active() > 0 || n != seen {
+			still, seen = time.Now(), n
+		}
+		if time.Since(still) >= quiet {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// served is how many exchanges have begun.
+func (p *Proxy) served() uint64 {
+	n := uint64(0)
+	for _, w := range p.workers {
+		n += w.begun.Load()
+	}
+	return n
+}

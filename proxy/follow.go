@@ -1,0 +1,80 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+)
+
+// Follow applies each Snapshot of feed until ctx ends. applied is told of
+// every attempt, in order; the first one that succeeds makes the proxy ready.
+// It may be nil.
+func (p *Proxy) Follow(ctx context.Context, feed model.Feed, applied func(*model.Snapshot, error)) {
+	var after model.Version
+	for {
+		s, err := feed.Next(ctx, after)
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			p.opt.Log.Error("configuration feed failed; trying again", "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		after = s.Version
+		err = p.Apply(s)
+		if err != nil {
+			p.opt.Log.Error("configuration not applied; the one before goes on serving", "version", s.Version, "error", err)
+		}
+		if applied != nil {
+			applied(s, err)
+		}
+	}
+}
+
+// Apply makes s what new exchanges are served by. On an error nothing has
+// changed, except where sockets of the new configuration could not all be
+// opened: see swap.
+func (p *Proxy) Apply(s *model.Snapshot) (err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.draining.Load() {
+		return errDraining
+	}
+	defer func() {
+		// A defect in compiling must not take down what serves.
+		if r := recover(); r != nil {
+			err = errors.New("compiling the configuration failed")
+			p.opt.Log.Error("panic while compiling", "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	old := p.program.Load()
+	clusters, err := p.opt.Clusters.Apply(s.Services)
+	if err != nil {
+		return err
+	}
+	c := &compiler{families: p.opt.Families, loops: len(p.workers), clusters: clusters, old: old}
+	prog := c.compile(s)
+	entrances, err := c.entrances()
+	if err != nil {
+		return err
+	}
+	if err := p.swap(prog, entrances); err != nil {
+		return err
+	}
+	for _, problem := range prog.Problems {
+		p.opt.Log.Warn(problem.String())
+	}
+	p.forget(s)
+	if old != nil {
+		p.retire(old)
+	}
+	return nil
+}

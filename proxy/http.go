@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/route"
+)
+
+// OnRequest is the descent: Program, listener, rule, filters, service.
+func (x *exchange) OnRequest(data []byte, end bool) {
+	x.begin()
+	x.requestEnded = end
+	if why := x.match(); why != observe.ReasonNone {
+		x.refuse(why)
+		return
+	}
+	x.rule.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
+	x.stamp()
+	if x.rule.chain.OnRequest(&x.Exchange) == filter.Answer {
+		x.reply()
+		return
+	}
+	if why := x.choose(); why != observe.ReasonNone {
+		x.refuse(why)
+		return
+	}
+	if x.backend.chain != nil && x.backend.chain.OnRequest(&x.Exchange) == filter.Answer {
+		x.reply()
+		return
+	}
+	x.forward(data, end)
+}
+
+// match finds listener and rule.
+func (x *exchange) match() observe.Reason {
+	if x.prog == nil {
+		return observe.NoProgram
+	}
+	if x.door.slot >= len(x.prog.doors) || x.prog.doors[x.door.slot] == nil {
+		return observe.Draining // the port is no longer configured
+	}
+	path, ok := route.Normalize(x.Request.Path, x.w.tmp[:0])
+	if !ok {
+		return observe.BadTarget
+	}
+	if len(path) != len(x.Request.Path) || &path[0] != &x.Request.Path[0] {
+		x.w.tmp = path[:0]
+		x.Request.Path = x.Request.Keep(path)
+	}
+	e := x.prog.doors[x.door.slot]
+	l, ok := e.hosts.Find(x.Request.Authority)
+	if !ok {
+		return observe.NoListener
+	}
+	if s := x.Peer.TLS; s != nil && s.ServerName != "" && len(e.listeners) > 1 {
+		// A connection opened for one listener's certificate must not be used
+		// for another's host (RFC 9110 section 7.4).
+		if for_, ok := e.hosts.FindString(s.ServerName); ok && for_ != l {
+			return observe.Misdirected
+		}
+	}
+	x.listener = l
+	x.Scheme, x.Port, x.Listener = l.scheme, x.Peer.Local.Port(), l.noun.Name
+	if !l.table.Find(&x.Request, x.Request.Authority, &x.hit) {
+		return observe.NoRoute
+	}
+	x.rule = l.rules[x.hit.Rule]
+	x.Matched = x.hit.Matched
+	for i, p := range x.hit.Params[:x.hit.N] {
+		x.params[i] = filter.Param{Name: p.Name, Value: p.Value}
+	}
+	x.Params = x.params[:x.hit.N]
+	return observe.ReasonNone
+}
+
+// choose takes one of the rule's backends, by weight.
+func (x *exchange) choose() observe.Reason {
+	r := x.rule
+	if r.broken != observe.ReasonNone {
+		return r.broken
+	}
+	if len(r.backends) == 0 {
+		return observe.NoBackend
+	}
+	b := &r.backends[0]
+	if len(r.backends) > 1 {
+		n := int(x.w.rnd.Uint32N(uint32(r.total)))
+		for i := range r.backends {
+			b = &r.backends[i]
+			if n -= b.noun.Weight; n < 0 {
+				break
+			}
+		}
+	}
+	if b.cluster == nil {
+		return observe.InvalidBackend
+	}
+	x.backend = b
+	return observe.ReasonNone
+}
+
+// OnRequestData passes on more of the body, or keeps it while no try can take
+// it.
+func (x *exchange) OnRequestData(data []byte, end bool) {
+	x.requestEnded = x.requestEnded || end
+	for _, m := range x.mirrors {
+		m.data(data, end)
+	}
+	x.keep(data)
+	if x.client == nil {
+		// Between two tries: what came is kept, and the client waits.
+		x.hold()
+		return
+	}
+	if x.rule.try > 0 && !x.answered {
+		x.w.loop.Arm(&x.tryTimer, x.rule.try) // counts from the last byte
+	}
+	x.client.Data(data, end)
+	if x.client != nil && x.client.Buffered() > highWater {
+		x.hold()
+	}
+}
+
+// OnRequestAbort ends everything: there is nobody to answer.
+func (x *exchange) OnRequestAbort(why observe.Reason) {
+	x.Why = why
+	if !x.answered {
+		x.status = why.Info().Status
+	}
+	x.finish()
+}
+
+// hold pauses the client's body; OnRequestDrained or the next try lets it go on.
+func (x *exchange) hold() {
+	if !x.held && !x.requestEnded {
+		x.held = true
+		x.stream.Pause()
+	}
+}
+
+func (x *exchange) unhold() {
+	if x.held {
+		x.held = false
+		x.stream.Resume()
+	}
+}

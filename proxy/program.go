@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/route"
+	"github.com/naru-mesh/naru/upstream"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// Program is a Snapshot compiled. It does not change; exchanges pin it.
+type Program struct {
+	Snapshot *model.Snapshot
+	// Built is when and how long compiling took.
+	Built time.Time
+	Took  time.Duration
+	// Problems are what only compiling could find.
+	Problems []model.Problem
+
+	doors    []*entrance // by slot of port; nil where this Program has none
+	rules    map[*model.Route]*rule
+	clusters map[string]*upstream.Cluster
+	byName   map[string]*listener
+
+	// pins count the exchanges of each loop; retired and left tell drain.go
+	// when the last one ended.
+	pins []pin
+	left atomic.Int32
+	gone chan struct{}
+}
+
+// pin is one loop's count; only that loop touches it. Padded to a cache line,
+// because neighbours belong to other loops.
+type pin struct {
+	n       int64
+	retired bool
+	_       [55]byte
+}
+
+// entrance is what a Program has behind a port.
+type entrance struct {
+	addr      netip.AddrPort
+	secure    bool
+	tls       *wire.ServerTLS
+	limits    *wire.Limits
+	maxConns  int
+	listeners []*listener
+	hosts     *route.Hosts[*listener]
+}
+
+// listener is a model.Listener compiled.
+type listener struct {
+	noun   *model.Listener
+	scheme string
+	table  *route.Table
+	rules  []*rule
+	nouns  []*model.Route // what table was built from
+}
+
+// rule is a model.Route compiled.
+type rule struct {
+	noun     *model.Route
+	chain    *filter.Chain
+	backends []backend
+	total    int // of weights
+	mirrors  []mirrorTo
+	retry    retry
+	request  time.Duration // 0 none
+	try      time.Duration // 0 none
+	broken   observe.Reason
+	traffic  []*observe.Traffic // by loop, made at first use
+}
+
+// backend is a model.Backend compiled.
+type backend struct {
+	noun    *model.Backend
+	cluster *upstream.Cluster // nil: did not resolve
+	chain   *filter.Chain     // nil without filters
+	host    string            // replaces the request's, "" keeps it
+	traffic []*observe.Traffic
+}
+
+// mirrorTo is a model.Mirror compiled.
+type mirrorTo struct {
+	cluster *upstream.Cluster
+	host    string
+	n, of   int
+}
+
+// retry is a model.Retry compiled.
+type retry struct {
+	declared bool
+	attempts int
+	codes    [10]uint64 // a bit for each status up to 639
+	backoff  time.Duration
+}
+
+func (r *retry) on(status int) bool {
+	return r.declared && status >= 0 && status < 640 && r.codes[status>>6]&(1<<(status&63)) != 0
+}
+
+// counts gives the traffic of loop, which is made when it is first needed.
+func (r *rule) counts(g *observe.Registry, loop int) *observe.Traffic {
+	t := r.traffic[loop]
+	if t == nil {
+		t = g.Traffic(observe.ScopeRoute, r.noun.Name, loop)
+		r.traffic[loop] = t
+	}
+	return t
+}
+
+func (b *backend) counts(g *observe.Registry, loop int) *observe.Traffic {
+	t := b.traffic[loop]
+	if t == nil {
+		t = g.Traffic(observe.ScopeService, b.noun.Service, loop)
+		b.traffic[loop] = t
+	}
+	return t
+}

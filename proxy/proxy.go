@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// Options are what a Proxy is built from; app fills them.
+type Options struct {
+	Driver   wire.Driver
+	Server   wire.ServerCodec
+	Security wire.Security
+	Clusters *upstream.Set
+	// Families is the order in which filters execute.
+	Families []filter.Family
+	Registry *observe.Registry
+	Log      *slog.Logger
+}
+
+// Recorder takes the Record of every finished exchange, on the loop that
+// served it: it must not block, nor keep the Record.
+type Recorder interface{ Write(r *observe.Record) }
+
+// Proxy carries requests.
+type Proxy struct {
+	opt      Options
+	workers  []*worker
+	program  atomic.Pointer[Program]
+	recorder atomic.Pointer[Recorder]
+	draining atomic.Bool
+
+	// mu guards what only a change of configuration touches.
+	mu    sync.Mutex
+	ports []*port // by slot; a slot is never used again
+}
+
+// New makes a Proxy that listens nowhere yet.
+func New(opt Options) *Proxy {
+	p := &Proxy{opt: opt}
+	for _, l := range opt.Driver.Loops() {
+		p.workers = append(p.workers, &worker{
+			proxy: p, loop: l, index: l.Index(),
+			rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+			id:  [2]uint64{rand.Uint64(), rand.Uint64()},
+		})
+	}
+	return p
+}
+
+// SetRecorder replaces who takes Records besides the metrics; nil is nobody.
+func (p *Proxy) SetRecorder(r Recorder) {
+	if r == nil {
+		p.recorder.Store(nil)
+		return
+	}
+	p.recorder.Store(&r)
+}
+
+// Program is the one that new exchanges are pinned to; nil before the first.
+func (p *Proxy) Program() *Program { return p.program.Load() }
+
+// Active is how many exchanges are under way.
+func (p *Proxy) Active() int {
+	n := int64(0)
+	for _, w := range p.workers {
+		n += w.active.Load()
+	}
+	return int(n)
+}
+
+// worker is one loop's part of the proxy. Only its loop touches it, but for
+// the atomics.
+type worker struct {
+	proxy  *Proxy
+	loop   wire.Loop
+	index  int
+	rnd    *rand.Rand
+	id     [2]uint64 // request ids: a random half and a counter
+	free   []*exchange
+	spare  []*mirror
+	tmp    []byte // scratch, for the length of one call
+	out    []byte // likewise
+	record observe.Record
+	lost   *observe.Traffic // of requests that reached no rule
+	active atomic.Int64     // one writer: Load and Store, no locked Add
+	begun  atomic.Uint64    // likewise
+}
+
+// exchange lends an exchange from the worker's pool.
+func (w *worker) exchange() *exchange {
+	if n := len(w.free); n > 0 {
+		x := w.free[n-1]
+		w.free = w.free[:n-1]
+		return x
+	}
+	x := &exchange{w: w}
+	x.Request.Buf = make([]byte, 0, 2048)
+	x.Request.Fields = make([]wire.Field, 0, 32)
+	x.Response.Buf = make([]byte, 0, 1024)
+	x.Response.Fields = make([]wire.Field, 0, 24)
+	x.tryTimer.Handler, x.tryTimer.Kind = x, timerTry
+	x.requestTimer.Handler, x.requestTimer.Kind = x, timerRequest
+	return x
+}
+
+// keepFree bounds the exchanges that a worker keeps for reuse: as many as
+// are usually under way at once, about 6 KiB each.
+const keepFree = 1024
+
+// release takes an exchange back. Nothing may touch it afterwards.
+func (w *worker) release(x *exchange) {
+	x.clear()
+	if len(w.free) < keepFree {
+		w.free = append(w.free, x)
+	}
+}
+
+// chance says yes with the probability n/of.
+func (w *worker) chance(n, of int) bool {
+	return of <= 0 || n >= of || int(w.rnd.Uint32N(uint32(of))) < n
+}
+
+// wall is when the loop's clock showed at.
+func (w *worker) wall(at time.Duration) time.Time {
+	return w.loop.Wall().Add(at - w.loop.Now())
+}

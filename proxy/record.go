@@ -1,0 +1,68 @@
+package proxy
+
+import (
+	"github.com/naru-mesh/naru/observe"
+)
+
+// account writes the one Record of a finished exchange: metrics and access
+// log are made from it.
+func (x *exchange) account() {
+	w := x.w
+	r := &w.record
+	*r = observe.Record{
+		Loop: w.index, Duration: w.loop.Now() - x.Began,
+		Status: x.status, Reason: x.Why,
+		BytesIn: x.BytesIn, BytesOut: x.BytesOut,
+	}
+	g := w.proxy.opt.Registry
+	if x.rule != nil {
+		x.rule.counts(g, w.index).Done(r)
+		if x.tries > 0 {
+			x.backend.counts(g, w.index).Done(r)
+		}
+	} else {
+		if w.lost == nil {
+			w.lost = g.Traffic(observe.ScopeRoute, "", w.index)
+		}
+		w.lost.Begin()
+		w.lost.Done(r)
+	}
+	if x.Why != observe.ReasonNone && !onPurpose(x.Why) {
+		g.Refused(w.index, x.Why)
+	}
+	if to := w.proxy.recorder.Load(); to != nil {
+		x.describe(r)
+		(*to).Write(r)
+	}
+}
+
+// onPurpose are the answers that a route gives by itself.
+func onPurpose(why observe.Reason) bool {
+	return why == observe.Redirected || why == observe.Responded || why == observe.Preflight
+}
+
+// describe fills in what only the access log wants.
+func (x *exchange) describe(r *observe.Record) {
+	h := &x.Request
+	r.Start = x.w.wall(x.Began)
+	r.Upstream, r.Attempts, r.Detail = x.upstream, x.tries, x.detail
+	r.Method, r.Host, r.Path, r.Query = h.Method, h.Authority, h.Path, h.Query
+	r.UserAgent, _ = h.Get(keyUserAgent)
+	r.RequestID, _ = h.Get(keyRequestID)
+	r.Scheme, r.Minor, r.Listener = x.Scheme, h.Minor, x.Listener
+	if x.Peer != nil {
+		r.Remote, r.Client = x.Peer.Remote, x.Peer.Remote.Addr()
+		if x.listener != nil && x.listener.noun.TrustedHops > 0 {
+			r.Client = x.clientAddr()
+		}
+	}
+	if x.rule != nil {
+		r.Route = x.rule.noun.Name
+	}
+	if x.backend != nil {
+		r.Service = x.backend.noun.Service
+	}
+	if x.endpoint != nil {
+		r.Endpoint = x.endpoint.Addr()
+	}
+}

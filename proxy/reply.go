@@ -1,0 +1,111 @@
+package proxy
+
+import (
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// refuse answers with the problem document of why.
+func (x *exchange) refuse(why observe.Reason) {
+	x.Why = why
+	wire.KeepProblem(&x.Response, why)
+	x.Body = wire.Problem(why)
+	x.reply()
+}
+
+// reply sends the answer that a filter or refuse has made.
+func (x *exchange) reply() {
+	x.cancel()
+	if x.rule != nil {
+		x.rule.chain.OnResponse(&x.Exchange)
+	}
+	x.status = x.Response.Status
+	x.answered = true
+	body := x.Body
+	if string(x.Request.Method) == "HEAD" {
+		body = nil
+	}
+	s := x.stream
+	x.stream = nil
+	s.Respond(&x.Response, body, true)
+	x.finish()
+}
+
+// OnInform passes an interim response on.
+func (x *exchange) OnInform(h *wire.Head) {
+	if x.Request.Minor >= 1 {
+		x.stream.Inform(h)
+	}
+}
+
+// OnResponse is the ascent: the filters in reverse, then the client.
+func (x *exchange) OnResponse(data []byte, end bool) {
+	x.w.loop.Disarm(&x.tryTimer)
+	x.upstream = x.w.loop.Now() - x.tryBegan
+	if end {
+		x.client = nil
+	}
+	if x.rule.retry.on(x.Response.Status) && x.whole && x.declared() {
+		x.cancel()
+		x.later()
+		return
+	}
+	if x.backend.chain != nil {
+		x.backend.chain.OnResponse(&x.Exchange)
+	}
+	x.rule.chain.OnResponse(&x.Exchange)
+	x.status = x.Response.Status
+	x.answered = true
+	if x.status == 101 {
+		// From here on bytes pass both ways for as long as they like.
+		x.tunnel = true
+		x.requestEnded = false
+		x.w.loop.Disarm(&x.requestTimer)
+	}
+	if end {
+		s := x.stream
+		x.stream = nil
+		s.Respond(&x.Response, data, true)
+		x.finish()
+		return
+	}
+	x.stream.Respond(&x.Response, data, false)
+	x.throttle()
+}
+
+// OnResponseData passes on more of the body.
+func (x *exchange) OnResponseData(data []byte, end bool) {
+	if end {
+		x.client = nil
+		s := x.stream
+		x.stream = nil
+		s.Data(data, true)
+		x.finish()
+		return
+	}
+	x.stream.Data(data, false)
+	x.throttle()
+}
+
+// OnResponseTrailers ends the response.
+func (x *exchange) OnResponseTrailers(t *wire.Head) {
+	x.client = nil
+	s := x.stream
+	x.stream = nil
+	s.Trailers(t)
+	x.finish()
+}
+
+// throttle stops the service while the client is behind.
+func (x *exchange) throttle() {
+	if x.stream.Buffered() > highWater && x.client != nil {
+		x.client.Pause()
+	}
+}
+
+// OnResponseDrained lets the service send on.
+func (x *exchange) OnResponseDrained() {
+	if x.client != nil {
+		x.client.Resume()
+	}
+}

@@ -1,0 +1,70 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/naru-mesh/naru/wire"
+)
+
+// mostExtra bounds the tries that nobody asked for: on another endpoint when a
+// connection was never made, and once more when a pooled connection turned out
+// to be closed.
+const mostExtra = 3
+
+// mayRepeat says whether another try could be made once the service has begun
+// to read: only then is more of the body kept.
+func (x *exchange) mayRepeat() bool {
+	return x.rule.retry.declared || idempotent(x.Request.Method)
+}
+
+// idempotent methods may be sent twice (RFC 9110 section 9.2.2).
+func idempotent(method []byte) bool {
+	switch string(method) {
+	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE":
+		return true
+	}
+	return false
+}
+
+// again makes another try after f where that is safe, and says whether.
+func (x *exchange) again(f wire.Failure) bool {
+	if !x.whole || x.stream == nil {
+		return false
+	}
+	switch {
+	case f.Reused && idempotent(x.Request.Method) && x.extra < mostExtra:
+		// The server closed the connection as the request went out. On a new
+		// connection that cannot happen again.
+		x.extra++
+		x.tried.Remove(x.endpoint)
+		x.try(true)
+		return true
+	case x.declared():
+		x.later()
+		return true
+	case f.Unsent && x.extra < mostExtra && x.backend.cluster.Others(&x.tried):
+		x.extra++
+		x.try(false)
+		return true
+	}
+	return false
+}
+
+// declared says whether the rule's retry still has a try left.
+func (x *exchange) declared() bool {
+	return x.rule.retry.declared && x.tries-x.extra <= x.rule.retry.attempts
+}
+
+// later makes the next declared try after its back-off: the rule's, doubled
+// for each try, at most ten times itself, and up to half of it less by chance,
+// so that many clients do not come back together.
+func (x *exchange) later() {
+	wait := x.rule.retry.backoff
+	for n := x.tries - x.extra; n > 1 && wait < 10*x.rule.retry.backoff; n-- {
+		wait *= 2
+	}
+	wait = min(wait, 10*x.rule.retry.backoff)
+	x.hold()
+	wait -= time.Duration(x.w.rnd.Int64N(int64(wait)/2 + 1))
+	x.w.loop.Arm(&x.tryTimer, wait)
+}

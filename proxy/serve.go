@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"sync/atomic"
+
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// door is one loop's side of a port: codecs ask it where to put requests.
+type door struct {
+	worker  *worker
+	slot    int
+	closing atomic.Bool // the port is gone from the configuration
+}
+
+// accept meets a new connection.
+func (d *door) accept(port *port, c wire.Conn, over bool) {
+	p := d.worker.proxy
+	e := p.entrance(d.slot)
+	switch {
+	case e == nil || over && e.secure:
+		// Between bind and the first Program, or when a refusal could not be
+		// said without a handshake that the bound is there to save.
+		d.refused(over)
+		c.Abort()
+	case over:
+		d.refused(over)
+		p.opt.Server.Refuse(c, observe.TooManyConnections)
+	case e.secure:
+		port.secure.Secure(c, func(plain wire.Conn) { p.opt.Server.Serve(plain, d, e.limits) })
+	default:
+		p.opt.Server.Serve(c, d, e.limits)
+	}
+}
+
+func (d *door) refused(over bool) {
+	why := observe.NoProgram
+	if over {
+		why = observe.TooManyConnections
+	}
+	d.worker.proxy.opt.Registry.Refused(d.worker.index, why)
+}
+
+// entrance of a slot in the Program of now.
+func (p *Proxy) entrance(slot int) *entrance {
+	prog := p.program.Load()
+	if prog == nil || slot >= len(prog.doors) {
+		return nil
+	}
+	return prog.doors[slot]
+}
+
+// Begin lends an exchange for the next request of s.
+func (d *door) Begin(s wire.ServerStream) (*wire.Exchange, wire.RequestSink) {
+	x := d.worker.exchange()
+	x.door, x.stream = d, s
+	x.Peer = s.Peer()
+	return &x.Exchange.Exchange, x
+}
+
+// Refused records a request that the codec answered by itself.
+func (d *door) Refused(_ *wire.Exchange, sink wire.RequestSink, why observe.Reason) {
+	x := sink.(*exchange)
+	x.Why = why
+	if x.prog == nil {
+		x.begin()
+	}
+	if !x.answered {
+		x.status = why.Info().Status
+	}
+	x.finish()
+}
+
+// Gone is told when a connection is over; nothing is kept for it.
+func (d *door) Gone(wire.ServerStream) {}
+
+// Draining says whether connections should end with their next response.
+func (d *door) Draining() bool {
+	return d.closing.Load() || d.worker.proxy.draining.Load()
+}
