@@ -1,0 +1,228 @@
+package upstream
+
+import (
+	"hash/fnv"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// Cluster is a Service that runs.
+type Cluster struct {
+	name    string
+	owner   *Set
+	spec    atomic.Pointer[spec]
+	plan    atomic.Pointer[plan]
+	cursors []cursor // one for each loop
+
+	// mu orders changes; no loop takes it.
+	mu        sync.Mutex
+	retired   bool
+	checked   bool // health checks may run: the cluster was committed
+	members   []member
+	endpoints map[endpointKey]*Endpoint
+	// leaving are endpoints that were removed and still have connections; past
+	// is what those that are gone had counted.
+	leaving []*Endpoint
+	past    Counts
+}
+
+// endpointKey says when an endpoint of a new spec is the one from before.
+type endpointKey struct {
+	addr  netip.AddrPort
+	host  string // it may decide which certificate is right
+	trust int
+}
+
+// newCluster makes a cluster without endpoints; adopt gives it a spec.
+func newCluster(s *Set, svc *model.Service) *Cluster {
+	c := &Cluster{
+		name:      svc.Name,
+		owner:     s,
+		cursors:   make([]cursor, len(s.loops)),
+		endpoints: map[endpointKey]*Endpoint{},
+	}
+	c.plan.Store(newPlan(nil, settingsOf(svc), observe.NoEndpoint))
+	// Loops start evenly spread over the rows, from a place that differs from
+	// cluster to cluster: two loops never march in step.
+	hash := fnv.New64a()
+	hash.Write([]byte(svc.Name))
+	start := cursor{random: s.seed ^ hash.Sum64()}
+	base := start.next()
+	for i := range c.cursors {
+		cur := &c.cursors[i]
+		cur.random = start.next()
+		cur.round = uint32(start.next())
+		cur.row = uint32(base) + uint32(uint64(i)<<32/uint64(len(c.cursors)))
+	}
+	return c
+}
+
+// Name is the Service's.
+func (c *Cluster) Name() string { return c.name }
+
+// Service is what the cluster runs now. It must not be written to.
+func (c *Cluster) Service() *model.Service { return c.spec.Load().service }
+
+// Pick chooses an endpoint and lends a connection to it, of l's own pool:
+// pooled, or dialled this moment, in which case what is sent waits until it
+// stands. It is called on l. avoid are endpoints that the exchange has tried
+// and should not get again while there is another (nil: none). fresh asks for
+// a connection that nothing was sent on before. When nothing can be lent, why
+// says so and conn and ep are nil.
+//
+// The caller calls conn.Send once, or conn.Close when it changed its mind; the
+// pool hears from the connection when it can be lent again.
+func (c *Cluster) Pick(l wire.Loop, avoid *Tried, fresh bool) (conn wire.ClientConn, ep *Endpoint, why observe.Reason) {
+	p := c.plan.Load()
+	i := l.Index()
+	ep = p.choose(&c.cursors[i], l.Now(), avoid)
+	if ep == nil {
+		return nil, nil, p.none
+	}
+	pl := ep.pools[i].Load()
+	if pl == nil {
+		pl = newPool(ep, l)
+		ep.pools[i].Store(pl)
+	}
+	return pl.lend(p.set, fresh), ep, observe.ReasonNone
+}
+
+// adopt makes sp the cluster's spec.
+func (c *Cluster) adopt(sp *spec) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.spec.Swap(sp)
+	old.release(c)
+	if c.retired {
+		sp.release(c)
+		return
+	}
+	if old != nil && !sameHealth(old.service.Health, sp.service.Health) {
+		c.endChecks()
+	}
+	c.rebuild()
+}
+
+// addressesChanged is called by the resolver.
+func (c *Cluster) addressesChanged() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.retired && c.spec.Load() != nil {
+		c.rebuild()
+	}
+}
+
+// rebuild makes the endpoints those of the spec and of its names' addresses.
+func (c *Cluster) rebuild() {
+	sp := c.spec.Load()
+	kept := make(map[endpointKey]*Endpoint, len(sp.targets))
+	at := make(map[*Endpoint]int, len(sp.targets))
+	var members []member
+	add := func(t *target, a netip.Addr) {
+		key := endpointKey{netip.AddrPortFrom(a, t.port), t.host, sp.trust}
+		ep := kept[key]
+		if ep != nil { // named twice: the weights add up
+			m := &members[at[ep]]
+			m.weight = min(m.weight+t.weight, maxWeight)
+			return
+		}
+		if ep = c.endpoints[key]; ep == nil {
+			ep = &Endpoint{
+				addr: key.addr, host: t.host, dialer: t.dialer, codec: c.owner.env.Codec,
+				pools: make([]atomic.Pointer[pool], len(c.owner.loops)),
+			}
+		}
+		kept[key] = ep
+		at[ep] = len(members)
+		members = append(members, member{ep, t.weight})
+	}
+	for i := range sp.targets {
+		t := &sp.targets[i]
+		if t.name == nil {
+			add(t, t.addr.Unmap())
+			continue
+		}
+		for _, a := range t.name.addresses() {
+			add(t, a)
+		}
+	}
+	var removed []*Endpoint
+	for key, ep := range c.endpoints {
+		if kept[key] == nil {
+			removed = append(removed, ep)
+		}
+	}
+	c.endpoints, c.members = kept, members
+	c.replan()
+	c.remove(removed)
+	c.startChecks()
+}
+
+// replan publishes the members that are healthy, or all when none is.
+func (c *Cluster) replan() {
+	sp := c.spec.Load()
+	healthy := make([]member, 0, len(c.members))
+	for _, m := range c.members {
+		if !m.ep.sick.Load() {
+			healthy = append(healthy, m)
+		}
+	}
+	if len(healthy) == 0 {
+		healthy = c.members
+	}
+	none := observe.NoEndpoint
+	if sp.err != nil {
+		none = observe.UpstreamTLS
+	}
+	c.plan.Store(newPlan(healthy, sp.set, none))
+}
+
+// remove empties the pools of endpoints that are in the plan no more. A loop
+// that is picking from the plan before does so before it runs what is posted.
+func (c *Cluster) remove(eps []*Endpoint) {
+	if len(eps) == 0 {
+		return
+	}
+	for _, ep := range eps {
+		if ep.endCheck != nil {
+			ep.endCheck()
+			ep.endCheck = nil
+		}
+	}
+	c.prune()
+	c.leaving = append(c.leaving, eps...)
+	for i, l := range c.owner.loops {
+		l.Post(func() {
+			for _, ep := range eps {
+				if p := ep.pools[i].Load(); p != nil {
+					p.empty()
+				}
+				ep.left.Add(1)
+			}
+		})
+	}
+}
+
+// retire ends the cluster.
+func (c *Cluster) retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.retired {
+		return
+	}
+	c.retired = true
+	sp := c.spec.Load()
+	sp.release(c)
+	var all []*Endpoint
+	for _, m := range c.members {
+		all = append(all, m.ep)
+	}
+	c.members, c.endpoints = nil, map[endpointKey]*Endpoint{}
+	c.plan.Store(newPlan(nil, c.plan.Load().set, observe.NoEndpoint))
+	c.remove(all)
+}

@@ -1,0 +1,39 @@
+// Package upstream runs what a model.Service asks for: it knows the service's
+// endpoints, chooses one for each try, and lends a connection to it.
+//
+// # Words
+//
+// A Set holds the clusters of one proxy; a Cluster is one running Service. An
+// Endpoint is one address of it. A plan is an immutable list of the endpoints
+// that may be chosen now. A pool holds the connections of one endpoint on one
+// loop; a link is one of these connections.
+//
+// # Life
+//
+// Set.Prepare builds what a configuration needs and disturbs nothing; Commit
+// makes it current; clusters that are no longer named come back from Commit
+// and are handed to Retire when nobody uses them any more. Cluster.Pick runs
+// on a loop for each try. Resolving names and checking health happen on
+// goroutines that belong to the Set and end with it, or with their cluster.
+//
+// # Rules
+//
+// A pick neither locks nor allocates; only a new connection does the latter.
+// Loops share atomics: the plan, an endpoint's state, its count of requests
+// in flight (least-request only). Everything in a pool is the loop's own,
+// save its counters, which one loop writes and anyone reads.
+//
+// An unhealthy endpoint is not in the plan, unless all are unhealthy: then
+// all are (panic routing: a wrong health check must not stop a service that
+// may work). An endpoint that could not be connected to stands aside for
+// 250 ms, doubling up to 10 s, while another can be chosen instead. So does
+// one that was tried before in the same exchange. When nothing else is left,
+// such an endpoint is chosen all the same.
+//
+// A name that cannot be looked up keeps its last addresses.
+//
+// # Not here
+//
+// Whether to try again (proxy), the protocol on the connection (wire/http1),
+// TLS of requests (wire/secure, through Env.TLS).
+package upstream

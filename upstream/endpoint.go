@@ -1,0 +1,108 @@
+package upstream
+
+import (
+	"context"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/naru-mesh/naru/wire"
+)
+
+// Endpoint is one address of a Service. The pointer identifies it: an address
+// that goes and comes back is another Endpoint.
+type Endpoint struct {
+	addr   netip.AddrPort
+	host   string
+	dialer wire.Dialer
+	codec  wire.ClientCodec
+
+	// inflight is how many requests run on the endpoint, over all loops; kept
+	// for least-request clusters only, because loops contend for it.
+	inflight atomic.Int64
+	// aside is the loop time until which the endpoint is avoided after a failed
+	// connect, 0 when it is not; failures counts those in a row.
+	aside    atomic.Int64
+	failures atomic.Int32
+
+	// pools has one for each loop, made by the loop when it first picks here.
+	pools []atomic.Pointer[pool]
+
+	// sick is what health checks found; they write it.
+	sick atomic.Bool
+	// left counts the loops that emptied their pool after the removal.
+	left atomic.Int32
+	// endCheck ends the health check; nil without one. Guarded by the
+	// cluster's mutex.
+	endCheck context.CancelFunc
+}
+
+// Addr is the address that is connected to.
+func (ep *Endpoint) Addr() netip.AddrPort { return ep.addr }
+
+// Host is the host as the configuration names it: an address or a DNS name.
+func (ep *Endpoint) Host() string { return ep.host }
+
+// Bounds of how long an endpoint stands aside after a failed connect.
+const (
+	asideFirst = 250 * time.Millisecond
+	asideMost  = 10 * time.Second
+)
+
+// connectFailed puts the endpoint aside. now is the loop's.
+func (ep *Endpoint) connectFailed(now time.Duration) {
+	n := min(ep.failures.Add(1), 16)
+	ep.aside.Store(int64(now + min(asideFirst<<(n-1), asideMost)))
+}
+
+// connected ends what connectFailed began.
+func (ep *Endpoint) connected() {
+	if ep.aside.Load() != 0 {
+		ep.failures.Store(0)
+		ep.aside.Store(0)
+	}
+}
+
+// usable says whether nothing speaks against the endpoint now.
+func (ep *Endpoint) usable(now time.Duration, avoid *Tried) bool {
+	return ep.aside.Load() <= int64(now) && !avoid.Has(ep)
+}
+
+// maxTried is one more than the most retries of a model.Retry.
+const maxTried = 11
+
+// Tried are the endpoints that an exchange has tried. The zero value is none,
+// and so is nil.
+type Tried struct {
+	eps [maxTried]*Endpoint
+	n   uint8
+}
+
+// Add remembers ep; beyond eleven the first is forgotten.
+func (t *Tried) Add(ep *Endpoint) {
+	if t.n == maxTried {
+		copy(t.eps[:], t.eps[1:])
+		t.n--
+	}
+	t.eps[t.n] = ep
+	t.n++
+}
+
+// Has says whether ep was added.
+func (t *Tried) Has(ep *Endpoint) bool {
+	if t == nil {
+		return false
+	}
+	for _, e := range t.eps[:t.n] {
+		if e == ep {
+			return true
+		}
+	}
+	return false
+}
+
+// Len is how many are remembered.
+func (t *Tried) Len() int { return int(t.n) }
+
+// Reset forgets all.
+func (t *Tried) Reset() { *t = Tried{} }

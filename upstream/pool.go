@@ -1,0 +1,265 @@
+package upstream
+
+import (
+	"errors"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// pool holds the connections of one endpoint on one loop, which owns all of
+// it. The counters are written by the loop and read by anyone.
+type pool struct {
+	ep   *Endpoint
+	loop wire.Loop
+	set  *settings // of the last pick
+
+	// newest and oldest are the ends of the idle connections, a stack: the
+	// warmest is lent first, so that what is not needed grows old and ends.
+	newest, oldest *link
+	idle           int
+	// sweep closes idle connections when their time is over; armed says that
+	// it waits.
+	sweep wire.Timer
+	armed bool
+	// closed: the endpoint was removed; nothing is kept.
+	closed bool
+
+	picks, connects       atomic.Uint64
+	open, opening, active atomic.Int64
+	failed                [len(connectReasons)]atomic.Uint64
+}
+
+// connectReasons are why a connect can fail, in the order of the counters.
+var connectReasons = [...]observe.Reason{
+	observe.ConnectRefused, observe.ConnectTimeout, observe.ConnectFailed, observe.UpstreamTLS,
+}
+
+// link is a connection of a pool. It is the connection's wire.ClientOwner, so
+// that no event needs a search.
+type link struct {
+	pool         *pool
+	conn         wire.ClientConn
+	timer        wire.Timer    // bounds the connect
+	since        time.Duration // when it became idle
+	newer, older *link         // while idle
+
+	opening  bool
+	timedOut bool
+	lent     bool
+	counted  bool // in Endpoint.inflight
+	resting  bool // in the pool's stack
+	gone     bool
+}
+
+// errConnectTimeout is the cause that a try is told.
+var errConnectTimeout = errors.New("no connection within the service's connect time")
+
+func newPool(ep *Endpoint, l wire.Loop) *pool {
+	p := &pool{ep: ep, loop: l}
+	p.sweep.Handler = p
+	return p
+}
+
+// lend gives the warmest idle connection, or a new one.
+func (p *pool) lend(set *settings, fresh bool) wire.ClientConn {
+	p.set = set
+	p.picks.Add(1)
+	k := p.newest
+	if k == nil || fresh {
+		k = p.dial()
+	} else {
+		p.unlink(k)
+	}
+	k.lent = true
+	p.active.Add(1)
+	if set.least {
+		k.counted = true
+		p.ep.inflight.Add(1)
+	}
+	return k.conn
+}
+
+// dial opens a connection.
+func (p *pool) dial() *link {
+	k := &link{pool: p, opening: true}
+	k.timer.Handler = k
+	p.connects.Add(1)
+	p.open.Add(1)
+	p.opening.Add(1)
+	k.conn = p.ep.codec.Open(k, k.dial)
+	if p.set.connect > 0 && k.opening {
+		p.loop.Arm(&k.timer, p.set.connect)
+	}
+	return k
+}
+
+func (k *link) dial(h wire.ConnHandler) wire.Conn {
+	ep := k.pool.ep
+	return ep.dialer.Dial(k.pool.loop, ep.addr, h)
+}
+
+// OnOpen hears that the connection stands.
+func (k *link) OnOpen(wire.ClientConn) {
+	if k.opening {
+		k.opened()
+		k.pool.ep.connected()
+	}
+}
+
+// opened ends the opening, either way.
+func (k *link) opened() {
+	k.opening = false
+	k.pool.opening.Add(-1)
+	k.pool.loop.Disarm(&k.timer)
+}
+
+// OnTimer ends a connect that takes too long.
+func (k *link) OnTimer(*wire.Timer) {
+	if k.opening {
+		k.timedOut = true
+		k.conn.Abort(wire.Failure{Reason: observe.ConnectTimeout, Err: errConnectTimeout, Unsent: true})
+	}
+}
+
+// OnIdle takes the connection back.
+func (k *link) OnIdle(wire.ClientConn) {
+	if !k.lent || k.gone {
+		return
+	}
+	k.settle()
+	p := k.pool
+	if p.closed || p.set.maxIdle < 0 {
+		k.conn.Close()
+		return
+	}
+	if p.idle >= p.set.maxIdle {
+		p.retire(p.oldest)
+	}
+	p.push(k)
+}
+
+// OnGone forgets the connection.
+func (k *link) OnGone(_ wire.ClientConn, err error) {
+	if k.gone {
+		return
+	}
+	k.gone = true
+	p := k.pool
+	if k.opening {
+		k.opened()
+		if i := connectFailure(err, k.timedOut); i >= 0 {
+			p.failed[i].Add(1)
+			p.ep.connectFailed(p.loop.Now())
+		}
+	}
+	if k.lent {
+		k.settle()
+	}
+	if k.resting {
+		p.unlink(k)
+	}
+	p.open.Add(-1)
+}
+
+// settle ends the accounting of an exchange.
+func (k *link) settle() {
+	k.lent = false
+	k.pool.active.Add(-1)
+	if k.counted {
+		k.counted = false
+		k.pool.ep.inflight.Add(-1)
+	}
+}
+
+// push puts k on the stack.
+func (p *pool) push(k *link) {
+	k.resting = true
+	k.since = p.loop.Now()
+	k.older = p.newest
+	if p.newest != nil {
+		p.newest.newer = k
+	} else {
+		p.oldest = k
+	}
+	p.newest = k
+	p.idle++
+	if !p.armed && p.set.idle > 0 {
+		p.armed = true
+		p.loop.Arm(&p.sweep, p.set.idle)
+	}
+}
+
+// unlink takes k out of the stack.
+func (p *pool) unlink(k *link) {
+	if k.newer != nil {
+		k.newer.older = k.older
+	} else {
+		p.newest = k.older
+	}
+	if k.older != nil {
+		k.older.newer = k.newer
+	} else {
+		p.oldest = k.newer
+	}
+	k.newer, k.older = nil, nil
+	k.resting = false
+	p.idle--
+}
+
+// retire closes an idle connection.
+func (p *pool) retire(k *link) {
+	p.unlink(k)
+	k.conn.Close()
+}
+
+// OnTimer closes what was idle too long and waits for the next. The timer is
+// left armed when the stack empties: arming it for every exchange would cost
+// more than a firing now and then.
+func (p *pool) OnTimer(*wire.Timer) {
+	p.armed = false
+	if p.set.idle <= 0 {
+		return
+	}
+	now := p.loop.Now()
+	for k := p.oldest; k != nil; k = p.oldest {
+		if wait := k.since + p.set.idle - now; wait > 0 {
+			p.armed = true
+			p.loop.Arm(&p.sweep, wait)
+			return
+		}
+		p.retire(k)
+	}
+}
+
+// empty closes the pool after its endpoint was removed: what is idle now, what
+// is busy when its exchange ends.
+func (p *pool) empty() {
+	p.closed = true
+	p.armed = false
+	p.loop.Disarm(&p.sweep)
+	for p.oldest != nil {
+		p.retire(p.oldest)
+	}
+}
+
+// connectFailure finds the counter of a connect's end; -1 when it was given up,
+// which is no failure of the endpoint.
+func connectFailure(err error, timedOut bool) int {
+	if timedOut || errors.Is(err, syscall.ETIMEDOUT) {
+		return 1
+	}
+	var d *wire.DialError
+	switch {
+	case !errors.As(err, &d):
+		return -1
+	case d.TLS:
+		return 3
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return 0
+	}
+	return 2
+}

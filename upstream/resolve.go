@@ -1,0 +1,205 @@
+package upstream
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of how long addresses are believed, and of one lookup.
+const (
+	leastTTL      = time.Second
+	mostTTL       = 30 * time.Second
+	lookupTimeout = 5 * time.Second
+	// firstRetry is the wait after a first failed lookup; it doubles up to
+	// mostTTL.
+	firstRetry = time.Second
+	// parallelLookups bounds how many lookups run at a time.
+	parallelLookups = 64
+)
+
+// resolver keeps the addresses of the names that clusters need: one goroutine
+// for each name, however many clusters share it.
+type resolver struct {
+	set   *Set
+	slots chan struct{} // taken while a lookup runs
+
+	mu    sync.Mutex
+	names map[string]*name
+}
+
+// name is a DNS name that is looked up again and again.
+type name struct {
+	host    string
+	current atomic.Pointer[[]netip.Addr] // nil before the first answer
+	tried   chan struct{}                // closed after the first lookup
+	end     context.CancelFunc
+
+	users map[*Cluster]int // holds; guarded by resolver.mu
+}
+
+func newResolver(s *Set) *resolver {
+	return &resolver{set: s, slots: make(chan struct{}, parallelLookups), names: map[string]*name{}}
+}
+
+// hold gives the name of host, looked up from now on; c will hear of changes
+// until it drops the name. fresh says that the first lookup is not over.
+func (r *resolver) hold(host string, c *Cluster) (n *name, fresh bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n = r.names[host]
+	if n == nil {
+		n = &name{host: host, tried: make(chan struct{}), users: map[*Cluster]int{}}
+		var ctx context.Context
+		ctx, n.end = context.WithCancel(r.set.ctx)
+		r.names[host] = n
+		r.set.launch(func() { r.follow(ctx, n) })
+	}
+	n.users[c]++
+	select {
+	case <-n.tried:
+		return n, false
+	default:
+		return n, true
+	}
+}
+
+// drop undoes one hold.
+func (r *resolver) drop(n *name, c *Cluster) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n.users[c]--; n.users[c] <= 0 {
+		delete(n.users, c)
+	}
+	if len(n.users) == 0 && r.names[n.host] == n {
+		delete(r.names, n.host)
+		n.end()
+	}
+}
+
+// await waits until every name was looked up once, or for the time d.
+func (r *resolver) await(names []*name, d time.Duration) {
+	if len(names) == 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for _, n := range names {
+		select {
+		case <-n.tried:
+		case <-t.C:
+			return
+		case <-r.set.ctx.Done():
+			return
+		}
+	}
+}
+
+// addresses are the last known; they must not be written to.
+func (n *name) addresses() []netip.Addr {
+	if a := n.current.Load(); a != nil {
+		return *a
+	}
+	return nil
+}
+
+// follow looks n up until ctx ends.
+func (r *resolver) follow(ctx context.Context, n *name) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	failures := 0
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		addrs, ttl, err := r.lookup(ctx, n.host)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := min(max(ttl, leastTTL), mostTTL)
+		if ttl <= 0 {
+			wait = mostTTL
+		}
+		changed := false
+		switch {
+		case err != nil:
+			wait = min(firstRetry<<min(failures, 10), mostTTL)
+			if failures++; failures == 1 {
+				r.set.env.Log.Warn("name lookup failed", "host", n.host, "error", err, "keeps", len(n.addresses()))
+			}
+		default:
+			if failures > 0 {
+				r.set.env.Log.Info("name lookup works again", "host", n.host)
+			}
+			failures = 0
+			changed = n.learn(addrs)
+		}
+		select {
+		case <-n.tried:
+		default:
+			close(n.tried)
+		}
+		if changed {
+			for _, c := range r.usersOf(n) {
+				c.addressesChanged()
+			}
+		}
+		timer.Reset(wait)
+	}
+}
+
+// lookup asks once, when there is a slot.
+func (r *resolver) lookup(ctx context.Context, host string) ([]netip.Addr, time.Duration, error) {
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	addrs, ttl, err := r.set.env.Lookup(ctx, host)
+	if err == nil && len(addrs) == 0 {
+		err = &net.DNSError{Err: "no addresses", Name: host, IsNotFound: true}
+	}
+	return addrs, ttl, err
+}
+
+// learn takes an answer and says whether it is another than before. Servers
+// turn the order round from answer to answer: only the set counts.
+func (n *name) learn(addrs []netip.Addr) (changed bool) {
+	list := make([]netip.Addr, 0, len(addrs))
+	for _, a := range addrs {
+		if a = a.Unmap(); !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	old := n.addresses()
+	if len(old) == len(list) && !slices.ContainsFunc(list, func(a netip.Addr) bool { return !slices.Contains(old, a) }) {
+		return false
+	}
+	n.current.Store(&list)
+	return true
+}
+
+func (r *resolver) usersOf(n *name) []*Cluster {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]*Cluster, 0, len(n.users))
+	for c := range n.users {
+		list = append(list, c)
+	}
+	return list
+}
+
+// systemLookup asks as the system is configured to (/etc/hosts included).
+func systemLookup(ctx context.Context, host string) ([]netip.Addr, time.Duration, error) {
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return addrs, 0, err
+}

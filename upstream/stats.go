@@ -1,0 +1,129 @@
+package upstream
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/naru-mesh/naru/observe"
+)
+
+// Counts are figures of an endpoint, or the sum over endpoints.
+type Counts struct {
+	// Active is how many requests run; Opening and Idle are connections that
+	// are being made and that wait for work; Open is all connections.
+	Active, Opening, Idle, Open int64
+	// Picks is how often it was chosen, Connects how often dialled.
+	Picks, Connects uint64
+	// Failures is how many connects failed, by ConnectReasons.
+	Failures [len(connectReasons)]uint64
+}
+
+// ConnectReasons are the reasons of Counts.Failures, in its order.
+func ConnectReasons() [len(connectReasons)]observe.Reason { return connectReasons }
+
+// EndpointStats are the figures of an endpoint that is configured now.
+type EndpointStats struct {
+	Host    string
+	Addr    netip.AddrPort
+	Weight  int
+	Healthy bool
+	Counts
+}
+
+// ServiceStats are the figures of a service. The sums cover endpoints that
+// were removed too: their connections while any is left, their counters for
+// ever.
+type ServiceStats struct {
+	Service   string
+	Endpoints []EndpointStats
+	Counts
+}
+
+// Stats calls visit for each current cluster, by name. What it gets is lent
+// until it returns. The figures are read one by one, while loops go on.
+func (s *Set) Stats(visit func(*ServiceStats)) {
+	s.mu.Lock()
+	list := make([]*Cluster, 0, len(s.clusters))
+	for _, c := range s.clusters {
+		list = append(list, c)
+	}
+	s.mu.Unlock()
+	slices.SortFunc(list, func(a, b *Cluster) int { return strings.Compare(a.name, b.name) })
+	var st ServiceStats
+	for _, c := range list {
+		c.stats(&st)
+		visit(&st)
+	}
+}
+
+// stats fills st, reusing its memory.
+func (c *Cluster) stats(st *ServiceStats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.prune()
+	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Counts: c.past}
+	for _, m := range c.members {
+		e := EndpointStats{
+			Host: m.ep.host, Addr: m.ep.addr, Weight: int(m.weight),
+			Healthy: !m.ep.sick.Load(), Counts: m.ep.counts(),
+		}
+		st.Endpoints = append(st.Endpoints, e)
+		st.Counts.add(&e.Counts)
+	}
+	for _, ep := range c.leaving {
+		n := ep.counts()
+		st.Counts.add(&n)
+	}
+}
+
+// prune moves the counters of removed endpoints to the past, once nothing of
+// theirs is left to count.
+func (c *Cluster) prune() {
+	c.leaving = slices.DeleteFunc(c.leaving, func(ep *Endpoint) bool {
+		if int(ep.left.Load()) < len(ep.pools) {
+			return false
+		}
+		n := ep.counts()
+		if n.Open > 0 {
+			return false
+		}
+		c.past.add(&n)
+		return true
+	})
+}
+
+// counts adds up what the loops counted.
+func (ep *Endpoint) counts() (n Counts) {
+	for i := range ep.pools {
+		p := ep.pools[i].Load()
+		if p == nil {
+			continue
+		}
+		one := Counts{
+			Active: p.active.Load(), Opening: p.opening.Load(), Open: p.open.Load(),
+			Picks: p.picks.Load(), Connects: p.connects.Load(),
+		}
+		// An opening connection is lent to the request that caused it, unless
+		// that one was given up; while the loop writes, the figures may be from
+		// before and after.
+		one.Idle = max(0, one.Open-max(one.Active, one.Opening))
+		for j := range p.failed {
+			one.Failures[j] = p.failed[j].Load()
+		}
+		n.add(&one)
+	}
+	return n
+}
+
+func (n *Counts) add(m *Counts) {
+	n.Active += m.Active
+	n.Opening += m.Opening
+	n.Idle += m.Idle
+	n.Open += m.Open
+	n.Picks += m.Picks
+	n.Connects += m.Connects
+	for i := range n.Failures {
+		n.Failures[i] += m.Failures[i]
+	}
+}
