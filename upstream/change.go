@@ -94,6 +94,20 @@ func (s *Set) Prepare(services []*model.Service) (*Change, error) {
 	return ch, errors.Join(errs...)
 }
 
+// Apply is Prepare and, when there was no error, Commit; on an error nothing
+// has changed. It is for a caller with nothing else that may fail in between.
+// Clusters that are named no more go on working until they are given to
+// Retire.
+func (s *Set) Apply(services []*model.Service) (map[string]*Cluster, error) {
+	ch, err := s.Prepare(services)
+	if err != nil {
+		ch.Discard()
+		return nil, err
+	}
+	ch.Commit()
+	return ch.Clusters(), nil
+}
+
 // Cluster gives the cluster of a Service, nil when the Change has none of that
 // name.
 func (ch *Change) Cluster(name string) *Cluster { return ch.clusters[name] }

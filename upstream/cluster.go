@@ -102,8 +102,8 @@ func (c *Cluster) adopt(sp *spec) {
 		sp.release(c)
 		return
 	}
-	if old != nil && !sameHealth(old.service.Health, sp.service.Health) {
-		c.endChecks()
+	if old != nil && (!sameHealth(old.service.Health, sp.service.Health) || old.service.Host != sp.service.Host) {
+		c.endChecks() // rebuild begins the new ones
 	}
 	c.rebuild()
 }

@@ -1,5 +1,35 @@
 package upstream
 
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+)
+
+// Defaults of a model.HealthCheck.
+const (
+	checkInterval  = 5 * time.Second
+	checkTimeout   = 2 * time.Second
+	checkHealthy   = 2
+	checkUnhealthy = 3
+	checkMinStatus = 200
+	checkMaxStatus = 399
+)
+
+// checkAgent is what services see in their logs.
+const checkAgent = "naru-health"
+
 // watchHealth lets health checks run from now on.
 func (c *Cluster) watchHealth() {
 	c.mu.Lock()
@@ -8,8 +38,205 @@ func (c *Cluster) watchHealth() {
 	c.startChecks()
 }
 
-// startChecks is completed with the checker.
-func (c *Cluster) startChecks() {}
+// startChecks begins a check of each endpoint that has none. With c.mu held.
+func (c *Cluster) startChecks() {
+	svc := c.spec.Load().service
+	if !c.checked || c.retired || svc.Health == nil {
+		return
+	}
+	for _, m := range c.members {
+		if m.ep.endCheck != nil {
+			continue
+		}
+		k := newCheck(c, m.ep, svc)
+		var ctx context.Context
+		ctx, m.ep.endCheck = context.WithCancel(c.owner.ctx)
+		c.owner.launch(func() { k.run(ctx) })
+	}
+}
 
-// endChecks likewise.
-func (c *Cluster) endChecks() {}
+// endChecks ends all checks, and when none will follow what they had found.
+// With c.mu held.
+func (c *Cluster) endChecks() {
+	follow := c.spec.Load().service.Health != nil
+	for _, m := range c.members {
+		if m.ep.endCheck != nil {
+			m.ep.endCheck()
+			m.ep.endCheck = nil
+		}
+		if !follow {
+			m.ep.sick.Store(false)
+		}
+	}
+}
+
+// judge takes a verdict, unless the check has ended.
+func (c *Cluster) judge(ctx context.Context, ep *Endpoint, sick bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() == nil {
+		ep.sick.Store(sick)
+		c.replan()
+	}
+}
+
+// check asks one endpoint how it is, on a goroutine of its own.
+type check struct {
+	cluster *Cluster
+	ep      *Endpoint
+	cfg     model.HealthCheck // defaults filled in
+	tls     *model.BackendTLS
+	host    string // of the request
+}
+
+func newCheck(c *Cluster, ep *Endpoint, svc *model.Service) *check {
+	k := &check{cluster: c, ep: ep, cfg: *svc.Health, tls: svc.TLS}
+	h := &k.cfg
+	if h.Path == "" || h.Path[0] != '/' {
+		h.Path = "/" + h.Path
+	}
+	orDefault(&h.Interval, checkInterval)
+	orDefault(&h.Timeout, checkTimeout)
+	orDefault(&h.Healthy, checkHealthy)
+	orDefault(&h.Unhealthy, checkUnhealthy)
+	orDefault(&h.MinStatus, checkMinStatus)
+	orDefault(&h.MaxStatus, checkMaxStatus)
+	switch {
+	case h.Host != "":
+		k.host = h.Host
+	case svc.Host != "":
+		k.host = svc.Host
+	default:
+		k.host = net.JoinHostPort(ep.host, strconv.Itoa(int(ep.addr.Port())))
+	}
+	return k
+}
+
+func orDefault[T time.Duration | int](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+// run asks until ctx ends: at once, then every interval, give or take a tenth,
+// so that the checks of many gateways do not come together.
+func (k *check) run(ctx context.Context) {
+	log := k.cluster.owner.env.Log.With("service", k.cluster.name, "endpoint", k.ep.addr)
+	client, req, err := k.prepare(ctx)
+	if err != nil {
+		log.Error("health check is not possible; the endpoint counts as it did before", "error", err)
+		return
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	against := 0 // results in a row that contradict the state
+	for {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		err := k.ask(ctx, client, req)
+		if ctx.Err() != nil {
+			return
+		}
+		sick, needs := k.ep.sick.Load(), k.cfg.Unhealthy
+		if sick {
+			needs = k.cfg.Healthy
+		}
+		if (err != nil) == sick {
+			against = 0
+		} else if against++; against >= needs {
+			against = 0
+			k.cluster.judge(ctx, k.ep, !sick)
+			if sick {
+				log.Info("endpoint is healthy")
+			} else {
+				log.Warn("endpoint is unhealthy", "error", err)
+			}
+		}
+		timer.Reset(k.cfg.Interval * time.Duration(900+rand.IntN(201)) / 1000)
+	}
+}
+
+// prepare makes the client, whose connections last for one check: that the
+// endpoint takes new ones is part of being healthy.
+func (k *check) prepare(ctx context.Context) (*http.Client, *http.Request, error) {
+	transport := &http.Transport{
+		DisableKeepAlives:  true,
+		DisableCompression: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", k.ep.addr.String())
+		},
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	target, err := url.ParseRequestURI(k.cfg.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	target.Scheme, target.Host = "http", k.host // DialContext knows where
+	if k.tls != nil {
+		target.Scheme = "https"
+		if transport.TLSClientConfig, err = checkTLS(k.tls, k.ep.host); err != nil {
+			return nil, nil, err
+		}
+	}
+	req := (&http.Request{
+		Method: http.MethodGet, URL: target, Host: k.host,
+		Header: http.Header{"User-Agent": {checkAgent}},
+	}).WithContext(ctx)
+	client := &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return client, req, nil
+}
+
+// ask makes one check; nil is a healthy answer.
+func (k *check) ask(ctx context.Context, client *http.Client, req *http.Request) error {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.Timeout)
+	defer cancel()
+	res, err := client.Do(req.WithContext(ctx))
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("no answer within %v", k.cfg.Timeout)
+		}
+		var u *url.Error
+		if errors.As(err, &u) {
+			return u.Err
+		}
+		return err
+	}
+	res.Body.Close()
+	if res.StatusCode < k.cfg.MinStatus || res.StatusCode > k.cfg.MaxStatus {
+		return fmt.Errorf("status %d", res.StatusCode)
+	}
+	return nil
+}
+
+// checkTLS says what Env.TLS's dialers are told, to net/http.
+func checkTLS(t *model.BackendTLS, host string) (*tls.Config, error) {
+	cfg := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		ServerName:         t.ServerName,
+		InsecureSkipVerify: t.Insecure,
+	}
+	if cfg.ServerName == "" {
+		cfg.ServerName = host
+	}
+	pem := t.CA
+	if len(pem) == 0 && t.CAFile != "" {
+		var err error
+		if pem, err = os.ReadFile(t.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	if len(pem) > 0 {
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("the CA holds no certificate")
+		}
+	}
+	return cfg, nil
+}
