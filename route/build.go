@@ -27,7 +27,7 @@ func Build(entries []Entry, old *Table) (*Table, []EntryError) {
 	}
 	slices.SortFunc(sorted, (*entry).compare)
 	t := &Table{
-		hosts:   &Hosts[int32]{},
+		hosts:   NewHosts[int32](),
 		nodes:   make([]node, 0, len(entries)+1),
 		edges:   make(map[edge]int32, len(entries)),
 		links:   make([]link, 1, len(entries)+1),
@@ -67,7 +67,7 @@ func (b *builder) root(host string) int32 {
 	if !ok {
 		root = b.newNode()
 		b.roots[host] = root
-		b.hosts.set(host, root)
+		b.hosts.Add(host, root)
 	}
 	return root
 }

@@ -21,16 +21,12 @@ type Hosts[T any] struct {
 	hasAny  bool
 }
 
-// NewHosts makes Hosts of patterns, in any case, with or without trailing dot.
-func NewHosts[T any](patterns map[string]T) *Hosts[T] {
-	h := &Hosts[T]{}
-	for p, v := range patterns {
-		h.set(p, v)
-	}
-	return h
-}
+// NewHosts makes Hosts that know none yet.
+func NewHosts[T any]() *Hosts[T] { return &Hosts[T]{} }
 
-func (h *Hosts[T]) set(pattern string, v T) {
+// Add gives pattern, in any case, with or without trailing dot, a value; the
+// last one counts. It must not be called while others use h.
+func (h *Hosts[T]) Add(pattern string, v T) {
 	pattern = canonicalPattern(pattern)
 	switch {
 	case pattern == "":
@@ -56,6 +52,15 @@ func (h *Hosts[T]) Find(host []byte) (v T, ok bool) {
 	var buf [maxHost]byte
 	s := search{host: canonical(host, &buf)}
 	return h.next(&s)
+}
+
+// FindString is Find for a string, such as a TLS server name.
+func (h *Hosts[T]) FindString(host string) (v T, ok bool) {
+	var buf [maxHost + 8]byte // room for a dot and a port
+	if len(host) > len(buf) {
+		return h.any, h.hasAny
+	}
+	return h.Find(buf[:copy(buf[:], host)])
 }
 
 // search is a position in the sequence of patterns that cover a host.

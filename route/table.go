@@ -49,14 +49,18 @@ type Hit struct {
 	// left aside: 0 for "/" and for a match without a path. For other kinds it
 	// is the whole path.
 	Matched int
-	// Params are the captures of a path template, in order; at most 8. Values
-	// point into the path; the slice is valid until the next Find.
-	Params []Param
+	// Params[:N] are the captures of a path template, in order. Values point
+	// into the path.
+	Params [MaxParams]Param
+	N      int
 
 	lists []int32 // lists of entries whose path matches
 	todo  []step  // branches of the tree still to be walked
 	tmp   []byte  // for decoding
 }
+
+// MaxParams bounds the captures of a path template.
+const MaxParams = 8
 
 // Param is a capture of a path template, as it stands in the path: encoded.
 type Param struct {
@@ -89,7 +93,7 @@ func (t *Table) Find(h *wire.Head, host []byte, hit *Hit) bool {
 				if e.kind == kindPrefix {
 					hit.Matched = len(e.path)
 				}
-				hit.Params = e.capture(h.Path, hit.Params[:0])
+				hit.N = len(e.capture(h.Path, hit.Params[:0]))
 				return true
 			}
 		}

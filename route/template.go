@@ -7,9 +7,6 @@ import (
 	"github.com/naru-mesh/naru/wire"
 )
 
-// maxCaptures bounds the captures of a template.
-const maxCaptures = 8
-
 // capture is where in the path a template's capture lies.
 type capture struct {
 	name    string
@@ -51,8 +48,8 @@ func (c *entry) compileTemplate() error {
 		}
 		c.params = append(c.params, k)
 	}
-	if len(c.params) > maxCaptures {
-		return fmt.Errorf("path template %q has more than %d captures", c.path, maxCaptures)
+	if len(c.params) > MaxParams {
+		return fmt.Errorf("path template %q has more than %d captures", c.path, MaxParams)
 	}
 	return nil
 }
