@@ -3,7 +3,6 @@ package upstream
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/naru-mesh/naru/model"
@@ -94,20 +93,6 @@ func (s *Set) Prepare(services []*model.Service) (*Change, error) {
 	return ch, errors.Join(errs...)
 }
 
-// Apply is Prepare and, when there was no error, Commit; on an error nothing
-// has changed. It is for a caller with nothing else that may fail in between.
-// Clusters that are named no more go on working until they are given to
-// Retire.
-func (s *Set) Apply(services []*model.Service) (map[string]*Cluster, error) {
-	ch, err := s.Prepare(services)
-	if err != nil {
-		ch.Discard()
-		return nil, err
-	}
-	ch.Commit()
-	return ch.Clusters(), nil
-}
-
 // Cluster gives the cluster of a Service, nil when the Change has none of that
 // name.
 func (ch *Change) Cluster(name string) *Cluster { return ch.clusters[name] }
@@ -117,8 +102,8 @@ func (ch *Change) Clusters() map[string]*Cluster { return ch.clusters }
 
 // Commit puts the Change in force: clusters that stay take their new endpoints
 // and settings, health checks begin. It returns the clusters that are named no
-// more; they go on working until they are given to Retire. A Change that was
-// discarded (by a later Prepare or by Close) does nothing.
+// more; they go on working until they are given to Retire. A Change that has
+// ended already (discarded by a later Prepare or by Close) does nothing.
 func (ch *Change) Commit() (old []*Cluster) {
 	s := ch.set
 	s.mu.Lock()
@@ -127,16 +112,17 @@ func (ch *Change) Commit() (old []*Cluster) {
 		return nil
 	}
 	s.pending = nil
+	updates := ch.updates
+	ch.updates = nil
 	for name, c := range s.clusters {
 		if ch.clusters[name] != c {
 			old = append(old, c)
 			s.retiring[c] = struct{}{}
 		}
 	}
-	// A copy, because the caller may keep the Change's own.
-	s.clusters = maps.Clone(ch.clusters)
+	s.clusters = ch.clusters
 	s.mu.Unlock()
-	for _, u := range ch.updates {
+	for _, u := range updates {
 		if !u.isNew {
 			u.cluster.adopt(u.spec)
 		}
@@ -150,10 +136,6 @@ func (ch *Change) Commit() (old []*Cluster) {
 func (ch *Change) Discard() {
 	s := ch.set
 	s.mu.Lock()
-	if s.pending != ch && !s.closed {
-		s.mu.Unlock()
-		return
-	}
 	if s.pending == ch {
 		s.pending = nil
 	}

@@ -92,6 +92,20 @@ func (c *Cluster) Pick(l wire.Loop, avoid *Tried, fresh bool) (conn wire.ClientC
 	return pl.lend(p.set, fresh), ep, observe.ReasonNone
 }
 
+// Another says whether the cluster has an endpoint that is not among tried.
+func (c *Cluster) Another(tried *Tried) bool {
+	p := c.plan.Load()
+	if p.count > tried.Len() {
+		return true
+	}
+	for i := range p.rows {
+		if !tried.Has(p.rows[i].ep) {
+			return true
+		}
+	}
+	return false
+}
+
 // adopt makes sp the cluster's spec.
 func (c *Cluster) adopt(sp *spec) {
 	c.mu.Lock()

@@ -78,8 +78,11 @@ type Tried struct {
 	n   uint8
 }
 
-// Add remembers ep; beyond eleven the first is forgotten.
+// Add remembers ep, once; beyond eleven the first is forgotten.
 func (t *Tried) Add(ep *Endpoint) {
+	if t.Has(ep) {
+		return
+	}
 	if t.n == maxTried {
 		copy(t.eps[:], t.eps[1:])
 		t.n--
@@ -101,7 +104,7 @@ func (t *Tried) Has(ep *Endpoint) bool {
 	return false
 }
 
-// Len is how many are remembered.
+// Len is how many were added, at most eleven.
 func (t *Tried) Len() int { return int(t.n) }
 
 // Reset forgets all.

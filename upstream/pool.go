@@ -21,10 +21,8 @@ type pool struct {
 	// warmest is lent first, so that what is not needed grows old and ends.
 	newest, oldest *link
 	idle           int
-	// sweep closes idle connections when their time is over; armed says that
-	// it waits.
+	// sweep closes idle connections when their time is over.
 	sweep wire.Timer
-	armed bool
 	// closed: the endpoint was removed; nothing is kept.
 	closed bool
 
@@ -187,8 +185,7 @@ func (p *pool) push(k *link) {
 	}
 	p.newest = k
 	p.idle++
-	if !p.armed && p.set.idle > 0 {
-		p.armed = true
+	if p.set.idle > 0 && !p.sweep.Armed() {
 		p.loop.Arm(&p.sweep, p.set.idle)
 	}
 }
@@ -220,14 +217,12 @@ func (p *pool) retire(k *link) {
 // left armed when the stack empties: arming it for every exchange would cost
 // more than a firing now and then.
 func (p *pool) OnTimer(*wire.Timer) {
-	p.armed = false
 	if p.set.idle <= 0 {
 		return
 	}
 	now := p.loop.Now()
 	for k := p.oldest; k != nil; k = p.oldest {
 		if wait := k.since + p.set.idle - now; wait > 0 {
-			p.armed = true
 			p.loop.Arm(&p.sweep, wait)
 			return
 		}
@@ -239,7 +234,6 @@ func (p *pool) OnTimer(*wire.Timer) {
 // is busy when its exchange ends.
 func (p *pool) empty() {
 	p.closed = true
-	p.armed = false
 	p.loop.Disarm(&p.sweep)
 	for p.oldest != nil {
 		p.retire(p.oldest)
