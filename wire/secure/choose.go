@@ -1,0 +1,100 @@
+package secure
+
+import (
+	"crypto/tls"
+	"slices"
+	"strings"
+)
+
+// choice is a certificate that a client can be given.
+type choice struct {
+	pair  *tls.Certificate
+	label any
+}
+
+// directory finds the certificates for a server name. A name given with the
+// credential comes before the names in certificates, an exact name before a
+// wildcard, a longer wildcard before a shorter one, and a credential before
+// those listed after it.
+type directory struct {
+	given, named map[string][]*choice // exact, lower case
+	// Wildcards without "*.": given ones cover any number of labels (as a
+	// listener's hostname does), those of certificates exactly one (RFC 9525).
+	givenWild, namedWild map[string][]*choice
+	// fallback is for clients without a known name: the first credential, and
+	// those for the same names.
+	fallback []*choice
+}
+
+func newDirectory(certs []*certificate) *directory {
+	d := &directory{
+		given: map[string][]*choice{}, named: map[string][]*choice{},
+		givenWild: map[string][]*choice{}, namedWild: map[string][]*choice{},
+	}
+	first := certs[0]
+	for _, c := range certs {
+		ch := &choice{pair: c.pair, label: c.label}
+		if c == first || c.cfg.Hostname == first.cfg.Hostname &&
+			slices.Equal(c.pair.Leaf.DNSNames, first.pair.Leaf.DNSNames) {
+			d.fallback = append(d.fallback, ch)
+		}
+		if c.cfg.Hostname != "" {
+			add(d.given, d.givenWild, c.cfg.Hostname, ch)
+			continue
+		}
+		for _, n := range c.pair.Leaf.DNSNames {
+			add(d.named, d.namedWild, n, ch)
+		}
+	}
+	return d
+}
+
+func add(exact, wild map[string][]*choice, name string, c *choice) {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if rest, ok := strings.CutPrefix(name, "*."); ok {
+		wild[rest] = append(wild[rest], c)
+		return
+	}
+	exact[name] = append(exact[name], c)
+}
+
+// choose gives what suits the client best. It is never nil.
+func (d *directory) choose(hello *tls.ClientHelloInfo) *choice {
+	list := d.find(strings.ToLower(hello.ServerName))
+	if len(list) > 1 {
+		// The name is settled; only the algorithms matter now. Asked with the
+		// name, crypto/tls would refuse a certificate whose own names do not
+		// cover the credential's hostname.
+		nameless := *hello
+		nameless.ServerName = ""
+		for _, c := range list {
+			if nameless.SupportsCertificate(c.pair) == nil {
+				return c
+			}
+		}
+	}
+	return list[0]
+}
+
+func (d *directory) find(name string) []*choice {
+	if name == "" {
+		return d.fallback
+	}
+	if l := d.given[name]; l != nil {
+		return l
+	}
+	if l := d.named[name]; l != nil {
+		return l
+	}
+	_, rest, more := strings.Cut(name, ".")
+	for first := true; more; first = false {
+		if l := d.givenWild[rest]; l != nil {
+			return l
+		}
+		if l := d.namedWild[rest]; l != nil && first {
+			return l
+		}
+		_, rest, more = strings.Cut(rest, ".")
+	}
+	return d.fallback
+}
