@@ -39,7 +39,7 @@ type Version string
 // Snapshot is a valid Config that nobody writes to any more.
 type Snapshot struct {
 	Config
-	Version Version
+	Version Version `json:"version"`
 }
 
 // Feed offers Snapshots; the latest wins and what lies between may be missed.

@@ -1,0 +1,186 @@
+package model
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// Validate gives the part of c that can serve, sorted by name, and a Problem
+// for each mistake. It is the last line: dialects find mistakes first and
+// point at them more exactly, but what Validate lets through does not trouble
+// a proxy, whatever a dialect did.
+//
+// It drops as little as it can without letting a request do what nobody meant:
+// a match that is broken goes, but a route does not come to match everything;
+// a rule whose filters are broken answers 500 instead of passing requests
+// without them; a service whose TLS is broken is not spoken to in plain.
+//
+// c and its nouns are not written to: what changes is copied, everything else
+// is the same pointer. Validating the result again changes nothing and gives
+// no Problem that is Broken.
+func Validate(c *Config) (*Config, []Problem) {
+	v := &checker{
+		certificates: make(map[string]struct{}, len(c.Certificates)),
+		listeners:    make(map[string]*Listener, len(c.Listeners)),
+		services:     make(map[string]struct{}, len(c.Services)),
+		expressions:  map[string]string{},
+	}
+	out := &Config{Settings: v.settings(c.Settings)}
+	out.Certificates = check(v, "certificate", c.Certificates, v.certificate)
+	for _, x := range out.Certificates {
+		v.certificates[x.Name] = struct{}{}
+	}
+	out.Listeners = v.doors(check(v, "listener", c.Listeners, v.listener))
+	for _, x := range out.Listeners {
+		v.listeners[x.Name] = x
+	}
+	out.Services = check(v, "service", c.Services, v.service)
+	for _, x := range out.Services {
+		v.services[x.Name] = struct{}{}
+	}
+	out.Routes = check(v, "route", c.Routes, v.route)
+	return out, v.problems
+}
+
+// noun is what the four kinds have in common.
+type noun interface {
+	name() string
+	origin() Origin
+}
+
+func (l *Listener) name() string      { return l.Name }
+func (l *Listener) origin() Origin    { return l.Origin }
+func (r *Route) name() string         { return r.Name }
+func (r *Route) origin() Origin       { return r.Origin }
+func (s *Service) name() string       { return s.Name }
+func (s *Service) origin() Origin     { return s.Origin }
+func (c *Certificate) name() string   { return c.Name }
+func (c *Certificate) origin() Origin { return c.Origin }
+
+// sorted gives list in the order of names; list itself where it is in order.
+func sorted[T noun](list []T) []T {
+	byName := func(a, b T) int { return cmp.Compare(a.name(), b.name()) }
+	if slices.IsSortedFunc(list, byName) {
+		return list
+	}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, byName)
+	return list
+}
+
+// check gives what one of each name becomes, without what it refuses (nil).
+func check[T interface {
+	noun
+	comparable
+}](v *checker, kind string, list []T, one func(T) T) []T {
+	var none T
+	list = sorted(list)
+	out := make([]T, 0, len(list))
+	var last T
+	for _, x := range list {
+		v.at = x.origin()
+		switch {
+		case x.name() == "":
+			v.broken("no-name", "this "+kind+" has no name", "")
+			continue
+		case last != none && last.name() == x.name():
+			v.broken("duplicate-name", "there are two "+kind+"s named "+x.name(),
+				"the first stands at "+place(last.origin()))
+			continue
+		}
+		last = x
+		if y := one(x); y != none {
+			out = append(out, y)
+		}
+	}
+	return out
+}
+
+// place is where an Origin is, for a message.
+func place(o Origin) string { return cmp.Or(o.String(), "an unknown place") }
+
+// checker collects Problems.
+type checker struct {
+	problems     []Problem
+	at           Origin // of the noun being checked
+	certificates map[string]struct{}
+	listeners    map[string]*Listener
+	services     map[string]struct{}
+	expressions  map[string]string // regular expression to what is wrong with it
+	searched     int
+}
+
+func (v *checker) broken(code, message, hint string) {
+	v.problems = append(v.problems, Problem{Origin: v.at, Severity: Broken, Code: code, Message: message, Hint: hint})
+}
+
+func (v *checker) doubtful(code, message, hint string) {
+	v.problems = append(v.problems, Problem{Origin: v.at, Severity: Doubtful, Code: code, Message: message, Hint: hint})
+}
+
+// meant is the hint for an unknown name. Searching costs a look at every
+// name, so a configuration of nothing but unknown names gets a few hints.
+func meant[T any](v *checker, word string, in map[string]T) string {
+	if v.searched++; v.searched > 20 {
+		return ""
+	}
+	if n := nearest(word, maps.Keys(in)); n != "" {
+		return "did you mean " + n + "?"
+	}
+	return ""
+}
+
+// short warns of a time that looks like a forgotten unit.
+func (v *checker) short(what string, d time.Duration) {
+	if d > 0 && d < time.Millisecond {
+		v.doubtful("tiny-time", fmt.Sprintf("%s of %v is hardly meant", what, d), "write a unit: 5s, 250ms")
+	}
+}
+
+func (v *checker) settings(s Settings) Settings {
+	v.at = s.Origin
+	if s.Admin != "" && s.Admin != "off" {
+		if _, err := netip.ParseAddrPort(s.Admin); err != nil && !isHostPort(s.Admin) {
+			v.broken("bad-address", "the admin address "+strconv.Quote(s.Admin)+" is not an address with a port",
+				"write 127.0.0.1:9901, or off")
+			s.Admin = ""
+		}
+	}
+	switch s.AccessLog {
+	case "", "off", "json", "text":
+	default:
+		v.broken("bad-value", "an access log cannot be "+strconv.Quote(s.AccessLog), "write json, text or off")
+		s.AccessLog = ""
+	}
+	if s.AccessLogFile != "" && (s.AccessLog == "" || s.AccessLog == "off") {
+		v.doubtful("unused", "an access log file is named, but the access log is off", "set it to json or text")
+	}
+	return s
+}
+
+func (v *checker) certificate(c *Certificate) *Certificate {
+	inline, files := len(c.Chain) > 0 || len(c.Key) > 0, c.ChainFile != "" || c.KeyFile != ""
+	switch {
+	case !inline && !files:
+		v.broken("no-certificate", "certificate "+c.Name+" is empty", "give a certificate and a key")
+		return nil
+	case inline && (len(c.Chain) == 0 || len(c.Key) == 0), files && (c.ChainFile == "" || c.KeyFile == ""):
+		v.broken("no-certificate", "certificate "+c.Name+" is only half there", "give both the certificate and its key")
+		return nil
+	case inline && files:
+		v.broken("bad-value", "certificate "+c.Name+" is given inline and as files", "give one of the two")
+		return nil
+	case inline && !hasPEM(c.Chain, "CERTIFICATE"):
+		v.broken("bad-certificate", "certificate "+c.Name+" holds no PEM certificate", "it begins with -----BEGIN CERTIFICATE-----")
+		return nil
+	case inline && !hasPEM(c.Key, "PRIVATE KEY"):
+		v.broken("bad-certificate", "certificate "+c.Name+" holds no PEM private key", "it begins with -----BEGIN PRIVATE KEY-----")
+		return nil
+	}
+	return c
+}

@@ -1,0 +1,284 @@
+package model
+
+import (
+	"fmt"
+	"regexp/syntax"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func (v *checker) route(r *Route) *Route {
+	if r = v.parents(r); r == nil {
+		return nil
+	}
+	if r = v.hostnames(r); r == nil {
+		return nil
+	}
+	if r = v.matches(r); r == nil {
+		return nil
+	}
+	r = v.backends(r)
+	r = v.filters(r)
+	return v.endurance(r)
+}
+
+func (v *checker) parents(r *Route) *Route {
+	good := r.Parents
+	for i, p := range r.Parents {
+		_, ok := v.listeners[p]
+		if !ok {
+			v.broken("unknown-listener", "route "+r.Name+" hangs on listener "+strconv.Quote(p)+", which does not serve", meant(v, p, v.listeners))
+		}
+		good = keep(good, r.Parents, i, ok)
+	}
+	if len(r.Parents) == 0 {
+		v.broken("no-listener", "route "+r.Name+" hangs on no listener", "name one as its parent")
+	}
+	if len(good) == 0 {
+		return nil
+	}
+	if len(good) < len(r.Parents) {
+		r = copied(r)
+		r.Parents = good
+	}
+	return r
+}
+
+// hostnames takes out the malformed ones; when none is left the route goes,
+// for without hostnames it would match every host.
+func (v *checker) hostnames(r *Route) *Route {
+	if len(r.Hostnames) == 0 {
+		return r
+	}
+	good, reached := r.Hostnames, false
+	for i, h := range r.Hostnames {
+		ok := isHostname(h, true)
+		if !ok {
+			v.broken("bad-hostname", "route "+r.Name+" has the hostname "+strconv.Quote(h), hostnameHint)
+		}
+		good = keep(good, r.Hostnames, i, ok)
+		for _, p := range r.Parents {
+			reached = reached || covers(v.listeners[p].Hostname, h)
+		}
+	}
+	if len(good) == 0 {
+		return nil
+	}
+	if !reached {
+		v.doubtful("unreachable", "none of the hostnames of route "+r.Name+" comes to its listeners", "give the listener a hostname that covers them")
+	}
+	if len(good) < len(r.Hostnames) {
+		r = copied(r)
+		r.Hostnames = good
+	}
+	return r
+}
+
+// matches takes out the malformed ones; when none is left the route goes, for
+// without matches it would match every request.
+func (v *checker) matches(r *Route) *Route {
+	good := r.Matches
+	for i := range r.Matches {
+		good = keep(good, r.Matches, i, v.match(r, &r.Matches[i]))
+	}
+	if len(good) < len(r.Matches) {
+		if len(good) == 0 {
+			return nil
+		}
+		r = copied(r)
+		r.Matches = good
+	}
+	return r
+}
+
+func (v *checker) match(r *Route, m *Match) bool {
+	ok := v.path(r, m)
+	if m.Method != "" && !isToken(m.Method) {
+		ok = false
+		v.broken("bad-method", "route "+r.Name+" matches the method "+strconv.Quote(m.Method), "write GET, POST, ...")
+	} else if m.Method != strings.ToUpper(m.Method) {
+		v.doubtful("bad-method", "route "+r.Name+" matches the method "+m.Method+", and methods differ by case", "write "+strings.ToUpper(m.Method))
+	}
+	ok = v.fields(r, "header", m.Headers) && ok
+	ok = v.fields(r, "query parameter", m.Queries) && ok
+	return v.fields(r, "cookie", m.Cookies) && ok
+}
+
+func (v *checker) path(r *Route, m *Match) bool {
+	wrong, hint := "", "a path begins with /"
+	switch m.PathKind {
+	case PathAny:
+		if m.Path != "" {
+			wrong, hint = "has no kind", "say exact, prefix, template or regex"
+		}
+	case PathExact, PathPrefix, PathTemplate:
+		switch {
+		case m.Path == "" || m.Path[0] != '/':
+			wrong = "does not begin with /"
+		case hasControl(m.Path) || strings.ContainsRune(m.Path, ' '):
+			wrong, hint = "holds a space or a control character", "encode it, as in %20"
+		case strings.ContainsAny(m.Path, "?#"):
+			wrong, hint = "holds a ? or #, which are not part of a path", "match query parameters by themselves"
+		case m.PathKind == PathTemplate:
+			_, wrong = captures(m.Path)
+			hint = "write /orders/{id} or /files/{rest...}"
+		}
+	case PathRegex:
+		if wrong = v.expression(m.Path); wrong != "" {
+			wrong, hint = "is no regular expression: "+wrong, reHint
+		}
+	default:
+		wrong, hint = "is of the unknown kind "+strconv.Quote(string(m.PathKind)), "say exact, prefix, template or regex"
+	}
+	if wrong != "" {
+		v.broken("bad-path", "route "+r.Name+" matches a path "+strconv.Quote(m.Path)+" that "+wrong, hint)
+	}
+	return wrong == ""
+}
+
+const reHint = "the syntax is RE2's: no back references, no look-around"
+
+// expression says what is wrong with a regular expression. It only parses:
+// compiling ten thousand would take longer than all other checks.
+func (v *checker) expression(s string) string {
+	wrong, known := v.expressions[s]
+	if !known {
+		if _, err := syntax.Parse(s, syntax.Perl); err != nil {
+			wrong = strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+		}
+		v.expressions[s] = wrong
+	}
+	return wrong
+}
+
+func (v *checker) fields(r *Route, what string, list []FieldMatch) bool {
+	said := len(v.problems)
+	for i := range list {
+		f := &list[i]
+		if f.Name == "" || what != "query parameter" && !isToken(f.Name) {
+			v.broken("bad-name", "route "+r.Name+" matches a "+what+" named "+strconv.Quote(f.Name), "")
+		}
+		switch f.Kind {
+		case FieldExact, FieldPresent, FieldAbsent:
+		case FieldRegex:
+			if wrong := v.expression(f.Value); wrong != "" {
+				v.broken("bad-regex", "route "+r.Name+" matches the "+what+" "+f.Name+" with a bad regular expression: "+wrong, reHint)
+			}
+		default:
+			v.broken("bad-value", "route "+r.Name+" matches the "+what+" "+f.Name+" by "+strconv.Quote(string(f.Kind)), "say exact, regex, present or absent")
+		}
+	}
+	return len(v.problems) == said
+}
+
+// backends makes those whose service is not there answer 500 for their share:
+// giving it to the others would hide the mistake.
+func (v *checker) backends(r *Route) *Route {
+	var changed []Backend
+	sum := 0
+	for i := range r.Backends {
+		b := r.Backends[i]
+		if b.Service != "" {
+			if _, ok := v.services[b.Service]; !ok {
+				v.broken("unknown-service", "route "+r.Name+" leads to service "+strconv.Quote(b.Service)+", which is not there", meant(v, b.Service, v.services))
+				b.Service = ""
+			}
+		}
+		if b.Weight < 0 || b.Weight > maxWeight {
+			v.broken("bad-weight", fmt.Sprintf("route %s gives a backend the weight %d", r.Name, b.Weight), weightHint)
+			b.Weight = min(max(b.Weight, 0), maxWeight)
+		}
+		if len(b.Filters) > 0 && !v.filterList(r, b.Filters) {
+			b.Service, b.Filters = "", nil
+		}
+		if changed != nil || b.Service != r.Backends[i].Service || b.Weight != r.Backends[i].Weight || len(b.Filters) != len(r.Backends[i].Filters) {
+			if changed == nil {
+				changed = slices.Clone(r.Backends)
+			}
+			changed[i] = b
+		}
+		sum += b.Weight
+	}
+	if len(r.Backends) > 0 && sum == 0 {
+		v.doubtful("no-backend", "all backends of route "+r.Name+" have weight 0, its requests get 500", "")
+	}
+	if changed != nil {
+		r = copied(r)
+		r.Backends = changed
+	}
+	return r
+}
+
+// filters makes a rule whose filters are broken answer 500: letting requests
+// through without them could let through what they were to stop.
+func (v *checker) filters(r *Route) *Route {
+	if !v.filterList(r, r.Filters) {
+		r = copied(r)
+		r.Filters, r.Backends = nil, []Backend{{Weight: 1}}
+		return r
+	}
+	good, answers := r.Filters, false
+	for i := range r.Filters {
+		f := &r.Filters[i]
+		answers = answers || f.Redirect != nil || f.Respond != nil
+		ok := f.Mirror == nil || v.mirror(r, f.Mirror)
+		good = keep(good, r.Filters, i, ok)
+	}
+	switch {
+	case answers && len(r.Backends) > 0:
+		v.doubtful("unused", "route "+r.Name+" has backends but answers by itself", "leave one of the two out")
+	case !answers && len(r.Backends) == 0:
+		v.doubtful("no-backend", "route "+r.Name+" leads nowhere, its requests get 500", "give it a service, a redirect or a response")
+	}
+	if len(good) < len(r.Filters) {
+		r = copied(r)
+		r.Filters = good
+	}
+	return r
+}
+
+// mirror says whether the copies have somewhere to go. Without them the
+// requests are served all the same, so only the filter goes.
+func (v *checker) mirror(r *Route, m *Mirror) bool {
+	if _, ok := v.services[m.Service]; !ok {
+		v.broken("unknown-service", "route "+r.Name+" mirrors to service "+strconv.Quote(m.Service)+", which is not there", meant(v, m.Service, v.services))
+		return false
+	}
+	if m.Numerator < 0 || m.Denominator < 0 || m.Numerator > m.Denominator {
+		v.broken("bad-value", fmt.Sprintf("route %s mirrors %d of %d requests", r.Name, m.Numerator, m.Denominator), "write a fraction between 0 and 1")
+		return false
+	}
+	return true
+}
+
+// endurance checks time-outs and retries.
+func (v *checker) endurance(r *Route) *Route {
+	t := r.Timeouts
+	v.short("a request timeout", t.Request)
+	v.short("a backend timeout", t.Backend)
+	if t.Request > 0 && t.Backend > t.Request {
+		v.doubtful("long-timeout", fmt.Sprintf("route %s gives one try %v, but the whole request only %v", r.Name, t.Backend, t.Request),
+			"the request timeout ends it first; make it the longer one")
+	}
+	if r.Retry == nil {
+		return r
+	}
+	said := len(v.problems)
+	if r.Retry.Attempts < 0 || r.Retry.Attempts > 10 {
+		v.broken("bad-retry", fmt.Sprintf("route %s retries %d times", r.Name, r.Retry.Attempts), "write 0 to 10")
+	}
+	for _, code := range r.Retry.Codes {
+		if code < 400 || code > 599 {
+			v.broken("bad-status", fmt.Sprintf("route %s retries on status %d", r.Name, code), "write 400 to 599")
+		}
+	}
+	if r.Retry.Backoff < 0 {
+		v.broken("bad-retry", fmt.Sprintf("route %s waits %v before it retries", r.Name, r.Retry.Backoff), "leave it out for the default, 25ms")
+	}
+	if len(v.problems) > said {
+		r = copied(r)
+		r.Retry = nil
+	}
+	return r
+}

@@ -1,0 +1,121 @@
+package model
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+func (v *checker) service(s *Service) *Service {
+	switch s.Balance {
+	case "", RoundRobin, LeastRequest:
+	default:
+		v.broken("bad-value", "service "+s.Name+" is balanced by "+strconv.Quote(string(s.Balance)), "write round-robin or least-request")
+		s = copied(s)
+		s.Balance = ""
+	}
+	if s.Host != "" && !isHostPort(s.Host) && !isHostname(strings.ToLower(s.Host), false) {
+		v.broken("bad-hostname", "service "+s.Name+" is sent the host "+strconv.Quote(s.Host), "write a host name, with a port if need be")
+		s = copied(s)
+		s.Host = ""
+	}
+	if s.TLS != nil && !v.backendTLS(s) {
+		return nil
+	}
+	if s.Health != nil && !v.health(s) {
+		s = copied(s)
+		s.Health = nil
+	}
+	if s.Connect < 0 || s.Idle < 0 || s.MaxIdle < 0 {
+		v.broken("bad-value", "service "+s.Name+" has a negative bound", "leave it out for the default")
+		s = copied(s)
+		s.Connect, s.Idle, s.MaxIdle = max(s.Connect, 0), max(s.Idle, 0), max(s.MaxIdle, 0)
+	}
+	v.short("a connect time", s.Connect)
+	v.short("an idle time", s.Idle)
+	return v.endpoints(s)
+}
+
+func (v *checker) endpoints(s *Service) *Service {
+	good := s.Endpoints
+	for i, e := range s.Endpoints {
+		ok := true
+		switch {
+		case !isHost(e.Host):
+			ok = false
+			v.broken("bad-address", "service "+s.Name+" has an endpoint "+strconv.Quote(e.Host), "write an IP address or a DNS name, then :port")
+		case e.Port == 0:
+			ok = false
+			v.broken("bad-port", "service "+s.Name+" has an endpoint "+e.Host+" without a port", "write "+e.Host+":8080")
+		case e.Weight < 0 || e.Weight > maxWeight:
+			ok = false
+			v.broken("bad-weight", fmt.Sprintf("service %s has an endpoint %s of weight %d", s.Name, e.Host, e.Weight), weightHint)
+		}
+		good = keep(good, s.Endpoints, i, ok)
+	}
+	if len(good) < len(s.Endpoints) {
+		s = copied(s)
+		s.Endpoints = good
+	}
+	if len(good) == 0 {
+		v.doubtful("empty-service", "service "+s.Name+" has no endpoint, its requests get 503", "")
+	}
+	return s
+}
+
+const (
+	maxWeight  = 1_000_000
+	weightHint = "write 0 to 1000000"
+)
+
+// backendTLS must be right as a whole: a guess could send secrets to a
+// stranger.
+func (v *checker) backendTLS(s *Service) bool {
+	t := s.TLS
+	switch {
+	case t.ServerName != "" && !isHost(t.ServerName):
+		v.broken("bad-hostname", "service "+s.Name+" is verified as "+strconv.Quote(t.ServerName), "write the host name in its certificate")
+		return false
+	case len(t.CA) > 0 && !hasPEM(t.CA, "CERTIFICATE"):
+		v.broken("bad-certificate", "the CA of service "+s.Name+" holds no PEM certificate", "it begins with -----BEGIN CERTIFICATE-----")
+		return false
+	case len(t.CA) > 0 && t.CAFile != "":
+		v.broken("bad-value", "the CA of service "+s.Name+" is given inline and as a file", "give one of the two")
+		return false
+	}
+	if t.Insecure && (len(t.CA) > 0 || t.CAFile != "") {
+		v.doubtful("unused", "service "+s.Name+" has a CA, but any certificate is accepted", "leave insecure out")
+	}
+	return true
+}
+
+func (v *checker) health(s *Service) bool {
+	h := s.Health
+	said := len(v.problems)
+	if h.Path != "" && (h.Path[0] != '/' || hasControl(h.Path) || strings.ContainsRune(h.Path, ' ')) {
+		v.broken("bad-path", "the health check of service "+s.Name+" asks for "+strconv.Quote(h.Path), "a path begins with /")
+	}
+	if h.Host != "" && !isHostPort(h.Host) && !isHost(h.Host) {
+		v.broken("bad-hostname", "the health check of service "+s.Name+" asks the host "+strconv.Quote(h.Host), "write a host name")
+	}
+	if h.Interval < 0 || h.Timeout < 0 || h.Healthy < 0 || h.Unhealthy < 0 {
+		v.broken("bad-value", "the health check of service "+s.Name+" has a negative bound", "leave it out for the default")
+	}
+	for _, status := range []int{h.MinStatus, h.MaxStatus} {
+		if status != 0 && (status < 100 || status > 599) {
+			v.broken("bad-status", fmt.Sprintf("the health check of service %s expects the status %d", s.Name, status), "write 100 to 599")
+		}
+	}
+	if h.MinStatus != 0 && h.MaxStatus != 0 && h.MinStatus > h.MaxStatus {
+		v.broken("bad-status", "the health check of service "+s.Name+" expects no status at all", "the least status must not be above the greatest")
+	}
+	if len(v.problems) > said {
+		return false
+	}
+	if h.Interval > 0 && h.Timeout > h.Interval {
+		v.doubtful("long-timeout", "the health check of service "+s.Name+" waits longer than its interval", "")
+	}
+	v.short("a health check interval", h.Interval)
+	v.short("a health check timeout", h.Timeout)
+	return true
+}
