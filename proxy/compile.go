@@ -33,7 +33,6 @@ func (c *compiler) compile(s *model.Snapshot) *Program {
 	c.prog = &Program{
 		Snapshot: s,
 		rules:    make(map[*model.Route]*rule, len(s.Routes)),
-		clusters: c.clusters,
 		byName:   make(map[string]*listener, len(s.Listeners)),
 		pins:     make([]pin, c.loops),
 		gone:     make(chan struct{}),

@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"time"
+
+	"github.com/naru-mesh/naru/upstream"
 )
 
 // pinned counts an exchange that begins on a Program; loop-owned.
@@ -25,8 +27,8 @@ func (prog *Program) leave() {
 }
 
 // retire waits, beside, until no exchange runs on prog any more, and then
-// closes the clusters that no newer Program has.
-func (p *Proxy) retire(prog *Program) {
+// closes the clusters that its successor has no use for.
+func (p *Proxy) retire(prog *Program, surplus []*upstream.Cluster) {
 	prog.left.Store(int32(len(p.workers)))
 	for _, w := range p.workers {
 		w.loop.Post(func() {
@@ -39,14 +41,7 @@ func (p *Proxy) retire(prog *Program) {
 	}
 	go func() {
 		<-prog.gone
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		current := p.program.Load()
-		for name, cluster := range prog.clusters {
-			if current.clusters[name] != cluster {
-				p.opt.Clusters.Retire(cluster)
-			}
-		}
+		p.opt.Clusters.Retire(surplus...)
 	}()
 }
 

@@ -114,7 +114,7 @@ func (x *exchange) clear() {
 	x.Matched, x.Params, x.Body, x.Why = 0, nil, nil, observe.ReasonNone
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
 	x.client, x.endpoint, x.detail = nil, nil, nil
-	x.tried = upstream.Tried{}
+	x.tried.Reset()
 	x.tries, x.extra, x.tryBegan, x.upstream = 0, 0, 0, 0
 	x.replay = x.replay[:0]
 	x.whole = false

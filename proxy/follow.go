@@ -56,11 +56,13 @@ func (p *Proxy) Apply(s *model.Snapshot) (err error) {
 		}
 	}()
 	old := p.program.Load()
-	clusters, err := p.opt.Clusters.Apply(s.Services)
-	if err != nil {
-		return err
+	change, trouble := p.opt.Clusters.Prepare(s.Services)
+	defer change.Discard() // does nothing once committed
+	if trouble != nil {
+		// Those services fail, or go on as before; the rest is good.
+		p.opt.Log.Error("services with unusable TLS settings", "error", trouble)
 	}
-	c := &compiler{families: p.opt.Families, loops: len(p.workers), clusters: clusters, old: old}
+	c := &compiler{families: p.opt.Families, loops: len(p.workers), clusters: change.Clusters(), old: old}
 	prog := c.compile(s)
 	entrances, err := c.entrances()
 	if err != nil {
@@ -69,12 +71,13 @@ func (p *Proxy) Apply(s *model.Snapshot) (err error) {
 	if err := p.swap(prog, entrances); err != nil {
 		return err
 	}
+	surplus := change.Commit()
 	for _, problem := range prog.Problems {
 		p.opt.Log.Warn(problem.String())
 	}
 	p.forget(s)
 	if old != nil {
-		p.retire(old)
+		p.retire(old, surplus)
 	}
 	return nil
 }

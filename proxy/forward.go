@@ -34,7 +34,9 @@ func (x *exchange) try(fresh bool) {
 
 // send picks an endpoint and begins a try; data is the body so far.
 func (x *exchange) send(data []byte, fresh bool) {
-	x.tries++
+	if x.tries++; x.tries == 1 {
+		x.backend.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
+	}
 	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &x.tried, fresh)
 	if conn == nil {
 		x.fail(why)

@@ -22,10 +22,9 @@ type Program struct {
 	// Problems are what only compiling could find.
 	Problems []model.Problem
 
-	doors    []*entrance // by slot of port; nil where this Program has none
-	rules    map[*model.Route]*rule
-	clusters map[string]*upstream.Cluster
-	byName   map[string]*listener
+	doors  []*entrance // by slot of port; nil where this Program has none
+	rules  map[*model.Route]*rule
+	byName map[string]*listener
 
 	// pins count the exchanges of each loop; retired and left tell drain.go
 	// when the last one ended.

@@ -36,13 +36,13 @@ func (x *exchange) again(f wire.Failure) bool {
 		// The server closed the connection as the request went out. On a new
 		// connection that cannot happen again.
 		x.extra++
-		x.tried.Remove(x.endpoint)
+		x.tried.Reset()
 		x.try(true)
 		return true
 	case x.declared():
 		x.later()
 		return true
-	case f.Unsent && x.extra < mostExtra && x.backend.cluster.Others(&x.tried):
+	case f.Unsent && x.extra < mostExtra && x.backend.cluster.Another(&x.tried):
 		x.extra++
 		x.try(false)
 		return true

@@ -1,0 +1,52 @@
+# make help lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+GO ?= go
+FUZZTIME ?= 10s
+# Two test packages at a time: many of them keep loops busy.
+TEST_FLAGS ?= -p 2
+
+.PHONY: help build run demo test race vet staticcheck fuzz fuzz-long script bench check clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## build bin/naru
+	$(GO) build -trimpath -o bin/naru ./cmd/naru
+
+run: build ## run naru.yaml of this folder
+	bin/naru run
+
+demo: build ## the demo shop behind naru, until Ctrl-C
+	@$(GO) build -trimpath -o bin/ ./examples/shop/...
+	@bin/demo
+
+test: ## all tests
+	$(GO) test $(TEST_FLAGS) ./...
+
+race: ## all tests under the race detector
+	$(GO) test $(TEST_FLAGS) -race -short ./...
+
+vet: ## go vet and gofmt
+	$(GO) vet ./...
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+staticcheck: ## staticcheck
+	$(GO) tool staticcheck ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	@scripts/fuzz $(FUZZTIME)
+
+fuzz-long: ## each fuzz target for 20 minutes
+	@scripts/fuzz 20m
+
+script: build ## whole-binary scripts only
+	$(GO) test ./test/...
+
+bench: build ## side by side with nginx, HAProxy, Caddy (and Envoy when on PATH)
+	$(GO) run ./bench
+
+check: test vet staticcheck race fuzz ## all of CI
+
+clean: ## remove what was built
+	rm -rf bin

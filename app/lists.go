@@ -1,0 +1,35 @@
+package app
+
+import (
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/dialect/gatewayapi"
+	"github.com/naru-mesh/naru/dialect/short"
+	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/filter/cors"
+	"github.com/naru-mesh/naru/filter/headers"
+	"github.com/naru-mesh/naru/filter/redirect"
+	"github.com/naru-mesh/naru/filter/respond"
+	"github.com/naru-mesh/naru/filter/rewrite"
+)
+
+// Dialects are asked in this order whether a document is theirs. The full form
+// comes first: it is known by its apiVersion, which no other dialect has.
+func Dialects() []dialect.Dialect {
+	return []dialect.Dialect{
+		gatewayapi.New(),
+		short.New(),
+	}
+}
+
+// Families is the order in which filters see a request; responses pass them in
+// the opposite order.
+func Families() []filter.Family {
+	return []filter.Family{
+		cors.Family(),            // first: a preflight carries no credentials and wants no other answer
+		headers.ResponseFamily(), // early, so that it is late on the way back and also marks answers of the rest
+		redirect.Family(),        // before rewrites: Location is made from what the client asked
+		respond.Family(),         //
+		headers.RequestFamily(),  // a header set here may be Host, which a rewrite of the hostname overrides
+		rewrite.Family(),         // last: matches and headers see the path as the client sent it
+	}
+}

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/naru-mesh/naru/app"
+	"github.com/naru-mesh/naru/model"
+)
+
+func newCheck() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "check [FILES]",
+		Short: "Find the mistakes in a configuration",
+		Long: `check reads FILES as run does and prints each mistake as
+file:line:column: what is wrong (what would be right). The exit status is 1 if
+anything would not serve.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			names, err := files(args)
+			if err != nil {
+				return err
+			}
+			s, problems, err := app.Check(cmd.Context(), names, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			out := cmd.OutOrStdout()
+			if asJSON {
+				if problems == nil {
+					problems = []model.Problem{}
+				}
+				err := printJSON(out, map[string]any{
+					"version": s.Version, "problems": problems,
+					"listeners": len(s.Listeners), "routes": len(s.Routes), "services": len(s.Services),
+				})
+				if err != nil {
+					return err
+				}
+			} else {
+				for _, p := range problems {
+					fmt.Fprintln(out, p)
+				}
+			}
+			if broken(problems) > 0 {
+				return silent{exitFailed}
+			}
+			if !asJSON {
+				fmt.Fprintf(out, "good: %s, %s, %s\n", count(len(s.Listeners), "listener"), count(len(s.Routes), "route"), count(len(s.Services), "service"))
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func broken(problems []model.Problem) (n int) {
+	for _, p := range problems {
+		if p.Severity == model.Broken {
+			n++
+		}
+	}
+	return n
+}
+
+// count writes "1 route", "2 routes".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

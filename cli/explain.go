@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/naru-mesh/naru/app"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/proxy"
+)
+
+func newExplain() *cobra.Command {
+	var (
+		asJSON bool
+		heads  []string
+		from   []string
+	)
+	c := &cobra.Command{
+		Use:   "explain METHOD URL | explain CODE",
+		Short: "Say which route a request takes and why, or what a reason code means",
+		Long: `explain reads the configuration (naru.yaml here, or --file) and says what would
+happen to a request: listener, route, filters, services, and why the routes that
+came close do not get it. Nothing is sent. With one word it explains a reason
+code, as found in answers, logs and naru_refused_total.`,
+		Example: `  naru explain GET http://shop.example.com/orders/7 -f shop.yaml
+  naru explain POST http://localhost:8080/orders -H 'X-Version: 2'
+  naru explain no_route`,
+		Args: argc(cobra.RangeArgs(1, 2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return explainCode(cmd.OutOrStdout(), args[0], asJSON)
+			}
+			names, err := files(from)
+			if err != nil {
+				return err
+			}
+			q := proxy.Question{Method: strings.ToUpper(args[0]), URL: args[1]}
+			for _, h := range heads {
+				name, value, ok := strings.Cut(h, ":")
+				if !ok {
+					return usage{fmt.Errorf("-H %q: a header is written 'Name: value'", h)}
+				}
+				q.Headers = append(q.Headers, model.Field{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
+			}
+			s, problems, err := app.Check(cmd.Context(), names, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			for _, p := range problems {
+				fmt.Fprintln(cmd.ErrOrStderr(), p)
+			}
+			e, err := proxy.Explain(s, app.Families(), q)
+			if err != nil {
+				return usage{err}
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), e)
+			}
+			printExplanation(cmd.OutOrStdout(), e)
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringArrayVarP(&heads, "header", "H", nil, "a request `header`, as in curl; may be repeated")
+	f.StringArrayVarP(&from, "file", "f", nil, "configuration `file` or folder; may be repeated")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func explainCode(w io.Writer, code string, asJSON bool) error {
+	why, ok := observe.ReasonByCode(code)
+	if !ok {
+		var all []string
+		for r := observe.ReasonNone + 1; r < observe.Reasons; r++ {
+			all = append(all, r.String())
+		}
+		return usage{fmt.Errorf("no reason code %q; a request is explained by METHOD and URL, and the codes are: %s", code, strings.Join(all, ", "))}
+	}
+	i := why.Info()
+	if asJSON {
+		return printJSON(w, map[string]any{"code": i.Code, "status": i.Status, "title": i.Title, "means": i.Means, "do": i.Do, "flag": i.Flag})
+	}
+	fmt.Fprintf(w, "%s: %s", i.Code, i.Title)
+	if i.Status != 0 {
+		fmt.Fprintf(w, " (%d)", i.Status)
+	}
+	fmt.Fprintf(w, "\n  It means: %s\n  To do:    %s\n", i.Means, i.Do)
+	return nil
+}
+
+func printExplanation(w io.Writer, e *proxy.Explanation) {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-9s "+format+"\n", append([]any{name}, args...)...)
+	}
+	row("request", "%s %s", e.Method, e.URL)
+	if e.Path != "" && !strings.Contains(e.URL, e.Path) {
+		row("path", "%s (normalized)", e.Path)
+	}
+	if e.Listener != "" {
+		row("listener", "%s", e.Listener)
+	}
+	if e.Route != "" {
+		row("route", "%s  %s", e.Route, e.Origin)
+	}
+	if len(e.Filters) > 0 {
+		row("filters", "%s", strings.Join(e.Filters, ", "))
+	}
+	if e.Forward != "" {
+		row("sends", "%s", e.Forward)
+	}
+	for _, b := range e.Backends {
+		note := strings.Join(b.Endpoints, ", ")
+		if b.Note != "" {
+			note = b.Note
+		}
+		row("service", "%s (%.4g%%)  %s", b.Service, b.Percent, note)
+	}
+	if e.Answer != 0 {
+		row("answers", "%d %s", e.Answer, e.Location)
+	}
+	if e.Reason != "" {
+		row("reason", "%s: %s", e.Reason, e.Means)
+	}
+	for _, n := range e.Near {
+		row("not", "%s (%s)  %s", n.Route, n.Match, n.Origin)
+		for _, why := range n.Why {
+			row("", "  %s", why)
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package proxy
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// Question is a request that somebody wants explained.
+type Question struct {
+	Method  string
+	URL     string // absolute, or a path for the only listener
+	Headers []model.Field
+}
+
+// Explanation is what would happen to a request, and why.
+type Explanation struct {
+	Method   string           `json:"method"`
+	URL      string           `json:"url"`
+	Listener string           `json:"listener,omitempty"`
+	Route    string           `json:"route,omitempty"`
+	Origin   string           `json:"origin,omitempty"`
+	Path     string           `json:"path,omitempty"` // as it is matched
+	Filters  []string         `json:"filters,omitempty"`
+	Answer   int              `json:"answer,omitempty"` // status of an answer that naru gives by itself
+	Location string           `json:"location,omitempty"`
+	Forward  string           `json:"forward,omitempty"` // request line and host as the service sees them
+	Backends []ExplainBackend `json:"backends,omitempty"`
+	Reason   string           `json:"reason,omitempty"`
+	Means    string           `json:"means,omitempty"`
+	Near     []ExplainNear    `json:"near,omitempty"`
+}
+
+// ExplainBackend is a destination with its share.
+type ExplainBackend struct {
+	Service   string   `json:"service"`
+	Percent   float64  `json:"percent"`
+	Endpoints []string `json:"endpoints,omitempty"`
+	Note      string   `json:"note,omitempty"`
+}
+
+// ExplainNear is a route that did not win, and why.
+type ExplainNear struct {
+	Route  string   `json:"route"`
+	Match  string   `json:"match"`
+	Origin string   `json:"origin,omitempty"`
+	Why    []string `json:"why"`
+}
+
+// Explain says what the configuration s would do with a request. It opens no
+// socket and asks no service. The error is a mistake in the question.
+func Explain(s *model.Snapshot, families []filter.Family, q Question) (*Explanation, error) {
+	u, err := url.Parse(q.URL)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a URL: %v", q.URL, err)
+	}
+	c := &compiler{families: families, loops: 1}
+	c.compile(s)
+	entrances, err := c.entrances()
+	if err != nil {
+		return nil, err
+	}
+	e, err := entranceFor(c.prog.Snapshot, entrances, u)
+	if err != nil {
+		return nil, err
+	}
+	x := &exchange{w: &worker{}, prog: c.prog, door: &door{}}
+	x.Peer = &wire.Peer{}
+	if err := x.ask(q, u); err != nil {
+		return nil, err
+	}
+	c.prog.doors = []*entrance{e}
+	out := &Explanation{Method: q.Method, URL: q.URL}
+	why := x.match()
+	out.Path = string(x.Request.Path)
+	if x.listener != nil {
+		out.Listener = x.listener.noun.Name
+		x.near(out)
+	}
+	if why == observe.ReasonNone {
+		why = x.walk(out, s)
+	}
+	if why != observe.ReasonNone {
+		out.Reason, out.Means = why.String(), why.Info().Means
+		if out.Answer == 0 {
+			out.Answer = why.Info().Status
+		}
+	}
+	return out, nil
+}
+
+// entranceFor finds the port that a URL leads to: the one it names, else the
+// only one of its scheme.
+func entranceFor(s *model.Snapshot, all map[netip.AddrPort]*entrance, u *url.URL) (*entrance, error) {
+	if len(s.Listeners) == 0 {
+		return nil, fmt.Errorf("the configuration has no listener")
+	}
+	port, known := 0, []string{}
+	if u.Port() != "" {
+		port, _ = strconv.Atoi(u.Port())
+	}
+	var found *entrance
+	candidates := 0
+	for _, e := range all {
+		known = append(known, strconv.Itoa(int(e.addr.Port())))
+		switch {
+		case port != 0 && int(e.addr.Port()) == port:
+			return e, nil
+		case port == 0 && (u.Scheme == "" || (u.Scheme == "https") == e.secure):
+			if n := map[string]int{"http": 80, "https": 443}[u.Scheme]; int(e.addr.Port()) == n {
+				return e, nil
+			}
+			found = e
+			candidates++
+		}
+	}
+	if port != 0 {
+		return nil, fmt.Errorf("no listener on port %d; there is %s", port, strings.Join(known, ", "))
+	}
+	if candidates != 1 {
+		return nil, fmt.Errorf("say which port, as in http://%s:%s%s", pick(u.Hostname(), "localhost"), known[0], u.Path)
+	}
+	return found, nil
+}
+
+// ask fills in the request.
+func (x *exchange) ask(q Question, u *url.URL) error {
+	h := &x.Request
+	h.Method, h.Minor = []byte(q.Method), 1
+	h.Path = []byte(pick(u.EscapedPath(), "/"))
+	h.Query, h.HasQuery = []byte(u.RawQuery), u.RawQuery != ""
+	h.Authority = []byte(pick(u.Host, "localhost"))
+	for _, f := range q.Headers {
+		if !wire.ValidName(f.Name) || !wire.ValidValue(f.Value) {
+			return fmt.Errorf("%q is not a header", f.Name+": "+f.Value)
+		}
+		if strings.EqualFold(f.Name, "Host") {
+			h.Authority = []byte(f.Value)
+			continue
+		}
+		h.AddString(wire.KeyOf(f.Name), f.Value)
+	}
+	return nil
+}
+
+// walk goes through filters and backends without sending anything.
+func (x *exchange) walk(out *Explanation, s *model.Snapshot) observe.Reason {
+	r := x.rule
+	out.Route, out.Origin = r.noun.Name, r.noun.Origin.String()
+	out.Filters = r.chain.Names()
+	for range r.mirrors {
+		out.Filters = append(out.Filters, "mirror")
+	}
+	if r.chain.OnRequest(&x.Exchange) == filter.Answer {
+		out.Answer = x.Response.Status
+		if v, ok := x.Response.Get(wire.KeyLocation); ok {
+			out.Location = string(v)
+		}
+		return x.Why
+	}
+	if r.broken != observe.ReasonNone {
+		return r.broken
+	}
+	if len(r.backends) == 0 {
+		return observe.NoBackend
+	}
+	line := string(x.Request.Path)
+	if x.Request.HasQuery {
+		line += "?" + string(x.Request.Query)
+	}
+	out.Forward = fmt.Sprintf("%s %s Host: %s", x.Request.Method, line, x.Request.Authority)
+	services := map[string]*model.Service{}
+	for _, v := range s.Services {
+		services[v.Name] = v
+	}
+	for i := range r.backends {
+		b := &r.backends[i]
+		made := ExplainBackend{Service: b.noun.Service, Percent: 100 * float64(b.noun.Weight) / float64(r.total)}
+		switch v := services[b.noun.Service]; {
+		case v == nil:
+			made.Note = "does not exist: answers 500 invalid_backend"
+		case len(v.Endpoints) == 0:
+			made.Note = "has no endpoints: answers 503 no_endpoint"
+		default:
+			for _, ep := range v.Endpoints {
+				made.Endpoints = append(made.Endpoints, net.JoinHostPort(ep.Host, strconv.Itoa(int(ep.Port))))
+			}
+		}
+		out.Backends = append(out.Backends, made)
+	}
+	return observe.ReasonNone
+}
+
+// near lists the routes that came close and why they did not win.
+func (x *exchange) near(out *Explanation) {
+	for _, n := range x.listener.table.Explain(&x.Request, x.Request.Authority) {
+		if len(n.Why) == 0 {
+			continue // the winner
+		}
+		noun := x.listener.rules[n.Rule].noun
+		out.Near = append(out.Near, ExplainNear{
+			Route: noun.Name, Origin: noun.Origin.String(), Match: describe(n.Host, &n.Match), Why: n.Why,
+		})
+	}
+}
+
+// describe writes a match on one line.
+func describe(host string, m *model.Match) string {
+	var b strings.Builder
+	if m.Method != "" {
+		b.WriteString(m.Method + " ")
+	}
+	b.WriteString(host)
+	switch m.PathKind {
+	case model.PathAny:
+		b.WriteString("/")
+	case model.PathExact:
+		b.WriteString("=" + m.Path)
+	case model.PathRegex:
+		b.WriteString("~" + m.Path)
+	default:
+		b.WriteString(m.Path)
+	}
+	fields := func(what string, list []model.FieldMatch) {
+		for _, f := range list {
+			b.WriteString(" " + what + " " + f.Name)
+		}
+	}
+	fields("header", m.Headers)
+	fields("query", m.Queries)
+	fields("cookie", m.Cookies)
+	return b.String()
+}
+
+// Ensure that both halves of an exchange are what the codecs expect.
+var (
+	_ wire.RequestSink  = (*exchange)(nil)
+	_ wire.ResponseSink = (*exchange)(nil)
+	_ wire.ResponseSink = (*mirror)(nil)
+	_ wire.Server       = (*door)(nil)
+)
