@@ -1,0 +1,97 @@
+package loop
+
+import (
+	"errors"
+	"net/netip"
+	"syscall"
+
+	"github.com/naru-mesh/naru/wire"
+	"golang.org/x/sys/unix"
+)
+
+// Dial starts a connection. A failure found at once is told later too, from
+// the ready list.
+func (l *loop) Dial(addr netip.AddrPort, h wire.ConnHandler) wire.Conn {
+	c := &conn{loop: l, handler: h, fd: -1, dialling: true}
+	c.peer.Remote = addr
+	if l.stopping {
+		c.phase = closed
+		return c
+	}
+	if e := c.dial(addr); e != 0 {
+		if c.fd >= 0 {
+			closeSocket(c.fd)
+			c.fd = -1
+		}
+		c.errno = uint16(e)
+		c.queue()
+		return c
+	}
+	l.count.add(countDialled, 1)
+	return c
+}
+
+func (c *conn) dial(addr netip.AddrPort) syscall.Errno {
+	var to sockaddr
+	size, err := encode(addr, &to)
+	if err != nil || !addr.IsValid() {
+		return syscall.EADDRNOTAVAIL // a zone that is not here
+	}
+	fd, err := unix.Socket(family(addr), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		var e syscall.Errno
+		errors.As(err, &e)
+		return e
+	}
+	c.fd = int32(fd)
+	setNoDelay(c.fd)
+	if e := connect(c.fd, &to, size); e != 0 && e != syscall.EINPROGRESS {
+		return e
+	}
+	return c.register()
+}
+
+// connected handles the first events of a dialled connection; true when it
+// stands and the rest of the event is to be looked at.
+func (c *conn) connected(events uint32) bool {
+	if events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		e := socketError(c.fd)
+		if e == 0 {
+			e = syscall.ECONNREFUSED
+		}
+		c.refused(e)
+		return false
+	}
+	if events&unix.EPOLLOUT == 0 {
+		return false
+	}
+	if c.toItself() {
+		c.refused(syscall.ECONNREFUSED)
+		return false
+	}
+	c.dialling = false
+	if c.phase == open {
+		c.handler.OnOpen()
+	}
+	if c.phase != closed && c.head == nil && c.shut {
+		c.flushed()
+	}
+	return c.phase != closed
+}
+
+// toItself: where nobody listens on a local port from the ephemeral range, the
+// kernel may pick that very port for our end, and TCP's simultaneous open
+// connects the socket with itself.
+func (c *conn) toItself() bool {
+	to := netip.AddrPortFrom(c.peer.Remote.Addr().Unmap(), c.peer.Remote.Port())
+	if !to.Addr().IsLoopback() {
+		return false
+	}
+	var name sockaddr
+	return socketName(c.fd, &name) == 0 && decode(&name) == to
+}
+
+// refused ends a connection that never stood.
+func (c *conn) refused(e syscall.Errno) {
+	c.lost(&wire.DialError{Addr: c.peer.Remote, Err: e})
+}
