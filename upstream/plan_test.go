@@ -1,0 +1,290 @@
+package upstream
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/naru-mesh/naru/observe"
+)
+
+// membersOf makes endpoints with weights.
+func membersOf(weights ...uint32) []member {
+	list := make([]member, len(weights))
+	for i, w := range weights {
+		list[i] = member{&Endpoint{}, w}
+	}
+	return list
+}
+
+func planOf(least bool, weights ...uint32) (*plan, []member) {
+	m := membersOf(weights...)
+	return newPlan(m, &settings{least: least}, observe.NoEndpoint), m
+}
+
+func repeat(w uint32, n int) []uint32 {
+	list := make([]uint32, n)
+	for i := range list {
+		list[i] = w
+	}
+	return list
+}
+
+// positions counts how often each member was chosen in n picks, and the
+// longest wait between two choices of the same.
+func tally(p *plan, members []member, n int) (counts []int, gaps []int) {
+	index := map[*Endpoint]int{}
+	for i, m := range members {
+		index[m.ep] = i
+	}
+	counts, gaps = make([]int, len(members)), make([]int, len(members))
+	last := make([]int, len(members))
+	cur := cursor{random: 7, started: true}
+	for at := range n {
+		i := index[p.choose(&cur, 0, nil)]
+		if counts[i] > 0 {
+			gaps[i] = max(gaps[i], at-last[i])
+		}
+		counts[i]++
+		last[i] = at
+	}
+	return counts, gaps
+}
+
+func TestRoundRobinTakesEachInTurn(t *testing.T) {
+	t.Parallel()
+	p, m := planOf(false, 3, 3, 3, 3, 3)
+	cur := cursor{started: true}
+	for round := range 3 {
+		for i := range m {
+			if ep := p.choose(&cur, 0, nil); ep != m[i].ep {
+				t.Fatalf("round %d: turn %d went to another endpoint", round, i)
+			}
+		}
+	}
+}
+
+func TestRoundRobinKeepsSharesAndIsSmooth(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	mixed := make([]uint32, 200)
+	for i := range mixed {
+		mixed[i] = 1 + rnd.Uint32N(100)
+	}
+	for name, weights := range map[string][]uint32{
+		"two":         {99, 1},
+		"three":       {5, 1, 1},
+		"halves":      {2, 1, 2, 1, 2, 1},
+		"canary":      {1, 1000},
+		"one of many": append(repeat(1, 99), 100),
+		"extreme":     append(repeat(1, 50), maxWeight),
+		"mixed":       mixed,
+		"zero share":  {maxWeight, maxWeight, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, m := planOf(false, weights...)
+			sum := 0.0
+			for _, w := range weights {
+				sum += float64(w)
+			}
+			const picks = 200_000
+			counts, gaps := tally(p, m, picks)
+			for i, w := range weights {
+				want := picks * float64(w) / sum
+				// A row is off by at most one at either end of the run.
+				rows := 1.0
+				for _, r := range p.rows {
+					if r.ep == m[i].ep {
+						rows++
+					}
+				}
+				if math.Abs(float64(counts[i])-want) > 1+rows+want/1000 {
+					t.Errorf("weight %d: chosen %d times, want %.1f", w, counts[i], want)
+				}
+				// Waiting three turns' time happens where several light ones
+				// fall between; more would be a burst elsewhere.
+				if turn := sum / float64(w); float64(gaps[i]) > 3*turn+float64(len(weights)) {
+					t.Errorf("weight %d: waited for %d picks, its turn comes every %.1f", w, gaps[i], turn)
+				}
+			}
+		})
+	}
+}
+
+// What a pick passes over is bounded on average, however the weights differ.
+func TestRoundRobinPassesOverFewRows(t *testing.T) {
+	t.Parallel()
+	for _, weights := range [][]uint32{
+		repeat(1, 1000),
+		append(repeat(1, 9999), maxWeight),
+		append(repeat(1, 1000), repeat(1000, 10)...),
+	} {
+		p, _ := planOf(false, weights...)
+		if len(p.rows) > 2*len(weights) {
+			t.Errorf("%d rows for %d endpoints", len(p.rows), len(weights))
+		}
+		share := 0.0
+		for _, r := range p.rows {
+			share += float64(r.share) / full
+		}
+		if per := float64(len(p.rows)) / share; per > maxExcess*2 {
+			t.Errorf("a pick passes over %.1f rows", per)
+		}
+	}
+}
+
+func TestLoopsBeginApart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4)
+	w.apply(service("a", 100))
+	var first []int
+	for _, l := range w.loops {
+		_, ep, _ := w.cluster("a").Pick(l, nil, false)
+		first = append(first, int(ep.Addr().Addr().As4()[3]))
+	}
+	for i := range first {
+		if d := (first[(i+1)%4] - first[i] + 100) % 100; d < 20 || d > 30 {
+			t.Errorf("loops begin at %v, not a quarter apart", first)
+		}
+	}
+}
+
+func TestLeastRequestPrefersTheLessLoaded(t *testing.T) {
+	t.Parallel()
+	p, m := planOf(true, 1, 1)
+	m[0].ep.inflight.Store(5)
+	m[1].ep.inflight.Store(4)
+	counts, _ := tally(p, m, 10_000)
+	// The busier is taken only when both draws, and the second draw's
+	// repetition, fall on it: one time in eight.
+	if counts[0] < 1000 || counts[0] > 1500 {
+		t.Errorf("the busier of two was chosen %d times in 10,000, want about 1,250", counts[0])
+	}
+}
+
+func TestLeastRequestSharesByWeightWhenIdle(t *testing.T) {
+	t.Parallel()
+	weights := []uint32{1, 2, 3, 4, 90}
+	p, m := planOf(true, weights...)
+	counts, _ := tally(p, m, 100_000)
+	for i, w := range weights {
+		if want := float64(w) * 1000; math.Abs(float64(counts[i])-want) > 0.1*want+100 {
+			t.Errorf("weight %d: chosen %d times, want about %.0f", w, counts[i], want)
+		}
+	}
+}
+
+// Balls into bins: two choices keep the fullest within a few of the mean,
+// where one choice would not; and heavier endpoints hold more.
+func TestLeastRequestEvensOutLoad(t *testing.T) {
+	t.Parallel()
+	weights := append(repeat(1, 500), repeat(3, 500)...)
+	p, m := planOf(true, weights...)
+	cur := cursor{random: 11}
+	for range 20_000 { // 10 for weight 1, 30 for weight 3
+		p.choose(&cur, 0, nil).inflight.Add(1)
+	}
+	for i := range m {
+		load := float64(m[i].ep.inflight.Load()) / float64(m[i].weight)
+		if load > 15 {
+			t.Errorf("an endpoint of weight %d holds %d", m[i].weight, m[i].ep.inflight.Load())
+		}
+	}
+}
+
+func TestChooseAvoidsTriedAndAside(t *testing.T) {
+	t.Parallel()
+	for _, least := range []bool{false, true} {
+		p, m := planOf(least, 1, 1, 1)
+		cur := cursor{random: 3, started: true}
+		var tried Tried
+		tried.Add(m[0].ep)
+		m[1].ep.connectFailed(0)
+		for range 50 {
+			if ep := p.choose(&cur, 0, &tried); ep != m[2].ep {
+				t.Fatal("an endpoint was chosen that was tried or stands aside")
+			}
+		}
+		tried.Add(m[2].ep)
+		if ep := p.choose(&cur, 0, &tried); ep != m[1].ep {
+			t.Error("an endpoint that was tried was preferred to one that stands aside")
+		}
+		tried.Add(m[1].ep)
+		if ep := p.choose(&cur, 0, &tried); ep == nil {
+			t.Error("nothing was chosen although everything was tried")
+		}
+		if ep := p.choose(&cur, asideFirst, nil); ep == nil {
+			t.Error("nothing was chosen")
+		}
+		seen := map[*Endpoint]bool{}
+		for range 50 {
+			seen[p.choose(&cur, asideFirst, nil)] = true
+		}
+		if len(seen) != 3 {
+			t.Errorf("after the time aside %d of 3 endpoints are chosen", len(seen))
+		}
+	}
+}
+
+func TestAsideDoublesAndEnds(t *testing.T) {
+	t.Parallel()
+	ep := &Endpoint{}
+	for i, want := range []time.Duration{250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000} {
+		ep.connectFailed(time.Minute)
+		if got := time.Duration(ep.aside.Load()) - time.Minute; got != want*time.Millisecond {
+			t.Errorf("failure %d: aside for %v, want %v ms", i+1, got, int64(want))
+		}
+	}
+	ep.connected()
+	if !ep.usable(0, nil) {
+		t.Error("the endpoint stands aside although it was connected to")
+	}
+	ep.connectFailed(0)
+	if got := time.Duration(ep.aside.Load()); got != asideFirst {
+		t.Errorf("a failure after a success: aside for %v, want %v", got, asideFirst)
+	}
+}
+
+func TestTriedForgetsTheFirst(t *testing.T) {
+	t.Parallel()
+	var tried Tried
+	m := membersOf(repeat(1, maxTried+1)...)
+	for _, x := range m {
+		tried.Add(x.ep)
+		tried.Add(x.ep)
+	}
+	if tried.Len() != maxTried || tried.Has(m[0].ep) || !tried.Has(m[1].ep) || !tried.Has(m[maxTried].ep) {
+		t.Errorf("after %d endpoints: %d remembered, first %v, last %v", len(m), tried.Len(), tried.Has(m[0].ep), tried.Has(m[maxTried].ep))
+	}
+	if tried.Reset(); tried.Len() != 0 || tried.Has(m[1].ep) || (*Tried)(nil).Has(m[1].ep) {
+		t.Error("Reset, or nil, remembers")
+	}
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, least := range []bool{false, true} {
+		for _, n := range []int{10, 10_000} {
+			for _, weighted := range []bool{false, true} {
+				name := map[bool]string{false: "round-robin", true: "least-request"}[least] + map[int]string{10: "/10", 10_000: "/10000"}[n] + map[bool]string{false: "/equal", true: "/weighted"}[weighted]
+				b.Run(name, func(b *testing.B) {
+					w := repeat(1, n)
+					if weighted {
+						for i := range w {
+							w[i] = 1 + uint32(i*i%97)
+						}
+					}
+					p, _ := planOf(least, w...)
+					cur := cursor{random: 1}
+					b.ReportAllocs()
+					for b.Loop() {
+						if p.choose(&cur, 0, nil) == nil {
+							b.Fatal("nothing chosen")
+						}
+					}
+				})
+			}
+		}
+	}
+}
