@@ -116,10 +116,15 @@ func (in *Decoder) name() string {
 		}
 		short.base = base
 	}
-	if name := short.Path(); name != "" {
-		return name
+	name := short.Path()
+	if from < len(in.trail) && in.trail[from].name != "" && strings.HasPrefix(name, "[") {
+		_, rest, _ := strings.Cut(name[len(strconv.Quote(in.trail[from].name)):], "]")
+		name = in.trail[from].name + rest
 	}
-	return "the document"
+	if name == "" {
+		return "the document"
+	}
+	return name
 }
 
 func (in *Decoder) enter(name string)   { in.trail = append(in.trail, step{name: name}) }

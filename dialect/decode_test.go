@@ -2,13 +2,14 @@ package dialect
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/tools/txtar"
+	"github.com/rogpeppe/go-internal/txtar"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -56,7 +57,7 @@ var kinds = map[string]func() any{
 
 // TestCases runs testdata/*/*.txtar: the files "in" (the document), "into"
 // (a name of kinds), and what comes of it, "want" (compact JSON, one line) and
-// "problems" (one a line); both may be left out.
+// "problems" (one a line: code, field, text).
 func TestCases(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*/*.txtar")
@@ -79,25 +80,51 @@ func TestCases(t *testing.T) {
 			if doc.Root != nil {
 				problems = append(problems, doc.Decode(doc.Root, "", into)...)
 			}
-			if want, ok := part["want"]; ok {
-				got, err := json.Marshal(into)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if string(got) != want {
-					t.Errorf("decoded\n got %s\nwant %s", got, want)
-				}
+			got, err := json.Marshal(into)
+			if err != nil {
+				t.Fatal(err)
 			}
 			var lines []string
 			for _, p := range problems {
 				lines = append(lines, p.Code+" "+p.Origin.Field+" "+p.String())
 			}
-			if got := strings.Join(lines, "\n"); got != part["problems"] {
-				t.Errorf("problems\n got %s\nwant %s", got, part["problems"])
+			out := map[string]string{"want": string(got), "problems": strings.Join(lines, "\n")}
+			if *update {
+				rewrite(t, file, data, out)
+				return
+			}
+			for _, name := range []string{"want", "problems"} {
+				if out[name] != part[name] {
+					t.Errorf("%s\n got %s\nwant %s", name, out[name], part[name])
+				}
 			}
 		})
 	}
 }
+
+// rewrite puts what came out into the case. Look at every difference that it
+// makes: each must be one that you can explain.
+func rewrite(t *testing.T, file string, data []byte, out map[string]string) {
+	t.Helper()
+	archive := txtar.Parse(data)
+	kept := archive.Files[:0]
+	for _, f := range archive.Files {
+		if _, ours := out[f.Name]; !ours {
+			kept = append(kept, f)
+		}
+	}
+	archive.Files = kept
+	for _, name := range []string{"want", "problems"} {
+		if out[name] != "" {
+			archive.Files = append(archive.Files, txtar.File{Name: name, Data: []byte(out[name] + "\n")})
+		}
+	}
+	if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var update = flag.Bool("update", false, "rewrite the expectations in testdata")
 
 // read makes a Document of text that must be without mistakes.
 func read(t testing.TB, text string) *Document {

@@ -28,9 +28,12 @@ func Read(doc source.Document) (*Document, []model.Problem) {
 			fmt.Sprintf("the document has %d MiB, and %d MiB is the most", len(doc.Data)>>20, maxBytes>>20),
 			"split it into several documents with a line ---")}
 	}
-	root, problem := readYAML(d)
-	if problem != nil {
-		return d, []model.Problem{*problem}
+	root, ok, doubt := readPlain(doc.Data)
+	if !ok {
+		var problem *model.Problem
+		if root, problem = readYAML(d, doubt); problem != nil {
+			return d, []model.Problem{*problem}
+		}
 	}
 	if root == nil || root.Tag == "!!null" {
 		return d, nil // nothing but comments
@@ -45,11 +48,11 @@ func Read(doc source.Document) (*Document, []model.Problem) {
 }
 
 // readYAML reads any YAML with the library's parser. The root is nil when
-// the text holds no value.
-func readYAML(d *Document) (*yaml.Node, *model.Problem) {
+// the text holds no value. doubt is where there may be a mistake, or nil.
+func readYAML(d *Document, doubt *doubt) (*yaml.Node, *model.Problem) {
 	var top yaml.Node
 	if err := yaml.Unmarshal(d.Data, &top); err != nil {
-		p := syntaxProblem(d, err)
+		p := syntaxProblem(d, err, doubt)
 		return nil, &p
 	}
 	if top.Kind != yaml.DocumentNode || len(top.Content) == 0 {

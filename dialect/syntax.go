@@ -1,7 +1,6 @@
 package dialect
 
 import (
-	"bytes"
 	"regexp"
 	"strconv"
 	"strings"
@@ -11,8 +10,10 @@ import (
 
 var errorLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
-// syntaxProblem says in plain words what the YAML library complains about.
-func syntaxProblem(d *Document, err error) model.Problem {
+// syntaxProblem says in plain words what the YAML library complains about, or
+// what was doubted before where that explains it: the library often names the
+// line where a mapping begins and not the one that breaks it.
+func syntaxProblem(d *Document, err error, doubt *doubt) model.Problem {
 	line, column, message := 1, 0, err.Error()
 	if m := errorLine.FindStringSubmatch(strings.SplitN(message, "\n", 2)[0]); m != nil {
 		message = m[2]
@@ -27,9 +28,8 @@ func syntaxProblem(d *Document, err error) model.Problem {
 			break
 		}
 	}
-	if l, c := tabIndent(d.Data); l > 0 {
-		line, column = l, c
-		message, hint = "a tab stands where YAML wants spaces", "indent with spaces only"
+	if doubt != nil && strings.Contains(err.Error(), doubt.when) {
+		line, column, message, hint = doubt.line, doubt.column, doubt.message, doubt.hint
 	}
 	return model.Problem{
 		Origin:   d.place(line, column, ""),
@@ -57,17 +57,4 @@ var syntaxHints = []struct{ contains, message, hint string }{
 	{"incomplete UTF-8", "the file is not UTF-8", "save it as UTF-8"},
 	{"invalid trailing UTF-8", "the file is not UTF-8", "save it as UTF-8"},
 	{"exceeded max depth", "too many levels inside each other", ""},
-}
-
-// tabIndent finds the first line that is indented with a tab.
-func tabIndent(data []byte) (line, column int) {
-	for n := 1; len(data) > 0; n++ {
-		text, rest, _ := bytes.Cut(data, []byte("\n"))
-		body := bytes.TrimLeft(text, " ")
-		if len(body) > 0 && body[0] == '\t' && len(bytes.TrimSpace(body)) > 0 {
-			return n, len(text) - len(body) + 1
-		}
-		data = rest
-	}
-	return 0, 0
 }

@@ -1,0 +1,69 @@
+package gatewayapi
+
+import (
+	"sync"
+
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/model"
+)
+
+// ControllerName is the spec.controllerName of the GatewayClasses that naru
+// serves.
+const ControllerName = "naru.dev/gateway"
+
+// DefaultClass is the class that needs no GatewayClass document.
+const DefaultClass = "naru"
+
+// Dialect reads Gateway API documents. Its methods may be called from several
+// goroutines, though Translate runs one at a time.
+type Dialect struct {
+	mu   sync.Mutex
+	last *memory
+}
+
+var _ dialect.Dialect = (*Dialect)(nil)
+
+// New gives a Dialect that remembers nothing yet.
+func New() *Dialect { return &Dialect{last: newMemory()} }
+
+// Name is "gatewayapi".
+func (*Dialect) Name() string { return "gatewayapi" }
+
+// Claims takes every document that looks like a Kubernetes object, of whatever
+// group, so that kinds that naru does not serve get a Problem too.
+func (*Dialect) Claims(doc *dialect.Document) bool {
+	return doc.Get("apiVersion") != nil || doc.Get("kind") != nil
+}
+
+// parsed is what Parse makes of one document: its objects in order, each a
+// pointer to one of the compact forms (*gatewayClass, *httpRoute, ...).
+type parsed struct {
+	objects []any
+}
+
+// Parse reads a document, with all the items of a List.
+func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
+	out := &parsed{}
+	problems := readObject(doc, doc.Root, "", typeMeta{}, 0, out)
+	if len(out.objects) == 0 {
+		return nil, problems
+	}
+	return out, problems
+}
+
+// Translate links everything that was parsed.
+func (d *Dialect) Translate(items []any) *model.Fragment {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := newLinker(d.last)
+	for _, item := range items {
+		if p, ok := item.(*parsed); ok {
+			for _, o := range p.objects {
+				l.add(o)
+			}
+		}
+	}
+	l.link()
+	d.last = l.now
+	return l.fragment
+}

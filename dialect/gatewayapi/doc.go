@@ -1,0 +1,50 @@
+// Package gatewayapi reads the Kubernetes Gateway API (1.6) from documents,
+// with the core kinds that it refers to and naru's own BackendPolicy.
+//
+// # Words
+//
+// An object is one Kubernetes object: a document, or an item of a List. A
+// reference leads from one object to another by name and resolves or not. A
+// route attaches to the listeners of a Gateway that it names and that allow
+// it. A grant (ReferenceGrant) permits references from another namespace. A
+// verdict is what became of one reference.
+//
+// # Life
+//
+// Parse does all that one document can tell by itself: it decodes, checks what
+// an API server would have checked with the rules of the CRD, fills in
+// defaults, and keeps a compact form without the YAML tree. Translate links
+// the compact forms, every time anew, but makes new nouns only of what comes
+// out differently than last time: the Dialect remembers the last result of
+// each route, service, listener and certificate. A message that is found only
+// by linking reads its document once more for its line and column.
+//
+// # Rules
+//
+// Ours are the Gateways whose GatewayClass has the controller
+// "naru.dev/gateway". Where no document is a GatewayClass, the class "naru" is
+// ours too, so that one file is enough. Objects without a namespace are in
+// "default"; every namespace has the label kubernetes.io/metadata.name, with
+// or without a Namespace document.
+//
+// A rule that is invalid is left out and the other rules serve ("Dropped
+// Rule"). A filter that naru does not know answers 500 and is never skipped. A
+// backend that does not resolve keeps its weight, and its share gets 500.
+//
+// Of listeners of one Gateway that conflict, none is served. Gateways are
+// served side by side on one port as long as their host names differ; where
+// they do not, the older Gateway keeps the port and the listener of the newer
+// has Accepted=False, PortUnavailable.
+//
+// Where timeouts.request is set and timeouts.backendRequest is not, one try
+// may take as long as the request. Without retry.attempts there is one retry.
+// Regular expressions are RE2 and match the whole value. A Service without
+// EndpointSlices leads to its externalName or its clusterIP.
+//
+// Mutable state is the memory of the Dialect alone, behind a mutex.
+//
+// # Not here
+//
+// Writing status back (source/kube), host names of routes against those of
+// listeners while a request runs (route), opening sockets (proxy).
+package gatewayapi

@@ -1,0 +1,230 @@
+package gatewayapi
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/model"
+)
+
+// Groups of the API that naru serves, or will.
+const (
+	coreGroup      = ""
+	discoveryGroup = "discovery.k8s.io"
+	gatewayGroup   = "gateway.networking.k8s.io"
+	trialGroup     = "gateway.networking.x-k8s.io"
+	naruGroup      = "naru.dev"
+)
+
+// deepest is how many Lists may be inside each other.
+const deepest = 8
+
+// typeMeta names a kind of object.
+type typeMeta struct {
+	group, version, kind string
+}
+
+func (t typeMeta) apiVersion() string {
+	if t.group == "" {
+		return t.version
+	}
+	return t.group + "/" + t.version
+}
+
+// servedKind is a kind that this version serves, in any of versions; the first
+// is the one to write.
+type servedKind struct {
+	group    string
+	kind     string
+	versions []string
+	cluster  bool // has no namespace
+}
+
+func servedKinds() []servedKind {
+	both := []string{"v1", "v1beta1"}
+	return []servedKind{
+		{group: gatewayGroup, kind: "GatewayClass", versions: both, cluster: true},
+		{group: gatewayGroup, kind: "Gateway", versions: both},
+		{group: gatewayGroup, kind: "HTTPRoute", versions: both},
+		{group: gatewayGroup, kind: "ReferenceGrant", versions: []string{"v1", "v1beta1", "v1alpha2"}},
+		{group: coreGroup, kind: "Service", versions: both[:1]},
+		{group: coreGroup, kind: "Secret", versions: both[:1]},
+		{group: coreGroup, kind: "ConfigMap", versions: both[:1]},
+		{group: coreGroup, kind: "Namespace", versions: both[:1], cluster: true},
+		{group: discoveryGroup, kind: "EndpointSlice", versions: both[:1]},
+		{group: naruGroup, kind: "BackendPolicy", versions: []string{"v1alpha1"}},
+	}
+}
+
+// laterKinds are known, and not served by this version.
+func laterKinds(group string) []string {
+	switch group {
+	case gatewayGroup:
+		return []string{"GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "ListenerSet", "BackendTLSPolicy"}
+	case trialGroup:
+		return []string{"XBackendTrafficPolicy", "XListenerSet", "XMesh", "XBackend"}
+	case naruGroup:
+		return []string{"TrafficPolicy", "Mesh", "Consumer", "Plan", "Function", "Workload"}
+	case coreGroup:
+		return []string{"Endpoints"}
+	default:
+		return nil
+	}
+}
+
+// coreKinds are kinds of the core group that have nothing to do with traffic.
+func coreKinds() []string {
+	return []string{
+		"Binding", "Event", "LimitRange", "Node", "PersistentVolume", "PersistentVolumeClaim", "Pod",
+		"PodTemplate", "ReplicationController", "ResourceQuota", "ServiceAccount",
+	}
+}
+
+// readObject reads the object at n into out, or the items of a List. inherited
+// is what the items of a typed List (HTTPRouteList) are when they do not say.
+func readObject(doc *dialect.Document, n *yaml.Node, base string, inherited typeMeta, depth int, out *parsed) []model.Problem {
+	r := &reader{doc: doc, node: n, base: base}
+	if n == nil || n.Kind != yaml.MappingNode {
+		r.broken("", "bad-value", "an object is a mapping with apiVersion, kind and metadata", "")
+		return r.problems
+	}
+	meta, ok := r.typeMeta(inherited)
+	if !ok {
+		return r.problems
+	}
+	if items := r.child("items"); items != nil && strings.HasSuffix(meta.kind, "List") {
+		return r.list(items, meta, depth, out)
+	}
+	for _, k := range servedKinds() {
+		if k.group != meta.group || k.kind != meta.kind {
+			continue
+		}
+		if !slices.Contains(k.versions, meta.version) {
+			r.broken("apiVersion", "bad-value", meta.kind+" of "+meta.apiVersion()+" is not served",
+				"write "+typeMeta{k.group, k.versions[0], k.kind}.apiVersion())
+			return r.problems
+		}
+		if o := r.read(k); o != nil {
+			out.objects = append(out.objects, o)
+		}
+		return r.named()
+	}
+	r.stranger(meta)
+	return r.problems
+}
+
+// typeMeta reads apiVersion and kind.
+func (r *reader) typeMeta(inherited typeMeta) (typeMeta, bool) {
+	meta := inherited
+	if v := r.child("apiVersion"); v != nil {
+		meta.group, meta.version = "", v.Value
+		if group, version, found := strings.Cut(v.Value, "/"); found {
+			meta.group, meta.version = group, version
+		}
+	}
+	if v := r.child("kind"); v != nil {
+		meta.kind = v.Value
+	}
+	switch {
+	case meta.kind == "":
+		r.broken("", "missing-field", "kind is missing", "an object says what it is: kind: HTTPRoute")
+		return meta, false
+	case meta.version == "":
+		hint := ""
+		for _, k := range servedKinds() {
+			if k.kind == meta.kind {
+				hint = "apiVersion: " + typeMeta{k.group, k.versions[0], k.kind}.apiVersion()
+			}
+		}
+		r.broken("kind", "missing-field", "apiVersion is missing", hint)
+		return meta, false
+	}
+	return meta, true
+}
+
+// list reads the items of a List.
+func (r *reader) list(items *yaml.Node, meta typeMeta, depth int, out *parsed) []model.Problem {
+	if depth >= deepest {
+		r.broken("items", "bad-value", "Lists are nested too deeply", "")
+		return r.problems
+	}
+	if items.Kind != yaml.SequenceNode {
+		if items.Tag != "!!null" {
+			r.broken("items", "bad-value", "items is a list of objects", "")
+		}
+		return r.problems
+	}
+	inherited := typeMeta{}
+	if meta.kind != "List" {
+		inherited = meta
+		inherited.kind = strings.TrimSuffix(meta.kind, "List")
+	}
+	for i, item := range items.Content {
+		base := r.full("items[" + strconv.Itoa(i) + "]")
+		r.problems = append(r.problems, readObject(r.doc, item, base, inherited, depth+1, out)...)
+	}
+	return r.problems
+}
+
+// stranger says why a kind that is not served is not.
+func (r *reader) stranger(meta typeMeta) {
+	if slices.Contains(laterKinds(meta.group), meta.kind) {
+		r.doubtful("kind", "not-served", meta.kind+" is not served by this version", "")
+		return
+	}
+	var ours []string
+	for _, k := range servedKinds() {
+		if k.kind == meta.kind {
+			r.broken("apiVersion", "unknown-kind", "there is no "+meta.kind+" in "+meta.apiVersion(),
+				meta.kind+" is of "+typeMeta{k.group, k.versions[0], k.kind}.apiVersion())
+			return
+		}
+		if k.group == meta.group {
+			ours = append(ours, k.kind)
+		}
+	}
+	if len(ours) == 0 || meta.group == coreGroup && slices.Contains(coreKinds(), meta.kind) {
+		r.doubtful("kind", "unused-kind", "naru does not read "+meta.kind+" of "+meta.apiVersion(), "")
+		return
+	}
+	r.broken("kind", "unknown-kind", "there is no kind "+meta.kind+" in "+meta.apiVersion(),
+		dialect.DidYouMean(meta.kind, append(ours, laterKinds(meta.group)...), "kinds"))
+}
+
+// read reads an object of a served kind; nil when it cannot be used.
+func (r *reader) read(k servedKind) any {
+	switch k.kind {
+	case "GatewayClass":
+		return some(r.gatewayClass(k))
+	case "Gateway":
+		return some(r.gateway(k))
+	case "HTTPRoute":
+		return some(r.httpRoute(k))
+	case "ReferenceGrant":
+		return some(r.referenceGrant(k))
+	case "Service":
+		return some(r.service(k))
+	case "EndpointSlice":
+		return some(r.endpointSlice(k))
+	case "Secret":
+		return some(r.secret(k))
+	case "ConfigMap":
+		return some(r.configMap(k))
+	case "Namespace":
+		return some(r.namespace(k))
+	default:
+		return some(r.backendPolicy(k))
+	}
+}
+
+// some makes a nil pointer a nil any.
+func some[T any](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return p
+}

@@ -1,0 +1,222 @@
+package gatewayapi
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/model"
+)
+
+// linker joins the objects of one Translate.
+type linker struct {
+	was, now *memory
+	fragment *model.Fragment
+
+	named      map[kindKey]*object
+	classes    map[string]*gatewayClass
+	gateways   map[key]*gatewayState
+	routes     []*httpRoute
+	services   map[key]*serviceState
+	order      []key // of services, as they came
+	slices     map[key][]*slice
+	grants     map[string][]*grant // by the namespace they are in
+	secrets    map[key]*secret
+	configMaps map[key]*configMap
+	namespaces map[string]*namespace
+	policies   []*backendPolicy
+
+	shown []*secret // whose certificates listeners show
+	read  *dialect.Document
+	try   linkedRoute // scratch
+}
+
+// kindKey names an object among all.
+type kindKey struct {
+	kind string
+	key
+}
+
+func newLinker(was *memory) *linker {
+	routes := len(was.routes)
+	l := &linker{
+		was:        was,
+		now:        newMemory(),
+		fragment:   &model.Fragment{},
+		named:      make(map[kindKey]*object, routes+2*len(was.services)),
+		classes:    make(map[string]*gatewayClass),
+		gateways:   make(map[key]*gatewayState),
+		routes:     make([]*httpRoute, 0, routes),
+		services:   make(map[key]*serviceState, len(was.services)),
+		slices:     make(map[key][]*slice, len(was.services)),
+		grants:     make(map[string][]*grant),
+		secrets:    make(map[key]*secret),
+		configMaps: make(map[key]*configMap),
+		namespaces: make(map[string]*namespace),
+	}
+	l.now.routes = make(map[*httpRoute]*linkedRoute, routes)
+	l.now.services = make(map[string]*linkedService, len(was.services))
+	return l
+}
+
+// add takes an object in. Of two with one name the first counts.
+func (l *linker) add(parsed any) {
+	switch o := parsed.(type) {
+	case *gatewayClass:
+		if l.first(&o.object) {
+			l.classes[o.name] = o
+			l.now.classes = append(l.now.classes, o)
+		}
+	case *gatewayObject:
+		if l.first(&o.object) {
+			g := &gatewayState{gateway: o}
+			l.gateways[o.key] = g
+			l.now.gateways = append(l.now.gateways, g)
+		}
+	case *httpRoute:
+		if l.first(&o.object) {
+			l.routes = append(l.routes, o)
+		}
+	case *service:
+		if l.first(&o.object) {
+			l.services[o.key] = newServiceState(o)
+			l.order = append(l.order, o.key)
+		}
+	case *slice:
+		if l.first(&o.object) {
+			l.slices[o.service] = append(l.slices[o.service], o)
+		}
+	case *grant:
+		if l.first(&o.object) {
+			l.grants[o.namespace] = append(l.grants[o.namespace], o)
+		}
+	case *secret:
+		if l.first(&o.object) {
+			l.secrets[o.key] = o
+		}
+	case *configMap:
+		if l.first(&o.object) {
+			l.configMaps[o.key] = o
+		}
+	case *namespace:
+		if l.first(&o.object) {
+			l.namespaces[o.name] = o
+		}
+	case *backendPolicy:
+		if l.first(&o.object) {
+			l.policies = append(l.policies, o)
+		}
+	}
+}
+
+// first says whether an object is the first of its name.
+func (l *linker) first(o *object) bool {
+	k := kindKey{o.kind, o.key}
+	if there, ok := l.named[k]; ok {
+		l.note(model.Problem{
+			Origin:   o.at,
+			Severity: model.Broken,
+			Code:     "duplicate-name",
+			Message:  o.about() + " is already at " + there.at.String(),
+			Hint:     "only the first of them counts",
+		})
+		return false
+	}
+	l.named[k] = o
+	return true
+}
+
+// link makes the nouns.
+func (l *linker) link() {
+	slices.SortStableFunc(l.now.gateways, func(a, b *gatewayState) int {
+		return byAge(&a.gateway.object, &b.gateway.object)
+	})
+	slices.SortStableFunc(l.policies, func(a, b *backendPolicy) int { return byAge(&a.object, &b.object) })
+	l.linkGateways()
+	l.linkPolicies()
+	for _, route := range l.routes {
+		l.linkRoute(route)
+	}
+	l.linkServices()
+	l.linkCertificates()
+}
+
+// byAge puts the older first.
+func byAge(a, b *object) int {
+	switch {
+	case a.older(b):
+		return -1
+	case b.older(a):
+		return 1
+	default:
+		return 0
+	}
+}
+
+// note adds a Problem.
+func (l *linker) note(p model.Problem) {
+	l.fragment.Problems = append(l.fragment.Problems, p)
+}
+
+// problem makes a Problem at a field of an object.
+func (l *linker) problem(o *object, field string, p model.Problem) model.Problem {
+	p.Origin = l.origin(o, field)
+	p.Severity = cmp.Or(p.Severity, model.Broken)
+	return p
+}
+
+// origin finds the place of a field. The YAML tree was not kept, for it is
+// many times larger than its text, so the document is read once more.
+func (l *linker) origin(o *object, field string) model.Origin {
+	at := place{o, field}
+	origin, ok := l.was.places[at]
+	if !ok {
+		if l.read == nil || l.read.Path != o.text.Path || l.read.Line != o.text.Line || l.read.Sum != o.text.Sum {
+			l.read, _ = dialect.Read(o.text)
+		}
+		path := field
+		if o.base != "" {
+			path = o.base + "." + field
+		}
+		origin = l.read.Origin(l.read.At(path), path)
+		origin.Object = o.about()
+	}
+	l.now.places[at] = origin
+	return origin
+}
+
+// permitted says whether an object of a kind may refer to one in another
+// namespace.
+func (l *linker) permitted(from *object, kind string, to key) bool {
+	if from.namespace == to.namespace {
+		return true
+	}
+	for _, g := range l.grants[to.namespace] {
+		if g.permits(from.kind, from.namespace, kind, to.name) {
+			return true
+		}
+	}
+	return false
+}
+
+// grantHint tells what ReferenceGrant would permit a reference.
+func grantHint(from *object, kind string, to key) string {
+	return "a ReferenceGrant in namespace " + to.namespace + " from " + from.kind + " of namespace " + from.namespace +
+		" to " + kind + " would permit it"
+}
+
+// nearest proposes a name of a kind in a namespace.
+func (l *linker) nearest(kind string, wanted key) string {
+	var names []string
+	for k := range l.named {
+		switch {
+		case k.kind != kind:
+		case k.namespace == wanted.namespace:
+			names = append(names, k.name)
+		case k.name == wanted.name:
+			return "there is " + kind + " " + k.String()
+		}
+	}
+	slices.Sort(names)
+	return didYouMean(wanted.name, names)
+}

@@ -1,0 +1,252 @@
+package gatewayapi
+
+import (
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/naru-mesh/naru/model"
+)
+
+// BackendPolicy (naru.dev/v1alpha1) says how Services are reached. Of two for
+// the same Service the older counts; one for a single port comes before one
+// for the whole Service.
+type BackendPolicy struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	Spec BackendPolicySpec `json:"spec"`
+}
+
+// BackendPolicySpec is the content of a BackendPolicy.
+type BackendPolicySpec struct {
+	// TargetRefs are Services in the policy's namespace; sectionName is the
+	// name of a port.
+	TargetRefs []gateway.LocalPolicyTargetReferenceWithSectionName `json:"targetRefs"`
+	// Host replaces the request's Host; by default the client's is kept.
+	Host string `json:"host,omitempty"`
+	// LoadBalancing says how the endpoints share the requests.
+	LoadBalancing *LoadBalancing `json:"loadBalancing,omitempty"`
+	// HealthCheck asks each endpoint and believes the answer; none by default.
+	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
+	// Connection bounds the connections to the endpoints.
+	Connection *Connection `json:"connection,omitempty"`
+	// TLS encrypts the connections; plain by default.
+	TLS *BackendTLS `json:"tls,omitempty"`
+}
+
+// LoadBalancing says how endpoints share requests.
+type LoadBalancing struct {
+	// Policy is RoundRobin (the default) or LeastRequest: of two at random the
+	// one with fewer requests open.
+	Policy string `json:"policy,omitempty"`
+}
+
+// HealthCheck is an active health check over HTTP.
+type HealthCheck struct {
+	Path     string           `json:"path,omitempty"`     // default "/"
+	Host     string           `json:"host,omitempty"`     // default: as requests
+	Interval gateway.Duration `json:"interval,omitempty"` // default 5s
+	Timeout  gateway.Duration `json:"timeout,omitempty"`  // default 2s
+	// HealthyThreshold and UnhealthyThreshold are how many results in a row
+	// change the state; defaults 2 and 3.
+	HealthyThreshold   int `json:"healthyThreshold,omitempty"`
+	UnhealthyThreshold int `json:"unhealthyThreshold,omitempty"`
+	// Statuses that are healthy; default 200 to 399.
+	Statuses *StatusRange `json:"statuses,omitempty"`
+}
+
+// StatusRange is a range of HTTP statuses, both ends included.
+type StatusRange struct {
+	Min int `json:"min"`
+	Max int `json:"max"`
+}
+
+// Connection bounds connections.
+type Connection struct {
+	ConnectTimeout gateway.Duration `json:"connectTimeout,omitempty"` // TLS included; default 5s
+	IdleTimeout    gateway.Duration `json:"idleTimeout,omitempty"`    // unused in the pool; default 30s
+	// MaxIdle bounds the unused connections per endpoint and loop; default 256.
+	MaxIdle int `json:"maxIdle,omitempty"`
+}
+
+// BackendTLS is how the certificates of a Service are checked.
+type BackendTLS struct {
+	// ServerName is sent as SNI and verified; by default the endpoint's host.
+	ServerName string `json:"serverName,omitempty"`
+	// CA is PEM; without it and caCertificateRefs, the roots of the system.
+	CA string `json:"ca,omitempty"`
+	// CACertificateRefs are ConfigMaps or Secrets with a key ca.crt, in the
+	// policy's namespace.
+	CACertificateRefs []gateway.LocalObjectReference `json:"caCertificateRefs,omitempty"`
+	// InsecureSkipVerify accepts any certificate.
+	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`
+}
+
+// backendPolicy is a BackendPolicy of which only the references are open.
+type backendPolicy struct {
+	object
+	targets []policyTarget
+	// noun has everything that a policy says about a Service.
+	noun model.Service
+	cas  []caRef
+	// wrong says that the policy asks for TLS but has a mistake: its Services
+	// must not be reached without.
+	wrong bool
+}
+
+// policyTarget is a Service, or one port of it.
+type policyTarget struct {
+	field   string
+	service key
+	port    string
+}
+
+// caRef leads to a ConfigMap or Secret with a bundle of authorities.
+type caRef struct {
+	field  string
+	object key
+	secret bool
+}
+
+// backendPolicy reads a BackendPolicy. One with a mistake is not used at all:
+// half of a policy might be worse than none. Where it asks for TLS, its
+// Services are not used either.
+func (r *reader) backendPolicy(k servedKind) *backendPolicy {
+	var in BackendPolicy
+	r.decode(&in)
+	o := r.object(k, &in.ObjectMeta)
+	if o == nil {
+		return nil
+	}
+	p := &backendPolicy{object: *o}
+	before := len(r.problems)
+	r.policyTargets(p, in.Spec.TargetRefs)
+	p.noun.Host = in.Spec.Host
+	if lb := in.Spec.LoadBalancing; lb != nil {
+		switch lb.Policy {
+		case "", "RoundRobin":
+			p.noun.Balance = model.RoundRobin
+		case "LeastRequest":
+			p.noun.Balance = model.LeastRequest
+		default:
+			r.unknownValue("spec.loadBalancing.policy", lb.Policy, "RoundRobin", "LeastRequest")
+		}
+	}
+	if in.Spec.HealthCheck != nil {
+		p.noun.Health = r.healthCheck(in.Spec.HealthCheck)
+	}
+	if c := in.Spec.Connection; c != nil {
+		p.noun.Connect = r.bound("spec.connection.connectTimeout", c.ConnectTimeout)
+		p.noun.Idle = r.bound("spec.connection.idleTimeout", c.IdleTimeout)
+		p.noun.MaxIdle = c.MaxIdle
+		if c.MaxIdle < 0 {
+			r.broken("spec.connection.maxIdle", "bad-value", "maxIdle is at least 1", "")
+		}
+	}
+	if in.Spec.TLS != nil {
+		r.backendTLS(p, in.Spec.TLS)
+	}
+	wrong := r.spoiled("spec")
+	for _, problem := range r.problems[before:] {
+		wrong = wrong || problem.Severity == model.Broken
+	}
+	p.wrong = wrong && (in.Spec.TLS != nil || r.spoiled("spec.tls"))
+	if len(p.targets) == 0 || wrong && !p.wrong {
+		return nil
+	}
+	return p
+}
+
+// policyTargets reads what the policy is for.
+func (r *reader) policyTargets(p *backendPolicy, refs []gateway.LocalPolicyTargetReferenceWithSectionName) {
+	if len(refs) == 0 && !r.spoiled("spec") {
+		r.broken("spec", "missing-field", "a BackendPolicy has targetRefs", "targetRefs: [{kind: Service, name: orders}]")
+	}
+	for i, ref := range refs {
+		field := item("spec.targetRefs", i)
+		switch {
+		case ref.Kind != "Service" || ref.Group != coreGroup:
+			r.broken(field, "bad-value", "a BackendPolicy is for Services", `kind: Service, group: ""`)
+		case ref.Name == "":
+			r.broken(field, "missing-field", "name is missing", "")
+		default:
+			p.targets = append(p.targets, policyTarget{
+				field:   field,
+				service: key{p.namespace, string(ref.Name)},
+				port:    string(or(ref.SectionName, "")),
+			})
+		}
+	}
+}
+
+// bound reads a duration that must be more than zero where it is given.
+func (r *reader) bound(field string, text gateway.Duration) time.Duration {
+	if text == "" {
+		return 0
+	}
+	d, ok := duration(string(text))
+	if !ok {
+		r.broken(field, "bad-value", string(text)+" is not a duration", "write for example 500ms, 10s or 1h30m")
+	} else if d == 0 {
+		r.broken(field, "bad-value", field[strings.LastIndexByte(field, '.')+1:]+" must be more than zero", "")
+	}
+	return d
+}
+
+// healthCheck reads a health check.
+func (r *reader) healthCheck(in *HealthCheck) *model.HealthCheck {
+	const field = "spec.healthCheck"
+	out := &model.HealthCheck{
+		Path:      in.Path,
+		Host:      in.Host,
+		Interval:  r.bound(field+".interval", in.Interval),
+		Timeout:   r.bound(field+".timeout", in.Timeout),
+		Healthy:   in.HealthyThreshold,
+		Unhealthy: in.UnhealthyThreshold,
+	}
+	if out.Path == "" {
+		out.Path = "/"
+	} else if out.Path[0] != '/' || strings.ContainsFunc(out.Path, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+		r.broken(field+".path", "bad-value", "a path begins with / and has no spaces", "")
+	}
+	if in.HealthyThreshold < 0 || in.UnhealthyThreshold < 0 {
+		r.broken(field, "bad-value", "a threshold is at least 1", "")
+	}
+	if s := in.Statuses; s != nil {
+		if s.Min < 100 || s.Max > 599 || s.Min > s.Max {
+			r.broken(field+".statuses", "bad-value", "statuses are a range between 100 and 599", "statuses: {min: 200, max: 299}")
+		}
+		out.MinStatus, out.MaxStatus = s.Min, s.Max
+	}
+	return out
+}
+
+// backendTLS reads how certificates are checked.
+func (r *reader) backendTLS(p *backendPolicy, in *BackendTLS) {
+	const field = "spec.tls"
+	p.noun.TLS = &model.BackendTLS{ServerName: in.ServerName, CA: []byte(in.CA), Insecure: in.InsecureSkipVerify}
+	if in.ServerName != "" {
+		if wrong := checkHostname(in.ServerName, false); wrong != "" {
+			r.broken(field+".serverName", "bad-value", wrong, "")
+		}
+	}
+	if in.CA != "" {
+		if wrong := checkAuthorities([]byte(in.CA)); wrong != "" {
+			r.broken(field+".ca", "bad-certificate", wrong, "")
+		}
+	}
+	if in.InsecureSkipVerify && (in.CA != "" || len(in.CACertificateRefs) > 0) {
+		r.broken(field+".insecureSkipVerify", "conflict", "with insecureSkipVerify no authority is asked", "remove one of them")
+	}
+	for i, ref := range in.CACertificateRefs {
+		at := item(field+".caCertificateRefs", i)
+		if ref.Group != coreGroup || ref.Kind != "ConfigMap" && ref.Kind != "Secret" || ref.Name == "" {
+			r.broken(at, "bad-value", "authorities are in a ConfigMap or a Secret", "kind: ConfigMap, name: my-ca")
+			continue
+		}
+		p.cas = append(p.cas, caRef{field: at, object: key{p.namespace, string(ref.Name)}, secret: ref.Kind == "Secret"})
+	}
+}
