@@ -21,6 +21,10 @@ type Entry struct {
 	Order model.Order
 	// Rule is what Find gives back.
 	Rule int32
+	// Preflight says that the rule answers CORS preflights: where Match has a
+	// method, the preflight for it matches too, for otherwise a rule for PUT
+	// would never see the OPTIONS that a browser sends first.
+	Preflight bool
 }
 
 // EntryError is a mistake of the user that left an entry out of the Table.
@@ -167,7 +171,7 @@ func b2i(b bool) int {
 // matches says whether the entry, whose path the tree has matched (but for a
 // regex), matches in everything else.
 func (c *entry) matches(h *wire.Head, hit *Hit) bool {
-	if c.method != "" && c.method != string(h.Method) {
+	if !c.matchesMethod(h) {
 		return false
 	}
 	if c.regex != nil && !c.matchesRegex(h.Path) {
@@ -189,6 +193,18 @@ func (c *entry) matches(h *wire.Head, hit *Hit) bool {
 		}
 	}
 	return true
+}
+
+// matchesMethod compares with case (RFC 9110 section 9.1).
+func (c *entry) matchesMethod(h *wire.Head) bool {
+	if c.method == "" || c.method == string(h.Method) {
+		return true
+	}
+	if !c.from.Preflight || string(h.Method) != "OPTIONS" || !h.Has(wire.KeyOrigin) {
+		return false
+	}
+	wanted, _ := h.Get(wire.KeyACRequestMethod)
+	return string(wanted) == c.method
 }
 
 // matchesRegex looks at the literal text first, which is cheap.

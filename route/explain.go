@@ -112,7 +112,7 @@ func (c *entry) near(h *wire.Head, name string, rank int) Near {
 		miss("path %s %s", h.Path, why)
 	}
 	n.shared = sharedPrefix(h.Path, c.path)
-	if c.method != "" && c.method != string(h.Method) {
+	if !c.matchesMethod(h) {
 		miss("method is %s, wanted %s", h.Method, c.method)
 	}
 	for i := range c.headers {

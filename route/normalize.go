@@ -1,5 +1,7 @@
 package route
 
+import "bytes"
+
 // What a byte of a path means to Normalize.
 const (
 	plain    = iota // stands for itself
@@ -172,8 +174,11 @@ func dots(s []byte) int {
 		for n < len(piece) && piece[n] == '.' {
 			n++
 		}
-		if (n == 1 || n == 2) && (n == len(piece) || piece[n] == ';') {
-			return disguised
+		if n == 1 || n == 2 {
+			after := piece[n:]
+			if len(after) == 0 || after[0] == ';' || bytes.HasPrefix(after, []byte("%3B")) {
+				return disguised
+			}
 		}
 		from = to + skip
 	}
