@@ -41,6 +41,7 @@ const (
 	Referer
 	AcceptEncoding
 	CacheControl
+	HTTP2Settings
 )
 
 // LookupField gives the FieldID of a name, in any case.
@@ -164,8 +165,15 @@ func LookupField(n []byte) FieldID {
 			}
 		}
 	case 14:
-		if EqualFold(n, "content-length") {
-			return ContentLength
+		switch n[0] | 0x20 {
+		case 'c':
+			if EqualFold(n, "content-length") {
+				return ContentLength
+			}
+		case 'h':
+			if EqualFold(n, "http2-settings") {
+				return HTTP2Settings
+			}
 		}
 	case 15:
 		switch n[0] | 0x20 {

@@ -1,0 +1,505 @@
+package http1
+
+import (
+	"time"
+
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// inbound is where the requests of a connection stand.
+type inbound uint8
+
+const (
+	inHead   inbound = iota // no request, or (server.x set) part of a head
+	inBody                  // the head was told, the body comes
+	inWait                  // the request is complete, its response is not
+	inDrain                 // the response ended first; the body is thrown away
+	inTunnel                // after 101: raw bytes
+	inClosed                // the connection is given up
+)
+
+// outbound is where the response in hand stands, and how its end is told.
+type outbound uint8
+
+const (
+	outNone    outbound = iota // nothing was sent but 1xx
+	outLength                  // server.left bytes are due
+	outChunks                  // chunked
+	outClose                   // until the connection ends
+	outNothing                 // no body may be sent: HEAD, 204, 304
+	outTunnel                  // raw bytes
+)
+
+// maxDrained bounds how much of a body is read after its response, so that the
+// connection can be used again. Beyond it, closing is cheaper.
+const maxDrained = 256 << 10
+
+// server is the machine of a connection from a client. It is 208 bytes; the
+// connections that idle are the many.
+type server struct {
+	conn wire.Conn
+	srv  wire.Server
+	sink wire.RequestSink
+	x    *wire.Exchange // lent from Begin until the response ended
+	lim  *wire.Limits
+	loc  *local
+	c    *Codec
+	kept *kept // not used yet; nil when there is nothing
+
+	timer    wire.Timer
+	due      time.Duration // what the timer is armed for
+	at       time.Duration // when the clock of the inbound state began
+	progress time.Duration // when the client last took something
+	pending  uint32        // Conn.Buffered at that time
+
+	body   body
+	left   int64  // of the response's length, or of what may be drained
+	served uint32 // requests so far, this one included
+
+	in  inbound
+	out outbound
+	// stray counts bytes of an empty line before the request line.
+	stray uint8
+
+	busy   bool // the loop is in the machine: what must be told waits for its way out
+	queued bool // later will come
+	held   bool // the sink has paused the body
+	paused bool // the Conn is
+	asked  bool // 100 (Continue) is owed before the body comes
+	toHEAD bool
+	minor0 bool // the request in hand is of HTTP/1.0
+	last   bool // no request after this one
+	eof    bool // the client has ended its side
+	told   bool // the sink of a tunnel knows
+}
+
+var (
+	_ wire.ServerStream = (*server)(nil)
+	_ wire.ConnHandler  = (*server)(nil)
+	_ wire.TimerHandler = (*server)(nil)
+)
+
+// Serve is wire.ServerCodec's.
+func (c *Codec) Serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) {
+	loc := c.local(conn.Loop())
+	m := loc.newServer()
+	m.c, m.loc, m.conn, m.srv, m.lim = c, loc, conn, srv, lim
+	m.timer.Handler = m
+	m.at = loc.loop.Now()
+	conn.SetHandler(m)
+	m.expect(m.patience())
+}
+
+// OnOpen does not come: the connection was accepted.
+func (m *server) OnOpen() {}
+
+// OnData runs the machine over what came.
+func (m *server) OnData(b []byte) {
+	m.busy = true
+	if m.in == inBody || m.in == inDrain {
+		m.at = m.loc.loop.Now()
+	}
+	m.feed(b)
+	m.leave()
+}
+
+// later goes on with what was kept, or tells what could not be told earlier.
+func (m *server) later() {
+	m.queued = false
+	m.busy = true
+	if m.in != inClosed {
+		m.feed(nil)
+	}
+	if m.in == inTunnel {
+		m.ending()
+	}
+	m.leave()
+}
+
+// leave is the way out of every entry from the loop.
+func (m *server) leave() {
+	m.busy = false
+	if m.in != inClosed || m.queued {
+		return
+	}
+	m.abandon(observe.Internal) // only after cut is there still an exchange
+	m.srv.Gone(m)
+	m.loc.freeKept(m.kept)
+	m.loc.freeServer(m)
+}
+
+// feed runs the machine over what was kept and b until it needs something.
+func (m *server) feed(b []byte) {
+	if m.kept != nil {
+		b = m.kept.add(b)
+	}
+	for run := true; run && len(b) > 0; {
+		switch m.in {
+		case inHead:
+			b, run = m.readHead(b)
+		case inBody:
+			if run = !m.held; run {
+				b, run = m.pump(b, false)
+			}
+		case inWait:
+			run = false
+		case inDrain:
+			b, run = m.drain(b)
+		case inTunnel:
+			if run = !m.held; run {
+				m.x.BytesIn += int64(len(b))
+				m.sink.OnRequestData(b, false)
+				b = nil
+			}
+		case inClosed:
+			return
+		}
+	}
+	if m.in == inClosed {
+		return
+	}
+	m.kept = m.loc.hold(m.kept, b)
+	m.flow()
+	m.expect(m.patience())
+}
+
+// flow pauses the connection while nothing of it can be used.
+func (m *server) flow() {
+	stop := m.held || m.in == inWait && m.kept != nil
+	if stop == m.paused {
+		return
+	}
+	m.paused = stop
+	if stop {
+		m.conn.Pause()
+	} else {
+		m.conn.Resume()
+	}
+}
+
+// readHead reads a request's head; it gives what follows, and false while the
+// head is incomplete.
+func (m *server) readHead(b []byte) (rest []byte, run bool) {
+	var fresh scanner
+	s := &fresh
+	if m.x == nil {
+		// One empty line before the request line is passed over (RFC 9112
+		// section 2.2); it is not yet a request.
+		if b[0] == '\r' && m.stray == 0 {
+			m.stray = 1
+			return b[1:], true
+		}
+		if m.stray == 1 {
+			m.stray = 2
+			if b[0] == '\n' {
+				return b[1:], true
+			}
+			m.begin()
+			m.fail(observe.BadRequestLine)
+			return nil, false
+		}
+		m.begin()
+	} else if m.kept != nil {
+		s = &m.kept.s
+	}
+	x := m.x
+	n, why := s.request(b, &x.Request, &bounds{m.lim.HeadBytes, m.lim.Fields, m.lim.URIBytes})
+	if n == 0 && why == 0 {
+		if s == &fresh {
+			m.kept = m.loc.hold(m.kept, b)
+			m.kept.s = fresh
+			b = m.kept.b[m.kept.off:]
+		}
+		return b, false
+	}
+	x.Headed = m.loc.loop.Now()
+	var f framing
+	if why == 0 {
+		why = fillRequest(x, b[:n], s, &f)
+	} else {
+		partly(x, b, s)
+	}
+	m.toHEAD = string(x.Request.Method) == "HEAD"
+	if why == 0 && m.lim.BodyBytes >= 0 && x.Request.Length > m.lim.BodyBytes {
+		why = observe.BodyTooLarge
+	}
+	if why != 0 {
+		m.fail(why)
+		return nil, false
+	}
+	m.minor0 = s.minor == 0
+	m.last = !f.persistent(s.minor) || m.lim.Requests >= 0 && int(m.served) >= m.lim.Requests
+	m.body = body{}
+	switch {
+	case x.Request.Length < 0:
+		m.body.kind = byChunks
+	case x.Request.Length > 0:
+		m.body.kind, m.body.left = byLength, x.Request.Length
+	}
+	m.in = inBody
+	m.at = x.Headed
+	return m.pump(b[n:], true)
+}
+
+// begin asks for a place for the request whose first byte is here.
+func (m *server) begin() {
+	m.x, m.sink = m.srv.Begin(m)
+	m.x.Request.Reset()
+	m.x.Peer = m.conn.Peer()
+	m.x.Upgrade, m.x.ExpectContinue = nil, false
+	m.x.BytesIn, m.x.BytesOut = 0, 0
+	m.at = m.loc.loop.Now()
+	m.x.Began = m.at
+	m.served++
+	m.out = outNone
+}
+
+// partly fills in what was read of a refused request, for the log.
+func partly(x *wire.Exchange, b []byte, s *scanner) {
+	h := &x.Request
+	h.Fields = h.Fields[:0]
+	if s.method > 0 {
+		h.Method = h.Keep(b[:s.method])
+	}
+	if s.target > 0 {
+		h.Path = h.Keep(b[s.method+1 : s.target])
+	}
+}
+
+// pump undoes the framing of b and hands the body on; first says that the
+// head has still to be told. It gives what it did not use, and false when
+// more bytes are needed for that.
+func (m *server) pump(b []byte, first bool) (rest []byte, run bool) {
+	x := m.x
+	// A client that sends already need not be asked to.
+	m.asked = first && x.ExpectContinue && len(b) == 0
+	for {
+		piece, n, e := m.body.gather(m.loc, b)
+		b = b[n:]
+		x.BytesIn += int64(len(piece))
+		if e == broken {
+			m.fail(observe.BadChunk)
+			return nil, false
+		}
+		if m.body.kind == byChunks && m.lim.BodyBytes >= 0 && x.BytesIn > m.lim.BodyBytes {
+			m.fail(observe.BodyTooLarge)
+			return nil, false
+		}
+		if e == done {
+			m.in = inWait
+		}
+		if first {
+			m.sink.OnRequest(piece, e == done)
+			if m.asked && !m.held {
+				m.proceed()
+			}
+		} else if len(piece) > 0 || e == done {
+			m.sink.OnRequestData(piece, e == done)
+		}
+		first = false
+		switch {
+		case m.in != inBody || m.x != x:
+			return b, true // the response ended, or the body did
+		case e == trailers && !m.held:
+			return m.trailers(b)
+		case m.held:
+			return b, false
+		case len(b) == 0:
+			return nil, true
+		}
+	}
+}
+
+// proceed sends 100 (Continue), when the body is wanted and nothing else was
+// said (RFC 9110 section 10.1.1).
+func (m *server) proceed() {
+	if m.asked && m.out == outNone && m.in == inBody {
+		m.asked = false
+		m.write([]byte(statusLines[0]+"\r\n"), nil)
+		m.at = m.loc.loop.Now()
+	}
+}
+
+// trailers reads the trailer section at the start of b and ends the request.
+func (m *server) trailers(b []byte) (rest []byte, run bool) {
+	k := m.kept
+	if k == nil {
+		k = m.loc.newKept()
+		k.b = append(k.b, b...)
+		b = k.b
+		m.kept = k
+	}
+	if m.body.step != chunkFields {
+		m.body.step = chunkFields
+		k.s = scanner{step: stepFields}
+		k.t.Reset()
+	}
+	n, why := k.s.trailers(b, &k.t, &bounds{m.lim.HeadBytes, m.lim.Fields, -1})
+	if why != 0 {
+		m.fail(why)
+		return nil, false
+	}
+	if n == 0 {
+		return b, false
+	}
+	k.t.Buf = append(k.t.Buf[:0], b[:n]...)
+	m.in = inWait
+	var f framing
+	f.read(&k.t, 0)
+	if dropForbidden(&k.t) {
+		m.sink.OnRequestTrailers(&k.t)
+	} else {
+		m.sink.OnRequestData(nil, true)
+	}
+	return b[n:], true
+}
+
+// drain throws a body away whose response has ended.
+func (m *server) drain(b []byte) (rest []byte, run bool) {
+	_, n, e := m.body.next(b)
+	m.left -= int64(n)
+	switch {
+	case e == broken, e == trailers, m.left < 0:
+		// Trailers that nobody waits for are not worth reading.
+		m.shut(finish)
+		return nil, false
+	case e == done:
+		m.ready()
+	}
+	return b[n:], true
+}
+
+// ready makes the machine ready for the next request.
+func (m *server) ready() {
+	m.in, m.out = inHead, outNone
+	m.stray = 0
+	m.asked = false
+	m.at = m.loc.loop.Now()
+	if m.eof {
+		m.shut(orderly)
+	}
+}
+
+// OnEOF: the client will send no more. A complete request is still answered.
+func (m *server) OnEOF() {
+	m.busy = true
+	if m.in != inClosed {
+		m.feed(nil)
+	}
+	m.eof = true
+	switch m.in {
+	case inHead, inDrain:
+		m.abandon(observe.ClientGone)
+		m.shut(orderly)
+	case inBody:
+		m.abandon(observe.ClientGone)
+		m.shut(abort)
+	case inWait:
+		m.last = true
+	case inTunnel:
+		m.ending()
+	}
+	m.leave()
+}
+
+// ending tells the end of a tunnel's inbound side, once.
+func (m *server) ending() {
+	if m.eof && !m.told {
+		m.told = true
+		m.sink.OnRequestData(nil, true)
+	}
+}
+
+// OnDrained passes on that the client takes bytes again.
+func (m *server) OnDrained() {
+	m.busy = true
+	m.taken()
+	if m.x != nil && m.in != inClosed && m.in != inHead {
+		m.sink.OnResponseDrained()
+		if m.in != inClosed {
+			m.feed(nil)
+		}
+	}
+	m.leave()
+}
+
+// OnClose: the client is gone.
+func (m *server) OnClose(error) {
+	m.busy = true
+	m.loc.loop.Disarm(&m.timer)
+	m.abandon(observe.ClientGone)
+	m.in = inClosed
+	m.leave()
+}
+
+// abandon ends the exchange, if there is one, without a response. Before the
+// sink was called the exchange goes back through Refused.
+func (m *server) abandon(why observe.Reason) {
+	x, sink := m.x, m.sink
+	m.x, m.sink = nil, nil
+	switch {
+	case x == nil:
+	case m.in == inHead:
+		m.srv.Refused(x, sink, why)
+	default:
+		sink.OnRequestAbort(why)
+	}
+}
+
+// fail ends the connection because the request is not acceptable: with an
+// answer while none has begun.
+func (m *server) fail(why observe.Reason) {
+	if m.x == nil || m.out != outNone {
+		m.abandon(why)
+		m.shut(abort)
+		return
+	}
+	x, sink := m.x, m.sink
+	m.x, m.sink = nil, nil
+	r := &m.c.refusals[why]
+	x.Response.Status = why.Info().Status
+	if !m.toHEAD {
+		x.BytesOut = int64(len(r.body))
+	}
+	m.in = inClosed
+	m.loc.loop.Disarm(&m.timer)
+	m.loc.refuse(m.conn, r, m.toHEAD)
+	m.srv.Refused(x, sink, why)
+}
+
+// ending is a way to end a connection.
+type ending uint8
+
+const (
+	orderly ending = iota // the client sends no more, or said so
+	finish                // it may be sending: let it read the answer first
+	abort                 // it must be able to tell that something is missing
+)
+
+// shut gives the connection up. Gone is told on the way out, or from the
+// loop's top when the proxy called.
+func (m *server) shut(how ending) {
+	if m.in == inClosed {
+		return
+	}
+	m.in = inClosed
+	m.loc.loop.Disarm(&m.timer)
+	switch how {
+	case orderly:
+		m.conn.Close()
+	case finish:
+		m.conn.Finish()
+	case abort:
+		m.conn.Abort()
+	}
+	m.soon()
+}
+
+// soon has later called, unless the machine is running anyway.
+func (m *server) soon() {
+	if !m.busy && !m.queued {
+		m.queued = true
+		m.loc.later(m)
+	}
+}
