@@ -129,7 +129,7 @@ func (k *check) run(ctx context.Context) {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	against := 0 // results in a row that contradict the state
+	var against streak
 	for {
 		select {
 		case <-timer.C:
@@ -140,14 +140,8 @@ func (k *check) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		sick, needs := k.ep.sick.Load(), k.cfg.Unhealthy
-		if sick {
-			needs = k.cfg.Healthy
-		}
-		if (err != nil) == sick {
-			against = 0
-		} else if against++; against >= needs {
-			against = 0
+		sick := k.ep.sick.Load()
+		if against.add(err != nil, sick, &k.cfg) {
 			k.cluster.judge(ctx, k.ep, !sick)
 			if sick {
 				log.Info("endpoint is healthy")
@@ -157,6 +151,26 @@ func (k *check) run(ctx context.Context) {
 		}
 		timer.Reset(k.cfg.Interval * time.Duration(900+rand.IntN(201)) / 1000)
 	}
+}
+
+// streak counts the results in a row that contradict the state.
+type streak int
+
+// add takes a result and says whether the state changes by it.
+func (n *streak) add(failed, sick bool, h *model.HealthCheck) bool {
+	if failed == sick {
+		*n = 0
+		return false
+	}
+	needs := h.Unhealthy
+	if sick {
+		needs = h.Healthy
+	}
+	if *n++; int(*n) < needs {
+		return false
+	}
+	*n = 0
+	return true
 }
 
 // prepare makes the client, whose connections last for one check: that the

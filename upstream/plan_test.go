@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/naru-mesh/naru/observe"
 )
@@ -135,22 +134,6 @@ func TestRoundRobinPassesOverFewRows(t *testing.T) {
 	}
 }
 
-func TestLoopsBeginApart(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 4)
-	w.apply(service("a", 100))
-	var first []int
-	for _, l := range w.loops {
-		_, ep, _ := w.cluster("a").Pick(l, nil, false)
-		first = append(first, int(ep.Addr().Addr().As4()[3]))
-	}
-	for i := range first {
-		if d := (first[(i+1)%4] - first[i] + 100) % 100; d < 20 || d > 30 {
-			t.Errorf("loops begin at %v, not a quarter apart", first)
-		}
-	}
-}
-
 func TestLeastRequestPrefersTheLessLoaded(t *testing.T) {
 	t.Parallel()
 	p, m := planOf(true, 1, 1)
@@ -225,41 +208,6 @@ func TestChooseAvoidsTriedAndAside(t *testing.T) {
 		if len(seen) != 3 {
 			t.Errorf("after the time aside %d of 3 endpoints are chosen", len(seen))
 		}
-	}
-}
-
-func TestAsideDoublesAndEnds(t *testing.T) {
-	t.Parallel()
-	ep := &Endpoint{}
-	for i, want := range []time.Duration{250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000} {
-		ep.connectFailed(time.Minute)
-		if got := time.Duration(ep.aside.Load()) - time.Minute; got != want*time.Millisecond {
-			t.Errorf("failure %d: aside for %v, want %v ms", i+1, got, int64(want))
-		}
-	}
-	ep.connected()
-	if !ep.usable(0, nil) {
-		t.Error("the endpoint stands aside although it was connected to")
-	}
-	ep.connectFailed(0)
-	if got := time.Duration(ep.aside.Load()); got != asideFirst {
-		t.Errorf("a failure after a success: aside for %v, want %v", got, asideFirst)
-	}
-}
-
-func TestTriedForgetsTheFirst(t *testing.T) {
-	t.Parallel()
-	var tried Tried
-	m := membersOf(repeat(1, maxTried+1)...)
-	for _, x := range m {
-		tried.Add(x.ep)
-		tried.Add(x.ep)
-	}
-	if tried.Len() != maxTried || tried.Has(m[0].ep) || !tried.Has(m[1].ep) || !tried.Has(m[maxTried].ep) {
-		t.Errorf("after %d endpoints: %d remembered, first %v, last %v", len(m), tried.Len(), tried.Has(m[0].ep), tried.Has(m[maxTried].ep))
-	}
-	if tried.Reset(); tried.Len() != 0 || tried.Has(m[1].ep) || (*Tried)(nil).Has(m[1].ep) {
-		t.Error("Reset, or nil, remembers")
 	}
 }
 
