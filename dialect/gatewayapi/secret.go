@@ -17,9 +17,9 @@ const caKey = "ca.crt"
 // secret is a Secret: a certificate, a bundle of authorities, or neither.
 type secret struct {
 	object
-	chain, key []byte
+	chain, private []byte
 	ca         []byte
-	// wrong is why chain and key cannot be used as a certificate; "" when they
+	// wrong is why chain and private cannot be used as a certificate; "" when they
 	// can.
 	wrong string
 }
@@ -39,14 +39,14 @@ func (r *reader) secret(k servedKind) *secret {
 		}
 		return in.Data[name]
 	}
-	s := &secret{object: *o, chain: get(core.TLSCertKey), key: get(core.TLSPrivateKeyKey), ca: get(caKey)}
+	s := &secret{object: *o, chain: get(core.TLSCertKey), private: get(core.TLSPrivateKeyKey), ca: get(caKey)}
 	switch {
 	case len(s.chain) == 0:
 		s.wrong = "it has no " + core.TLSCertKey
-	case len(s.key) == 0:
+	case len(s.private) == 0:
 		s.wrong = "it has no " + core.TLSPrivateKeyKey
 	default:
-		if _, err := tls.X509KeyPair(s.chain, s.key); err != nil {
+		if _, err := tls.X509KeyPair(s.chain, s.private); err != nil {
 			s.wrong = err.Error()
 		}
 	}
@@ -55,7 +55,7 @@ func (r *reader) secret(k servedKind) *secret {
 
 // certificate makes the noun of a Secret.
 func (s *secret) certificate() *model.Certificate {
-	return &model.Certificate{Name: s.String(), Chain: s.chain, Key: s.key, Origin: s.at}
+	return &model.Certificate{Name: s.String(), Chain: s.chain, Key: s.private, Origin: s.at}
 }
 
 // configMap is a ConfigMap, of which only a bundle of authorities matters.

@@ -1,0 +1,199 @@
+package gatewayapi
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/source"
+)
+
+var update = flag.Bool("update", false, "rewrite the expectations in testdata")
+
+// Each case is a txtar file: documents (*.yaml), and what they come to: the
+// sections listeners, routes, services, certificates and status, of which a
+// case has those that it is about, and problems, which must be complete.
+func TestTranslate(t *testing.T) {
+	t.Parallel()
+	cases, err := filepath.Glob("testdata/*/*.txtar")
+	if err != nil || len(cases) == 0 {
+		t.Fatal("no cases", err)
+	}
+	for _, path := range cases {
+		t.Run(strings.TrimSuffix(strings.TrimPrefix(path, "testdata/"), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			archive, err := txtar.ParseFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := New()
+			var items []any
+			var problems []model.Problem
+			for _, f := range archive.Files {
+				if filepath.Ext(f.Name) == ".yaml" {
+					more, wrong := parseAll(d, f.Name, f.Data)
+					items, problems = append(items, more...), append(problems, wrong...)
+				}
+			}
+			fragment := d.Translate(items)
+			got := sections(t, d, fragment, append(problems, fragment.Problems...))
+			told := false
+			for i := range archive.Files {
+				f := &archive.Files[i]
+				want, ok := got[f.Name]
+				if !ok {
+					continue
+				}
+				told = told || f.Name == "problems"
+				if !*update && string(f.Data) != want {
+					t.Errorf("%s:\n%s\nwant\n%s", f.Name, want, f.Data)
+				}
+				f.Data = []byte(want)
+			}
+			if !told && got["problems"] != "" {
+				archive.Files = append(archive.Files, txtar.File{Name: "problems", Data: []byte(got["problems"])})
+				if !*update {
+					t.Errorf("problems that are not expected:\n%s", got["problems"])
+				}
+			}
+			if *update {
+				if err := os.WriteFile(path, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// parseAll parses the documents of a file.
+func parseAll(d *Dialect, name string, data []byte) (items []any, problems []model.Problem) {
+	for _, doc := range split(name, data) {
+		read, wrong := dialect.Read(doc)
+		problems = append(problems, wrong...)
+		if read.Root == nil || !d.Claims(read) {
+			continue
+		}
+		item, wrong := d.Parse(read)
+		problems = append(problems, wrong...)
+		if item != nil {
+			items = append(items, item)
+		}
+	}
+	return items, problems
+}
+
+// split makes documents of a file.
+func split(name string, data []byte) []source.Document {
+	var docs []source.Document
+	line := 1
+	for _, part := range bytes.Split(data, []byte("---\n")) {
+		docs = append(docs, source.Document{
+			Path: name, Line: line, Data: part,
+			Sum: sha256.Sum256([]byte(name + ":" + strconv.Itoa(line) + string(part))),
+		})
+		line += bytes.Count(part, []byte("\n")) + 1
+	}
+	return docs
+}
+
+// sections writes a Fragment as a case expects it.
+func sections(t *testing.T, d *Dialect, f *model.Fragment, problems []model.Problem) map[string]string {
+	t.Helper()
+	var b strings.Builder
+	for _, p := range problems {
+		b.WriteString(p.String())
+		if p.Condition != "" {
+			b.WriteString(" [" + p.Condition + "/" + p.Reason + "]")
+		}
+		b.WriteByte('\n')
+	}
+	status := d.Status()
+	return map[string]string{
+		"listeners":    lines(t, f.Listeners),
+		"routes":       lines(t, f.Routes),
+		"services":     lines(t, f.Services),
+		"certificates": lines(t, f.Certificates),
+		"problems":     b.String(),
+		"status": lines(t, status.GatewayClasses) + lines(t, status.Gateways) +
+			lines(t, status.HTTPRoutes),
+	}
+}
+
+// lines writes each of a list as a line of JSON, with short origins and
+// conditions.
+func lines[T any](t *testing.T, list []T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, v := range list {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tree any
+		if err := json.Unmarshal(text, &tree); err != nil {
+			t.Fatal(err)
+		}
+		out := json.NewEncoder(&b)
+		out.SetEscapeHTML(false)
+		if err := out.Encode(shorten(tree)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+// shorten writes an origin as file:line:column, a condition as type=reason and
+// leaves out what is empty.
+func shorten(v any) any {
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			v[i] = shorten(v[i])
+		}
+	case map[string]any:
+		if kind, ok := v["type"].(string); ok && v["status"] != nil {
+			mark := map[any]string{"True": "+", "False": "-"}[v["status"]]
+			text := mark + kind
+			if v["reason"] != v["type"] {
+				text += "=" + v["reason"].(string)
+			}
+			if v["message"] != nil {
+				text += ": " + v["message"].(string)
+			}
+			return text
+		}
+		for k := range v {
+			switch value := v[k].(type) {
+			case map[string]any:
+				switch {
+				case k == "origin":
+					v[k] = short(value)
+				case len(value) == 0:
+					delete(v, k)
+				default:
+					v[k] = shorten(value)
+				}
+			default:
+				v[k] = shorten(value)
+			}
+		}
+	}
+	return v
+}
+
+func short(origin map[string]any) string {
+	text, _ := json.Marshal(origin)
+	var o model.Origin
+	_ = json.Unmarshal(text, &o)
+	return o.String()
+}
