@@ -1,9 +1,9 @@
 package model
 
 // nearest gives the candidate that word was most likely meant to be, or ""
-// when none is near: at most a third of the letters differ.
+// when none is near: at most a third of the letters differ, and not all.
 func nearest(word string, candidates func(yield func(string) bool)) string {
-	best, near := "", max(len(word)/3, 1)+1
+	best, near := "", min(max(len(word)/3, 1)+1, len(word))
 	var rows [2][]int
 	for c := range candidates {
 		if c == word || len(c)-len(word) >= near || len(word)-len(c) >= near {

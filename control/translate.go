@@ -1,0 +1,181 @@
+package control
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/source"
+)
+
+// translator hands documents to their dialects: each is parsed once for as
+// long as its bytes and its place stay.
+type translator struct {
+	log      *slog.Logger
+	dialects []dialect.Dialect
+	parsed   map[[32]byte]*parsed
+	files    map[string][]served // of the last round, in order
+	last     []*model.Fragment   // of each dialect, for when it panics
+}
+
+// parsed is what became of one document.
+type parsed struct {
+	document source.Document
+	dialect  int // -1 when no dialect claims it
+	item     any
+	problems []model.Problem
+}
+
+// lost says whether nothing of the document could be used, by mistake.
+func (p *parsed) lost() bool { return p.item == nil && hasBroken(p.problems) }
+
+func newTranslator(dialects []dialect.Dialect, log *slog.Logger) *translator {
+	return &translator{log: log, dialects: dialects, last: make([]*model.Fragment, len(dialects))}
+}
+
+// all gives the fragments in the order of the dialects, and the Problems of
+// documents and fragments. A document that cannot be read at all is replaced
+// by what it was before.
+func (t *translator) all(documents []source.Document) (fragments []*model.Fragment, problems []model.Problem) {
+	parsedNow := make(map[[32]byte]*parsed, len(documents))
+	files := make(map[string][]*parsed)
+	order := make([]*parsed, len(documents))
+	broken := false
+	for i, d := range documents {
+		p := t.parsed[d.Sum]
+		if p == nil {
+			p = t.parse(d)
+		}
+		parsedNow[d.Sum] = p
+		order[i] = p
+		files[d.Path] = append(files[d.Path], p)
+		broken = broken || p.lost()
+		problems = append(problems, p.problems...)
+	}
+	t.parsed = parsedNow
+	serving, notes := t.serve(files, order, broken)
+	problems = append(problems, notes...)
+
+	items := make([][]any, len(t.dialects))
+	for _, p := range serving {
+		if p.item != nil {
+			items[p.dialect] = append(items[p.dialect], p.item)
+		}
+	}
+	for i := range t.dialects {
+		f, failed := t.translate(i, items[i])
+		if failed != nil {
+			problems = append(problems, *failed)
+		}
+		fragments = append(fragments, f)
+		problems = append(problems, f.Problems...)
+	}
+	return fragments, problems
+}
+
+// parse reads a document and gives it to the first dialect that claims it.
+func (t *translator) parse(d source.Document) (p *parsed) {
+	p = &parsed{document: d, dialect: -1}
+	by := ""
+	defer func() {
+		if why := recover(); why != nil {
+			t.log.Error("a dialect failed", "dialect", by, "place", place(d), "panic", why, "stack", string(debug.Stack()))
+			p.item = nil
+			p.problems = append(p.problems, defect(by, why, place(d)))
+		}
+	}()
+	read, problems := dialect.Read(d)
+	p.problems = problems
+	if read == nil || read.Root == nil {
+		return p
+	}
+	for i, l := range t.dialects {
+		by = l.Name()
+		if !l.Claims(read) {
+			continue
+		}
+		p.dialect = i
+		item, problems := l.Parse(read)
+		p.item = item
+		p.problems = append(p.problems, problems...)
+		return p
+	}
+	p.problems = append(p.problems, unclaimed(read))
+	return p
+}
+
+// unclaimed says that nobody understands a document.
+func unclaimed(d *dialect.Document) model.Problem {
+	keys := d.Keys()
+	message := "nothing says what this document is"
+	if len(keys) > 0 {
+		message = "no dialect knows a document with " + strings.Join(keys[:min(len(keys), 4)], ", ")
+	}
+	return model.Problem{
+		Origin:   place(d.Document),
+		Severity: model.Broken,
+		Code:     "unknown-document",
+		Message:  message,
+		Hint:     "write routes:, or a Kubernetes object with apiVersion and kind",
+	}
+}
+
+// translate asks a dialect for its nouns. When it fails, what it made before
+// is used again.
+func (t *translator) translate(i int, items []any) (f *model.Fragment, failed *model.Problem) {
+	l := t.dialects[i]
+	defer func() {
+		if why := recover(); why != nil {
+			t.log.Error("a dialect failed", "dialect", l.Name(), "panic", why, "stack", string(debug.Stack()))
+			p := defect(l.Name(), why, model.Origin{})
+			f, failed = t.last[i], &p
+			if f == nil {
+				f = &model.Fragment{}
+			}
+		}
+	}()
+	if f = l.Translate(items); f == nil {
+		f = &model.Fragment{}
+	}
+	f = &model.Fragment{
+		Listeners:    present(f.Listeners),
+		Routes:       present(f.Routes),
+		Services:     present(f.Services),
+		Certificates: present(f.Certificates),
+		Settings:     f.Settings,
+		Problems:     f.Problems,
+	}
+	t.last[i] = f
+	return f, nil
+}
+
+// present leaves out what is nil.
+func present[T any](list []*T) []*T {
+	if !slices.Contains(list, nil) {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(x *T) bool { return x == nil })
+}
+
+func defect(by string, why any, at model.Origin) model.Problem {
+	return model.Problem{
+		Origin:   at,
+		Severity: model.Broken,
+		Code:     "internal",
+		Message:  fmt.Sprintf("the dialect %s failed because of a defect: %v", by, why),
+		Hint:     "what it made before goes on serving; please report it",
+	}
+}
+
+// place is where a document begins.
+func place(d source.Document) model.Origin {
+	return model.Origin{Source: d.Path, Line: d.Line, Column: 1}
+}
+
+func hasBroken(problems []model.Problem) bool {
+	return slices.ContainsFunc(problems, func(p model.Problem) bool { return p.Severity == model.Broken })
+}
