@@ -120,4 +120,3 @@ func TestNegativeSettingsAreNoBounds(t *testing.T) {
 		t.Error("an idle connection was kept")
 	}
 }
-

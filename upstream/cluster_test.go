@@ -150,4 +150,3 @@ func TestAnother(t *testing.T) {
 		t.Error("all were tried")
 	}
 }
-

@@ -39,4 +39,3 @@ func TestTriedForgetsTheFirst(t *testing.T) {
 		t.Error("Reset, or nil, remembers")
 	}
 }
-

@@ -69,4 +69,3 @@ func TestDefaults(t *testing.T) {
 		t.Errorf("settings %+v", got)
 	}
 }
-
