@@ -125,3 +125,28 @@ func on(t testing.TB, l wire.Loop, fn func()) {
 	l.Post(func() { fn(); close(done) })
 	await(t, "a post", done)
 }
+
+// figures gives the Stats of a loop after a turn: they are shown at its end.
+func figures(t testing.TB, d *Driver, loop int) Stats {
+	t.Helper()
+	on(t, d.loops[loop], func() {})
+	on(t, d.loops[loop], func() {})
+	return d.Stats()[loop]
+}
+
+// rest makes the loop wait as it does after a second without traffic.
+func rest(t testing.TB, l *loop) {
+	t.Helper()
+	on(t, l, func() { l.idle = idleTicks })
+}
+
+// isReset connects and says whether the connection is reset, be it at once.
+func isReset(l wire.Listening) bool {
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		return true
+	}
+	defer c.Close()
+	_, err = io.ReadAll(c)
+	return err != nil
+}
