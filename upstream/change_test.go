@@ -116,7 +116,8 @@ func TestNegativeSettingsAreNoBounds(t *testing.T) {
 	w.apply(s)
 	c, _ = w.pick("b")
 	c.opened()
-	if c.finish(); !c.ended {
+	c.finish()
+	if w.run(); !c.ended {
 		t.Error("an idle connection was kept")
 	}
 }

@@ -131,7 +131,9 @@ func (k *link) OnIdle(wire.ClientConn) {
 	k.settle()
 	p := k.pool
 	if p.closed || p.set.maxIdle < 0 {
-		k.conn.Close()
+		// Not at once: what the connection lends to the sink's last event must
+		// outlive it.
+		p.loop.Post(k.conn.Close)
 		return
 	}
 	if p.idle >= p.set.maxIdle {

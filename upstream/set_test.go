@@ -32,7 +32,8 @@ func TestSurplusClusterWorksUntilRetired(t *testing.T) {
 	if idle.ended {
 		t.Error("a busy connection was cut off")
 	}
-	if idle.finish(); !idle.ended {
+	idle.finish()
+	if w.run(); !idle.ended {
 		t.Error("a connection of a retired cluster is kept")
 	}
 }
