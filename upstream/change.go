@@ -54,7 +54,7 @@ func (s *Set) Prepare(services []*model.Service) (*Change, error) {
 	var waits []*name
 	for _, svc := range services {
 		c := current[svc.Name]
-		if c != nil && sameService(c.Service(), svc) {
+		if c != nil && c.spec.Load().err == nil && sameService(c.Service(), svc) {
 			ch.clusters[svc.Name] = c
 			continue
 		}

@@ -92,6 +92,11 @@ func TestBrokenTLSKeepsWhatWorked(t *testing.T) {
 	if _, _, why := w.cluster("new").Pick(w.loops[0], nil, false); why != observe.UpstreamTLS {
 		t.Errorf("the new service gives %q", why)
 	}
+	// What is still broken is told again; the file may be there by now.
+	if ch, err = w.set.Prepare([]*model.Service{bad("new")}); err == nil {
+		t.Error("a broken service was taken for unchanged")
+	}
+	ch.Discard()
 	// Corrected, it works.
 	w.apply(service("old", 1), service("new", 1))
 	w.pick("new")

@@ -17,16 +17,13 @@ type Endpoint struct {
 	dialer wire.Dialer
 	codec  wire.ClientCodec
 
-	// inflight is how many requests run on the endpoint, over all loops; kept
-	// for least-request clusters only, because loops contend for it.
-	inflight atomic.Int64
+	// pools has one for each loop, made by the loop when it first picks here.
+	pools []atomic.Pointer[pool]
+
 	// aside is the loop time until which the endpoint is avoided after a failed
 	// connect, 0 when it is not; failures counts those in a row.
 	aside    atomic.Int64
 	failures atomic.Int32
-
-	// pools has one for each loop, made by the loop when it first picks here.
-	pools []atomic.Pointer[pool]
 
 	// sick is what health checks found; they write it.
 	sick atomic.Bool
@@ -35,6 +32,12 @@ type Endpoint struct {
 	// endCheck ends the health check; nil without one. Guarded by the
 	// cluster's mutex.
 	endCheck context.CancelFunc
+
+	// inflight is how many requests run on the endpoint, over all loops. Loops
+	// contend for it, so it is kept for least-request clusters only, and on a
+	// cache line away from what every pick reads.
+	_        [64]byte
+	inflight atomic.Int64
 }
 
 // Addr is the address that is connected to.

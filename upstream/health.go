@@ -27,6 +27,10 @@ const (
 	checkMaxStatus = 399
 )
 
+// parallelChecks bounds how many checks of a Set wait for an answer at a time:
+// each holds a socket.
+const parallelChecks = 512
+
 // checkAgent is what services see in their logs.
 const checkAgent = "naru-health"
 
@@ -136,7 +140,13 @@ func (k *check) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		select {
+		case k.cluster.owner.checks <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 		err := k.ask(ctx, client, req)
+		<-k.cluster.owner.checks
 		if ctx.Err() != nil {
 			return
 		}

@@ -38,6 +38,8 @@ type Set struct {
 	loops []wire.Loop
 	names *resolver
 	seed  uint64
+	// checks has a place for each health check that may wait for its answer.
+	checks chan struct{}
 
 	// ctx ends with Close; tasks counts the goroutines that end with it.
 	ctx    context.Context
@@ -65,6 +67,7 @@ func NewSet(env Env) *Set {
 		env:      env,
 		loops:    env.Driver.Loops(),
 		seed:     rand.Uint64(),
+		checks:   make(chan struct{}, parallelChecks),
 		clusters: map[string]*Cluster{},
 		retiring: map[*Cluster]struct{}{},
 	}

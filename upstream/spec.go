@@ -99,6 +99,9 @@ func (s *Set) dialer(t *model.BackendTLS, host string) (wire.Dialer, error) {
 	return s.env.TLS(t, host)
 }
 
+// longest is what a loop's timers can tell.
+const longest = 24 * time.Hour
+
 func settingsOf(svc *model.Service) *settings {
 	set := &settings{
 		least:   svc.Balance == model.LeastRequest,
@@ -115,6 +118,7 @@ func settingsOf(svc *model.Service) *settings {
 	if set.maxIdle == 0 {
 		set.maxIdle = model.DefaultMaxIdle
 	}
+	set.connect, set.idle = min(set.connect, longest), min(set.idle, longest)
 	return set
 }
 

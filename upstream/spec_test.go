@@ -65,6 +65,9 @@ func TestDefaults(t *testing.T) {
 	if got := *settingsOf(&model.Service{}); got != (settings{false, 5 * time.Second, 30 * time.Second, 256}) {
 		t.Errorf("settings %+v", got)
 	}
+	if got := *settingsOf(&model.Service{Connect: 1 << 60, Idle: 1 << 60}); got.connect != 24*time.Hour || got.idle != 24*time.Hour {
+		t.Errorf("settings %+v", got)
+	}
 	if got := *settingsOf(&model.Service{Connect: -1, Idle: -1, MaxIdle: -1}); got != (settings{false, -1, -1, -1}) {
 		t.Errorf("settings %+v", got)
 	}
