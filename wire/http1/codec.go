@@ -3,15 +3,13 @@ package http1
 import (
 	"time"
 
-	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
 )
 
 // Codec is wire.ServerCodec and wire.ClientCodec for HTTP/1. One serves all
 // loops: what it keeps is kept for each loop apart.
 type Codec struct {
-	locals   []*local // by Loop.Index; each touched by its loop only
-	refusals *[observe.Reasons]refusal
+	locals []*local // by Loop.Index; each touched by its loop only
 }
 
 var (
@@ -21,7 +19,7 @@ var (
 
 // New makes a codec for a driver with that many loops.
 func New(loops int) *Codec {
-	c := &Codec{locals: make([]*local, loops), refusals: newRefusals()}
+	c := &Codec{locals: make([]*local, loops)}
 	for i := range c.locals {
 		c.locals[i] = newLocal()
 	}

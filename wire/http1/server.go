@@ -44,7 +44,6 @@ type server struct {
 	x    *wire.Exchange // lent from Begin until the response ended
 	lim  *wire.Limits
 	loc  *local
-	c    *Codec
 	kept *kept // not used yet; nil when there is nothing
 
 	timer    wire.Timer
@@ -70,6 +69,7 @@ type server struct {
 	toHEAD bool
 	minor0 bool // the request in hand is of HTTP/1.0
 	last   bool // no request after this one
+	leaves bool // because the client said so
 	eof    bool // the client has ended its side
 	told   bool // the sink of a tunnel knows
 }
@@ -84,7 +84,7 @@ var (
 func (c *Codec) Serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) {
 	loc := c.local(conn.Loop())
 	m := loc.newServer()
-	m.c, m.loc, m.conn, m.srv, m.lim = c, loc, conn, srv, lim
+	m.loc, m.conn, m.srv, m.lim = loc, conn, srv, lim
 	m.timer.Handler = m
 	m.at = loc.loop.Now()
 	conn.SetHandler(m)
@@ -229,7 +229,8 @@ func (m *server) readHead(b []byte) (rest []byte, run bool) {
 		return nil, false
 	}
 	m.minor0 = s.minor == 0
-	m.last = !f.persistent(s.minor) || m.lim.Requests >= 0 && int(m.served) >= m.lim.Requests
+	m.leaves = !f.persistent(s.minor)
+	m.last = m.leaves || m.lim.Requests >= 0 && int(m.served) >= m.lim.Requests
 	m.body = body{}
 	switch {
 	case x.Request.Length < 0:
@@ -457,14 +458,13 @@ func (m *server) fail(why observe.Reason) {
 	}
 	x, sink := m.x, m.sink
 	m.x, m.sink = nil, nil
-	r := &m.c.refusals[why]
 	x.Response.Status = why.Info().Status
 	if !m.toHEAD {
-		x.BytesOut = int64(len(r.body))
+		x.BytesOut = int64(len(wire.Problem(why)))
 	}
 	m.in = inClosed
 	m.loc.loop.Disarm(&m.timer)
-	m.loc.refuse(m.conn, r, m.toHEAD)
+	m.loc.refuse(m.conn, why, m.toHEAD)
 	m.srv.Refused(x, sink, why)
 }
 

@@ -268,13 +268,10 @@ func (m *server) ended() {
 	switch {
 	case m.out == outTunnel:
 		m.shut(finish)
+	case m.last && m.in == inWait && (m.leaves || m.eof):
+		m.shut(orderly)
 	case m.last:
-		switch {
-		case m.out == outClose || m.eof || m.minor0 && m.in == inWait && m.kept == nil:
-			m.shut(orderly)
-		default:
-			m.shut(finish)
-		}
+		m.shut(finish)
 	case m.in == inBody:
 		m.in = inDrain
 		m.left = maxDrained
