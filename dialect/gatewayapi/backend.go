@@ -60,15 +60,19 @@ func (p *portState) protocol() string {
 // to it. What asks for TLS needs a BackendPolicy that says how certificates
 // are checked. Names that are not known are taken for plain HTTP.
 func (p *portState) unspeakable() bool {
-	tls := p.policy != nil && p.policy.policy.noun.TLS != nil
-	switch p.written.app {
-	case "kubernetes.io/h2c", "grpc", "h2c", "http2":
+	switch app := p.written.app; {
+	case p.written.udp:
 		return true
-	case "https", "kubernetes.io/wss", "wss":
-		return !tls || p.written.udp
+	case app == "kubernetes.io/h2c" || app == "grpc" || app == "h2c" || app == "http2":
+		return true
 	default:
-		return p.written.udp
+		return overTLS(app) && (p.policy == nil || p.policy.policy.noun.TLS == nil)
 	}
+}
+
+// overTLS says whether an appProtocol is one over TLS.
+func overTLS(app string) bool {
+	return app == "https" || app == "wss" || app == "kubernetes.io/wss"
 }
 
 // linkPolicies gives each BackendPolicy to its Services. The policies come

@@ -96,12 +96,13 @@ func parseAll(d *Dialect, name string, data []byte) (items []any, problems []mod
 func split(name string, data []byte) []source.Document {
 	var docs []source.Document
 	line := 1
-	for _, part := range bytes.Split(data, []byte("---\n")) {
+	for _, part := range bytes.Split(append([]byte("\n"), data...), []byte("\n---\n")) {
+		part = bytes.TrimPrefix(part, []byte("\n"))
 		docs = append(docs, source.Document{
 			Path: name, Line: line, Data: part,
 			Sum: sha256.Sum256([]byte(name + ":" + strconv.Itoa(line) + string(part))),
 		})
-		line += bytes.Count(part, []byte("\n")) + 1
+		line += bytes.Count(part, []byte("\n")) + 2
 	}
 	return docs
 }

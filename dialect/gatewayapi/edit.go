@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"strconv"
 	"strings"
 
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
@@ -161,7 +162,7 @@ func (r *reader) newPath(field, path string) string {
 		r.broken(field, "bad-value", "a path has at most 1024 characters", "")
 	}
 	if i := strings.IndexFunc(path, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '#' || c == '?' }); i >= 0 {
-		r.broken(field, "bad-value", "a path must not contain "+string([]rune(path[i:])[:1]), "")
+		r.broken(field, "bad-value", "a path must not contain "+strconv.QuoteRune([]rune(path[i:])[0]), "")
 	}
 	if path != "" && path[0] != '/' {
 		path = "/" + path

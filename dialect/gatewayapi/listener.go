@@ -49,7 +49,7 @@ func (l *linker) linkGateways() {
 		l.conflicts(g)
 		for _, s := range g.listeners {
 			l.certificates(g.gateway, s)
-			if !s.listener.kinds || s.listener.strangers {
+			if s.listener.strangers {
 				s.unresolved = refusal{string(gateway.ListenerReasonInvalidRouteKinds), "a kind of route is not served"}
 			}
 		}

@@ -238,8 +238,14 @@ func (l *linker) referenceProblem(route *httpRoute, ref *reference, w why) model
 	default:
 		field += ".port"
 		p.Code = "not-served"
-		p.Message = "port " + strconv.Itoa(int(ref.port)) + " of Service " + ref.service.String() + " speaks " +
-			l.services[ref.service].port(ref.port).protocol() + ", which naru does not speak to a backend in this version"
+		protocol := l.services[ref.service].port(ref.port).protocol()
+		p.Message = "port " + strconv.Itoa(int(ref.port)) + " of Service " + ref.service.String() + " speaks " + protocol +
+			", which naru does not speak to a backend in this version"
+		if overTLS(protocol) {
+			p.Message = "port " + strconv.Itoa(int(ref.port)) + " of Service " + ref.service.String() + " speaks " + protocol +
+				", and no BackendPolicy says how its certificate is checked"
+			p.Hint = "a BackendPolicy with tls"
+		}
 	}
 	return l.problem(&route.object, field, p)
 }

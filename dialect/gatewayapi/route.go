@@ -108,7 +108,7 @@ func (r *reader) httpRoute(k servedKind) *httpRoute {
 
 // parentRefs reads what the route wants to attach to.
 func (r *reader) parentRefs(route *httpRoute, refs []gateway.ParentReference) {
-	if len(refs) == 0 && !r.spoiled("spec.parentRefs") {
+	if len(refs) == 0 && !r.spoiled("spec") {
 		r.doubtful("spec", "missing-field", "without parentRefs the route is attached to no Gateway", "")
 	}
 	if len(refs) > mostParents {
@@ -197,7 +197,7 @@ func (r *reader) rules(route *httpRoute, rules []gateway.HTTPRouteRule) {
 		r.broken(item("spec.rules", mostRules), "bad-value", "a route has at most 16 rules", "")
 		rules = rules[:mostRules]
 	}
-	if len(rules) == 0 && !r.spoiled("spec.rules") && r.child("spec") != nil {
+	if len(rules) == 0 && !r.spoiled("spec") {
 		// The default of the CRD: one rule that matches everything, and,
 		// without a backend, answers 500.
 		r.doubtful("spec", "missing-field", "without rules every request is answered 500", "")

@@ -18,7 +18,7 @@ const caKey = "ca.crt"
 type secret struct {
 	object
 	chain, private []byte
-	ca         []byte
+	ca             []byte
 	// wrong is why chain and private cannot be used as a certificate; "" when they
 	// can.
 	wrong string

@@ -33,11 +33,13 @@ type selector struct {
 	expressions []metav1.LabelSelectorRequirement
 }
 
-// selector reads a label selector; nil chooses nothing.
+// selector reads a label selector. One that is not valid chooses nothing, as
+// nil does.
 func (r *reader) selector(field string, in *metav1.LabelSelector) *selector {
 	if in == nil {
 		return nil
 	}
+	before := len(r.problems)
 	out := &selector{labels: in.MatchLabels}
 	for i, e := range in.MatchExpressions {
 		at := item(field+".matchExpressions", i)
@@ -53,11 +55,13 @@ func (r *reader) selector(field string, in *metav1.LabelSelector) *selector {
 		}
 		out.expressions = append(out.expressions, e)
 	}
+	if len(r.problems) > before {
+		return nil
+	}
 	return out
 }
 
-// chooses says whether a namespace with these labels is chosen. An operator
-// that is not known chooses nothing.
+// chooses says whether a namespace with these labels is chosen.
 func (s *selector) chooses(name string, labels map[string]string) bool {
 	if s == nil {
 		return false

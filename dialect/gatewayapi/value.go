@@ -3,6 +3,7 @@ package gatewayapi
 import (
 	"net/netip"
 	"regexp/syntax"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -97,7 +98,7 @@ func checkPath(path string) string {
 		case letter || strings.IndexByte("-/._~!$&'()*+,;=:@", c) >= 0:
 		case c == '%' && i+2 < len(path) && isHex(path[i+1]) && isHex(path[i+2]):
 		default:
-			return "a path must not contain " + string(rune(c)) + " (write it as %XX)"
+			return "a path must not contain " + strconv.QuoteRune(rune(c)) + "; write it as %" + strings.ToUpper(strconv.FormatInt(int64(c), 16))
 		}
 	}
 	return ""
