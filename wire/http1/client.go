@@ -222,13 +222,11 @@ func (m *client) readHead(b []byte) (rest []byte, run bool) {
 		return nil, false
 	}
 	b = b[n:]
-	if m.kept != nil {
-		m.kept.s = scanner{}
-	}
+	*s = scanner{} // another head may follow, in what is kept too
 	if h := &x.Response; h.Status < 200 {
 		return m.informed(h, b)
 	}
-	m.keep = f.persistent(s.minor) && !until
+	m.keep = f.persistent(x.Response.Minor) && !until
 	m.body = body{}
 	switch {
 	case until:
