@@ -29,7 +29,7 @@ func Build(entries []Entry, old *Table) (*Table, []EntryError) {
 	t := &Table{
 		hosts:   NewHosts[int32](),
 		nodes:   make([]node, 0, len(entries)+1),
-		edges:   make(map[edge]int32, len(entries)),
+		edges:   newEdges(len(entries)),
 		links:   make([]link, 1, len(entries)+1),
 		entries: make([]entry, len(sorted)),
 		regexes: res.new,
@@ -116,12 +116,12 @@ func (b *builder) newNode() int32 {
 
 // child gives the node below at for a segment.
 func (b *builder) child(at int32, segment string) int32 {
-	key := edge{at, segment}
-	n, ok := b.edges[key]
-	if !ok {
+	n := b.edges.find(b.nodes, at, []byte(segment))
+	if n == 0 {
 		n = b.newNode()
-		b.edges[key] = n
+		b.nodes[n].from, b.nodes[n].segment = at, segment
 		b.nodes[at].literals = true
+		b.edges.add(b.nodes, n)
 	}
 	return n
 }

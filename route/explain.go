@@ -41,10 +41,10 @@ func (t *Table) Explain(h *wire.Head, host []byte) []Near {
 	for i := range t.entries {
 		near = append(near, t.entries[i].near(h, name, i))
 		if len(near) >= 64*maxNear {
-			near = t.nearest(near, name)
+			near = nearest(near)
 		}
 	}
-	near = t.nearest(near, name)
+	near = nearest(near)
 	for i := range near {
 		if i > 0 && near[i].misses == 0 {
 			near[i].Why = []string{"matches too, but the winner has " + t.advantage(&near[0], &near[i])}
@@ -53,15 +53,17 @@ func (t *Table) Explain(h *wire.Head, host []byte) []Near {
 	return near
 }
 
-// nearest sorts near and cuts it.
-func (t *Table) nearest(near []Near, name string) []Near {
+// nearest sorts near, entries that match first and in their precedence, and
+// cuts it.
+func nearest(near []Near) []Near {
 	slices.SortFunc(near, func(a, b Near) int {
-		return cmp.Or(
-			cmp.Compare(a.misses, b.misses),
-			cmp.Compare(hostRank(a.Host), hostRank(b.Host))*b2i(a.misses == 0),
-			cmp.Compare(b.shared, a.shared),
-			cmp.Compare(a.rank, b.rank),
-		)
+		if by := cmp.Compare(a.misses, b.misses); by != 0 {
+			return by
+		}
+		if a.misses == 0 {
+			return cmp.Or(cmp.Compare(hostRank(a.Host), hostRank(b.Host)), cmp.Compare(a.rank, b.rank))
+		}
+		return cmp.Or(cmp.Compare(b.shared, a.shared), cmp.Compare(a.rank, b.rank))
 	})
 	return near[:min(len(near), maxNear)]
 }

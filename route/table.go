@@ -13,7 +13,7 @@ type Table struct {
 	hosts *Hosts[int32]
 	// nodes are the trees of all hosts: a node is a path up to a segment.
 	nodes []node
-	edges map[edge]int32
+	edges edges
 	// links are the lists of entries at the nodes. links[0] ends every list.
 	links []link
 	// entries in order of precedence, hosts left aside: entries[i] goes before
@@ -24,18 +24,14 @@ type Table struct {
 
 // node is a place in a host's tree. Its lists are links, 0 where empty.
 type node struct {
+	from    int32 // the node above, and the segment that leads here
+	segment string
+
 	end      int32 // entries for paths that end here: exact, template
 	through  int32 // for paths that end here or go on: prefix, regex
 	rest     int32 // for paths that go on: template with a rest
 	variable int32 // the node below for any segment that is not empty; 0 is none
 	literals bool  // there are edges from here
-}
-
-// edge leads from a node down to the one for the next segment. One map for all
-// nodes takes less memory than one each, and one probe a segment.
-type edge struct {
-	from    int32
-	segment string
 }
 
 type link struct{ entry, next int32 }
@@ -88,12 +84,13 @@ func (t *Table) Find(h *wire.Head, host []byte, hit *Hit) bool {
 		for i := hit.pop(t.links); i >= 0; i = hit.pop(t.links) {
 			e := &t.entries[i]
 			if e.matches(h, hit) {
-				hit.Rule = e.rule
-				hit.Matched = len(h.Path)
-				if e.kind == kindPrefix {
+				hit.Rule, hit.Matched, hit.N = e.rule, len(h.Path), 0
+				switch e.kind {
+				case kindPrefix:
 					hit.Matched = len(e.path)
+				case kindTemplate, kindRest:
+					hit.N = len(e.capture(h.Path, hit.Params[:0]))
 				}
-				hit.N = len(e.capture(h.Path, hit.Params[:0]))
 				return true
 			}
 		}
@@ -142,8 +139,8 @@ func (t *Table) collect(root int32, path []byte, hit *Hit) {
 			if !n.literals {
 				break
 			}
-			next, ok := t.edges[edge{s.node, string(segment)}]
-			if !ok {
+			next := t.edges.find(t.nodes, s.node, segment)
+			if next == 0 {
 				break
 			}
 			s = step{next, end}
