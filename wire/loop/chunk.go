@@ -1,7 +1,5 @@
 package loop
 
-import "unsafe"
-
 const (
 	chunkSize = 16 << 10
 	// chunksKept is how much free memory for output a loop keeps: 2 MiB.
@@ -13,12 +11,7 @@ const (
 type chunk struct {
 	next *chunk
 	r, w int // data[r:w] is to be sent
-	data [chunkSize - unsafe.Sizeof(chunkHead{})]byte
-}
-
-type chunkHead struct {
-	next *chunk
-	r, w int
+	data [chunkSize - 3*8]byte
 }
 
 // chunks is a loop's store of free chunks.

@@ -33,7 +33,7 @@ func TestClock(t *testing.T) {
 		if c.target.Load() != int64(time.Second) {
 			t.Errorf("the clock sleeps towards %v", time.Duration(c.target.Load()))
 		}
-		time.Sleep(3 * time.Second) // fake time
+		<-time.After(3 * time.Second) // in fake time
 		synctest.Wait()
 		for i, want := range []time.Duration{0, 2 * time.Second, time.Second} {
 			got := loops[i].woken

@@ -38,8 +38,10 @@ type conn struct {
 	fd         int32 // -1 when closed, or when dialling failed at once
 	id         int32 // in the loop's table
 	generation int32 // of that id
-	errno      uint16
-	phase      phase
+	// errno, when set, says that the connection is broken: output is dropped,
+	// input that came before is still delivered, then OnClose is told.
+	errno uint16
+	phase phase
 
 	dialling bool // connect is in progress
 	paused   bool
@@ -51,9 +53,6 @@ type conn struct {
 	high     bool // buffered passed LowWater: OnDrained is due
 	queued   bool // in the ready list
 }
-
-// errno, when set, says that the connection is broken: output is dropped,
-// input that came before is still delivered, then OnClose is told.
 
 func (c *conn) Loop() wire.Loop { return c.loop }
 

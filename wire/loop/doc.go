@@ -26,7 +26,8 @@
 // exceeds the number of loops. The runtime's preemption signal, every 10 ms,
 // interrupts the wait; that is how a collection stops the loop, and it counts
 // as a clock of idleness: after 100 ticks without an event the loop waits in
-// an ordinary system call and costs nothing. Never set asyncpreemptoff=1.
+// an ordinary system call and costs nothing. With GODEBUG=asyncpreemptoff=1
+// there is no such signal, and every wait is an ordinary one.
 //
 // A read that does not fill the buffer has drained the socket. A connection
 // gets a few full reads a turn, then the others come first. The kernel is

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +33,8 @@ type Driver struct {
 	log     *slog.Logger
 	clock   *clock
 	running sync.WaitGroup
-	raised  int // by how much GOMAXPROCS was raised
+	raised  int  // by how much GOMAXPROCS was raised
+	hold    bool // loops may hold their P while they wait
 
 	mu        sync.Mutex
 	listening map[*listening]struct{}
@@ -65,6 +68,7 @@ func New(opt Options) (*Driver, error) {
 		opt.Log = slog.Default()
 	}
 	d := &Driver{log: opt.Log, clock: newClock(time.Now()), listening: map[*listening]struct{}{}, ended: make(chan struct{})}
+	d.hold = mayHold(os.Getenv("GODEBUG"))
 	raiseFileLimit()
 	for i := range opt.Loops {
 		l, err := newLoop(d, i, opt.ReadBuffer)
@@ -123,6 +127,11 @@ func (d *Driver) Close() {
 
 // errDriverClosed is what Listen says after Close.
 var errDriverClosed = errors.New("the driver is closed")
+
+// mayHold says whether the runtime interrupts a thread that stays in the
+// kernel. Where asynchronous preemption is off (debuggers switch it off), a
+// loop that held its P would stop a collection for ever.
+func mayHold(godebug string) bool { return !strings.Contains(godebug, "asyncpreemptoff=1") }
 
 // procs guards runtime.GOMAXPROCS between reading and setting it.
 var procs sync.Mutex

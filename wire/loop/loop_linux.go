@@ -261,7 +261,7 @@ func (l *loop) wait() {
 		switch {
 		case l.box.waiting.Load() || !l.publish():
 			n, e = epollPoll(l.epoll, l.events)
-		case l.idle < idleTicks:
+		case l.driver.hold && l.idle < idleTicks:
 			n, e = epollWaitHeld(l.epoll, l.events)
 		default:
 			n, e = epollWaitReleased(l.epoll, l.events)

@@ -298,6 +298,15 @@ func TestNewRefusesNonsense(t *testing.T) {
 	}
 }
 
+func TestMayHold(t *testing.T) {
+	t.Parallel()
+	for godebug, want := range map[string]bool{"": true, "gctrace=1": true, "gctrace=1,asyncpreemptoff=1": false} {
+		if got := mayHold(godebug); got != want {
+			t.Errorf("GODEBUG=%s: %v", godebug, got)
+		}
+	}
+}
+
 func TestProcsAreRaised(t *testing.T) {
 	d := start(t, 3)
 	if n := runtime.GOMAXPROCS(0); n < 5 {
