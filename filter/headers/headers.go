@@ -39,7 +39,7 @@ type request struct {
 
 type response struct{ edit }
 
-var errHost = errors.New("Host cannot be added or removed, only set, and only in a request")
+var errHost = errors.New("the Host field can only be set, not added or removed, and only in a request")
 
 func buildRequest(f *model.Filter) (any, error) {
 	m := f.RequestHeaders
