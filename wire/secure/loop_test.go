@@ -28,7 +28,7 @@ type testLoop struct {
 	dial   func(h wire.ConnHandler) *rawConn
 }
 
-func newLoop(t *testing.T) *testLoop {
+func newLoop(t testing.TB) *testLoop {
 	l := &testLoop{wake: make(chan struct{}, 1), over: make(chan struct{}), timers: map[*wire.Timer]time.Duration{}}
 	quit := make(chan struct{})
 	go func() {
