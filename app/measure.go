@@ -1,0 +1,101 @@
+package app
+
+import (
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
+	"github.com/naru-mesh/naru/wire/loop"
+)
+
+// measure adds what other rooms count to the registry; each is read when
+// somebody asks.
+func (g *gateway) measure() {
+	start := time.Now()
+	r := g.registry
+	r.Func("naru_info", "Always 1, with the version of naru as the label.", observe.KindGauge, []string{"version", "go"},
+		func(emit func(float64, ...string)) { emit(1, Version(), runtime.Version()) })
+	r.Func("naru_uptime_seconds", "Time since naru started, in seconds.", observe.KindGauge, nil,
+		func(emit func(float64, ...string)) { emit(time.Since(start).Seconds()) })
+	r.Func("naru_listener_connections", "Open client connections, by bound address.", observe.KindGauge, []string{"address"},
+		func(emit func(float64, ...string)) {
+			for _, b := range g.proxy.Bound() {
+				emit(float64(b.Conns), b.Addr.String())
+			}
+		})
+	g.measureLoops()
+	g.measureServices()
+}
+
+func (g *gateway) measureLoops() {
+	each := func(name, help string, kind observe.Kind, value func(*loop.Stats) float64) {
+		g.registry.Func(name, help, kind, []string{"loop"}, func(emit func(float64, ...string)) {
+			for i, s := range g.driver.Stats() {
+				emit(value(&s), strconv.Itoa(i))
+			}
+		})
+	}
+	each("naru_loop_cpu_seconds_total", "Processor time of the event loop's thread, in seconds.", observe.KindCounter,
+		func(s *loop.Stats) float64 { return s.CPU.Seconds() })
+	each("naru_loop_events_total", "Events that the kernel gave the loop.", observe.KindCounter,
+		func(s *loop.Stats) float64 { return float64(s.Events) })
+	each("naru_loop_waits_total", "Times the loop asked the kernel for events.", observe.KindCounter,
+		func(s *loop.Stats) float64 { return float64(s.Waits) })
+	each("naru_loop_accepted_total", "Connections accepted from clients.", observe.KindCounter,
+		func(s *loop.Stats) float64 { return float64(s.Accepted) })
+	each("naru_loop_dialled_total", "Connections made to services.", observe.KindCounter,
+		func(s *loop.Stats) float64 { return float64(s.Dialled) })
+	each("naru_loop_connections", "Open connections, to clients and services.", observe.KindGauge,
+		func(s *loop.Stats) float64 { return float64(s.Open) })
+	each("naru_loop_buffered_bytes", "Output that the kernel has not taken yet, in bytes.", observe.KindGauge,
+		func(s *loop.Stats) float64 { return float64(s.Buffered) })
+	each("naru_loop_panics_total", "Panics in handlers; each ended at most one connection and is in the log.", observe.KindCounter,
+		func(s *loop.Stats) float64 { return float64(s.Panics) })
+}
+
+func (g *gateway) measureServices() {
+	service := func(name, help string, kind observe.Kind, value func(*upstream.ServiceStats) float64) {
+		g.registry.Func(name, help, kind, []string{"service"}, func(emit func(float64, ...string)) {
+			g.clusters.Stats(func(s *upstream.ServiceStats) { emit(value(s), s.Service) })
+		})
+	}
+	service("naru_service_connections", "Open connections to the service.", observe.KindGauge,
+		func(s *upstream.ServiceStats) float64 { return float64(s.Open) })
+	service("naru_service_connections_idle", "Connections to the service that wait for a request.", observe.KindGauge,
+		func(s *upstream.ServiceStats) float64 { return float64(s.Idle) })
+	service("naru_service_connects_total", "Connections begun to the service.", observe.KindCounter,
+		func(s *upstream.ServiceStats) float64 { return float64(s.Connects) })
+	g.registry.Func("naru_service_connect_failures_total", "Connections to the service that were not established, by reason.", observe.KindCounter, []string{"service", "reason"},
+		func(emit func(float64, ...string)) {
+			reasons := upstream.ConnectReasons()
+			g.clusters.Stats(func(s *upstream.ServiceStats) {
+				for i, n := range s.Failures {
+					if n > 0 {
+						emit(float64(n), s.Service, reasons[i].String())
+					}
+				}
+			})
+		})
+	g.registry.Func("naru_service_endpoint_healthy", "1 where health checks find the endpoint healthy or there are none, 0 where not.", observe.KindGauge, []string{"service", "endpoint"},
+		func(emit func(float64, ...string)) {
+			g.clusters.Stats(func(s *upstream.ServiceStats) {
+				for _, ep := range s.Endpoints {
+					healthy := 0.0
+					if ep.Healthy {
+						healthy = 1
+					}
+					emit(healthy, s.Service, ep.Addr.String())
+				}
+			})
+		})
+	g.registry.Func("naru_service_endpoint_picks_total", "Times the endpoint was chosen.", observe.KindCounter, []string{"service", "endpoint"},
+		func(emit func(float64, ...string)) {
+			g.clusters.Stats(func(s *upstream.ServiceStats) {
+				for _, ep := range s.Endpoints {
+					emit(float64(ep.Picks), s.Service, ep.Addr.String())
+				}
+			})
+		})
+}

@@ -1,0 +1,260 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/control"
+	"github.com/naru-mesh/naru/export"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/proxy"
+	"github.com/naru-mesh/naru/upstream"
+	"github.com/naru-mesh/naru/wire/http1"
+	"github.com/naru-mesh/naru/wire/loop"
+	"github.com/naru-mesh/naru/wire/secure"
+)
+
+// gateway is a process that serves: everything Run makes.
+type gateway struct {
+	opt      Options
+	log      *slog.Logger
+	driver   *loop.Driver
+	security *secure.Security
+	clusters *upstream.Set
+	registry *observe.Registry
+	proxy    *proxy.Proxy
+	control  *control.Control
+	logs     *accessLogs
+
+	mu    sync.Mutex
+	admin *admin.Server
+	ready error // why not; nil when ready
+
+	first chan error // the outcome of the first configuration
+}
+
+var errNoConfig = errors.New("no configuration has been applied yet")
+
+// Run serves until ctx ends, and then drains. The error says why it could not
+// start; mistakes in the configuration are logged and do not stop what is
+// good, unless nothing is.
+func Run(ctx context.Context, opt Options) error {
+	g, err := newGateway(opt)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	src, err := sources(opt)
+	if err != nil {
+		return err
+	}
+	g.control = control.New(control.Options{Sources: src, Dialects: Dialects(), Log: g.log})
+	g.control.Observe(g.registry)
+
+	// What follows the configuration ends before the proxy drains.
+	following, stop := context.WithCancel(context.Background())
+	var tasks sync.WaitGroup
+	tasks.Go(func() { g.control.Run(following) })
+	tasks.Go(func() { g.proxy.Follow(following, g.control, g.applied) })
+	end := func() { stop(); tasks.Wait() }
+	defer end()
+
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-g.first:
+		if err != nil {
+			return err
+		}
+	}
+	g.greet()
+	<-ctx.Done()
+	end()
+	return g.drain()
+}
+
+func newGateway(opt Options) (*gateway, error) {
+	g := &gateway{opt: opt, log: opt.Log, ready: errNoConfig, first: make(chan error, 1)}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if g.driver, err = loop.New(loop.Options{Loops: opt.Loops, Log: g.log}); err != nil {
+		return nil, err
+	}
+	g.registry = observe.NewRegistry(len(g.driver.Loops()))
+	g.security = secure.New(0)
+	codec := http1.New(len(g.driver.Loops()))
+	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, TLS: g.dialer, Log: g.log})
+	g.proxy = proxy.New(proxy.Options{
+		Driver: g.driver, Server: codec, Security: g.security, Clusters: g.clusters,
+		Families: Families(), Registry: g.registry, Log: g.log,
+	})
+	g.logs = &accessLogs{gateway: g}
+	g.measure()
+	return g, nil
+}
+
+// close ends the parts in reverse.
+func (g *gateway) close() {
+	g.mu.Lock()
+	server := g.admin
+	g.admin = nil
+	g.mu.Unlock()
+	if server != nil {
+		server.Close()
+	}
+	g.clusters.Close()
+	g.driver.Close()
+	g.logs.close()
+}
+
+// drain lets what runs finish, for as long as the options allow.
+func (g *gateway) drain() error {
+	g.mu.Lock()
+	g.ready = errors.New("shutting down")
+	g.mu.Unlock()
+	limit := pick(g.opt.Drain, defaultDrain)
+	g.log.Info("stopping: requests under way may finish", "active", g.proxy.Active(), "at most", limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if g.proxy.Drain(ctx) != nil {
+		g.log.Warn("drain time is over; requests were cut off", "active", g.proxy.Active())
+	}
+	return nil
+}
+
+// applied hears of each attempt to apply a Snapshot.
+func (g *gateway) applied(s *model.Snapshot, err error) {
+	if err == nil {
+		err = g.settle(&s.Settings)
+	}
+	if err == nil && len(s.Listeners) == 0 {
+		err = errors.New("the configuration has no listener")
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ready == nil {
+		return // a later one; what serves goes on in any case
+	}
+	if err == nil {
+		g.ready = nil
+	}
+	select {
+	case g.first <- err:
+	default:
+	}
+}
+
+// settle applies what is set for the whole process; the command line goes
+// before the file.
+func (g *gateway) settle(s *model.Settings) error {
+	if err := g.logs.set(pick(g.opt.AccessLog, s.AccessLog), s.AccessLogFile); err != nil {
+		return err
+	}
+	addr := pick(pick(g.opt.Admin, s.Admin), admin.DefaultAddr)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if addr == "off" || g.admin != nil {
+		// An admin server that is open stays where it is until the next start.
+		return nil
+	}
+	server, err := admin.Listen(addr, g.adminSources())
+	if err != nil {
+		return err
+	}
+	g.admin = server
+	go func() {
+		if err := server.Serve(); err != nil {
+			g.log.Error("admin server ended", "error", err)
+		}
+	}()
+	return nil
+}
+
+func (g *gateway) adminSources() admin.Sources {
+	return admin.Sources{
+		Metrics: export.Prometheus(g.registry),
+		Ready: func() (bool, string) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if g.ready != nil {
+				return false, g.ready.Error()
+			}
+			return true, ""
+		},
+		Snapshot: func() *model.Snapshot {
+			if prog := g.proxy.Program(); prog != nil {
+				return prog.Snapshot
+			}
+			return nil
+		},
+		Problems: g.control.Problems,
+		Status:   func() any { return g.status() },
+		Log:      g.log,
+	}
+}
+
+// pick gives v, or def where v is zero.
+func pick[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// greet says where everything is and what to try.
+func (g *gateway) greet() {
+	prog := g.proxy.Program()
+	g.mu.Lock()
+	adminAddr := ""
+	if g.admin != nil {
+		adminAddr = "http://" + g.admin.Addr()
+	}
+	g.mu.Unlock()
+	var urls []string
+	for _, b := range g.proxy.Bound() {
+		scheme := "http"
+		if b.Secure {
+			scheme = "https"
+		}
+		host := b.Addr.Addr().String()
+		if b.Addr.Addr().IsUnspecified() {
+			host = "127.0.0.1"
+		} else if b.Addr.Addr().Is6() {
+			host = "[" + host + "]"
+		}
+		urls = append(urls, fmt.Sprintf("%s://%s:%d", scheme, host, b.Addr.Port()))
+	}
+	if g.opt.JSON {
+		fmt.Fprintf(g.opt.Out, `{"event":"running","version":%q,"listening":["%s"],"admin":%q,"configuration":%q}`+"\n",
+			Version(), strings.Join(urls, `","`), adminAddr, prog.Snapshot.Version)
+		return
+	}
+	fmt.Fprintf(g.opt.Out, "naru %s is running\n", Version())
+	for _, u := range urls {
+		fmt.Fprintf(g.opt.Out, "  listening  %s\n", u)
+	}
+	if adminAddr != "" {
+		fmt.Fprintf(g.opt.Out, "  admin      %s\n", adminAddr)
+	}
+	fmt.Fprintf(g.opt.Out, "  serving    %d routes to %d services\n", len(prog.Snapshot.Routes), len(prog.Snapshot.Services))
+	if len(urls) > 0 {
+		flag := ""
+		if strings.HasPrefix(urls[0], "https") {
+			flag = "-k "
+		}
+		fmt.Fprintf(g.opt.Out, "try:  curl %s-i %s/\n", flag, urls[0])
+	}
+	if adminAddr != "" {
+		fmt.Fprintf(g.opt.Out, "      curl %s/metrics\n", adminAddr)
+	}
+	fmt.Fprintln(g.opt.Out, "Ctrl-C stops it.")
+}

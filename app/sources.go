@@ -1,0 +1,62 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/naru-mesh/naru/control"
+	"github.com/naru-mesh/naru/dialect/short"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/source"
+	"github.com/naru-mesh/naru/source/file"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// sources are the files, or the document that --to stands for.
+func sources(opt Options) ([]source.Source, error) {
+	if opt.To != "" {
+		doc, err := short.To(opt.To, opt.Listen)
+		if err != nil {
+			return nil, err
+		}
+		return []source.Source{fixed{doc}}, nil
+	}
+	if len(opt.Files) == 0 {
+		return nil, errors.New("no configuration files")
+	}
+	return []source.Source{file.New(opt.Files...)}, nil
+}
+
+// fixed is a source that never changes.
+type fixed struct{ doc source.Document }
+
+func (f fixed) Name() string { return f.doc.Path }
+
+func (f fixed) Watch(ctx context.Context, changed func(source.Set)) error {
+	changed(source.Set{Documents: []source.Document{f.doc}})
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Check reads files once and gives what would serve, and every mistake.
+func Check(_ context.Context, files []string, _ io.Reader) (*model.Snapshot, []model.Problem, error) {
+	s, problems := control.Check([]source.Set{file.Read(files...)}, Dialects())
+	return s, problems, nil
+}
+
+// Schema gives the JSON Schema of the short form, or its reference page.
+func Schema(reference bool) ([]byte, error) {
+	if reference {
+		return short.Reference(), nil
+	}
+	return short.Schema()
+}
+
+// dialer makes the dialer of a service with TLS.
+func (g *gateway) dialer(t *model.BackendTLS, host string) (wire.Dialer, error) {
+	return g.security.Client(&wire.ClientTLS{
+		ServerName: pick(t.ServerName, host), CA: t.CA, CAFile: t.CAFile, Insecure: t.Insecure,
+		Protocols: []string{"http/1.1"},
+	})
+}

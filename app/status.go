@@ -1,0 +1,70 @@
+package app
+
+import (
+	"time"
+
+	"github.com/naru-mesh/naru/upstream"
+)
+
+// status is the page /status of the admin server.
+type status struct {
+	Version       string          `json:"version"`
+	Configuration *configStatus   `json:"configuration,omitempty"`
+	Active        int             `json:"active"` // exchanges under way
+	Listening     []portStatus    `json:"listening"`
+	Services      []serviceStatus `json:"services"`
+}
+
+type configStatus struct {
+	Version string    `json:"version"`
+	Built   time.Time `json:"built"`
+	Routes  int       `json:"routes"`
+	// Problems counts mistakes; /problems lists them.
+	Problems int `json:"problems"`
+}
+
+type portStatus struct {
+	Address     string `json:"address"`
+	TLS         bool   `json:"tls"`
+	Connections int    `json:"connections"`
+}
+
+type serviceStatus struct {
+	Service   string           `json:"service"`
+	Endpoints []endpointStatus `json:"endpoints"`
+}
+
+type endpointStatus struct {
+	Address     string `json:"address"`
+	Host        string `json:"host,omitempty"`
+	Healthy     bool   `json:"healthy"`
+	Active      int64  `json:"active"`
+	Connections int64  `json:"connections"`
+}
+
+func (g *gateway) status() status {
+	s := status{Version: Version(), Active: g.proxy.Active(), Listening: []portStatus{}, Services: []serviceStatus{}}
+	if prog := g.proxy.Program(); prog != nil {
+		s.Configuration = &configStatus{
+			Version: string(prog.Snapshot.Version), Built: prog.Built,
+			Routes: len(prog.Snapshot.Routes), Problems: len(g.control.Problems()),
+		}
+	}
+	for _, b := range g.proxy.Bound() {
+		s.Listening = append(s.Listening, portStatus{Address: b.Addr.String(), TLS: b.Secure, Connections: b.Conns})
+	}
+	g.clusters.Stats(func(st *upstream.ServiceStats) {
+		one := serviceStatus{Service: st.Service, Endpoints: []endpointStatus{}}
+		for _, ep := range st.Endpoints {
+			host := ep.Host
+			if host == ep.Addr.Addr().String() {
+				host = ""
+			}
+			one.Endpoints = append(one.Endpoints, endpointStatus{
+				Address: ep.Addr.String(), Host: host, Healthy: ep.Healthy, Active: ep.Active, Connections: ep.Open,
+			})
+		}
+		s.Services = append(s.Services, one)
+	})
+	return s
+}
