@@ -32,10 +32,13 @@ func Build(entries []Entry, old *Table) (*Table, []EntryError) {
 		edges:   newEdges(len(entries)),
 		links:   make([]link, 1, len(entries)+1),
 		entries: make([]entry, len(sorted)),
+		briefs:  make([]brief, len(sorted)),
 		regexes: res.new,
 	}
+	methods := make(map[string]string) // one copy of each, which stays in the cache
 	for i, e := range sorted {
 		t.entries[i] = *e
+		t.briefs[i] = e.brief(methods)
 	}
 	b := builder{Table: t, roots: make(map[string]int32), tails: make(map[int32]int32)}
 	for i := range t.entries {
@@ -116,12 +119,12 @@ func (b *builder) newNode() int32 {
 
 // child gives the node below at for a segment.
 func (b *builder) child(at int32, segment string) int32 {
-	n := b.edges.find(b.nodes, at, []byte(segment))
+	by := []byte(segment)
+	n := b.edges.find(b.nodes, at, by)
 	if n == 0 {
 		n = b.newNode()
-		b.nodes[n].from, b.nodes[n].segment = at, segment
 		b.nodes[at].literals = true
-		b.edges.add(b.nodes, n)
+		b.edges.add(b.nodes, n, at, by)
 	}
 	return n
 }

@@ -13,6 +13,28 @@ type edges struct {
 	seed  maphash.Seed
 	slots []slot // a power of two, at most half full
 	used  int
+	// long are the segments that nodes have no room for.
+	long map[int32]string
+}
+
+// segment is the text that leads to a node, in place.
+type segment struct {
+	size uint8 // tooLong: see edges.long
+	text [41]byte
+}
+
+const tooLong = 0xff
+
+// leads says whether the edge to node n comes from a node by a segment.
+func (e *edges) leads(nodes []node, n, from int32, by []byte) bool {
+	to := &nodes[n]
+	if to.from != from {
+		return false
+	}
+	if to.size == tooLong {
+		return e.long[n] == string(by)
+	}
+	return string(to.text[:to.size]) == string(by)
 }
 
 // slot names a node, 0 is an empty slot: a node below another is never the
@@ -41,16 +63,24 @@ func (e *edges) find(nodes []node, from int32, segment []byte) int32 {
 		if s.node == 0 {
 			return 0
 		}
-		if s.hash == hash {
-			if n := &nodes[s.node]; n.from == from && n.segment == string(segment) {
-				return s.node
-			}
+		if s.hash == hash && e.leads(nodes, s.node, from, segment) {
+			return s.node
 		}
 	}
 }
 
-// add adds an edge that is not there yet, to a node that nodes has.
-func (e *edges) add(nodes []node, n int32) {
+// add adds the edge from a node to n, which is new.
+func (e *edges) add(nodes []node, n, from int32, by []byte) {
+	to := &nodes[n]
+	to.from, to.size = from, tooLong
+	if len(by) <= len(to.text) {
+		to.size = uint8(copy(to.text[:], by))
+	} else {
+		if e.long == nil {
+			e.long = make(map[int32]string)
+		}
+		e.long[n] = string(by)
+	}
 	if e.used++; 2*e.used > len(e.slots) {
 		old := e.slots
 		e.slots = make([]slot, 2*len(old))
@@ -60,7 +90,7 @@ func (e *edges) add(nodes []node, n int32) {
 			}
 		}
 	}
-	e.put(slot{e.hash(nodes[n].from, []byte(nodes[n].segment)), n})
+	e.put(slot{e.hash(from, by), n})
 }
 
 func (e *edges) put(s slot) {

@@ -49,20 +49,17 @@ const (
 	kindPrefix
 )
 
-// entry is a compiled Entry. What most lookups need comes first, in one line
-// of the processor's cache.
+// entry is a compiled Entry.
 type entry struct {
-	rule int32
-	kind kind
-	bare bool // there is nothing to check but the method
+	rule    int32
+	source  int32 // index in what Build was given
+	from    *Entry
+	kind    kind
+	literal int    // literal characters of the path
+	method  string // "" is any
 	// path is the exact path, the prefix without trailing slash, the template,
 	// or the literal text that a regex begins with.
-	path   string
-	method string // "" is any
-	from   *Entry
-	source int32 // index in what Build was given
-
-	literal int // literal characters of the path
+	path    string
 	regex   *regexp.Regexp
 	params  []capture
 	headers []fieldCheck
@@ -87,8 +84,23 @@ func (c *entry) compile(e *Entry, index int, res *regexes) error {
 	c.queries, err = compileFields("query parameter", m.Queries, res)
 	errs = errors.Join(errs, err)
 	c.cookies, err = compileFields("cookie", m.Cookies, res)
-	c.bare = c.regex == nil && len(c.headers)+len(c.queries)+len(c.cookies) == 0
 	return errors.Join(errs, err)
+}
+
+// brief makes the brief of the entry; methods holds one copy of each method.
+func (c *entry) brief(methods map[string]string) brief {
+	b := brief{rule: c.rule, matched: -1, method: c.method}
+	b.bare = c.regex == nil && len(c.params)+len(c.headers)+len(c.queries)+len(c.cookies) == 0 &&
+		(c.method == "" || !c.from.Preflight)
+	if c.kind == kindPrefix {
+		b.matched = int32(len(c.path))
+	}
+	if m, ok := methods[c.method]; ok {
+		b.method = m
+	} else {
+		methods[c.method] = c.method
+	}
+	return b
 }
 
 func (c *entry) compilePath(m *model.Match, res *regexes) error {
@@ -177,9 +189,6 @@ func b2i(b bool) int {
 func (c *entry) matches(h *wire.Head, hit *Hit) bool {
 	if !c.matchesMethod(h) {
 		return false
-	}
-	if c.bare {
-		return true
 	}
 	if c.regex != nil && !c.matchesRegex(h.Path) {
 		return false

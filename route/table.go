@@ -17,21 +17,35 @@ type Table struct {
 	// links are the lists of entries at the nodes. links[0] ends every list.
 	links []link
 	// entries in order of precedence, hosts left aside: entries[i] goes before
-	// entries[i+1] wherever both match on one host.
+	// entries[i+1] wherever both match on one host. briefs[i] is what most
+	// lookups need of entries[i].
 	entries []entry
+	briefs  []brief
 	regexes map[string]*regexp.Regexp
 }
 
-// node is a place in a host's tree. Its lists are links, 0 where empty.
+// node is a place in a host's tree. Its lists are links, 0 where empty. It is
+// one line of the processor's cache, segment included, since in a large table
+// it is the misses that cost; and without pointers, which spares the collector.
 type node struct {
-	from    int32 // the node above, and the segment that leads here
-	segment string
-
 	end      int32 // entries for paths that end here: exact, template
 	through  int32 // for paths that end here or go on: prefix, regex
 	rest     int32 // for paths that go on: template with a rest
 	variable int32 // the node below for any segment that is not empty; 0 is none
+	from     int32 // the node above
 	literals bool  // there are edges from here
+	segment
+}
+
+// brief is the part of an entry that decides where there is nothing to check
+// but the method.
+type brief struct {
+	rule int32
+	// matched is Hit.Matched, -1 for the whole path.
+	matched int32
+	// bare says that method is all there is to check, and nothing to capture.
+	bare   bool
+	method string
 }
 
 type link struct{ entry, next int32 }
@@ -82,14 +96,14 @@ func (t *Table) Find(h *wire.Head, host []byte, hit *Hit) bool {
 		}
 		t.collect(root, h.Path, hit)
 		for i := hit.pop(t.links); i >= 0; i = hit.pop(t.links) {
-			e := &t.entries[i]
-			if e.matches(h, hit) {
-				hit.Rule, hit.Matched, hit.N = e.rule, len(h.Path), 0
-				switch e.kind {
-				case kindPrefix:
-					hit.Matched = len(e.path)
-				case kindTemplate, kindRest:
-					hit.N = len(e.capture(h.Path, hit.Params[:0]))
+			b := &t.briefs[i]
+			if b.bare && (b.method == "" || b.method == string(h.Method)) || !b.bare && t.entries[i].matches(h, hit) {
+				hit.Rule, hit.Matched, hit.N = b.rule, int(b.matched), 0
+				if b.matched < 0 {
+					hit.Matched = len(h.Path)
+				}
+				if !b.bare {
+					hit.N = len(t.entries[i].capture(h.Path, hit.Params[:0]))
 				}
 				return true
 			}

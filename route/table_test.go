@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -67,6 +68,15 @@ func tableOf(t *testing.T, specs ...string) *Table {
 	return table
 }
 
+func long(n int) string { return strings.Repeat("x", n) }
+
+func TestNodeFillsALine(t *testing.T) {
+	t.Parallel()
+	if n := reflect.TypeFor[node]().Size(); n != 64 {
+		t.Errorf("a node has %d bytes: see segment", n)
+	}
+}
+
 func TestFindByPath(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -96,6 +106,8 @@ func TestFindByPath(t *testing.T) {
 		{"~^/users/(a|b)$", "/users/a ~^/users/(a|b)$,/users/c -"},
 		{"~/a|/b", "/a ~/a|/b,/b ~/a|/b,/ab -"},
 		{"~(?i)/ADMIN/.*", "/admin/x ~(?i)/ADMIN/.*,/Admin/x ~(?i)/ADMIN/.*"},
+		// Segments around and beyond what a node has room for.
+		{"/" + long(41) + "/a /" + long(42) + "/b /" + long(300), "/" + long(41) + "/a/x /" + long(41) + "/a,/" + long(42) + "/b /" + long(42) + "/b,/" + long(300) + " /" + long(300) + ",/" + long(299) + " -,/" + long(43) + "/b -"},
 		// A candidate further down that fails leads back up.
 		{"POST_/a/b /a", "/a/b /a"},
 	} {
