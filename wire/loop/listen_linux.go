@@ -38,8 +38,11 @@ func (d *Driver) Listen(addr netip.AddrPort, opt wire.ListenOptions, accept wire
 		}
 		return nil, fmt.Errorf("listen %v: %w", addr, err)
 	}
+	if err := alone(addr); err != nil {
+		return fail(err)
+	}
 	for _, l := range d.loops {
-		fd, err := bind(g.addr)
+		fd, err := bind(g.addr, true)
 		if err != nil {
 			return fail(err)
 		}
@@ -78,9 +81,25 @@ func (d *Driver) Listen(addr netip.AddrPort, opt wire.ListenOptions, accept wire
 	return g, nil
 }
 
-// bind makes a socket for addr that can listen. What is set here is inherited
-// by the connections it accepts: TCP_NODELAY need not be set on each.
-func bind(addr netip.AddrPort) (int32, error) {
+// alone fails when somebody listens on addr already. SO_REUSEPORT would let a
+// second process of the same user share the port, and a gateway that was
+// started twice by mistake would answer half the requests by each of two
+// configurations.
+func alone(addr netip.AddrPort) error {
+	if addr.Port() == 0 {
+		return nil
+	}
+	fd, err := bind(addr, false)
+	if err == nil {
+		closeSocket(fd)
+	}
+	return err
+}
+
+// bind makes a socket for addr that can listen; shared lets other loops have
+// one too. What is set here is inherited by the connections it accepts:
+// TCP_NODELAY need not be set on each.
+func bind(addr netip.AddrPort, shared bool) (int32, error) {
 	if !addr.Addr().IsValid() {
 		return -1, syscall.EINVAL
 	}
@@ -99,7 +118,9 @@ func bind(addr netip.AddrPort) (int32, error) {
 		}
 	}
 	set(unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	set(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	if shared {
+		set(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	}
 	set(unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	if addr.Addr().Is6() {
 		only := 1

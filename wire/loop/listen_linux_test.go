@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -135,6 +136,35 @@ func TestListenFails(t *testing.T) {
 			t.Errorf("listening on %v: %v", addr, err)
 		}
 	}
+}
+
+// A second driver stands for a second process: it must not get half of the
+// first one's connections.
+func TestListenTwice(t *testing.T) {
+	first, err := New(Options{Loops: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	second, err := New(Options{Loops: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	refuse := func(c wire.Conn, _ bool) { c.Abort() }
+	open, err := first.Listen(loopback, wire.ListenOptions{}, refuse)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Listen(open.Addr(), wire.ListenOptions{}, refuse); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Fatalf("a second listener: error %v, want %v", err, syscall.EADDRINUSE)
+	}
+	open.Close()
+	again, err := second.Listen(open.Addr(), wire.ListenOptions{}, refuse)
+	if err != nil {
+		t.Fatalf("after the first closed: %v", err)
+	}
+	again.Close()
 }
 
 // TestListeningCloseServesTheQueue: what the kernel accepted is served, also
