@@ -20,10 +20,11 @@ type server struct {
 	base    *tls.Config
 	program atomic.Pointer[program]
 
-	mu    sync.Mutex // of Update, reload and Close
-	certs []*certificate
-	stop  chan struct{} // of the watcher; nil while there is none
-	over  sync.WaitGroup
+	mu     sync.Mutex // of Update, reload and Close
+	certs  []*certificate
+	stop   chan struct{} // of the watcher; nil while there is none
+	closed bool
+	over   sync.WaitGroup
 }
 
 // program is one configuration, complete and never changed.
@@ -99,7 +100,7 @@ func (sv *server) Update(cfg *wire.ServerTLS) error {
 	}
 	sv.certs = certs
 	sv.publish(cfg)
-	if watched && sv.stop == nil {
+	if watched && sv.stop == nil && !sv.closed {
 		sv.stop = make(chan struct{})
 		sv.over.Add(1)
 		go sv.watch(sv.stop)
@@ -136,7 +137,7 @@ func checkServer(cfg *wire.ServerTLS) error {
 func (sv *server) Close() {
 	sv.mu.Lock()
 	stop := sv.stop
-	sv.stop = nil
+	sv.stop, sv.closed = nil, true
 	sv.mu.Unlock()
 	if stop != nil {
 		close(stop)
