@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"syscall"
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
@@ -115,7 +116,7 @@ func (p *Proxy) bind(slot int, e *entrance) (*port, error) {
 	accept := func(c wire.Conn, over bool) { made.doors[c.Loop().Index()].accept(made, c, over) }
 	opt := wire.ListenOptions{MaxConns: e.maxConns}
 	open, err := p.opt.Driver.Listen(e.addr, opt, accept)
-	if err != nil && e.addr.Addr() == netip.IPv6Unspecified() {
+	if e.addr.Addr() == netip.IPv6Unspecified() && (errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)) {
 		// A machine without IPv6: all addresses are the IPv4 ones.
 		open, err = p.opt.Driver.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), e.addr.Port()), opt, accept)
 	}
