@@ -204,12 +204,11 @@ func (c *rawConn) reset() {
 // netConn is the other end as a blocking net.Conn, for crypto/tls's own
 // client and server.
 type netConn struct {
-	raw   *rawConn
-	mu    sync.Mutex
-	cond  sync.Cond
-	in    []byte
-	end   error
-	limit time.Time
+	raw  *rawConn
+	mu   sync.Mutex
+	cond sync.Cond
+	in   []byte
+	end  error
 }
 
 func newNet(raw *rawConn) *netConn {

@@ -20,7 +20,6 @@ type accepted struct {
 	rec   *recorder
 	net   *netConn
 	ready chan wire.Conn
-	fails chan failure
 }
 
 type failure struct {
