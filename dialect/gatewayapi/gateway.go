@@ -175,6 +175,9 @@ func (r *reader) listeners(g *gatewayObject, in []gateway.Listener, tls *gateway
 		case in[i].Name == "":
 			r.broken(field, "missing-field", "a listener has a name", "")
 			continue
+		case !isName(string(in[i].Name)):
+			r.broken(field+".name", "bad-value", string(in[i].Name)+" is not a name", "names are of a-z, 0-9, - and .")
+			continue
 		case names[in[i].Name]:
 			r.broken(field+".name", "duplicate-name", "the Gateway already has a listener "+string(in[i].Name), "")
 			continue

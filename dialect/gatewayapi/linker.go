@@ -13,7 +13,7 @@ type linker struct {
 	was, now *memory
 	fragment *model.Fragment
 
-	named      map[kindKey]*object
+	named      map[string]*object // by what they are about
 	classes    map[string]*gatewayClass
 	gateways   map[key]*gatewayState
 	routes     []*httpRoute
@@ -26,12 +26,16 @@ type linker struct {
 	namespaces map[string]*namespace
 	policies   []*backendPolicy
 
+	names map[kindKey][]string // made when a hint is wanted
+	hints map[kindKey]string
+
 	shown []*secret // whose certificates listeners show
 	read  *dialect.Document
 	try   linkedRoute // scratch
 }
 
-// kindKey names an object among all.
+// kindKey names an object among all, or, without namespace or name, those of
+// one namespace or name.
 type kindKey struct {
 	kind string
 	key
@@ -43,7 +47,7 @@ func newLinker(was *memory) *linker {
 		was:        was,
 		now:        newMemory(),
 		fragment:   &model.Fragment{},
-		named:      make(map[kindKey]*object, routes+2*len(was.services)),
+		named:      make(map[string]*object, routes+2*len(was.services)),
 		classes:    make(map[string]*gatewayClass),
 		gateways:   make(map[key]*gatewayState),
 		routes:     make([]*httpRoute, 0, routes),
@@ -55,6 +59,8 @@ func newLinker(was *memory) *linker {
 		namespaces: make(map[string]*namespace),
 	}
 	l.now.routes = make(map[*httpRoute]*linkedRoute, routes)
+	l.now.attached = make([]*linkedRoute, 0, routes)
+	l.fragment.Routes = make([]*model.Route, 0, was.nouns)
 	l.now.services = make(map[string]*linkedService, len(was.services))
 	return l
 }
@@ -111,8 +117,8 @@ func (l *linker) add(parsed any) {
 
 // first says whether an object is the first of its name.
 func (l *linker) first(o *object) bool {
-	k := kindKey{o.kind, o.key}
-	if there, ok := l.named[k]; ok {
+	id := o.at.Object
+	if there, ok := l.named[id]; ok {
 		l.note(model.Problem{
 			Origin:   o.at,
 			Severity: model.Broken,
@@ -122,7 +128,7 @@ func (l *linker) first(o *object) bool {
 		})
 		return false
 	}
-	l.named[k] = o
+	l.named[id] = o
 	return true
 }
 
@@ -139,6 +145,7 @@ func (l *linker) link() {
 	}
 	l.linkServices()
 	l.linkCertificates()
+	l.now.nouns = len(l.fragment.Routes)
 }
 
 // byAge puts the older first.
@@ -205,18 +212,38 @@ func grantHint(from *object, kind string, to key) string {
 		" to " + kind + " would permit it"
 }
 
-// nearest proposes a name of a kind in a namespace.
+// nearest proposes a name of a kind in a namespace. Both the names and the
+// proposals are remembered, for many mistakes are the same mistake.
 func (l *linker) nearest(kind string, wanted key) string {
-	var names []string
-	for k := range l.named {
-		switch {
-		case k.kind != kind:
-		case k.namespace == wanted.namespace:
-			names = append(names, k.name)
-		case k.name == wanted.name:
-			return "there is " + kind + " " + k.String()
+	asked := kindKey{kind, wanted}
+	hint, ok := l.hints[asked]
+	if ok {
+		return hint
+	}
+	if l.names == nil {
+		l.index()
+	}
+	hint = didYouMean(wanted.name, l.names[kindKey{kind, key{namespace: wanted.namespace}}])
+	if elsewhere := l.names[kindKey{kind, key{name: wanted.name}}]; hint == "" && len(elsewhere) > 0 {
+		hint = "there is " + kind + " " + elsewhere[0] + "/" + wanted.name
+	}
+	l.hints[asked] = hint
+	return hint
+}
+
+// index lists the names by kind and namespace, and the namespaces by kind and
+// name.
+func (l *linker) index() {
+	l.names, l.hints = make(map[kindKey][]string), make(map[kindKey]string)
+	for _, o := range l.named {
+		there := kindKey{o.kind, key{namespace: o.namespace}}
+		l.names[there] = append(l.names[there], o.name)
+		if o.namespace != "" {
+			called := kindKey{o.kind, key{name: o.name}}
+			l.names[called] = append(l.names[called], o.namespace)
 		}
 	}
-	slices.Sort(names)
-	return didYouMean(wanted.name, names)
+	for _, names := range l.names {
+		slices.Sort(names)
+	}
 }

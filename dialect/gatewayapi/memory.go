@@ -18,6 +18,8 @@ type memory struct {
 	classes  []*gatewayClass
 	gateways []*gatewayState
 	attached []*linkedRoute
+	// nouns is how many model.Routes there were.
+	nouns int
 }
 
 func newMemory() *memory {

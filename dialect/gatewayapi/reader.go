@@ -164,6 +164,15 @@ func (r *reader) object(k servedKind, meta *metav1.ObjectMeta) *object {
 		}
 		return nil
 	}
+	// Names become parts of the names of nouns, which are told apart by / and :.
+	wrong, field := o.name, "metadata.name"
+	if isName(o.name) && o.namespace != "" {
+		wrong, field = o.namespace, "metadata.namespace"
+	}
+	if !isName(wrong) {
+		r.broken(field, "bad-value", wrong+" is not a name", "names are of a-z, 0-9, - and .")
+		return nil
+	}
 	r.about, r.home = o.about(), o.namespace
 	path := r.full("metadata.name")
 	o.at = r.doc.Origin(r.doc.At(path), path)

@@ -47,6 +47,16 @@ func isLabel(label string) bool {
 	return true
 }
 
+// isName may name an object or a listener: labels of a host name, with dots.
+func isName(name string) bool {
+	for label := range strings.SplitSeq(name, ".") {
+		if !isLabel(label) {
+			return false
+		}
+	}
+	return len(name) <= 253
+}
+
 // isToken is a field name (RFC 9110 §5.6.2).
 func isToken(name string) bool {
 	if name == "" || len(name) > 256 {
