@@ -2,61 +2,65 @@ package control
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/naru-mesh/naru/model"
 )
 
-// served is a document as it stands in its file, and the version of it that
-// serves: itself, or, while it cannot be read, the last one that could.
+// served is a document as it stood in its file, and the version of it that
+// served: itself, or, while it could not be read, the last one that could.
 type served struct {
 	written []byte
 	by      *parsed
 }
 
-// serve gives what to translate instead of order: the same, with each lost
-// document replaced by its last good version. broken says whether any is lost.
-func (t *translator) serve(files map[string][]*parsed, order []*parsed, broken bool) (serving []*parsed, notes []model.Problem) {
-	instead := map[*parsed]*parsed{}
-	if broken {
-		for path, list := range files {
-			for j, p := range list {
-				if !p.lost() {
-					continue
-				}
-				if old := before(t.files[path], list, j); old != nil {
-					instead[p] = old
-				}
-			}
+// serve gives what to translate: what is written, with each document that is
+// lost replaced by its last good version; and says so.
+func (t *translator) serve(written []*parsed) (serving []*parsed, notes []model.Problem) {
+	now := map[string][]*parsed{} // by file, of files with a lost document
+	for _, p := range written {
+		if p.lost() {
+			now[p.document.Path] = nil
 		}
 	}
-	serving = order
-	if len(instead) > 0 {
-		serving = make([]*parsed, len(order))
-		for i, p := range order {
-			serving[i] = p
-			if old := instead[p]; old != nil {
-				serving[i] = old
-				notes = append(notes, model.Problem{
-					Origin:   place(p.document),
-					Severity: model.Doubtful,
-					Code:     "old-serves",
-					Message:  "this document cannot be read, so what it was before (" + place(old.document).String() + ") goes on serving",
-				})
-			}
+	if len(now) == 0 {
+		return written, nil
+	}
+	old := map[string][]served{}
+	for i, p := range t.written {
+		if path := p.document.Path; has(now, path) {
+			old[path] = append(old[path], served{p.document.Data, t.serving[i]})
 		}
 	}
-	t.files = make(map[string][]served, len(files))
-	for path, list := range files {
-		now := make([]served, len(list))
-		for j, p := range list {
-			now[j] = served{p.document.Data, p}
-			if old := instead[p]; old != nil {
-				now[j].by = old
-			}
+	for _, p := range written {
+		if path := p.document.Path; has(now, path) {
+			now[path] = append(now[path], p)
 		}
-		t.files[path] = now
+	}
+	serving = slices.Clone(written)
+	for i, p := range written {
+		if !p.lost() {
+			continue
+		}
+		path := p.document.Path
+		good := before(old[path], now[path], slices.Index(now[path], p))
+		if good == nil {
+			continue
+		}
+		serving[i] = good
+		notes = append(notes, model.Problem{
+			Origin:   place(p.document),
+			Severity: model.Doubtful,
+			Code:     "old-serves",
+			Message:  "this document cannot be read, so what it was before (" + place(good.document).String() + ") goes on serving",
+		})
 	}
 	return serving, notes
+}
+
+func has[T any](m map[string]T, key string) bool {
+	_, ok := m[key]
+	return ok
 }
 
 // before finds what the document now[j] of a file, which is lost, was in the

@@ -55,8 +55,8 @@ func (r *round) do(sets []source.Set) (s *model.Snapshot, problems []model.Probl
 	return frozen, arrange(problems)
 }
 
-// documents gives all documents in order of precedence. A file that two
-// sources name counts once.
+// documents gives all documents in order of precedence. A file that is named
+// twice counts once.
 func documents(sets []source.Set) (all []source.Document, problems []model.Problem) {
 	n := 0
 	for _, s := range sets {

@@ -17,9 +17,9 @@ import (
 type translator struct {
 	log      *slog.Logger
 	dialects []dialect.Dialect
-	parsed   map[[32]byte]*parsed
-	files    map[string][]served // of the last round, in order
-	last     []*model.Fragment   // of each dialect, for when it panics
+	written  []*parsed         // of the last round, in order
+	serving  []*parsed         // the same with lost ones replaced
+	last     []*model.Fragment // of each dialect, for when it panics
 }
 
 // parsed is what became of one document.
@@ -41,24 +41,19 @@ func newTranslator(dialects []dialect.Dialect, log *slog.Logger) *translator {
 // documents and fragments. A document that cannot be read at all is replaced
 // by what it was before.
 func (t *translator) all(documents []source.Document) (fragments []*model.Fragment, problems []model.Problem) {
-	parsedNow := make(map[[32]byte]*parsed, len(documents))
-	files := make(map[string][]*parsed)
-	order := make([]*parsed, len(documents))
-	broken := false
+	written := make([]*parsed, len(documents))
+	known := t.known()
 	for i, d := range documents {
-		p := t.parsed[d.Sum]
+		p := known(i, d.Sum)
 		if p == nil {
 			p = t.parse(d)
 		}
-		parsedNow[d.Sum] = p
-		order[i] = p
-		files[d.Path] = append(files[d.Path], p)
-		broken = broken || p.lost()
+		written[i] = p
 		problems = append(problems, p.problems...)
 	}
-	t.parsed = parsedNow
-	serving, notes := t.serve(files, order, broken)
+	serving, notes := t.serve(written)
 	problems = append(problems, notes...)
+	t.written, t.serving = written, serving
 
 	items := make([][]any, len(t.dialects))
 	for _, p := range serving {
@@ -75,6 +70,24 @@ func (t *translator) all(documents []source.Document) (fragments []*model.Fragme
 		problems = append(problems, f.Problems...)
 	}
 	return fragments, problems
+}
+
+// known finds what the last round made of a document, nil if it is new. Most
+// documents stand where they stood, so the index is tried first.
+func (t *translator) known() func(i int, sum [32]byte) *parsed {
+	var bySum map[[32]byte]*parsed
+	return func(i int, sum [32]byte) *parsed {
+		if i < len(t.written) && t.written[i].document.Sum == sum {
+			return t.written[i]
+		}
+		if bySum == nil {
+			bySum = make(map[[32]byte]*parsed, len(t.written))
+			for _, p := range t.written {
+				bySum[p.document.Sum] = p
+			}
+		}
+		return bySum[sum]
+	}
 }
 
 // parse reads a document and gives it to the first dialect that claims it.
