@@ -10,8 +10,8 @@
 //
 // # Rules
 //
-// Pure: no I/O, no clock, no goroutine, no state between calls. A mistake
-// becomes a Problem with file, line and column, and takes out only what it
+// Pure: no I/O, no clock, no goroutine; what is remembered between calls only
+// saves work and never changes a result. A mistake becomes a Problem with file, line and column, and takes out only what it
 // touches.
 package dialect
 

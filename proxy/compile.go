@@ -128,11 +128,7 @@ func (c *compiler) rule(noun *model.Route) *rule {
 		r.broken = observe.InvalidBackend
 		r.chain = &filter.Chain{}
 	}
-	for i := range noun.Filters {
-		if m := noun.Filters[i].Mirror; m != nil {
-			r.mirrors = append(r.mirrors, c.mirror(m))
-		}
-	}
+	r.mirrors = c.mirrors(noun.Filters)
 	for i := range noun.Backends {
 		b := &noun.Backends[i]
 		if b.Weight <= 0 {
@@ -157,13 +153,18 @@ func (c *compiler) backend(noun *model.Route, b *model.Backend) backend {
 			made.cluster = nil
 			return made
 		}
-		made.chain = chain
+		made.chain, made.mirrors = chain, c.mirrors(b.Filters)
 	}
 	return made
 }
 
-func (c *compiler) mirror(m *model.Mirror) mirrorTo {
-	return mirrorTo{cluster: c.clusters[m.Service], host: c.host(m.Service), n: m.Numerator, of: m.Denominator}
+func (c *compiler) mirrors(fs []model.Filter) (list []mirrorTo) {
+	for i := range fs {
+		if m := fs[i].Mirror; m != nil {
+			list = append(list, mirrorTo{service: m.Service, cluster: c.clusters[m.Service], host: c.host(m.Service), n: m.Numerator, of: m.Denominator})
+		}
+	}
+	return list
 }
 
 // host is what a service wants to be called, "" for the client's Host.
@@ -178,16 +179,17 @@ func (c *compiler) host(service string) string {
 func (c *compiler) same(r *rule) bool {
 	for i := range r.backends {
 		b := &r.backends[i]
-		if b.cluster != c.clusters[b.noun.Service] || b.host != c.host(b.noun.Service) {
+		if b.cluster != c.clusters[b.noun.Service] || b.host != c.host(b.noun.Service) || !c.sameMirrors(b.mirrors) {
 			return false
 		}
 	}
-	for i, n := 0, 0; i < len(r.noun.Filters); i++ {
-		if m := r.noun.Filters[i].Mirror; m != nil {
-			if to := &r.mirrors[n]; to.cluster != c.clusters[m.Service] || to.host != c.host(m.Service) {
-				return false
-			}
-			n++
+	return c.sameMirrors(r.mirrors)
+}
+
+func (c *compiler) sameMirrors(list []mirrorTo) bool {
+	for i := range list {
+		if to := &list[i]; to.cluster != c.clusters[to.service] || to.host != c.host(to.service) {
+			return false
 		}
 	}
 	return true

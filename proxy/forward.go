@@ -12,9 +12,8 @@ func (x *exchange) forward(data []byte, end bool) {
 	if x.backend.host != "" {
 		x.Request.Authority = x.Request.Keep([]byte(x.backend.host))
 	}
-	if len(x.rule.mirrors) > 0 {
-		x.copyTo(data, end)
-	}
+	x.copyTo(x.rule.mirrors, data, end)
+	x.copyTo(x.backend.mirrors, data, end)
 	if x.rule.request > 0 {
 		x.w.loop.Arm(&x.requestTimer, x.rule.request)
 	}

@@ -21,10 +21,10 @@ type mirror struct {
 // mirrorTime bounds a mirror's whole life.
 const mirrorTime = 60 * time.Second
 
-// copyTo starts the rule's mirrors.
-func (x *exchange) copyTo(data []byte, end bool) {
-	for i := range x.rule.mirrors {
-		to := &x.rule.mirrors[i]
+// copyTo starts the mirrors of a list.
+func (x *exchange) copyTo(list []mirrorTo, data []byte, end bool) {
+	for i := range list {
+		to := &list[i]
 		if to.cluster == nil || !x.w.chance(to.n, to.of) {
 			continue
 		}

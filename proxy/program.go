@@ -80,12 +80,14 @@ type backend struct {
 	noun    *model.Backend
 	cluster *upstream.Cluster // nil: did not resolve
 	chain   *filter.Chain     // nil without filters
-	host    string            // replaces the request's, "" keeps it
+	mirrors []mirrorTo
+	host    string // replaces the request's, "" keeps it
 	traffic []*observe.Traffic
 }
 
 // mirrorTo is a model.Mirror compiled.
 type mirrorTo struct {
+	service string
 	cluster *upstream.Cluster
 	host    string
 	n, of   int

@@ -40,6 +40,7 @@ type loop struct {
 	table      table
 	generation int32
 	buffer     []byte // lent to OnData
+	joined     []byte // scratch of Write
 	chunks     chunks
 
 	// What is in hand. It stands here, not in local variables, so that the
@@ -78,6 +79,7 @@ func newLoop(d *Driver, index, buffer int) (*loop, error) {
 		return nil, fmt.Errorf("epoll_ctl: %w", e)
 	}
 	l.buffer = make([]byte, buffer)
+	l.joined = make([]byte, 0, joinMax)
 	l.events = make([]unix.EpollEvent, eventsMax)
 	l.due.Store(never)
 	return l, nil

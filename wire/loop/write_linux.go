@@ -10,6 +10,10 @@ import (
 // vectorMax is how many chunks one system call sends: as much as HighWater.
 const vectorMax = wire.HighWater / chunkSize
 
+// joinMax is up to where two slices are copied together: for small messages
+// that costs less than what the kernel adds for a second slice.
+const joinMax = 4 << 10
+
 // Write sends a, then b; what the kernel does not take at once is copied.
 func (c *conn) Write(a, b []byte) {
 	if c.phase != open || c.shut || c.errno != 0 {
@@ -25,6 +29,9 @@ func (c *conn) Write(a, b []byte) {
 		if len(a) == 0 {
 			return
 		}
+	}
+	if len(b) > 0 && len(a)+len(b) <= joinMax {
+		a, b = append(append(c.loop.joined[:0], a...), b...), nil
 	}
 	var n int
 	var e syscall.Errno
