@@ -90,8 +90,11 @@ func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listen
 		if len(matches) == 0 {
 			matches = []model.Match{{}}
 		}
+		// A preflight asks on behalf of another method: it belongs to the rule
+		// that will answer that one.
+		preflight := slices.ContainsFunc(r.Filters, func(f model.Filter) bool { return f.CORS != nil })
 		for _, m := range matches {
-			entries = append(entries, route.Entry{Hostnames: hosts, Match: m, Order: r.Order, Rule: int32(i)})
+			entries = append(entries, route.Entry{Hostnames: hosts, Match: m, Order: r.Order, Rule: int32(i), Preflight: preflight})
 			origin = append(origin, r.Origin)
 		}
 	}
