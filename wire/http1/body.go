@@ -21,17 +21,22 @@ const (
 	chunkData
 	chunkDataCR
 	chunkDataLF
-	chunkLast    // after the last chunk's line: an end or trailer fields
-	chunkLastLF  // after the CR of the end
-	chunkFields  // among trailer fields, which a scanner reads
-	maxExtension = 4 << 10
+	chunkLast   // after the last chunk's line: an end or trailer fields
+	chunkLastLF // after the CR of the end
+	chunkFields // among trailer fields, which a scanner reads
+)
+
+const (
+	// maxExtension bounds the bytes of chunk extensions by which a body may
+	// exceed its data so far: nobody uses them, but for sending much of nothing.
+	maxExtension = 1 << 10
 	maxDigits    = 15 // of a chunk size: below 2^60
 )
 
 // body undoes the framing of one message's body. It keeps no bytes.
 type body struct {
 	left   int64  // of the length, or of the chunk
-	ext    uint16 // bytes of chunk extensions so far, over the whole body
+	ext    uint16 // bytes of chunk extensions beyond those of data
 	digits uint8
 	kind   framingKind
 	step   chunkStep
@@ -104,6 +109,7 @@ func (d *body) chunk(b []byte) (piece []byte, i int, e event) {
 				return nil, i, broken
 			}
 			d.digits = 0
+			d.ext -= uint16(min(int64(d.ext), d.left))
 			d.step = chunkData
 			if d.left == 0 {
 				d.step = chunkLast
