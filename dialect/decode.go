@@ -19,6 +19,7 @@ type Decoder struct {
 	base     string
 	trail    []step
 	problems []model.Problem
+	broken   int
 }
 
 // step is one level of a field path: a name, or an index when name is "".
@@ -65,10 +66,28 @@ func (in *Decoder) Item(index int, n *yaml.Node, into any) {
 	in.leave()
 }
 
+// Broken counts the Problems until now that take something out of service.
+func (in *Decoder) Broken() int { return in.broken }
+
 // Problem notes a mistake at a node.
 func (in *Decoder) Problem(n *yaml.Node, code, message, hint string) {
+	in.broken++
 	in.problems = append(in.problems, in.doc.Problem(n, in.Path(), code, message, hint))
 }
+
+// Wrong notes that a node must be something else than it is: want says what
+// ("a path"), and example how it is written, with NAME for the field's name.
+func (in *Decoder) Wrong(n *yaml.Node, want, example string) { in.wrong(n, want, example) }
+
+// Enter goes one level down, into a field, until Leave. Field does this around
+// one decoding.
+func (in *Decoder) Enter(name string) { in.enter(name) }
+
+// EnterItem goes one level down, into an item of a list, until Leave.
+func (in *Decoder) EnterItem(index int) { in.enterItem(index) }
+
+// Leave goes back up.
+func (in *Decoder) Leave() { in.leave() }
 
 // Origin is the place of a node under the path where the Decoder is.
 func (in *Decoder) Origin(n *yaml.Node) model.Origin {
@@ -145,6 +164,9 @@ func (in *Decoder) wrong(n *yaml.Node, want, example string) {
 	name := in.name()
 	hint := ""
 	if example != "" {
+		if strings.HasSuffix(name, "]") { // an item has no name of its own
+			example = strings.TrimPrefix(example, "NAME: ")
+		}
 		hint = "for example " + strings.ReplaceAll(example, "NAME", lastName(name))
 	}
 	in.Problem(n, "bad-value", fmt.Sprintf("%s must be %s, not %s", name, want, describe(n)), hint)

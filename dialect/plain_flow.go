@@ -49,7 +49,7 @@ func (f *plainReader) flow() (*yaml.Node, bool) {
 			continue
 		}
 		if f.text[f.pos] != end {
-			return nil, false
+			return nil, f.suspect(f.pos, "did not find expected ',' or", "a comma or a closing bracket is missing before this", "write [a, b] or {a: 1, b: 2}")
 		}
 	}
 	f.pos++
@@ -121,8 +121,10 @@ scan:
 		switch f.text[i] {
 		case '\n', ',', ']', '}':
 			break scan
-		case '\t', '?', '[', '{':
+		case '\t', '?':
 			return nil, false
+		case '[', '{':
+			return nil, f.suspect(begin, "did not find expected ',' or", "inside brackets, text that holds brackets must be in quotes", "for example \"/orders/{id}\"")
 		case ' ':
 			continue
 		case '#':

@@ -19,6 +19,9 @@ func syntaxProblem(d *Document, err error, doubt *doubt) model.Problem {
 		message = m[2]
 		if m[1] != "" {
 			line, _ = strconv.Atoi(m[1])
+			if parserComplaints.MatchString(message) {
+				line++
+			}
 		}
 	}
 	hint := ""
@@ -39,6 +42,9 @@ func syntaxProblem(d *Document, err error, doubt *doubt) model.Problem {
 		Hint:     hint,
 	}
 }
+
+// parserComplaints are those for which the library counts lines from 0.
+var parserComplaints = regexp.MustCompile(`did not find expected (key|'|node content|<document start>)`)
 
 var syntaxHints = []struct{ contains, message, hint string }{
 	{"mapping values are not allowed", "a colon stands where no value can be", "check the indentation, and put text that holds \": \" in quotes"},

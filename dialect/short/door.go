@@ -1,0 +1,241 @@
+package short
+
+import (
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/model"
+)
+
+// listens are the doors, as far as they could be read.
+type listens []listen
+
+// ReadNode takes an address, an object, or a list of these.
+func (l *listens) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.SequenceNode {
+		for i, c := range n.Content {
+			var one listen
+			in.Item(i, c, &one)
+			*l = append(*l, one)
+		}
+		if len(n.Content) == 0 {
+			in.Wrong(n, "at least one address", `NAME: ":8080"`)
+		}
+		return
+	}
+	var one listen
+	in.Into(n, &one)
+	*l = append(*l, one)
+}
+
+// ReadNode takes an address or an object.
+func (l *listen) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	l.origin = in.Origin(n)
+	before := in.Broken()
+	if n.Kind == yaml.MappingNode {
+		type plain listen
+		in.Into(n, (*plain)(l))
+	} else {
+		in.Into(n, &l.Address)
+	}
+	if l.Address != "" || in.Broken() == before {
+		l.readAddress(in, n)
+	}
+	if l.MinTLS != "" && l.MinTLS != "1.2" && l.MinTLS != "1.3" {
+		in.Problem(n, "bad-value", "minTLS is 1.2 or 1.3, not "+strconv.Quote(string(l.MinTLS)), "")
+	}
+	if l.TrustedHops < 0 {
+		in.Problem(n, "bad-value", "trustedHops is 0 or more", "")
+	}
+	// A wrong limit leaves its default; the door opens all the same.
+	l.broken = in.Broken()-before > l.Limits.mistakes()
+}
+
+// readAddress reads ":8080", "8080", "127.0.0.1:8080" and "https://:8443".
+func (l *listen) readAddress(in *dialect.Decoder, n *yaml.Node) {
+	s := string(l.Address)
+	if s == "" {
+		s = ":8080"
+	}
+	scheme := ""
+	if before, after, ok := strings.Cut(s, "://"); ok {
+		scheme, s = before, strings.TrimSuffix(after, "/")
+	}
+	if scheme != "" && scheme != "http" && scheme != "https" {
+		in.Problem(n, "bad-value", "a listener speaks http or https, not "+scheme, "")
+		return
+	}
+	if !strings.Contains(s, ":") {
+		s = ":" + s
+	}
+	const example = `for example ":8080", "127.0.0.1:8080" or "https://:8443"`
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		in.Problem(n, "bad-value", "this is no address to listen on: "+strconv.Quote(string(l.Address)), example)
+		return
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		in.Problem(n, "bad-value", "no port is numbered "+strconv.Quote(port), example)
+		return
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if _, err := netip.ParseAddr(host); host != "" && err != nil {
+		in.Problem(n, "bad-value", "an address to listen on is an IP address of this machine, not "+strconv.Quote(host),
+			"write :"+port+", and hostname: "+host+" if only requests for that host are meant")
+		return
+	}
+	const wellKnown = 443
+	l.host, l.port = host, uint16(number)
+	l.https = scheme == "https" || scheme == "" && l.port == wellKnown || l.TLS != nil
+	if scheme == "http" && l.TLS != nil {
+		in.Problem(n, "bad-value", "a listener with tls speaks https, and its address says http", "write https://"+s)
+	}
+	l.name = "listen/" + net.JoinHostPort(host, port)
+	if host == "" {
+		l.name = "listen/:" + port
+	}
+	if l.Hostname != "" {
+		l.name += "/" + string(l.Hostname)
+	}
+}
+
+// is says whether a route means this listener: by its address as written, or
+// by its name.
+func (l *listen) is(word string) bool {
+	return word == string(l.Address) || "listen/"+word == l.name || word == l.name || word == ":"+strconv.Itoa(int(l.port))
+}
+
+// noun makes the listener; certificates are those of the top.
+func (l *listen) noun(certificates []string, common *limits) *model.Listener {
+	m := &model.Listener{
+		Name:        l.name,
+		Address:     l.host,
+		Port:        l.port,
+		Protocol:    model.HTTP,
+		Hostname:    string(l.Hostname),
+		MinTLS:      string(l.MinTLS),
+		TrustedHops: l.TrustedHops,
+		Origin:      l.origin,
+	}
+	common.into(&m.Limits)
+	l.Limits.into(&m.Limits)
+	if l.https {
+		m.Protocol, m.Certificates = model.HTTPS, certificates
+	}
+	return m
+}
+
+// tlsKeys are certificates, or the wish for those at the top.
+type tlsKeys struct {
+	pairs []keyPair
+}
+
+// ReadNode takes true, a pair, or a list of pairs.
+func (t *tlsKeys) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	switch {
+	case n.Kind == yaml.SequenceNode:
+		for i, c := range n.Content {
+			var one keyPair
+			in.Item(i, c, &one)
+			t.pairs = append(t.pairs, one)
+		}
+	case n.Kind == yaml.MappingNode:
+		var one keyPair
+		in.Into(n, &one)
+		t.pairs = append(t.pairs, one)
+	case n.Value == "auto" || n.Value == "local":
+		in.Problem(n, "not-supported", "tls: "+n.Value+" is not supported yet in this version", "write tls: {cert: cert.pem, key: key.pem}")
+	case n.Tag == "!!bool" && n.Value == "true":
+	default:
+		in.Wrong(n, "a certificate and a key", "NAME: {cert: cert.pem, key: key.pem}")
+	}
+}
+
+// ReadNode takes an object with both.
+func (k *keyPair) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	type plain keyPair
+	before := in.Broken()
+	in.Into(n, (*plain)(k))
+	k.origin = in.Origin(n)
+	if in.Broken() == before && (k.Cert == "" || k.Key == "") {
+		in.Problem(n, "bad-value", "a certificate needs both cert and key", "for example {cert: cert.pem, key: key.pem}")
+	}
+}
+
+// noun makes the certificate. Paths are seen from the folder of the document.
+func (k *keyPair) noun(folder string) *model.Certificate {
+	c := &model.Certificate{Origin: k.origin}
+	if isPEM(k.Cert) {
+		c.Chain = []byte(k.Cert)
+		c.Name = "tls/" + k.origin.Field
+	} else {
+		c.ChainFile = beside(folder, string(k.Cert))
+		c.Name = "tls/" + c.ChainFile
+	}
+	if isPEM(k.Key) {
+		c.Key = []byte(k.Key)
+	} else {
+		c.KeyFile = beside(folder, string(k.Key))
+	}
+	return c
+}
+
+func isPEM(t text) bool { return strings.Contains(string(t), "-----BEGIN") }
+
+// beside gives a path as seen from a folder.
+func beside(folder, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(folder, path)
+}
+
+// ReadNode counts its mistakes, which do not take the listener out.
+func (l *limits) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	type plain limits
+	before := in.Broken()
+	in.Into(n, (*plain)(l))
+	l.wrong = in.Broken() - before
+}
+
+func (l *limits) mistakes() int {
+	if l == nil {
+		return 0
+	}
+	return l.wrong
+}
+
+// into sets the bounds that are written.
+func (l *limits) into(m *model.Limits) {
+	if l == nil {
+		return
+	}
+	set(&m.HeadBytes, l.HeadBytes)
+	set(&m.Fields, l.Fields)
+	set(&m.URIBytes, l.URIBytes)
+	set(&m.BodyBytes, l.BodyBytes)
+	set(&m.Connections, l.Connections)
+	set(&m.Requests, l.Requests)
+	set(&m.Idle, l.Idle)
+	set(&m.Head, l.Head)
+	set(&m.Body, l.Body)
+	set(&m.Write, l.Write)
+	set(&m.Handshake, l.Handshake)
+}
+
+// set overwrites a bound where one is written. (One that was written wrongly
+// is 0, and so its default.)
+func set[To, From ~int | ~int64](to *To, from *From) {
+	if from != nil && *from != 0 {
+		*to = To(*from)
+	}
+}

@@ -1,0 +1,238 @@
+package short
+
+import (
+	"go.yaml.in/yaml/v3"
+
+	"github.com/naru-mesh/naru/model"
+)
+
+// The types of this file are the short form: their json tags are its fields,
+// and their doc, default and unit tags are what Schema and Reference say.
+// Fields of a type in forms.go may be written in more than one way.
+
+// form is a whole document.
+type form struct {
+	Listen   listens  `json:"listen" doc:"where to accept connections: one or a list" default:":8080"`
+	Routes   routes   `json:"routes" doc:"what happens to which requests; the most specific match wins, not the first"`
+	Services services `json:"services" doc:"where routes lead, by name"`
+	Admin    text     `json:"admin" doc:"address of the admin server, or off" default:"127.0.0.1:9901"`
+	Log      *logging `json:"log" doc:"access log: off, json, text, or with a file" default:"off"`
+	Limits   *limits  `json:"limits" doc:"bounds of every listener that does not say otherwise"`
+	TLS      *tlsKeys `json:"tls" doc:"certificates of the https listeners that have none of their own: one or a list"`
+}
+
+// listen is one door.
+type listen struct {
+	Address     text     `json:"address" doc:"\":8080\", \"127.0.0.1:8080\" or \"https://:8443\"; port 443 is https by itself" default:":8080"`
+	Hostname    hostname `json:"hostname" doc:"only requests for this host, or \"*.example.com\"" default:"every host"`
+	TLS         *tlsKeys `json:"tls" doc:"certificates, which make it https: one or a list, or true for those at the top"`
+	MinTLS      text     `json:"minTLS" doc:"lowest TLS version: 1.2 or 1.3" default:"1.2"`
+	TrustedHops int      `json:"trustedHops" doc:"how many proxies in front may be believed about X-Forwarded-For" default:"0"`
+	Limits      *limits  `json:"limits" doc:"bounds of this listener"`
+
+	origin model.Origin
+	broken bool
+	name   string // of the noun; "" when the address is broken
+	host   string
+	port   uint16
+	https  bool
+}
+
+// keyPair is one certificate.
+type keyPair struct {
+	Cert text `json:"cert" doc:"file with the certificate chain as PEM, seen from the configuration's folder, or the PEM itself"`
+	Key  text `json:"key" doc:"file with the private key as PEM, or the PEM itself"`
+
+	origin model.Origin
+}
+
+// limits bound what one listener accepts.
+type limits struct {
+	HeadBytes   *byteSize `json:"headBytes" doc:"request line and header fields together; 431 beyond" default:"32KiB" unit:"bytes"`
+	Fields      *count    `json:"fields" doc:"number of header fields; 431 beyond" default:"100"`
+	URIBytes    *byteSize `json:"uriBytes" doc:"request target; 414 beyond" default:"8KiB" unit:"bytes"`
+	BodyBytes   *byteSize `json:"bodyBytes" doc:"request body; 413 beyond" default:"off" unit:"bytes"`
+	Connections *count    `json:"connections" doc:"connections open at once; 503 beyond" default:"100000"`
+	Requests    *count    `json:"requests" doc:"requests on one connection" default:"off"`
+	Idle        *span     `json:"idle" doc:"connection kept open without a request" default:"75s" unit:"duration"`
+	Head        *span     `json:"head" doc:"until the head of a request is complete; 408 beyond" default:"15s" unit:"duration"`
+	Body        *span     `json:"body" doc:"between two pieces of a request body; 408 beyond" default:"30s" unit:"duration"`
+	Write       *span     `json:"write" doc:"a client takes nothing of its response" default:"30s" unit:"duration"`
+	Handshake   *span     `json:"handshake" doc:"TLS handshake" default:"10s" unit:"duration"`
+
+	wrong int // mistakes in it
+}
+
+// logging is the access log.
+type logging struct {
+	Format text `json:"format" doc:"off, json or text" default:"off"`
+	File   text `json:"file" doc:"file to write to" default:"standard output"`
+}
+
+// route is one rule.
+type route struct {
+	Name     text          `json:"name" doc:"name in metrics and logs" default:"routes/ and its number from 0"`
+	Listen   words         `json:"listen" doc:"only behind these listeners, by their address as written under listen: one or a list" default:"all"`
+	Match    matches       `json:"match" doc:"which requests: \"METHOD host/path\", an object, or a list of these" default:"/"`
+	To       *destinations `json:"to" doc:"where they go: a service, a URL, or several with weights"`
+	Redirect *redirect     `json:"redirect" doc:"answer with another place: https, a URL, a path, or an object"`
+	Respond  *respond      `json:"respond" doc:"answer at once: a status, a status and a text, or an object"`
+	Rewrite  *rewrite      `json:"rewrite" doc:"what the service sees: a path or an object"`
+	Headers  *headers      `json:"headers" doc:"changes of header fields"`
+	CORS     *cors         `json:"cors" doc:"which pages of other origins may call: true, an origin, a list, or an object"`
+	Mirror   mirrors       `json:"mirror" doc:"where a copy goes, whose answer nobody sees: a service, a URL, an object, or a list"`
+	Timeout  *timeouts     `json:"timeout" doc:"for the whole request, or an object" unit:"duration"`
+	Retry    *retry        `json:"retry" doc:"how many further tries, or an object" default:"0"`
+	Auth     *later        `json:"auth" doc:"who may call; not in this version"`
+	Limit    *later        `json:"limit" doc:"how often; not in this version"`
+	Cache    *later        `json:"cache" doc:"how long answers are kept; not in this version"`
+
+	origin model.Origin
+	broken bool
+}
+
+// match is the long way to say which requests.
+type match struct {
+	Method  words      `json:"method" doc:"one or a list" default:"every method"`
+	Host    words      `json:"host" doc:"exact or \"*.example.com\": one or a list" default:"every host"`
+	Path    text       `json:"path" doc:"a prefix by segment, a template \"/orders/{id}\", \"=/exact\" or \"~regex\"" default:"every path"`
+	Exact   text       `json:"exact" doc:"the whole path"`
+	Regex   text       `json:"regex" doc:"the whole path, as RE2"`
+	Headers conditions `json:"headers" doc:"all must hold: a value, \"~regex\", \"*\" for any value, or an object"`
+	Query   conditions `json:"query" doc:"query parameters, as headers"`
+	Cookies conditions `json:"cookies" doc:"cookies, as headers"`
+}
+
+// condition is the long way to compare a value.
+type condition struct {
+	Exact   *text `json:"exact" doc:"this value"`
+	Regex   text  `json:"regex" doc:"the whole value, as RE2"`
+	Present *bool `json:"present" doc:"true: any value; false: not there"`
+}
+
+// destination is one of several.
+type destination struct {
+	To     text `json:"to" doc:"a service or a URL"`
+	Weight *int `json:"weight" doc:"share of the requests, relative to the others" default:"1"`
+
+	at *yaml.Node
+}
+
+// redirect answers with a Location.
+type redirect struct {
+	Scheme text  `json:"scheme" doc:"http or https" default:"as the request"`
+	Host   text  `json:"host" doc:"host name" default:"as the request"`
+	Port   int   `json:"port" doc:"port" default:"that of the scheme, else of the listener"`
+	Path   *text `json:"path" doc:"the whole path" default:"as the request"`
+	Prefix *text `json:"prefix" doc:"in place of the matched prefix"`
+	Status int   `json:"status" doc:"301, 302, 303, 307 or 308" default:"302; 301 for redirect: https"`
+}
+
+// respond answers without a service.
+type respond struct {
+	Status  int   `json:"status" doc:"status code" default:"200"`
+	Body    text  `json:"body" doc:"text of the answer" default:"empty"`
+	Headers pairs `json:"headers" doc:"header fields" default:"content-type: text/plain; charset=utf-8 where there is a body"`
+}
+
+// rewrite changes what the service sees.
+type rewrite struct {
+	Path   *text `json:"path" doc:"the whole path; may name {captures} of the match"`
+	Prefix *text `json:"prefix" doc:"in place of the matched prefix"`
+	Host   text  `json:"host" doc:"host name" default:"that of the request"`
+
+	auto *text // a path written alone: the matches say which of the two it is
+}
+
+// headers are changes of header fields.
+type headers struct {
+	Request  *edit `json:"request" doc:"before the service sees them"`
+	Response *edit `json:"response" doc:"before the client sees them"`
+}
+
+// edit changes header fields: set, then add, then remove.
+type edit struct {
+	Set    pairs `json:"set" doc:"replace the field"`
+	Add    pairs `json:"add" doc:"a further line of the field"`
+	Remove words `json:"remove" doc:"remove the field: one or a list"`
+}
+
+// cors says which pages of other origins may call.
+type cors struct {
+	Origins     words `json:"origins" doc:"\"*\", \"https://shop.example\" or \"https://*.example.com\": one or a list" default:"*"`
+	Methods     words `json:"methods" doc:"one or a list" default:"*"`
+	Headers     words `json:"headers" doc:"request headers that pages may send: one or a list" default:"*"`
+	Expose      words `json:"expose" doc:"response headers that pages may read: one or a list"`
+	Credentials bool  `json:"credentials" doc:"cookies may be sent" default:"false"`
+	MaxAge      *span `json:"maxAge" doc:"how long a browser remembers" default:"5s" unit:"duration"`
+
+	off bool // cors: false
+}
+
+// mirror sends a copy elsewhere.
+type mirror struct {
+	To      text     `json:"to" doc:"a service or a URL"`
+	Percent *float64 `json:"percent" doc:"share of the requests" default:"100" unit:"%"`
+
+	at *yaml.Node
+}
+
+// timeouts of one route.
+type timeouts struct {
+	Request *span `json:"request" doc:"the whole exchange, with all tries" default:"off" unit:"duration"`
+	Backend *span `json:"backend" doc:"one try, until the head of its response" default:"60s" unit:"duration"`
+}
+
+// retry says when a failed try is made again.
+type retry struct {
+	Attempts int    `json:"attempts" doc:"tries after the first, at most 10" default:"1"`
+	On       *codes `json:"on" doc:"statuses that count as failed; connections that fail always do" default:"[502, 503, 504]"`
+	Backoff  *span  `json:"backoff" doc:"least wait before the second try; it doubles" default:"25ms" unit:"duration"`
+}
+
+// service is where routes lead.
+type service struct {
+	Endpoints endpoints `json:"endpoints" doc:"\"host:port\", one or a list; every address of a DNS name is an endpoint"`
+	Balance   text      `json:"balance" doc:"round-robin or least-request" default:"round-robin"`
+	Health    *health   `json:"health" doc:"path to ask each endpoint for, or an object" default:"no checks"`
+	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`
+	Connect   *span     `json:"connect" doc:"until a connection can be used, TLS included" default:"5s" unit:"duration"`
+	Idle      *span     `json:"idle" doc:"unused connections are kept" default:"30s" unit:"duration"`
+	MaxIdle   int       `json:"maxIdle" doc:"unused connections kept per endpoint and core" default:"256"`
+	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
+
+	name   string
+	origin model.Origin
+	broken bool
+}
+
+// endpoint is one instance.
+type endpoint struct {
+	Address text `json:"address" doc:"\"host:port\""`
+	Weight  int  `json:"weight" doc:"share, relative to the others" default:"1"`
+
+	noun model.Endpoint
+}
+
+// health asks each endpoint and believes the answer.
+type health struct {
+	Path      text  `json:"path" doc:"path to ask for" default:"/"`
+	Host      text  `json:"host" doc:"Host header" default:"as requests"`
+	Interval  *span `json:"interval" doc:"between two checks" default:"5s" unit:"duration"`
+	Timeout   *span `json:"timeout" doc:"for an answer" default:"2s" unit:"duration"`
+	Healthy   int   `json:"healthy" doc:"good answers in a row until it serves" default:"2"`
+	Unhealthy int   `json:"unhealthy" doc:"bad answers in a row until it does not" default:"3"`
+	Status    text  `json:"status" doc:"good statuses: one, or a range" default:"200-399"`
+
+	low, high int // of Status
+	off       bool
+}
+
+// trust is how a service's certificate is checked.
+type trust struct {
+	CA         text `json:"ca" doc:"file with the roots to trust as PEM, or the PEM itself" default:"those of the system"`
+	ServerName text `json:"serverName" doc:"name that the certificate must have" default:"the endpoint's host"`
+	Insecure   bool `json:"insecure" doc:"accept any certificate" default:"false"`
+
+	off bool // tls: false
+}

@@ -1,0 +1,206 @@
+package short
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/model"
+)
+
+// joint is what routes need to know of all documents.
+type joint struct {
+	doors    []*listen
+	all      []string // names of all listeners
+	plain    []string // of those without TLS
+	services map[string]bool
+	names    []string // of services, for hints
+	out      model.Fragment
+}
+
+// join translates documents as if they were one.
+func join(files []*file) *model.Fragment {
+	j := joint{services: map[string]bool{}}
+	j.openDoors(files)
+	urls := map[string]bool{}
+	for _, f := range files {
+		j.certify(f.certificates)
+		for _, name := range f.names {
+			j.services[name] = true
+			j.names = append(j.names, name)
+		}
+		for _, s := range f.services {
+			// Two documents may lead to one URL, which is one service.
+			if isURL(s.Name) {
+				if urls[s.Name] {
+					continue
+				}
+				urls[s.Name] = true
+			}
+			j.out.Services = append(j.out.Services, s)
+		}
+		j.settle(f.settings)
+	}
+	used := map[string]int{}
+	index := 0
+	for i, f := range files {
+		prefix := ""
+		if i > 0 {
+			// A name is unique: the numbers of the further documents have
+			// their file before them.
+			prefix = f.path + "/"
+			if used[f.path]++; used[f.path] > 1 || f.path == files[0].path {
+				prefix = f.path + "#" + strconv.Itoa(i) + "/"
+			}
+		}
+		next := index
+		for _, r := range f.rules {
+			next = index + r.nouns[0].Order.Index + 1
+			j.place(r, prefix, index, len(files) == 1)
+		}
+		index = next
+	}
+	return &j.out
+}
+
+// openDoors collects the listeners, or makes the one that stands where no
+// document says anything.
+func (j *joint) openDoors(files []*file) {
+	var bounds *limits
+	said, routes := false, false
+	for _, f := range files {
+		said = said || f.listening
+		routes = routes || f.routing
+		if bounds == nil {
+			bounds = f.limits
+		}
+		for i := range f.listens {
+			l := &f.listens[i]
+			j.doors = append(j.doors, l)
+			if l.name == "" {
+				continue
+			}
+			// A broken listener stays a parent: its last version may serve on.
+			j.all = append(j.all, l.name)
+			if !l.https {
+				j.plain = append(j.plain, l.name)
+			}
+		}
+		j.out.Listeners = append(j.out.Listeners, f.listeners...)
+	}
+	if len(j.doors) > 0 || said || !routes {
+		return
+	}
+	const port = 8080
+	l := &listen{name: "listen/:8080", port: port}
+	j.doors = []*listen{l}
+	j.all, j.plain = []string{l.name}, []string{l.name}
+	j.out.Listeners = []*model.Listener{l.noun(nil, bounds)}
+}
+
+func (j *joint) certify(list []*model.Certificate) {
+	for _, c := range list {
+		known := false
+		for _, have := range j.out.Certificates {
+			known = known || have.Name == c.Name
+		}
+		if !known {
+			j.out.Certificates = append(j.out.Certificates, c)
+		}
+	}
+}
+
+// settle takes each setting from the first document that has it.
+func (j *joint) settle(s *model.Settings) {
+	if s == nil {
+		return
+	}
+	if j.out.Settings == nil {
+		first := *s
+		j.out.Settings = &first
+		return
+	}
+	have := j.out.Settings
+	if have.Admin == "" {
+		have.Admin = s.Admin
+	}
+	if have.AccessLog == "" {
+		have.AccessLog, have.AccessLogFile = s.AccessLog, s.AccessLogFile
+	}
+}
+
+// place puts the nouns of a rule behind their listeners, unless they lead to a
+// service that is not there. mine: the nouns are still nobody else's and can
+// be written to.
+func (j *joint) place(r rule, prefix string, index int, mine bool) {
+	parents, ok := j.parents(r)
+	for _, x := range r.refs {
+		if !j.services[x.name] {
+			ok = false
+			j.problem(x.at, "unknown-service", "there is no service "+x.name, j.meant(x.name))
+		}
+	}
+	if !ok {
+		return
+	}
+	for _, noun := range r.nouns {
+		if !mine {
+			copied := *noun
+			noun = &copied
+			noun.Order.Index += index
+			if !r.named {
+				noun.Name = prefix + noun.Name
+			}
+		}
+		noun.Parents = parents
+		j.out.Routes = append(j.out.Routes, noun)
+	}
+}
+
+func (j *joint) meant(name string) string {
+	if len(j.names) == 0 {
+		return "name it under services, or write a URL"
+	}
+	return dialect.DidYouMean(name, j.names, "services")
+}
+
+func (j *joint) problem(at model.Origin, code, message, hint string) {
+	j.out.Problems = append(j.out.Problems, model.Problem{
+		Origin: at, Severity: model.Broken, Code: code, Message: message, Hint: hint,
+	})
+}
+
+// parents are the listeners of a rule.
+func (j *joint) parents(r rule) (names []string, ok bool) {
+	if len(r.listen) == 0 {
+		if !r.loops {
+			return j.all, true
+		}
+		// From http to https: behind a listener with TLS it would lead back to
+		// itself for ever.
+		if len(j.plain) == 0 {
+			j.problem(r.origin, "bad-value", "redirect: https stands behind no plain listener", "add one, for example listen: [\":80\", \":443\"]")
+			return nil, false
+		}
+		return j.plain, true
+	}
+	ok = true
+	for _, word := range r.listen {
+		found := false
+		for _, l := range j.doors {
+			if l.is(word) {
+				found = true
+				if l.name != "" {
+					names = append(names, l.name)
+				}
+			}
+		}
+		if !found {
+			ok = false
+			at := r.origin
+			at.Field += ".listen"
+			j.problem(at, "unknown-listener", "there is no listener "+word, "known listeners: "+strings.ReplaceAll(strings.Join(j.all, ", "), "listen/", ""))
+		}
+	}
+	return names, ok
+}

@@ -1,0 +1,203 @@
+package short
+
+import (
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/model"
+)
+
+// Dialect is the short form. It has no state.
+type Dialect struct{}
+
+// New makes the dialect.
+func New() *Dialect { return &Dialect{} }
+
+// Name is "short".
+func (*Dialect) Name() string { return "short" }
+
+// Claims says whether a document has one of the short form's fields at the
+// top, or one that was most likely meant to be, and is no Kubernetes object.
+func (*Dialect) Claims(doc *dialect.Document) bool {
+	known := topFields()
+	near := false
+	for _, key := range doc.Keys() {
+		switch key {
+		case "apiVersion", "kind", "openapi", "swagger", "spring":
+			return false
+		}
+		near = near || dialect.Nearest(key, known) != ""
+	}
+	return near
+}
+
+// topFields are the names at the top of a document.
+func topFields() []string {
+	t := reflect.TypeFor[form]()
+	names := make([]string, t.NumField())
+	for i := range names {
+		names[i] = t.Field(i).Tag.Get("json")
+	}
+	return names
+}
+
+// file is what Parse makes of a document.
+type file struct {
+	path         string
+	listening    bool // listen is written, be it wrong
+	routing      bool // so are routes
+	listens      []listen
+	limits       *limits
+	listeners    []*model.Listener
+	certificates []*model.Certificate
+	services     []*model.Service
+	names        []string // of all services, the broken ones too
+	rules        []rule
+	settings     *model.Settings
+	// alone is the whole translation when there is no other document, which
+	// is nearly always.
+	alone *model.Fragment
+}
+
+// Parse reads one document.
+func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
+	var top form
+	in := doc.Decoder("")
+	in.Into(doc.Root, &top)
+	problems := in.Problems()
+	f := &file{path: doc.Path, listens: top.Listen, limits: top.Limits}
+	if n := doc.Get("listen"); n != nil {
+		f.listening = n.Tag != "!!null"
+	}
+	f.routing = len(top.Routes) > 0
+
+	folder := ""
+	if doc.Path != "" {
+		folder = filepath.Dir(doc.Path)
+	}
+	problems = append(problems, f.openDoors(doc, &top, folder)...)
+	settings, wrong := top.settings(doc)
+	f.settings = settings
+	problems = append(problems, wrong...)
+	c := compiler{doc: doc}
+	f.rules = make([]rule, 0, len(top.Routes))
+	for i := range top.Routes {
+		if !top.Routes[i].broken {
+			f.rules = append(f.rules, c.compile(&top.Routes[i], i))
+		}
+	}
+	for i := range top.Services {
+		s := &top.Services[i]
+		f.names = append(f.names, s.name)
+		if !s.broken {
+			f.services = append(f.services, s.noun(folder))
+		}
+	}
+	f.services = append(f.services, c.urls.list...)
+	f.alone = join([]*file{f})
+	return f, problems
+}
+
+// openDoors makes the listeners and their certificates.
+func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (problems []model.Problem) {
+	have := map[string]bool{}
+	names := func(t *tlsKeys) (list []string) {
+		if t == nil {
+			return nil
+		}
+		for i := range t.pairs {
+			if t.pairs[i].Cert == "" || t.pairs[i].Key == "" {
+				continue
+			}
+			c := t.pairs[i].noun(folder)
+			if list = append(list, c.Name); !have[c.Name] {
+				have[c.Name] = true
+				f.certificates = append(f.certificates, c)
+			}
+		}
+		return list
+	}
+	secure := false
+	for i := range f.listens {
+		l := &f.listens[i]
+		if l.broken || l.name == "" {
+			continue
+		}
+		var certificates []string
+		if l.https {
+			secure = true
+			if certificates = names(l.TLS); len(certificates) == 0 {
+				certificates = names(top.TLS)
+			}
+			if len(certificates) == 0 && top.TLS == nil {
+				l.broken = true
+				problems = append(problems, doc.Problem(doc.At(l.origin.Field), l.origin.Field, "bad-value",
+					"https needs a certificate", "write tls: {cert: cert.pem, key: key.pem}, here or at the top"))
+			}
+		}
+		if !l.broken && (!l.https || len(certificates) > 0) {
+			f.listeners = append(f.listeners, l.noun(certificates, top.Limits))
+		}
+	}
+	if top.TLS != nil && !secure {
+		p := doc.Problem(doc.Get("tls"), "tls", "unused", "no listener speaks https, so that tls is not used",
+			"write https:// before the address of one, for example listen: https://:8443")
+		p.Severity = model.Doubtful
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// settings makes the noun of what is said for the whole process.
+func (top *form) settings(doc *dialect.Document) (*model.Settings, []model.Problem) {
+	if top.Admin == "" && top.Log == nil {
+		return nil, nil
+	}
+	s := &model.Settings{Admin: string(top.Admin), Origin: doc.Origin(doc.Get("admin"), "admin")}
+	if top.Admin == "" {
+		s.Origin = doc.Origin(doc.Get("log"), "log")
+	}
+	var problems []model.Problem
+	if s.Admin != "" && s.Admin != off {
+		if !strings.Contains(s.Admin, ":") {
+			problems = append(problems, doc.Problem(doc.Get("admin"), "admin", "bad-value",
+				"admin is an address or off, not "+strconv.Quote(s.Admin), "for example 127.0.0.1:9901"))
+			s.Admin = ""
+		}
+	}
+	if l := top.Log; l != nil {
+		s.AccessLog, s.AccessLogFile = string(l.Format), string(l.File)
+		switch s.AccessLog {
+		case "":
+			if s.AccessLogFile != "" {
+				s.AccessLog = "json"
+			}
+		case off, "json", "text":
+		default:
+			problems = append(problems, doc.Problem(doc.Get("log"), "log", "bad-value",
+				"the access log is off, json or text, not "+strconv.Quote(s.AccessLog), "for example log: json"))
+			s.AccessLog = ""
+		}
+	}
+	return s, problems
+}
+
+// Translate joins all short documents.
+func (*Dialect) Translate(items []any) *model.Fragment {
+	files := make([]*file, 0, len(items))
+	for _, item := range items {
+		if f, ok := item.(*file); ok {
+			files = append(files, f)
+		}
+	}
+	switch len(files) {
+	case 0:
+		return &model.Fragment{}
+	case 1:
+		return files[0].alone
+	}
+	return join(files)
+}

@@ -1,0 +1,196 @@
+package short
+
+import (
+	"net"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/model"
+)
+
+// services are by name, in the order of writing.
+type services []service
+
+// ReadNode takes a mapping of names to services.
+func (s *services) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	*s = make(services, 0, len(n.Content)/2)
+	eachPair(in, n, "NAME: {orders: [\"10.0.0.1:9002\"]}", func(key, value *yaml.Node) {
+		one := service{name: key.Value, origin: in.Origin(key)}
+		before := in.Broken()
+		if strings.ContainsAny(key.Value, ":/ ") || key.Value == "" {
+			in.Problem(key, "bad-value", "a service has a name without spaces, : and /: "+strconv.Quote(key.Value), "for example orders")
+		}
+		if value.Tag == "!!null" {
+			in.Wrong(value, "a list of endpoints or an object", "NAME: [\"10.0.0.1:9002\"]")
+		}
+		in.Into(value, &one)
+		one.broken = in.Broken() > before
+		*s = append(*s, one)
+	})
+}
+
+// ReadNode takes an endpoint, a list of endpoints, or an object.
+func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		in.Into(n, &s.Endpoints)
+		return
+	}
+	type plain service
+	before := in.Broken()
+	in.Into(n, (*plain)(s))
+	if len(s.Endpoints) == 0 && in.Broken() == before {
+		in.Problem(n, "bad-value", "a service has at least one endpoint", "endpoints: [\"10.0.0.1:9002\"]")
+	}
+	switch model.Balance(s.Balance) {
+	case "", model.RoundRobin, model.LeastRequest:
+	default:
+		in.Problem(n, "bad-value", "balance is round-robin or least-request, not "+strconv.Quote(string(s.Balance)), "")
+	}
+	if s.Connect.duration() < 0 || s.Idle.duration() < 0 || s.MaxIdle < 0 {
+		in.Problem(n, "bad-value", "connect, idle and maxIdle of a service are always bounded", "leave them out for their defaults")
+	}
+}
+
+func (s *service) noun(folder string) *model.Service {
+	m := &model.Service{
+		Name:    s.name,
+		Host:    string(s.Host),
+		Balance: model.Balance(s.Balance),
+		Connect: s.Connect.duration(),
+		Idle:    s.Idle.duration(),
+		MaxIdle: s.MaxIdle,
+		Origin:  s.origin,
+	}
+	for i := range s.Endpoints {
+		m.Endpoints = append(m.Endpoints, s.Endpoints[i].noun)
+	}
+	if s.TLS != nil && !s.TLS.off {
+		m.TLS = &model.BackendTLS{ServerName: string(s.TLS.ServerName), Insecure: s.TLS.Insecure}
+		if isPEM(s.TLS.CA) {
+			m.TLS.CA = []byte(s.TLS.CA)
+		} else {
+			m.TLS.CAFile = beside(folder, string(s.TLS.CA))
+		}
+	}
+	if h := s.Health; h != nil && !h.off {
+		m.Health = &model.HealthCheck{
+			Path: string(h.Path), Host: string(h.Host),
+			Interval: h.Interval.duration(), Timeout: h.Timeout.duration(),
+			Healthy: h.Healthy, Unhealthy: h.Unhealthy,
+			MinStatus: h.low, MaxStatus: h.high,
+		}
+	}
+	return m
+}
+
+// endpoints are one or a list.
+type endpoints []endpoint
+
+// ReadNode takes an endpoint or a list of endpoints.
+func (e *endpoints) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.SequenceNode {
+		for i, c := range n.Content {
+			var one endpoint
+			in.Item(i, c, &one)
+			*e = append(*e, one)
+		}
+		if len(n.Content) == 0 {
+			in.Wrong(n, "at least one endpoint", "NAME: [\"10.0.0.1:9002\"]")
+		}
+		return
+	}
+	var one endpoint
+	in.Into(n, &one)
+	*e = append(*e, one)
+}
+
+// ReadNode takes "host:port" or an object.
+func (e *endpoint) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	before := in.Broken()
+	if n.Kind == yaml.MappingNode {
+		type plain endpoint
+		in.Into(n, (*plain)(e))
+	} else {
+		in.Into(n, &e.Address)
+	}
+	if in.Broken() > before {
+		return
+	}
+	s := string(e.Address)
+	if scheme, rest, ok := strings.Cut(s, "://"); ok {
+		hint := "write " + rest
+		if scheme == "https" {
+			hint += ", and tls: true at the service"
+		}
+		in.Problem(n, "bad-value", "an endpoint is host:port, without a scheme: "+s, hint)
+		return
+	}
+	host, port, err := net.SplitHostPort(s)
+	number, bad := strconv.ParseUint(port, 10, 16)
+	switch {
+	case err != nil || host == "" || strings.Contains(host, "/"):
+		in.Problem(n, "bad-value", "an endpoint is host:port: "+strconv.Quote(s), "for example 10.0.0.1:9002")
+	case bad != nil || number == 0:
+		in.Problem(n, "bad-value", "no port is numbered "+strconv.Quote(port), "from 1 to 65535")
+	case e.Weight < 0:
+		in.Problem(n, "bad-value", "a weight is 0 or more", "")
+	}
+	e.noun = model.Endpoint{Host: host, Port: uint16(number), Weight: e.Weight}
+}
+
+// ReadNode takes a path, true or an object.
+func (h *health) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		type plain health
+		in.Into(n, (*plain)(h))
+	case n.Tag == "!!bool":
+		var on bool
+		in.Into(n, &on)
+		h.off = !on
+	default:
+		in.Into(n, &h.Path)
+	}
+	if h.Path == "" {
+		h.Path = "/"
+	}
+	if !strings.HasPrefix(string(h.Path), "/") {
+		in.Problem(n, "bad-value", "a path begins with /: "+string(h.Path), "write /"+string(h.Path))
+	}
+	if h.Healthy < 0 || h.Unhealthy < 0 || h.Interval.duration() < 0 || h.Timeout.duration() < 0 {
+		in.Problem(n, "bad-value", "the numbers of a health check are more than nothing", "leave them out for their defaults")
+	}
+	if h.Status == "" {
+		return
+	}
+	low, high, ranged := strings.Cut(string(h.Status), "-")
+	if !ranged {
+		high = low
+	}
+	var err1, err2 error
+	h.low, err1 = strconv.Atoi(strings.TrimSpace(low))
+	h.high, err2 = strconv.Atoi(strings.TrimSpace(high))
+	if err1 != nil || err2 != nil || h.low < 100 || h.high > 599 || h.low > h.high {
+		in.Problem(n, "bad-value", "this is no range of statuses: "+string(h.Status), "for example 200-399")
+	}
+}
+
+// ReadNode takes true, false or an object.
+func (t *trust) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.MappingNode {
+		type plain trust
+		in.Into(n, (*plain)(t))
+		return
+	}
+	var on bool
+	before := in.Broken()
+	if n.Tag != "!!bool" {
+		in.Wrong(n, "true or an object", "NAME: true, or NAME: {ca: ca.pem}")
+	} else {
+		in.Into(n, &on)
+	}
+	t.off = !on && in.Broken() == before
+}

@@ -1,0 +1,256 @@
+package short
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/model"
+)
+
+// text is a scalar of any type, as it was written: 1.2 is "1.2".
+type text string
+
+// ReadNode takes any scalar.
+func (t *text) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Kind != yaml.ScalarNode {
+		in.Wrong(n, "text", "NAME: text")
+		return
+	}
+	*t = text(n.Value)
+}
+
+// words are one text or a list.
+type words []string
+
+// ReadNode takes a scalar or a list of scalars.
+func (w *words) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode {
+		*w = words{n.Value}
+		return
+	}
+	var list []text
+	in.Into(n, &list)
+	for _, t := range list {
+		*w = append(*w, string(t))
+	}
+}
+
+// hostname is a host as requests name it: exact or "*.example.com", in lower
+// case.
+type hostname string
+
+// ReadNode takes what can be a host name.
+func (h *hostname) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	var t text
+	in.Into(n, &t)
+	host, wrong, hint := cleanHost(string(t))
+	if wrong != "" {
+		in.Problem(n, "bad-value", wrong, hint)
+		return
+	}
+	*h = hostname(host)
+}
+
+// cleanHost gives a host in lower case, or what is wrong with it.
+func cleanHost(s string) (host, wrong, hint string) {
+	host = strings.ToLower(s)
+	switch {
+	case strings.Contains(host, "://"):
+		return "", "a host has no scheme: " + s, "leave out " + s[:strings.Index(s, "://")+3]
+	case strings.ContainsAny(host, ":") && !strings.HasPrefix(host, "["):
+		return "", "a host to match has no port: " + s, "the port belongs under listen"
+	}
+	name := strings.TrimPrefix(host, "*.")
+	for i := 0; i < len(name); i++ {
+		c := name[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '.', c == '_':
+		case strings.HasPrefix(host, "[") && strings.IndexByte("[]:", c) >= 0:
+		case c == '*':
+			return "", "the wildcard of a host stands for its first labels: " + s, `write "*.example.com"`
+		default:
+			return "", "no host can be named " + strconv.Quote(s), "for example api.example.com or \"*.example.com\""
+		}
+	}
+	if name == "" || strings.HasPrefix(name, ".") || strings.Contains(name, "..") {
+		return "", "no host can be named " + strconv.Quote(s), "for example api.example.com or \"*.example.com\""
+	}
+	return host, "", ""
+}
+
+// off is how people write that there is no bound.
+const off = "off"
+
+// span is a duration; negative is "off".
+type span time.Duration
+
+// ReadNode takes "5s" and "off".
+func (s *span) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Value == off {
+		*s = -1
+		return
+	}
+	var d time.Duration
+	before := in.Broken()
+	in.Into(n, &d)
+	if d < 0 || d == 0 && in.Broken() == before {
+		in.Wrong(n, "more than nothing", "NAME: 5s, or NAME: off for no bound")
+		return
+	}
+	*s = span(d)
+}
+
+func (s *span) duration() time.Duration {
+	if s == nil {
+		return 0
+	}
+	return time.Duration(*s)
+}
+
+// count is a number; negative is "off".
+type count int
+
+// ReadNode takes a number of at least 1, and "off".
+func (c *count) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Value == off {
+		*c = -1
+		return
+	}
+	var i int
+	before := in.Broken()
+	in.Into(n, &i)
+	if i < 1 && in.Broken() == before {
+		in.Wrong(n, "at least 1", "NAME: 100, or NAME: off for no bound")
+		return
+	}
+	*c = count(i)
+}
+
+// byteSize is a number of bytes; negative is "off".
+type byteSize int64
+
+var units = []struct {
+	suffix string
+	factor float64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
+	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9},
+	{"K", 1 << 10}, {"k", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}, {"B", 1}, {"", 1},
+}
+
+// ReadNode takes "64KiB", 65536 and "off".
+func (b *byteSize) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Value == off {
+		*b = -1
+		return
+	}
+	if n.Kind == yaml.ScalarNode {
+		for _, u := range units {
+			number, ok := strings.CutSuffix(n.Value, u.suffix)
+			if !ok {
+				continue
+			}
+			f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+			if size := f * u.factor; err == nil && size >= 1 && size < 1<<53 {
+				*b = byteSize(size)
+				return
+			}
+			break
+		}
+	}
+	in.Wrong(n, "a size", "NAME: 64KiB (units: KiB, MiB, GiB), or NAME: off for no bound")
+}
+
+// pairs are header fields in the order of writing.
+type pairs []model.Field
+
+// ReadNode takes a mapping of names and values.
+func (p *pairs) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	eachPair(in, n, "NAME: {x-name: value}", func(key, value *yaml.Node) {
+		if !isFieldName(key.Value) {
+			in.Problem(key, "bad-value", "no header field can be named "+strconv.Quote(key.Value), "letters, digits and -")
+			return
+		}
+		var t text
+		in.Into(value, &t)
+		if strings.ContainsAny(string(t), "\r\n\x00") {
+			in.Problem(value, "bad-value", "a header value is one line", "")
+			return
+		}
+		*p = append(*p, model.Field{Name: key.Value, Value: strings.TrimSpace(string(t))})
+	})
+}
+
+// eachPair walks a mapping in its order and refuses a key that comes twice.
+// The Decoder is inside the field while f runs.
+func eachPair(in *dialect.Decoder, n *yaml.Node, example string, f func(key, value *yaml.Node)) {
+	if n.Kind != yaml.MappingNode {
+		in.Wrong(n, "a mapping", example)
+		return
+	}
+	seen := make(map[string]*yaml.Node, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		in.Enter(key.Value)
+		if first := seen[key.Value]; first != nil {
+			in.Problem(key, "duplicate-field", key.Value+" is written twice",
+				"the first is on line "+strconv.Itoa(in.Origin(first).Line))
+		} else {
+			seen[key.Value] = key
+			f(key, n.Content[i+1])
+		}
+		in.Leave()
+	}
+}
+
+// isFieldName says whether s is a token (RFC 9110 §5.6.2).
+func isFieldName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0 {
+			continue
+		}
+		return false
+	}
+	return s != ""
+}
+
+// codes are response statuses: one or a list.
+type codes []int
+
+// ReadNode takes a number or a list of numbers.
+func (c *codes) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	nodes := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		nodes = n.Content
+	}
+	*c = codes{}
+	for _, node := range nodes {
+		var code int
+		before := in.Broken()
+		in.Into(node, &code)
+		if in.Broken() > before {
+			continue
+		}
+		if code < 400 || code > 599 {
+			in.Wrong(node, "a status between 400 and 599", "NAME: [502, 503]")
+			continue
+		}
+		*c = append(*c, code)
+	}
+}
+
+// later is a word of a later version. It takes its route out of service,
+// because a route must not serve without a protection that was asked for.
+type later struct{}
+
+// ReadNode refuses.
+func (*later) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	path := in.Path()
+	name := path[strings.LastIndexByte(path, '.')+1:]
+	in.Problem(n, "not-supported", name+" is not supported yet in this version", "leave it out")
+}
