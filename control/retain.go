@@ -25,7 +25,7 @@ type retainer struct {
 // says what it kept.
 func (r *retainer) round(now, old *model.Config, problems []model.Problem) []model.Problem {
 	k := keeper{problems: problems, fresh: make([]bool, len(problems)), known: map[model.Problem]bool{},
-		keptBefore: r.kept, kept: map[string]bool{}, because: map[int][]string{}}
+		keptBefore: r.kept, kept: map[string]bool{}, why: map[string]int{}, because: map[int][]string{}}
 	for i, p := range problems {
 		if p.Severity == model.Broken {
 			k.known[lasting(p)] = true
@@ -36,13 +36,74 @@ func (r *retainer) round(now, old *model.Config, problems []model.Problem) []mod
 	if old == nil || len(k.known) == 0 {
 		return nil
 	}
-	now.Listeners = keepMissing(&k, listeners, now.Listeners, old.Listeners, nil)
-	now.Services = keepMissing(&k, services, now.Services, old.Services, nil)
-	now.Certificates = keepMissing(&k, certificates, now.Certificates, old.Certificates, nil)
+	now.Listeners = keepMissing(&k, listeners, now.Listeners, old.Listeners, nil, nil)
+	now.Services = keepMissing(&k, services, now.Services, old.Services, nil, nil)
+	now.Certificates = keepMissing(&k, certificates, now.Certificates, old.Certificates, nil, nil)
 	// Names of routes may be positions, which shift when one is inserted: a
-	// route that is there under another name is not missing.
-	now.Routes = keepMissing(&k, routes, now.Routes, old.Routes, elsewhere(now.Routes))
+	// route that is there under another name is not missing. And a dialect may
+	// say nothing of a route whose listener broke.
+	now.Routes = keepMissing(&k, routes, now.Routes, old.Routes, elsewhere(now.Routes), k.fellWith)
+	complete(now, old, k.kept)
 	return k.notes()
+}
+
+// complete puts back what the routes and listeners that were kept (kind and
+// name) lead to, where only old has it: a dialect may leave out a service that
+// nothing but a broken route leads to.
+func complete(now, old *model.Config, kept map[string]bool) {
+	now.Services = addNamed(services, now.Services, old.Services, func(want func(string)) {
+		for _, r := range now.Routes {
+			if !kept[routes.word+" "+r.Name] {
+				continue
+			}
+			for _, b := range r.Backends {
+				want(b.Service)
+			}
+			for _, f := range r.Filters {
+				if f.Mirror != nil {
+					want(f.Mirror.Service)
+				}
+			}
+		}
+	})
+	now.Certificates = addNamed(certificates, now.Certificates, old.Certificates, func(want func(string)) {
+		for _, l := range now.Listeners {
+			if !kept[listeners.word+" "+l.Name] {
+				continue
+			}
+			for _, c := range l.Certificates {
+				want(c)
+			}
+		}
+	})
+}
+
+// addNamed adds to now (sorted by name) the nouns of old that are wanted.
+func addNamed[T any](k kind[T], now, old []T, wanted func(want func(name string))) []T {
+	missing := map[string]T{}
+	i := 0
+	for _, x := range old {
+		for i < len(now) && k.name(now[i]) < k.name(x) {
+			i++
+		}
+		if i == len(now) || k.name(now[i]) != k.name(x) {
+			missing[k.name(x)] = x
+		}
+	}
+	if len(missing) == 0 {
+		return now
+	}
+	var add []T
+	wanted(func(name string) {
+		if x, ok := missing[name]; ok {
+			add = append(add, x)
+			delete(missing, name)
+		}
+	})
+	if len(add) == 0 {
+		return now
+	}
+	return byName(k, append(slices.Clone(now), add...))
 }
 
 // keeper is the work of one round.
@@ -52,12 +113,14 @@ type keeper struct {
 	known      map[model.Problem]bool
 	keptBefore map[string]bool
 	kept       map[string]bool
+	why        map[string]int   // of what was kept, the index of the Problem
 	because    map[int][]string // what was kept, by the index of the Problem
 }
 
 // keepMissing merges two lists that are sorted by name: all of now, and those
-// of old that are missing by mistake.
-func keepMissing[T any](k *keeper, kind kind[T], now, old []T, there func(T) bool) []T {
+// of old that are missing by mistake. there says that one is not missing after
+// all, fell gives another reason, both unless nil.
+func keepMissing[T any](k *keeper, kind kind[T], now, old []T, there func(T) bool, fell func(T) int) []T {
 	var kept []T
 	i := 0
 	for _, x := range old {
@@ -69,19 +132,21 @@ func keepMissing[T any](k *keeper, kind kind[T], now, old []T, there func(T) boo
 		}
 		id := kind.word + " " + kind.name(x)
 		why := k.explains(kind.origin(x), k.keptBefore[id])
+		if why < 0 && fell != nil {
+			why = fell(x)
+		}
 		if why < 0 || there != nil && there(x) {
 			continue
 		}
 		k.kept[id] = true
+		k.why[id] = why
 		k.because[why] = append(k.because[why], id+" of "+kind.origin(x).String())
 		kept = append(kept, x)
 	}
 	if len(kept) == 0 {
 		return now
 	}
-	all := append(slices.Clone(now), kept...)
-	slices.SortFunc(all, func(a, b T) int { return strings.Compare(kind.name(a), kind.name(b)) })
-	return all
+	return byName(kind, append(slices.Clone(now), kept...))
 }
 
 // explains gives the index of the first Problem because of which a noun of
@@ -89,16 +154,29 @@ func keepMissing[T any](k *keeper, kind kind[T], now, old []T, there func(T) boo
 // the last round too.
 func (k *keeper) explains(o model.Origin, again bool) int {
 	for i, p := range k.problems {
-		if p.Severity == model.Broken && (again || k.fresh[i]) && touches(p.Origin, o) {
+		if p.Severity == model.Broken && (again || k.fresh[i]) && touches(p, o) {
 			return i
 		}
 	}
 	return -1
 }
 
-// touches says whether a mistake at the one place may cost the noun of the
-// other.
-func touches(at, noun model.Origin) bool {
+// fellWith gives the index of the Problem because of which a listener of the
+// route was put back, or -1. Once the listener has been put back before, a
+// route that goes is removed on purpose.
+func (k *keeper) fellWith(r *model.Route) int {
+	for _, parent := range r.Parents {
+		id := listeners.word + " " + parent
+		if k.kept[id] && (!k.keptBefore[id] || k.keptBefore[routes.word+" "+r.Name]) {
+			return k.why[id]
+		}
+	}
+	return -1
+}
+
+// touches says whether a mistake may cost the noun of an Origin.
+func touches(p model.Problem, noun model.Origin) bool {
+	at := p.Origin
 	switch {
 	case at.Source == "":
 		return false
@@ -107,7 +185,12 @@ func touches(at, noun model.Origin) bool {
 	case at.Object != "" && noun.Object != "" && at.Object != noun.Object:
 		return false
 	}
-	return partOf(at.Field, noun.Field) || partOf(noun.Field, at.Field)
+	field := at.Field
+	if p.Code == "unknown-field" {
+		// "rutes" was meant to be any of the fields beside it.
+		field = field[:max(strings.LastIndexByte(field, '.'), 0)]
+	}
+	return partOf(field, noun.Field) || partOf(noun.Field, field)
 }
 
 // partOf says whether field lies in whole: routes[1].match in routes[1], but

@@ -3,6 +3,7 @@ package control
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/naru-mesh/naru/dialect"
@@ -34,6 +35,13 @@ func (toy) Parse(d *dialect.Document) (any, []model.Problem) {
 	t.panicking = t.toy == "panic in translate"
 	if d.Get("admin") != nil {
 		t.fragment.Settings = &model.Settings{Admin: d.Get("admin").Value, Origin: d.Origin(d.Get("admin"), "admin")}
+	}
+	for i := 0; i < len(d.Root.Content); i += 2 {
+		switch k := d.Root.Content[i]; k.Value {
+		case "toy", "admin", "listeners", "services", "routes":
+		default:
+			problems = append(problems, d.Problem(k, k.Value, "unknown-field", "there is no field "+k.Value, ""))
+		}
 	}
 	words := func(key string, least, most int, each func(i int, at model.Origin, w []string)) {
 		list := d.Get(key)
@@ -87,6 +95,14 @@ func (toy) Translate(items []any) *model.Fragment {
 			f.Settings = t.fragment.Settings
 		}
 	}
+	// As real dialects do: no word of routes without a listener, nor of
+	// services that no route leads to.
+	if len(f.Listeners) == 0 {
+		f.Routes = nil
+	}
+	f.Services = slices.DeleteFunc(f.Services, func(s *model.Service) bool {
+		return strings.HasPrefix(s.Name, "only") && !slices.ContainsFunc(f.Routes, func(r *model.Route) bool { return r.Backends[0].Service == s.Name })
+	})
 	return f
 }
 

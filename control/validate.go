@@ -18,14 +18,17 @@ func (r *round) validate(merged *model.Config) (*model.Config, []model.Problem) 
 		return valid, problems
 	}
 	whole := *merged
-	var b back
+	b := back{names: map[string]bool{}}
 	whole.Listeners = putBack(&b, listeners, whole.Listeners, valid.Listeners, r.valid.Listeners)
 	whole.Services = putBack(&b, services, whole.Services, valid.Services, r.valid.Services)
 	whole.Certificates = putBack(&b, certificates, whole.Certificates, valid.Certificates, r.valid.Certificates)
 	var mistakes []model.Problem
 	valid, problems, mistakes = b.again(&whole, valid, problems, nil)
-	b = back{}
+	b = back{names: b.names}
 	whole.Routes = putBack(&b, routes, whole.Routes, valid.Routes, r.valid.Routes)
+	if len(b.places) > 0 {
+		complete(&whole, r.valid, b.names)
+	}
 	valid, problems, mistakes = b.again(&whole, valid, problems, mistakes)
 	return valid, append(mistakes, problems...)
 }
@@ -34,6 +37,7 @@ func (r *round) validate(merged *model.Config) (*model.Config, []model.Problem) 
 type back struct {
 	places []model.Origin // of the refused versions
 	notes  []model.Problem
+	names  map[string]bool // kind and name
 }
 
 // again validates once more if something was put back, and saves the Problems
@@ -74,6 +78,7 @@ func putBack[T any](b *back, k kind[T], all, valid, old []T) []T {
 			out, copied = slices.Clone(all), true
 		}
 		out[i] = old[o]
+		b.names[k.word+" "+k.name(x)] = true
 		b.places = append(b.places, k.origin(x))
 		b.notes = append(b.notes, model.Problem{
 			Origin:   k.origin(x),
