@@ -1,10 +1,10 @@
 package app
 
 import (
-	"runtime"
 	"strconv"
 	"time"
 
+	"github.com/naru-mesh/naru/export"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire/loop"
@@ -15,8 +15,7 @@ import (
 func (g *gateway) measure() {
 	start := time.Now()
 	r := g.registry
-	r.Func("naru_info", "Always 1, with the version of naru as the label.", observe.KindGauge, []string{"version", "go"},
-		func(emit func(float64, ...string)) { emit(1, Version(), runtime.Version()) })
+	export.Process(r, Version())
 	r.Func("naru_uptime_seconds", "Time since naru started, in seconds.", observe.KindGauge, nil,
 		func(emit func(float64, ...string)) { emit(time.Since(start).Seconds()) })
 	r.Func("naru_listener_connections", "Open client connections, by bound address.", observe.KindGauge, []string{"address"},
