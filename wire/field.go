@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/binary"
+
 // FieldID numbers the field names that naru treats specially, so that finding
 // one compares a byte.
 type FieldID uint8
@@ -284,12 +286,38 @@ func EqualFold(b []byte, s string) bool {
 	if len(b) != len(s) {
 		return false
 	}
-	for i := 0; i < len(b) && i < len(s); i++ {
-		if lower[b[i]] != s[i] {
+	if len(s) < 8 {
+		for i := 0; i < len(b) && i < len(s); i++ {
+			if lower[b[i]] != s[i] {
+				return false
+			}
+		}
+		return true
+	}
+	// Eight bytes together, the last eight again.
+	last := len(s) - 8
+	for i := 0; i < last; i += 8 {
+		if !equalFold8(b[i:], s[i:]) {
 			return false
 		}
 	}
-	return true
+	return equalFold8(b[last:], s[last:])
+}
+
+// equalFold8 is EqualFold for the first eight bytes, which in s are ASCII.
+// Where b and s differ it may be in bit 5 only, and only where s has a letter.
+func equalFold8(b []byte, s string) bool {
+	const (
+		ones = 0x0101010101010101
+		bit5 = ones * 0x20
+		bit7 = ones * 0x80
+	)
+	v := binary.LittleEndian.Uint64(b)
+	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	diff := v ^ w
+	letters := (w + ones*(0x80-'a')) &^ (w + ones*(0x7f-'z')) & bit7
+	return diff&^bit5 == 0 && diff<<2&^letters == 0
 }
 
 func lowerString(s string) string {
