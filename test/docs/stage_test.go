@@ -1,0 +1,277 @@
+package docs
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait; it is not reached when all is well.
+const patience = 10 * time.Second
+
+// stage is where one page is played.
+type stage struct {
+	t     *testing.T
+	dir   string
+	real  map[string]string // port on the page -> port in use
+	shown map[string]string // and back
+	procs []*process
+}
+
+// process is what a page has started.
+type process struct {
+	cmd  *exec.Cmd
+	out  *output
+	done chan struct{}
+}
+
+// output gathers what a process prints.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// ports that pages use.
+var ports = regexp.MustCompile(`\b(3000|8080|8081|8443|900[1-9]|9901)\b`)
+
+// next is the last port given out. All are below those that the kernel gives
+// to clients, so that nobody takes one between looking and binding.
+var next atomic.Int64
+
+// firstPort lets runs side by side begin at different ports.
+func firstPort() { next.Store(int64(12000 + os.Getpid()%60*300)) }
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	for range 2000 {
+		n := next.Add(1)
+		if n > 31000 {
+			next.Store(12000)
+			continue
+		}
+		ln, err := net.Listen("tcp", ":"+strconv.FormatInt(n, 10))
+		if err != nil {
+			continue
+		}
+		ln.Close()
+		return strconv.FormatInt(n, 10)
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
+func newStage(t *testing.T, text string) *stage {
+	s := &stage{t: t, dir: t.TempDir(), real: map[string]string{}, shown: map[string]string{}}
+	for _, port := range append(ports.FindAllString(text, -1), "8080", "9901") {
+		if s.real[port] == "" {
+			free := freePort(t)
+			s.real[port], s.shown[free] = free, port
+		}
+	}
+	t.Cleanup(s.close)
+	return s
+}
+
+// toReal puts free ports in place of those on the page, toShown does the
+// opposite.
+func (s *stage) toReal(text string) string {
+	return ports.ReplaceAllStringFunc(text, func(port string) string {
+		if free := s.real[port]; free != "" {
+			return free
+		}
+		return port
+	})
+}
+
+var digits = regexp.MustCompile(`\b\d{5}\b`)
+
+func (s *stage) toShown(text string) string {
+	text = strings.ReplaceAll(text, s.dir+"/", "")
+	return digits.ReplaceAllStringFunc(text, func(port string) string {
+		if shown := s.shown[port]; shown != "" {
+			return shown
+		}
+		return port
+	})
+}
+
+// save writes a file the way that editors do.
+func (s *stage) save(name, text string) {
+	s.t.Helper()
+	name = filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(name+"~", []byte(s.toReal(text)), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.Rename(name+"~", name); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stage) command(line string) *exec.Cmd {
+	line = s.toReal(line)
+	if strings.HasPrefix(line, "naru run") {
+		line += " --admin 127.0.0.1:" + s.real["9901"]
+		if strings.Contains(line, "--to") && !strings.Contains(line, "--listen") {
+			line += " --listen :" + s.real["8080"]
+		}
+	}
+	cmd := exec.Command("bash", "-c", line)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "TERM=dumb", "LC_ALL=C")
+	return cmd
+}
+
+// start runs a command in the background.
+func (s *stage) start(line string) *process {
+	s.t.Helper()
+	cmd := s.command("exec " + line)
+	if strings.HasPrefix(line, "naru run") {
+		cmd = s.command(line)
+		cmd.Args[2] = "exec " + cmd.Args[2]
+	}
+	p := &process{cmd: cmd, out: &output{}, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p.out, p.out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() {
+		cmd.Wait() //nolint:errcheck // how it ended is in its output
+		close(p.done)
+	}()
+	s.procs = append(s.procs, p)
+	return p
+}
+
+// stop tells a process to end, and waits until it has.
+func (p *process) stop() error {
+	if err := p.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		return err
+	}
+	select {
+	case <-p.done:
+		return nil
+	case <-time.After(patience):
+		p.cmd.Process.Kill()
+		<-p.done
+		return fmt.Errorf("it did not end within %v:\n%s", patience, p.out)
+	}
+}
+
+func (s *stage) close() {
+	for _, p := range s.procs {
+		p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+// until asks again until get's result is like what the page shows.
+func (s *stage) until(at, shown string, get func() string) {
+	s.t.Helper()
+	tick := time.NewTicker(30 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(patience)
+	for {
+		got := s.toShown(get())
+		if like(shown, got) {
+			return
+		}
+		select {
+		case <-late:
+			s.t.Fatalf("%s: the page shows\n%s\nbut it prints\n%s\nOf what was started:\n%s", at, shown, got, s.said())
+		case <-tick.C:
+		}
+	}
+}
+
+// said is what the last process that was started printed.
+func (s *stage) said() string {
+	if len(s.procs) == 0 {
+		return "nothing"
+	}
+	return s.toShown(s.procs[len(s.procs)-1].out.String())
+}
+
+// run runs commands in the foreground.
+func (s *stage) run(line string) string {
+	cmd := s.command(line)
+	out, _ := cmd.CombinedOutput()
+	return string(out)
+}
+
+// echoes starts echo on the ports from 9001 to 9009 that a page mentions.
+func (s *stage) echoes() {
+	var args []string
+	for port, free := range s.real {
+		if strings.HasPrefix(port, "900") {
+			args = append(args, free)
+		}
+	}
+	if len(args) == 0 {
+		return
+	}
+	s.start("echo-service " + strings.Join(args, " "))
+	for _, port := range args {
+		s.until("echo", "ok\n", func() string {
+			c, err := net.Dial("tcp", "127.0.0.1:"+port)
+			if err != nil {
+				return err.Error()
+			}
+			c.Close()
+			return "ok"
+		})
+	}
+}
+
+// step is a command and what it prints.
+type step struct {
+	command, shown string
+}
+
+func steps(text string) (list []step, err error) {
+	for line := range strings.Lines(text) {
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			list = append(list, step{command: command})
+			continue
+		}
+		if len(list) == 0 {
+			return nil, fmt.Errorf("a console block begins with a command: %q", line)
+		}
+		last := &list[len(list)-1]
+		if strings.HasSuffix(last.command, "\\\n") {
+			last.command += strings.TrimPrefix(line, "> ")
+			continue
+		}
+		last.shown += line
+	}
+	for i := range list {
+		list[i].command = strings.TrimSpace(list[i].command)
+	}
+	return list, nil
+}

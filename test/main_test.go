@@ -1,0 +1,38 @@
+package test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// long asks for the full number of repetitions.
+var long = flag.Bool("long", os.Getenv("NARU_TEST_LONG") != "", "repeat reloads and restarts as often as the specification says")
+
+// binary is the naru that TestMain built.
+var binary string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(withBinary(m))
+}
+
+func withBinary(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "naru-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "naru")
+	build := exec.Command("go", "build", "-o", binary, "github.com/naru-mesh/naru/cmd/naru")
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "building naru:", err)
+		return 1
+	}
+	return m.Run()
+}
