@@ -22,6 +22,31 @@ type Document struct {
 	// Root is the document's top mapping; nil when the text is empty or is not
 	// a mapping.
 	Root *yaml.Node
+
+	plain  bool  // read by the plain reader: no node refers to another
+	starts []int // of the lines in Data; made when first needed
+}
+
+// Between gives the lines from that of node a up to that of node b. When they
+// are items of one block list (not in brackets) that follow each other, equal
+// lines at an equal place are equal trees. It is not ok where that can not be
+// promised, as with aliases.
+func (d *Document) Between(a, b *yaml.Node) (lines []byte, ok bool) {
+	if !d.plain || a.Line >= b.Line {
+		return nil, false
+	}
+	if d.starts == nil {
+		d.starts = append(d.starts, 0)
+		for i, c := range d.Data {
+			if c == '\n' {
+				d.starts = append(d.starts, i+1)
+			}
+		}
+	}
+	if b.Line > len(d.starts) {
+		return nil, false
+	}
+	return d.Data[d.starts[a.Line-1]:d.starts[b.Line-1]], true
 }
 
 // Keys are the names at the top of the document, in order.

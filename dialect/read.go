@@ -29,6 +29,7 @@ func Read(doc source.Document) (*Document, []model.Problem) {
 			"split it into several documents with a line ---")}
 	}
 	root, ok, doubt := readPlain(doc.Data)
+	d.plain = ok
 	if !ok {
 		var problem *model.Problem
 		if root, problem = readYAML(d, doubt); problem != nil {

@@ -1,6 +1,7 @@
 package short
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,13 +15,15 @@ type joint struct {
 	all      []string // names of all listeners
 	plain    []string // of those without TLS
 	services map[string]bool
+	fresh    bool
 	names    []string // of services, for hints
 	out      model.Fragment
 }
 
-// join translates documents as if they were one.
-func join(files []*file) *model.Fragment {
-	j := joint{services: map[string]bool{}}
+// join translates documents as if they were one. fresh: it is Parse that asks,
+// and new nouns may be completed.
+func join(files []*file, fresh bool) *model.Fragment {
+	j := joint{services: map[string]bool{}, fresh: fresh}
 	j.openDoors(files)
 	urls := map[string]bool{}
 	for _, f := range files {
@@ -56,7 +59,7 @@ func join(files []*file) *model.Fragment {
 		next := index
 		for _, r := range f.rules {
 			next = index + r.nouns[0].Order.Index + 1
-			j.place(r, prefix, index, len(files) == 1)
+			j.place(r, prefix, index)
 		}
 		index = next
 	}
@@ -130,10 +133,13 @@ func (j *joint) settle(s *model.Settings) {
 }
 
 // place puts the nouns of a rule behind their listeners, unless they lead to a
-// service that is not there. mine: the nouns are still nobody else's and can
-// be written to.
-func (j *joint) place(r rule, prefix string, index int, mine bool) {
+// service that is not there. What is not as it was is copied, because the
+// nouns may already serve.
+func (j *joint) place(r rule, prefix string, index int) {
 	parents, ok := j.parents(r)
+	if parents == nil {
+		parents = []string{}
+	}
 	for _, x := range r.refs {
 		if !j.services[x.name] {
 			ok = false
@@ -144,15 +150,17 @@ func (j *joint) place(r rule, prefix string, index int, mine bool) {
 		return
 	}
 	for _, noun := range r.nouns {
-		if !mine {
+		if j.fresh && noun.Parents == nil {
+			noun.Parents = parents // it never was in a Fragment
+		} else if prefix != "" || !slices.Equal(noun.Parents, parents) {
 			copied := *noun
 			noun = &copied
+			noun.Parents = parents
 			noun.Order.Index += index
 			if !r.named {
 				noun.Name = prefix + noun.Name
 			}
 		}
-		noun.Parents = parents
 		j.out.Routes = append(j.out.Routes, noun)
 	}
 }

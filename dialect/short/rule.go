@@ -10,8 +10,12 @@ import (
 	"github.com/naru-mesh/naru/model"
 )
 
-// routes are all rules, the broken ones too: the others keep their numbers.
-type routes []route
+// routes are the items of the list, not yet decoded: most of them are usually
+// as they were (see memory).
+type routes struct {
+	items []*yaml.Node
+	block bool // not in brackets
+}
 
 // ReadNode takes a list.
 func (r *routes) ReadNode(in *dialect.Decoder, n *yaml.Node) {
@@ -19,17 +23,22 @@ func (r *routes) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		in.Wrong(n, "a list of routes", "NAME: [{match: /, to: http://127.0.0.1:3000}]")
 		return
 	}
-	*r = make(routes, len(n.Content))
-	for i, c := range n.Content {
-		if c.Tag == "!!null" {
-			(*r)[i].broken = true
-			in.EnterItem(i)
-			in.Problem(c, "bad-value", "an empty route", "for example - {match: /, to: http://127.0.0.1:3000}")
-			in.Leave()
-			continue
-		}
-		in.Item(i, c, &(*r)[i])
+	r.items, r.block = n.Content, n.Style&yaml.FlowStyle == 0
+}
+
+// rule decodes the item with a number and makes nouns of it.
+func (c *compiler) rule(in *dialect.Decoder, n *yaml.Node, index int) (rule, bool) {
+	in.EnterItem(index)
+	defer in.Leave()
+	if n.Tag == "!!null" {
+		in.Problem(n, "bad-value", "an empty route", "for example - {match: /, to: http://127.0.0.1:3000}")
+		return rule{}, false
 	}
+	var r route
+	if in.Into(n, &r); r.broken {
+		return rule{}, false
+	}
+	return c.compile(&r, index), true
 }
 
 // ReadNode takes an object.
@@ -99,6 +108,7 @@ type rule struct {
 	listen []string     // as written
 	loops  bool         // leads from http to https and no further
 	refs   []ref
+	urls   []string // the destinations that are URLs
 }
 
 // ref is a service's name and where it is written.
@@ -239,6 +249,7 @@ func (c *compiler) service(s string, n *yaml.Node, field string, out *rule) stri
 		out.refs = append(out.refs, ref{name: s, at: c.doc.Origin(n, out.origin.Field+field)})
 		return s
 	}
+	out.urls = append(out.urls, s)
 	return c.urls.name(s, out.origin)
 }
 

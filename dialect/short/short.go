@@ -1,8 +1,10 @@
 package short
 
 import (
+	"cmp"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -10,8 +12,9 @@ import (
 	"github.com/naru-mesh/naru/model"
 )
 
-// Dialect is the short form. It has no state.
-type Dialect struct{}
+// Dialect is the short form. Its only state is a memory of what it made of the
+// same text before, which makes it faster and nothing else.
+type Dialect struct{ memory memory }
 
 // New makes the dialect.
 func New() *Dialect { return &Dialect{} }
@@ -63,32 +66,28 @@ type file struct {
 }
 
 // Parse reads one document.
-func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
+func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 	var top form
 	in := doc.Decoder("")
 	in.Into(doc.Root, &top)
-	problems := in.Problems()
 	f := &file{path: doc.Path, listens: top.Listen, limits: top.Limits}
 	if n := doc.Get("listen"); n != nil {
 		f.listening = n.Tag != "!!null"
 	}
-	f.routing = len(top.Routes) > 0
+	f.routing = len(top.Routes.items) > 0
 
 	folder := ""
 	if doc.Path != "" {
 		folder = filepath.Dir(doc.Path)
 	}
-	problems = append(problems, f.openDoors(doc, &top, folder)...)
+	problems := f.openDoors(doc, &top, folder)
 	settings, wrong := top.settings(doc)
 	f.settings = settings
 	problems = append(problems, wrong...)
 	c := compiler{doc: doc}
-	f.rules = make([]rule, 0, len(top.Routes))
-	for i := range top.Routes {
-		if !top.Routes[i].broken {
-			f.rules = append(f.rules, c.compile(&top.Routes[i], i))
-		}
-	}
+	in.Enter("routes")
+	f.rules = d.memory.rules(in, &c, top.Routes)
+	in.Leave()
 	for i := range top.Services {
 		s := &top.Services[i]
 		f.names = append(f.names, s.name)
@@ -97,7 +96,11 @@ func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 		}
 	}
 	f.services = append(f.services, c.urls.list...)
-	f.alone = join([]*file{f})
+	f.alone = join([]*file{f}, true)
+	problems = append(problems, in.Problems()...)
+	slices.SortStableFunc(problems, func(a, b model.Problem) int {
+		return cmp.Or(cmp.Compare(a.Origin.Line, b.Origin.Line), cmp.Compare(a.Origin.Column, b.Origin.Column))
+	})
 	return f, problems
 }
 
@@ -199,5 +202,5 @@ func (*Dialect) Translate(items []any) *model.Fragment {
 	case 1:
 		return files[0].alone
 	}
-	return join(files)
+	return join(files, false)
 }
