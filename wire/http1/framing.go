@@ -293,7 +293,7 @@ func fillResponse(x *wire.Exchange, head []byte, s *scanner, f *framing, toHEAD 
 	if f.options > maxOptions {
 		return false, observe.UpstreamBadResponse
 	}
-	if h.Status < 200 || h.Status == 204 {
+	if h.Status < 200 {
 		h.Length = 0
 		return false, 0
 	}
@@ -301,7 +301,7 @@ func fillResponse(x *wire.Exchange, head []byte, s *scanner, f *framing, toHEAD 
 	if why != 0 {
 		return false, observe.UpstreamBadResponse
 	}
-	if h.Status == 304 || toHEAD {
+	if h.Status == 204 || h.Status == 304 || toHEAD {
 		h.Length = 0
 		return false, 0
 	}

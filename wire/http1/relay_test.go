@@ -39,7 +39,7 @@ type passage struct {
 	tryOver    bool
 	heldUp     bool
 	heldDown   bool
-	in, out    int64
+	in         int64
 	inDeclared int64
 }
 

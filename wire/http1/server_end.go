@@ -1,0 +1,115 @@
+package http1
+
+import (
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// OnEOF: the client will send no more. A complete request is still answered.
+func (m *server) OnEOF() {
+	m.busy = true
+	if m.in != inClosed {
+		m.feed(nil)
+	}
+	m.eof = true
+	switch m.in {
+	case inHead, inDrain:
+		m.abandon(observe.ClientGone)
+		m.shut(orderly)
+	case inBody:
+		m.abandon(observe.ClientGone)
+		m.shut(abort)
+	case inWait:
+		m.last = true
+	case inTunnel:
+		m.tellEnd()
+	}
+	m.leave()
+}
+
+// tellEnd tells the end of a tunnel's inbound side, once.
+func (m *server) tellEnd() {
+	if m.eof && !m.told {
+		m.told = true
+		m.sink.OnRequestData(nil, true)
+	}
+}
+
+// OnClose: the client is gone.
+func (m *server) OnClose(error) {
+	m.busy = true
+	m.loc.loop.Disarm(&m.timer)
+	m.abandon(observe.ClientGone)
+	m.in = inClosed
+	m.leave()
+}
+
+// abandon ends the exchange, if there is one, without a response. Before the
+// sink was called the exchange goes back through Refused.
+func (m *server) abandon(why observe.Reason) {
+	x, sink := m.x, m.sink
+	m.x, m.sink = nil, nil
+	switch {
+	case x == nil:
+	case m.in == inHead:
+		m.srv.Refused(x, sink, why)
+	default:
+		sink.OnRequestAbort(why)
+	}
+}
+
+// fail ends the connection because the request is not acceptable: with an
+// answer while none has begun.
+func (m *server) fail(why observe.Reason) {
+	if m.x == nil || m.out != outNone {
+		m.abandon(why)
+		m.shut(abort)
+		return
+	}
+	x, sink := m.x, m.sink
+	m.x, m.sink = nil, nil
+	x.Response.Status = why.Info().Status
+	if !m.toHEAD {
+		x.BytesOut = int64(len(wire.Problem(why)))
+	}
+	m.in = inClosed
+	m.loc.loop.Disarm(&m.timer)
+	m.loc.refuse(m.conn, why, m.toHEAD)
+	m.srv.Refused(x, sink, why)
+}
+
+// ending is a way to end a connection.
+type ending uint8
+
+const (
+	orderly ending = iota // the client sends no more, or said so
+	finish                // it may be sending: let it read the answer first
+	abort                 // it must be able to tell that something is missing
+)
+
+// shut gives the connection up. Gone is told on the way out, or from the
+// loop's top when the proxy called.
+func (m *server) shut(how ending) {
+	if m.in == inClosed {
+		return
+	}
+	m.in = inClosed
+	m.loc.loop.Disarm(&m.timer)
+	switch how {
+	case orderly:
+		m.conn.Close()
+	case finish:
+		m.conn.Finish()
+	case abort:
+		m.conn.Abort()
+	}
+	m.soon()
+}
+
+// soon has later called, unless the machine is running anyway.
+func (m *server) soon() {
+	if !m.busy && !m.queued {
+		m.queued = true
+		m.loc.later(m)
+	}
+}
