@@ -7,8 +7,8 @@ import (
 )
 
 // The types of this file are the short form: their json tags are its fields,
-// and their doc, default and unit tags are what Schema and Reference say.
-// Fields of a type in forms.go may be written in more than one way.
+// and their doc, default, unit and enum tags are what Schema and Reference say.
+// Many may be written in more than one way: schema.go lists the ways.
 
 // form is a whole document.
 type form struct {
@@ -26,7 +26,7 @@ type listen struct {
 	Address     text     `json:"address" doc:"\":8080\", \"127.0.0.1:8080\" or \"https://:8443\"; port 443 is https by itself" default:":8080"`
 	Hostname    hostname `json:"hostname" doc:"only requests for this host, or \"*.example.com\"" default:"every host"`
 	TLS         *tlsKeys `json:"tls" doc:"certificates, which make it https: one or a list, or true for those at the top"`
-	MinTLS      text     `json:"minTLS" doc:"lowest TLS version: 1.2 or 1.3" default:"1.2"`
+	MinTLS      text     `json:"minTLS" doc:"lowest TLS version" enum:"1.2,1.3" default:"1.2"`
 	TrustedHops int      `json:"trustedHops" doc:"how many proxies in front may be believed about X-Forwarded-For" default:"0"`
 	Limits      *limits  `json:"limits" doc:"bounds of this listener"`
 
@@ -65,7 +65,7 @@ type limits struct {
 
 // logging is the access log.
 type logging struct {
-	Format text `json:"format" doc:"off, json or text" default:"off"`
+	Format text `json:"format" doc:"how a line is written" enum:"off,json,text" default:"off; json where there is a file"`
 	File   text `json:"file" doc:"file to write to" default:"standard output"`
 }
 
@@ -120,7 +120,7 @@ type destination struct {
 
 // redirect answers with a Location.
 type redirect struct {
-	Scheme text  `json:"scheme" doc:"http or https" default:"as the request"`
+	Scheme text  `json:"scheme" doc:"scheme" enum:"http,https" default:"as the request"`
 	Host   text  `json:"host" doc:"host name" default:"as the request"`
 	Port   int   `json:"port" doc:"port" default:"that of the scheme, else of the listener"`
 	Path   *text `json:"path" doc:"the whole path" default:"as the request"`
@@ -193,7 +193,7 @@ type retry struct {
 // service is where routes lead.
 type service struct {
 	Endpoints endpoints `json:"endpoints" doc:"\"host:port\", one or a list; every address of a DNS name is an endpoint"`
-	Balance   text      `json:"balance" doc:"round-robin or least-request" default:"round-robin"`
+	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"round-robin,least-request" default:"round-robin"`
 	Health    *health   `json:"health" doc:"path to ask each endpoint for, or an object" default:"no checks"`
 	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`
 	Connect   *span     `json:"connect" doc:"until a connection can be used, TLS included" default:"5s" unit:"duration"`

@@ -57,9 +57,9 @@ func join(files []*file, fresh bool) *model.Fragment {
 			}
 		}
 		next := index
-		for _, r := range f.rules {
-			next = index + r.nouns[0].Order.Index + 1
-			j.place(r, prefix, index)
+		for k := range f.rules {
+			next = index + f.rules[k].nouns[0].Order.Index + 1
+			j.place(&f.rules[k], prefix, index)
 		}
 		index = next
 	}
@@ -135,7 +135,7 @@ func (j *joint) settle(s *model.Settings) {
 // place puts the nouns of a rule behind their listeners, unless they lead to a
 // service that is not there. What is not as it was is copied, because the
 // nouns may already serve.
-func (j *joint) place(r rule, prefix string, index int) {
+func (j *joint) place(r *rule, prefix string, index int) {
 	parents, ok := j.parents(r)
 	if parents == nil {
 		parents = []string{}
@@ -149,7 +149,7 @@ func (j *joint) place(r rule, prefix string, index int) {
 	if !ok {
 		return
 	}
-	for _, noun := range r.nouns {
+	for i, noun := range r.nouns {
 		if j.fresh && noun.Parents == nil {
 			noun.Parents = parents // it never was in a Fragment
 		} else if prefix != "" || !slices.Equal(noun.Parents, parents) {
@@ -159,6 +159,10 @@ func (j *joint) place(r rule, prefix string, index int) {
 			noun.Order.Index += index
 			if !r.named {
 				noun.Name = prefix + noun.Name
+			}
+			if j.fresh { // the next Parse takes it over as it is now
+				r.nouns = slices.Clone(r.nouns)
+				r.nouns[i] = noun
 			}
 		}
 		j.out.Routes = append(j.out.Routes, noun)
@@ -179,7 +183,7 @@ func (j *joint) problem(at model.Origin, code, message, hint string) {
 }
 
 // parents are the listeners of a rule.
-func (j *joint) parents(r rule) (names []string, ok bool) {
+func (j *joint) parents(r *rule) (names []string, ok bool) {
 	if len(r.listen) == 0 {
 		if !r.loops {
 			return j.all, true

@@ -28,6 +28,7 @@ type place struct {
 type remembered struct {
 	line  int
 	lines []byte // nil when the item cannot be taken over
+	at    int    // in the rules of the document
 	rule  rule
 }
 
@@ -37,23 +38,23 @@ const (
 )
 
 // rules makes the rules of the items, or takes them over. Broken ones are left
-// out. in stands at the list.
-func (m *memory) rules(in *dialect.Decoder, c *compiler, list routes) []rule {
+// out. in stands at the list. What is to be remembered of it goes to keep when
+// the rules are complete.
+func (m *memory) rules(in *dialect.Decoder, c *compiler, list routes) (rules []rule, now []remembered) {
 	items := list.items
-	rules := make([]rule, 0, len(items))
+	rules = make([]rule, 0, len(items))
 	if len(items) < worthwhile || !list.block {
 		for i, n := range items {
 			if r, ok := c.rule(in, n, i); ok {
 				rules = append(rules, r)
 			}
 		}
-		return rules
+		return rules, nil
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	at := place{c.doc.Path, c.doc.Line}
-	before := m.docs[at]
-	now := make([]remembered, len(items))
+	before := m.docs[place{c.doc.Path, c.doc.Line}]
+	m.mu.Unlock()
+	now = make([]remembered, len(items))
 	for i, n := range items {
 		lines := linesOf(c.doc, items, i)
 		if i < len(before) && lines != nil && before[i].line == n.Line && bytes.Equal(before[i].lines, lines) {
@@ -61,24 +62,38 @@ func (m *memory) rules(in *dialect.Decoder, c *compiler, list routes) []rule {
 			for _, url := range r.urls {
 				c.urls.name(url, r.origin)
 			}
-			now[i] = remembered{n.Line, lines, r}
+			now[i] = remembered{line: n.Line, lines: lines, at: len(rules)}
 			rules = append(rules, r)
 			continue
 		}
 		wrong := len(in.Problems())
 		r, ok := c.rule(in, n, i)
+		if ok && len(in.Problems()) == wrong {
+			now[i] = remembered{line: n.Line, lines: lines, at: len(rules)}
+		}
 		if ok {
 			rules = append(rules, r)
 		}
-		if ok && len(in.Problems()) == wrong {
-			now[i] = remembered{n.Line, lines, r}
+	}
+	return rules, now
+}
+
+// keep remembers the rules of a document.
+func (m *memory) keep(doc *dialect.Document, now []remembered, rules []rule) {
+	if now == nil {
+		return
+	}
+	for i := range now {
+		if now[i].lines != nil {
+			now[i].rule = rules[now[i].at]
 		}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.docs == nil || len(m.docs) >= mostDocs {
 		m.docs = map[place][]remembered{}
 	}
-	m.docs[at] = now
-	return rules
+	m.docs[place{doc.Path, doc.Line}] = now
 }
 
 // linesOf are the lines of an item up to the next; nil for the last, whose end

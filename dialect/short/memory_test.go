@@ -29,7 +29,7 @@ func parse(t testing.TB, d *Dialect, text []byte) (*model.Fragment, []model.Prob
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	d := New()
-	text := many(300)
+	text := many(150)
 	parse(t, d, text)
 	replace := func(old, new string) func([]byte) []byte {
 		return func(b []byte) []byte { return bytes.Replace(b, []byte(old), []byte(new), 1) }
@@ -38,17 +38,17 @@ func TestMemory(t *testing.T) {
 		change func([]byte) []byte
 		same   int // nouns that are the same pointers
 	}{
-		{replace("things-7/", "other-7/"), 298}, // all but this and the last
-		{replace("service-9: [10.0.0.9", "service-9: [10.9.9.9"), 299},
-		{replace("  timeout: 5s\n", "  timeout: 6s\n"), 298},
-		{replace("  to: service-5\n", "  to: http://127.0.0.1:5\n"), 298},
-		{replace("things-8/{id}", "things-8/{id"), 298}, // broken
-		{replace("things-8/{id", "things-8/{id}"), 298},
-		{replace("to: service-6\n", "to: nobody\n"), 297}, // the nouns of others stay
-		{replace("to: nobody\n", "to: service-6\n"), 298},
+		{replace("things-7/", "other-7/"), 148}, // all but this and the last
+		{replace("service-9: [10.0.0.9", "service-9: [10.9.9.9"), 149},
+		{replace("  timeout: 5s\n", "  timeout: 6s\n"), 148},
+		{replace("  to: service-5\n", "  to: http://127.0.0.1:5\n"), 148},
+		{replace("things-8/{id}", "things-8/{id"), 148}, // broken
+		{replace("things-8/{id", "things-8/{id}"), 148},
+		{replace("to: service-6\n", "to: nobody\n"), 147}, // the nouns of others stay
+		{replace("to: nobody\n", "to: service-6\n"), 148},
 		{replace("listen: [\":8080\"]", "listen: [\":8081\"]"), 0},
 		{replace("- match: GET api-10.", "\n- match: GET api-10."), 10}, // what is below moves
-		{func(b []byte) []byte { return append(b, "- to: service-1\n"...) }, 299},
+		{func(b []byte) []byte { return append(b, "- to: service-1\n"...) }, 149},
 		{func(b []byte) []byte { return append([]byte("# a\n"), b...) }, 0},
 		{replace("routes:\n- match: GET", "routes:\n- &x\n  match: GET"), 0}, // an anchor: nothing is taken over
 	} {

@@ -86,7 +86,8 @@ func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 	problems = append(problems, wrong...)
 	c := compiler{doc: doc}
 	in.Enter("routes")
-	f.rules = d.memory.rules(in, &c, top.Routes)
+	var now []remembered
+	f.rules, now = d.memory.rules(in, &c, top.Routes)
 	in.Leave()
 	for i := range top.Services {
 		s := &top.Services[i]
@@ -97,6 +98,7 @@ func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 	}
 	f.services = append(f.services, c.urls.list...)
 	f.alone = join([]*file{f}, true)
+	d.memory.keep(doc, now, f.rules)
 	problems = append(problems, in.Problems()...)
 	slices.SortStableFunc(problems, func(a, b model.Problem) int {
 		return cmp.Or(cmp.Compare(a.Origin.Line, b.Origin.Line), cmp.Compare(a.Origin.Column, b.Origin.Column))
