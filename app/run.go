@@ -135,8 +135,8 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 	if err == nil {
 		err = g.settle(&s.Settings)
 	}
-	if err == nil && len(s.Listeners) == 0 {
-		err = errors.New("the configuration has no listener")
+	if err == nil {
+		err = g.worthwhile(s)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -150,6 +150,25 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 	case g.first <- err:
 	default:
 	}
+}
+
+// worthwhile says why it makes no sense to begin with s: a start that can only
+// answer 404 should fail where somebody looks. Once something has served, any
+// configuration is followed.
+func (g *gateway) worthwhile(s *model.Snapshot) error {
+	mistakes := 0
+	for _, p := range g.control.Problems() {
+		if p.Severity == model.Broken {
+			mistakes++
+		}
+	}
+	switch {
+	case len(s.Listeners) == 0 && mistakes == 0:
+		return errors.New("the configuration has no listener")
+	case mistakes > 0 && (len(s.Listeners) == 0 || len(s.Routes) == 0):
+		return errors.New("nothing is left to serve but mistakes, which are listed above")
+	}
+	return nil
 }
 
 // settle applies what is set for the whole process; the command line goes

@@ -16,11 +16,9 @@ import (
 // sources are the files, or the document that --to stands for.
 func sources(opt Options) ([]source.Source, error) {
 	if opt.To != "" {
-		doc, err := short.To(opt.To, opt.Listen)
-		if err != nil {
-			return nil, err
-		}
-		return []source.Source{fixed{doc}}, nil
+		// A mistake in the URL or the address is found where any other is, and
+		// is reported at its flag.
+		return []source.Source{fixed{source.Document{Path: "--to", Line: 1, Data: short.To(opt.To, opt.Listen)}}}, nil
 	}
 	if len(opt.Files) == 0 {
 		return nil, errors.New("no configuration files")
