@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/naru-mesh/naru/bench/load"
+)
+
+// options of a run.
+type options struct {
+	naru    string // program; "" builds it
+	rounds  int
+	window  time.Duration
+	warm    time.Duration
+	rows    *regexp.Regexp
+	peers   string
+	routes  int // loaded into naru
+	scale   int // divides connections, routes and repetitions of the figures
+	results string
+	out     io.Writer
+}
+
+// roleVariable says to a process of this program that it is a child.
+const roleVariable = "NARU_BENCH_ROLE"
+
+func main() {
+	if role(os.Getenv(roleVariable)) {
+		return
+	}
+	opt := options{out: os.Stdout, warm: 500 * time.Millisecond, routes: 1000, scale: 1}
+	var rows string
+	var quick bool
+	flag.StringVar(&opt.naru, "naru", "", "the naru `program` (default: built from this module)")
+	flag.IntVar(&opt.rounds, "rounds", 5, "turns of each proxy at each row")
+	flag.DurationVar(&opt.window, "seconds", 2*time.Second, "length of a turn")
+	flag.StringVar(&rows, "rows", "", "only rows and figures whose key matches this `regexp`")
+	flag.StringVar(&opt.peers, "peers", "nginx,haproxy,caddy,envoy", "the others")
+	flag.BoolVar(&quick, "quick", false, "2 rounds of 1 s, fewer repetitions: a first impression")
+	flag.StringVar(&opt.results, "results", "bench/results", "`folder` for the report")
+	flag.Parse()
+	if quick {
+		opt.rounds, opt.window, opt.warm = 2, time.Second, 300*time.Millisecond
+	}
+	var err error
+	if opt.rows, err = regexp.Compile(rows); err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		err = bench(ctx, opt)
+		stop()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// role plays a child's part; false when this is the parent.
+func role(name string) bool {
+	var err error
+	switch name {
+	case "":
+		return false
+	case "origin":
+		err = load.Serve()
+	case "generator":
+		err = load.Answer()
+	default:
+		err = fmt.Errorf("unknown role %q", name)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	return true
+}
+
+// bench runs everything and reports. What was measured before an interrupt is
+// reported too.
+func bench(ctx context.Context, opt options) error {
+	f, err := newField(ctx, opt)
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	r := &report{Facts: f.facts(), Rounds: opt.rounds, Window: opt.window.Seconds()}
+	fmt.Fprint(opt.out, r.heading())
+	err = errors.Join(f.rows(ctx, r), f.figures(ctx, r))
+	r.judge()
+	fmt.Fprint(opt.out, "\n", r.targets())
+	if ctx.Err() != nil {
+		fmt.Fprintln(opt.out, "interrupted; nothing was written")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return r.write(opt.results)
+}
+
+// wants says whether a row or figure is asked for.
+func (o *options) wants(key string) bool { return o.rows == nil || o.rows.MatchString(key) }
+
+// against says whether a proxy is asked for.
+func (o *options) against(name string) bool {
+	for _, p := range strings.Split(o.peers, ",") {
+		if p == name {
+			return true
+		}
+	}
+	return name == "naru"
+}

@@ -1,0 +1,169 @@
+package peer
+
+import (
+	"os"
+	"os/exec"
+)
+
+// startNginx: one worker, a pool of connections to the service, buffers that
+// hold the largest bodies that occur without a temporary file.
+func startNginx(program string, j *Job) (*exec.Cmd, error) {
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root;"
+	}
+	conf, err := write(j.Dir, "nginx.conf", `%s
+worker_processes 1;
+worker_rlimit_nofile 20000;
+daemon off;
+pid nginx.pid;
+error_log stderr crit;
+events { worker_connections 19000; }
+http {
+  access_log off;
+  tcp_nodelay on;
+  keepalive_requests 1000000000;
+  keepalive_timeout 300s;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  client_body_buffer_size 128k;
+  proxy_buffers 16 64k;
+  proxy_busy_buffers_size 128k;
+  proxy_max_temp_file_size 0;
+  upstream service { server %s; keepalive 1024; keepalive_requests 1000000000; keepalive_timeout 300s; }
+  server {
+    listen %s backlog=4096;
+    listen %s ssl backlog=4096;
+    server_name %s;
+    ssl_certificate %s;
+    ssl_certificate_key %s;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_tickets off;
+    location / {
+      proxy_pass http://service;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $host;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto $scheme;
+      proxy_set_header X-Forwarded-Host $host;
+      proxy_set_header X-Request-Id $request_id;
+    }
+  }
+}
+`, user, j.Origin, j.Plain, j.Secure, j.Host, j.Cert.ChainFile, j.Cert.KeyFile)
+	return exec.Command(program, "-p", j.Dir, "-c", conf, "-e", "stderr"), err
+}
+
+// startHAProxy: one thread, connections to the service shared by all clients.
+func startHAProxy(program string, j *Job) (*exec.Cmd, error) {
+	conf, err := write(j.Dir, "haproxy.cfg", `global
+  nbthread 1
+  maxconn 9900
+  fd-hard-limit 20000
+  tune.ssl.cachesize 0
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 300s
+  timeout http-keep-alive 300s
+  timeout server 60s
+  http-reuse always
+  option forwardfor
+frontend all
+  maxconn 19000
+  bind %s backlog 4096
+  bind %s backlog 4096 ssl crt %s ssl-min-ver TLSv1.2 no-tls-tickets
+  http-request set-header X-Forwarded-Proto https if { ssl_fc }
+  http-request set-header X-Forwarded-Proto http unless { ssl_fc }
+  http-request set-header X-Forwarded-Host %%[req.hdr(Host)]
+  unique-id-format %%[uuid()]
+  unique-id-header X-Request-Id
+  default_backend service
+backend service
+  server s %s pool-max-conn 1024
+`, j.Plain, j.Secure, j.Cert.Both, j.Origin)
+	return exec.Command(program, "-db", "-q", "-f", conf), err
+}
+
+// startCaddy: one processor, a pool of connections to the service. It adds
+// X-Forwarded-* by itself.
+func startCaddy(program string, j *Job) (*exec.Cmd, error) {
+	conf, err := write(j.Dir, "Caddyfile", `{
+	admin off
+	auto_https off
+	servers {
+		protocols h1
+	}
+}
+(all) {
+	reverse_proxy %s {
+		header_up X-Request-Id {http.request.uuid}
+		transport http {
+			keepalive_idle_conns 1024
+			keepalive_idle_conns_per_host 1024
+			compression off
+			versions 1.1
+		}
+	}
+}
+http://:%d {
+	bind 127.0.0.1
+	import all
+}
+https://%s:%d {
+	bind 127.0.0.1
+	tls %s %s
+	import all
+}
+`, j.Origin, j.Plain.Port(), j.Host, j.Secure.Port(), j.Cert.ChainFile, j.Cert.KeyFile)
+	cmd := exec.Command(program, "run", "--config", conf, "--adapter", "caddyfile")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "HOME="+j.Dir, "XDG_CONFIG_HOME="+j.Dir, "XDG_DATA_HOME="+j.Dir)
+	return cmd, err
+}
+
+// startEnvoy: one worker thread, no limits on the pool, no access log.
+func startEnvoy(program string, j *Job) (*exec.Cmd, error) {
+	const manager = `
+        - name: envoy.filters.network.http_connection_manager
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+            stat_prefix: all
+            codec_type: HTTP1
+            use_remote_address: true
+            generate_request_id: true
+            route_config:
+              virtual_hosts:
+              - name: all
+                domains: ["*"]
+                routes: [{match: {prefix: "/"}, route: {cluster: service, append_x_forwarded_host: true, timeout: 60s}}]
+            http_filters:
+            - name: envoy.filters.http.router
+              typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}`
+	conf, err := write(j.Dir, "envoy.yaml", `static_resources:
+  listeners:
+  - name: plain
+    address: {socket_address: {address: 127.0.0.1, port_value: %d}}
+    filter_chains:
+    - filters:%s
+  - name: secure
+    address: {socket_address: {address: 127.0.0.1, port_value: %d}}
+    filter_chains:
+    - filters:%s
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+          disable_stateless_session_resumption: true
+          common_tls_context:
+            tls_certificates: [{certificate_chain: {filename: %s}, private_key: {filename: %s}}]
+  clusters:
+  - name: service
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers: {thresholds: [{max_connections: 20000, max_pending_requests: 20000, max_requests: 20000}]}
+    load_assignment:
+      cluster_name: service
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]
+`, j.Plain.Port(), manager, j.Secure.Port(), manager, j.Cert.ChainFile, j.Cert.KeyFile, j.Origin.Port())
+	return exec.Command(program, "-c", conf, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"), err
+}
