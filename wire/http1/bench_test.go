@@ -167,7 +167,7 @@ func TestNoAllocationsPerConnection(t *testing.T) {
 // TestServerSize: the machine is what an idle connection costs here.
 func TestServerSize(t *testing.T) {
 	t.Parallel()
-	if n := reflect.TypeFor[server]().Size(); n > 224 {
+	if n := reflect.TypeFor[server]().Size(); n > 208 {
 		t.Errorf("%d bytes", n)
 	}
 }
