@@ -79,7 +79,7 @@ func plainText(data []byte) (wide, ok bool) {
 func (f *plainReader) document() (*yaml.Node, bool) {
 	if strings.HasPrefix(f.text, "---") && f.blankAt(3) {
 		f.pos = 3
-		if !f.endLine() {
+		if !f.endLine() || f.col < 0 {
 			return nil, false
 		}
 	} else if !f.indentation() {

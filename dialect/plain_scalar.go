@@ -255,7 +255,7 @@ func (f *plainReader) literal(parent int) (*yaml.Node, bool) {
 			continue
 		}
 		if indent < 0 {
-			if col <= parent {
+			if col <= parent || col == 0 {
 				break
 			}
 			indent = col

@@ -1,7 +1,9 @@
 package dialect
 
 import (
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,6 +113,36 @@ func TestPlainDeclines(t *testing.T) {
 		}
 	}
 }
+
+// TestPlainAgainstLibrary puts documents together from the pieces of which YAML
+// is made, right and wrong ones.
+func TestPlainAgainstLibrary(t *testing.T) {
+	t.Parallel()
+	pieces := []string{
+		"a", "b c", "key", "1", "-1", "1.5", "true", "null", "~", "x:y", "http://a:1", "é", "a#b", "2024-01-02", "<<", "0x1f", ".5", "*", "&", "!",
+		": ", ":", ":\n", ": |\n", ": |-\n", ": >\n", "- ", "-", "- - ", "-\n", "\n", "\n\n", "\n  ", "\n    ", "\n ", "  ", " ", " # note\n", "#", "# note\n",
+		"[", "]", "{", "}", ", ", ",", "\"q\"", "\"a\\n\"", "\"a\\u00e9\"", "'s'", "'it''s'", "\"", "'", "\n- ", "\n- a: ", "\nb: ", "\n  c: ", "\n  - ",
+		"a: 1\n", "- x\n", "{a: b}", "[a, b]", "a: [1, 2]\n", "---\n", "---", "...\n", "|", "?", "? ", "\t", "@", "%",
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	accepted := 0
+	for range *pieced {
+		var b []byte
+		for range 1 + random.IntN(14) {
+			b = append(b, pieces[random.IntN(len(pieces))]...)
+		}
+		if compare(t, b) {
+			accepted++
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("%d of %d are plain", accepted, *pieced)
+}
+
+// pieced is how many documents are put together; more take longer.
+var pieced = flag.Int("pieced", 3000, "documents in TestPlainAgainstLibrary")
 
 func FuzzDecode(f *testing.F) {
 	for _, text := range append(accepted, declined...) {
