@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 # Two test packages at a time: many of them keep loops busy.
 TEST_FLAGS ?= -p 2
 
-.PHONY: help build run demo test race vet staticcheck fuzz fuzz-long script bench check clean
+.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script bench check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ run: build ## run naru.yaml of this folder
 demo: build ## the demo shop behind naru, until Ctrl-C
 	@$(GO) build -trimpath -o bin/ ./examples/shop/...
 	@bin/demo
+
+docs: ## write the generated pages of docs/reference
+	$(GO) test -count=1 -run TestGenerated ./test/docs -update
 
 test: ## all tests
 	$(GO) test $(TEST_FLAGS) ./...

@@ -125,6 +125,11 @@ func (s *stage) save(name, text string) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
+	if strings.Contains(text, "routes:") && !strings.Contains(text, "listen:") {
+		// The default port is another one here. At the end, so that the lines
+		// of mistakes stay.
+		text += "listen: \":8080\"\n"
+	}
 	if err := os.WriteFile(name+"~", []byte(s.toReal(text)), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
