@@ -323,6 +323,18 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
+// receive gives the next value of a channel.
+func receive[T any](t testing.TB, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatal("nothing comes")
+		panic("not reached")
+	}
+}
+
 // nextPort walks through ports below those that the kernel gives to dialling
 // sockets: one that is free now stays free until its gateway binds it.
 var nextPort atomic.Uint32
