@@ -198,10 +198,8 @@ func readStruct(in *Decoder, n *yaml.Node, v reflect.Value, p *plan) {
 		return
 	}
 	var few [16]*yaml.Node // keeps the usual struct off the heap
-	seen := few[:0]
-	if len(p.fields) <= len(few) {
-		seen = few[:len(p.fields)]
-	} else {
+	seen := few[:]
+	if len(p.fields) > len(few) {
 		seen = make([]*yaml.Node, len(p.fields))
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
