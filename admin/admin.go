@@ -43,7 +43,7 @@ type Server struct {
 func Listen(addr string, src Sources) (*Server, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("admin server: %w", err)
+		return nil, fmt.Errorf("admin server: %w (--admin ADDRESS takes another, --admin off none)", err)
 	}
 	return &Server{ln: ln, log: src.Log, http: &http.Server{
 		Handler:           Handler(src),

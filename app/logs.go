@@ -1,7 +1,6 @@
 package app
 
 import (
-	"fmt"
 	"os"
 	"os/signal"
 	"sync"
@@ -40,7 +39,7 @@ func (a *accessLogs) set(format, file string) error {
 		}
 		var err error
 		if next, err = export.NewAccessLog(opt); err != nil {
-			return fmt.Errorf("access log: %w", err)
+			return err
 		}
 		next.Observe(a.gateway.registry)
 		a.gateway.proxy.SetRecorder(next)

@@ -264,7 +264,7 @@ func (g *gateway) greet() {
 	if adminAddr != "" {
 		fmt.Fprintf(g.opt.Out, "  admin      %s\n", adminAddr)
 	}
-	fmt.Fprintf(g.opt.Out, "  serving    %d routes to %d services\n", len(prog.Snapshot.Routes), len(prog.Snapshot.Services))
+	fmt.Fprintf(g.opt.Out, "  serving    %s to %s\n", count(len(prog.Snapshot.Routes), "route"), count(len(prog.Snapshot.Services), "service"))
 	if len(urls) > 0 {
 		flag := ""
 		if strings.HasPrefix(urls[0], "https") {
@@ -276,4 +276,12 @@ func (g *gateway) greet() {
 		fmt.Fprintf(g.opt.Out, "      curl %s/metrics\n", adminAddr)
 	}
 	fmt.Fprintln(g.opt.Out, "Ctrl-C stops it.")
+}
+
+// count writes "1 route", "2 routes".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -20,17 +20,21 @@ func newExplain() *cobra.Command {
 		from   []string
 	)
 	c := &cobra.Command{
-		Use:   "explain METHOD URL | explain CODE",
+		Use:   "explain [METHOD] URL | explain CODE",
 		Short: "Say which route a request takes and why, or what a reason code means",
 		Long: `explain reads the configuration (naru.yaml here, or --file) and says what would
 happen to a request: listener, route, filters, services, and why the routes that
-came close do not get it. Nothing is sent. With one word it explains a reason
-code, as found in answers, logs and naru_refused_total.`,
+come close do not get it. Nothing is sent. METHOD is GET where it is left out.
+With one word it explains a reason code, as found in answers, logs and
+naru_refused_total.`,
 		Example: `  naru explain GET http://shop.example.com/orders/7 -f shop.yaml
   naru explain POST http://localhost:8080/orders -H 'X-Version: 2'
   naru explain no_route`,
 		Args: argc(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && strings.Contains(args[0], "/") {
+				args = []string{"GET", args[0]} // as curl does
+			}
 			if len(args) == 1 {
 				return explainCode(cmd.OutOrStdout(), args[0], asJSON)
 			}
@@ -38,7 +42,7 @@ code, as found in answers, logs and naru_refused_total.`,
 			if err != nil {
 				return err
 			}
-			q := proxy.Question{Method: strings.ToUpper(args[0]), URL: args[1]}
+			q := proxy.Question{Method: strings.ToUpper(args[0]), URL: withScheme(args[1])}
 			for _, h := range heads {
 				name, value, ok := strings.Cut(h, ":")
 				if !ok {
@@ -69,6 +73,15 @@ code, as found in answers, logs and naru_refused_total.`,
 	f.StringArrayVarP(&from, "file", "f", nil, "configuration `file` or folder; may be repeated")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// withScheme takes a URL as curl does: "localhost:8080/orders" is http. A path
+// stays one.
+func withScheme(url string) string {
+	if strings.HasPrefix(url, "/") || strings.Contains(url, "://") {
+		return url
+	}
+	return "http://" + url
 }
 
 func explainCode(w io.Writer, code string, asJSON bool) error {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,6 +33,8 @@ looks for naru.yaml in this folder.`,
 				return usage{errors.New("FILES and --to exclude each other")}
 			case opt.To == "" && opt.Listen != "":
 				return usage{errors.New("--listen goes with --to; in a file it is called listen")}
+			case opt.To != "" && !strings.Contains(opt.To, ":"):
+				return usage{fmt.Errorf("--to %s: write a URL, for example http://127.0.0.1:3000", opt.To)}
 			case opt.To == "":
 				if opt.Files, err = files(args); err != nil {
 					return err
@@ -38,6 +42,11 @@ looks for naru.yaml in this folder.`,
 			}
 			if opt.Log, err = logger(cmd.ErrOrStderr(), level, opt.JSON); err != nil {
 				return err
+			}
+			switch opt.AccessLog {
+			case "", "off", "text", "json":
+			default:
+				return usage{fmt.Errorf("--access-log %s: it is off, text or json", opt.AccessLog)}
 			}
 			opt.Out = cmd.OutOrStdout()
 			return app.Run(cmd.Context(), opt)
