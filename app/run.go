@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -239,7 +240,9 @@ func (g *gateway) greet() {
 	}
 	g.mu.Unlock()
 	var urls []string
-	for _, b := range g.proxy.Bound() {
+	bound := g.proxy.Bound()
+	slices.SortFunc(bound, func(a, b proxy.Bound) int { return a.Addr.Compare(b.Addr) })
+	for _, b := range bound {
 		scheme := "http"
 		if b.Secure {
 			scheme = "https"
@@ -284,4 +287,12 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// count writes "1 route", "2 routes".
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
