@@ -25,7 +25,7 @@
 //	<!-- not run: WHY -->     it is not run
 //
 // In what is printed "..." stands for anything: alone on a line for any lines,
-// within a line for any text. An http, ini or text block is not checked.
+// within a line for any text. Blocks of other languages are not run.
 //
 // Ports of the page (3000, 8080, 9001, ...) are free ports while it is played,
 // and echo (examples/echo) answers on those of 9001 to 9009 that the page

@@ -73,9 +73,7 @@ func (p *page) play(t *testing.T) {
 			s.yaml(at, b)
 		case "console":
 			s.console(at, b)
-		case "promql":
-			s.promql(at, b)
-		case "http", "ini", "text", "go", "sh", "json":
+		case "promql", "http", "ini", "text", "go", "sh", "json":
 		default:
 			t.Errorf("%s: a block is yaml, console, promql, http, ini, json or text, not %q", at, b.lang)
 		}
@@ -93,9 +91,6 @@ func (s *stage) yaml(at string, b *block) {
 		name = "block.yaml"
 	}
 	s.save(name, b.text)
-	if b.has("unchecked") {
-		return
-	}
 	_, problems, err := app.Check(s.t.Context(), []string{filepath.Join(s.dir, name)}, nil)
 	if err != nil {
 		s.t.Fatalf("%s: %v", at, err)
@@ -146,19 +141,26 @@ func (s *stage) console(at string, b *block) {
 	}
 }
 
-var metricName = regexp.MustCompile(`\bnaru_[a-z_]+`)
+var metricName = regexp.MustCompile(`\bnaru_[a-z_]*[a-z]\b`)
 
-// promql checks that the metrics of a query exist.
-func (s *stage) promql(at string, b *block) {
-	s.t.Helper()
-	known := metricsPage(s.t)
-	for _, name := range metricName.FindAllString(b.text, -1) {
-		for _, suffix := range []string{"_bucket", "_sum", "_count"} {
-			name = strings.TrimSuffix(name, suffix)
+// TestMetricNames looks up every metric that a page names, in queries too.
+func TestMetricNames(t *testing.T) {
+	t.Parallel()
+	known := metricsPage(t)
+	named := 0
+	for _, p := range pages(t) {
+		for _, name := range metricName.FindAllString(p.text, -1) {
+			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+				name = strings.TrimSuffix(name, suffix)
+			}
+			named++
+			if !strings.Contains(known, "`"+name+"`") {
+				t.Errorf("%s: there is no metric %s", p.name, name)
+			}
 		}
-		if !strings.Contains(known, "`"+name+"`") {
-			s.t.Errorf("%s: there is no metric %s", at, name)
-		}
+	}
+	if named == 0 {
+		t.Error("no page names a metric")
 	}
 }
 
