@@ -1,0 +1,172 @@
+package test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestReloadOnSave(t *testing.T) {
+	t.Parallel()
+	g := start(t, "listen: $LISTEN\nroutes:\n- match: /\n  respond: 200 one\n")
+	c := g.dial()
+	c.get("/").is(t, 200, "one")
+	g.reload("listen: $LISTEN\nroutes:\n- match: /\n  respond: 200 two\n")
+	c.get("/").is(t, 200, "two")
+}
+
+// TestBrokenDocument: what is broken serves as it did, the rest changes.
+func TestBrokenDocument(t *testing.T) {
+	t.Parallel()
+	good := "listen: $LISTEN\nroutes:\n- match: /a\n  respond: 200 a1\n- match: /b\n  respond: 200 b1\n"
+	g := start(t, good)
+	g.save("listen: $LISTEN\nroutes:\n- match: /a\n  respond: oops\n- match: /b\n  respond: 200 b2\n")
+	said(t, g.errs, g.file+":4:12: ", `"level":"ERROR"`)
+	eventually(t, "the rest changes", func() bool { return g.ask("GET", "/b").body == "b2" })
+	g.ask("GET", "/a").is(t, 200, "a1")
+	if _, body := g.page("/problems"); !strings.Contains(body, `"line": 4`) {
+		t.Errorf("/problems: %s", body)
+	}
+	if v := g.metrics().value("naru_config_problems"); v != 1 {
+		t.Errorf("naru_config_problems %v", v)
+	}
+	// A document that is no YAML at all.
+	g.save("listen: $LISTEN\nroutes:\n- match: [\n")
+	said(t, g.errs, g.file+":", `"level":"ERROR"`)
+	g.ask("GET", "/a").is(t, 200, "a1")
+	g.ask("GET", "/b").is(t, 200, "b2")
+	g.save(good)
+	eventually(t, "all is good again", func() bool { return g.ask("GET", "/b").body == "b1" })
+	eventually(t, "no problem is left", func() bool { return g.metrics().value("naru_config_problems") == 0 })
+}
+
+func TestListenersComeAndGo(t *testing.T) {
+	t.Parallel()
+	up := witness(t)
+	config := "listen: [$LISTEN%s]\nroutes:\n- match: /\n  to: http://" + up.addr + "\n"
+	g := start(t, fmt.Sprintf(config, ""))
+	second := g.ports["$LISTEN2"]
+	l := g.load(4, nil)
+	for range 3 {
+		g.reload(fmt.Sprintf(config, ", $LISTEN2"))
+		c := dial(t, second)
+		c.get("/x").is(t, 200, "GET /x")
+		l.more(50)
+		g.reload(fmt.Sprintf(config, ""))
+		eventually(t, "the second port is closed", func() bool {
+			conn, err := net.Dial("tcp", second)
+			if err == nil {
+				conn.Close()
+			}
+			return err != nil
+		})
+	}
+	l.stop()
+	l.check()
+}
+
+func TestReloadsUnderLoad(t *testing.T) {
+	t.Parallel()
+	reloads := 30
+	if *long {
+		reloads = 200
+	}
+	one, two := witness(t), witness(t)
+	config := func(n int) string {
+		var b strings.Builder
+		fmt.Fprintf(&b, "listen: $LISTEN\nroutes:\n- match: /\n  to: both\n  headers: {response: {set: {x-reload: '%d'}}}\n", n)
+		for i := range 200 {
+			fmt.Fprintf(&b, "- match: /%d/%d\n  to: http://%s\n", n, i, one.addr)
+		}
+		fmt.Fprintf(&b, "services:\n  both: [%s, %s]\n", one.addr, two.addr)
+		return b.String()
+	}
+	g := start(t, config(0))
+	l := g.load(8, nil)
+	settled := int64(0)
+	for n := 1; n <= reloads; n++ {
+		g.reload(config(n))
+		l.more(20)
+		if n == 10 {
+			settled = g.rss()
+		}
+	}
+	if now := g.rss(); now > settled+16<<20 {
+		t.Errorf("resident memory grew from %d to %d MiB in %d reloads", settled>>20, now>>20, reloads-10)
+	}
+	l.stop()
+	l.check()
+	if got := g.ask("GET", "/1").Header.Get("X-Reload"); got != fmt.Sprint(reloads) {
+		t.Errorf("the last reload is %s", got)
+	}
+}
+
+// TestEndpointRemovedUnderLoad: connections to it end after their request.
+func TestEndpointRemovedUnderLoad(t *testing.T) {
+	t.Parallel()
+	one, two := witness(t), witness(t)
+	config := "listen: $LISTEN\nroutes:\n- match: /\n  to: some\nservices:\n  some: [%s]\n"
+	g := start(t, fmt.Sprintf(config, one.addr+", "+two.addr))
+	l := g.load(8, nil)
+	for range 5 {
+		l.more(100)
+		g.reload(fmt.Sprintf(config, one.addr))
+		eventually(t, "no connection to the removed endpoint is left", func() bool {
+			two.mu.Lock()
+			defer two.mu.Unlock()
+			return len(two.conns) == 0
+		})
+		l.more(100)
+		g.reload(fmt.Sprintf(config, one.addr+", "+two.addr))
+	}
+	l.stop()
+	l.check()
+}
+
+// TestServiceKilledAndRestarted: while it is away answers say so, afterwards
+// everything is as before; no client loses its connection.
+func TestServiceKilledAndRestarted(t *testing.T) {
+	t.Parallel()
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n)
+	}
+	up := serve(t, handler)
+	g := before(t, up)
+	l := g.load(8, func(l *load) {
+		l.good = func(a *answer) bool { return a.StatusCode == 200 || a.StatusCode == 502 }
+	})
+	for range 3 {
+		l.more(300)
+		up.kill()
+		eventually(t, "the gateway notices", func() bool { return g.ask("GET", "/").StatusCode == 502 })
+		l.more(100)
+		up = serveAt(t, up.addr, handler)
+		eventually(t, "the service is back", func() bool { return g.ask("GET", "/").StatusCode == 200 })
+		c := g.dial()
+		for range 50 {
+			c.get("/").is(t, 200, "0")
+		}
+	}
+	l.stop()
+	l.check()
+}
+
+func TestFolderOfFiles(t *testing.T) {
+	t.Parallel()
+	g := prepare(t, "")
+	a, b := filepath.Join(g.dir, "conf", "a.yaml"), filepath.Join(g.dir, "conf", "b.yaml")
+	mkdir(t, filepath.Dir(a))
+	g.saveAs(a, g.fill("listen: $LISTEN\nroutes:\n- match: /a\n  respond: 200 a\n"))
+	g.run("run", filepath.Dir(a))
+	g.ask("GET", "/b").refused(t, 404, "no_route")
+	g.saveAs(b, "routes:\n- match: /b\n  respond: 200 b\n")
+	eventually(t, "the new file serves", func() bool { return g.ask("GET", "/b").body == "b" })
+	g.ask("GET", "/a").is(t, 200, "a")
+	remove(t, b)
+	eventually(t, "the removed file does not", func() bool { return g.ask("GET", "/b").StatusCode == 404 })
+}

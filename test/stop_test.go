@@ -1,0 +1,115 @@
+package test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestStopUnderLoad(t *testing.T) {
+	t.Parallel()
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n)
+	})
+	g := before(t, up)
+	kept := g.load(8, nil)
+	fresh := g.load(2, func(l *load) { l.fresh = true })
+	kept.more(500)
+	fresh.more(50)
+	kept.leaving.Store(true)
+	fresh.leaving.Store(true)
+	g.signal(syscall.SIGTERM)
+	if code := g.ended(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	kept.workers.Wait()
+	fresh.workers.Wait()
+	kept.check()
+	fresh.check()
+}
+
+func TestStopLetsRequestsFinish(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}, 2), make(chan struct{})
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "first ")
+		if r.URL.Path == "/begun" {
+			w.(http.Flusher).Flush()
+		}
+		arrived <- struct{}{}
+		<-release
+		io.WriteString(w, "last")
+	})
+	g := before(t, up)
+	begun, waiting, idle := g.dial(), g.dial(), g.dial()
+	begun.send("GET /begun HTTP/1.1\nHost: a\n\n")
+	waiting.send("GET /waiting HTTP/1.1\nHost: a\n\n")
+	receive(t, arrived)
+	receive(t, arrived)
+	g.signal(os.Interrupt)
+	said(t, g.errs, "stopping")
+	eventually(t, "the port is closed", func() bool {
+		conn, err := net.Dial("tcp", g.addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	if status, body := g.page("/readyz"); status != 503 || !strings.Contains(body, "shutting down") {
+		t.Errorf("/readyz: %d %q", status, body)
+	}
+	if status, _ := g.page("/healthz"); status != 200 {
+		t.Errorf("/healthz: %d", status)
+	}
+	close(release)
+	begun.answer("GET").is(t, 200, "first last")
+	a := waiting.answer("GET")
+	a.is(t, 200, "first last")
+	if !a.Close {
+		t.Error("the last answer of a connection does not say so")
+	}
+	idle.closed()
+	if code := g.ended(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+func TestStopIsBounded(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{}, 1)
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		arrived <- struct{}{}
+		<-r.Context().Done()
+	})
+	for name, twice := range map[string]bool{"by the drain time": false, "by a second signal": true} {
+		t.Run(name, func(t *testing.T) {
+			drain := "200ms"
+			if twice {
+				drain = "1h"
+			}
+			g := start(t, toAll(up), "--drain", drain)
+			c := g.dial()
+			c.send("GET / HTTP/1.1\nHost: a\n\n")
+			receive(t, arrived)
+			g.signal(syscall.SIGTERM)
+			said(t, g.errs, "stopping")
+			if twice {
+				g.signal(syscall.SIGTERM)
+			} else {
+				said(t, g.errs, "drain time is over")
+			}
+			if code := g.ended(); code != 0 && !twice {
+				t.Errorf("exit status %d", code)
+			}
+			if a, err := c.read("GET"); err == nil && a.StatusCode != 503 {
+				t.Errorf("a request that was cut off got %d %q", a.StatusCode, a.body)
+			}
+		})
+	}
+}
