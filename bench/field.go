@@ -25,6 +25,7 @@ type field struct {
 	starter *peer.Starter
 	cpus    peer.CPUs // the proxies'
 	rest    peer.CPUs
+	conns   int    // that every proxy can have open
 	program string // naru
 
 	children  []*exec.Cmd
@@ -51,6 +52,7 @@ func newField(ctx context.Context, opt options) (_ *field, err error) {
 		return nil, err
 	}
 	f.cpus, f.rest = peer.Halves()
+	f.conns = min(12000, peer.OpenFiles()/2-200)
 	if f.cert, err = peer.NewCertificate(f.dir, host); err != nil {
 		return nil, err
 	}
@@ -82,7 +84,7 @@ func (f *field) build(ctx context.Context) (string, error) {
 	if f.opt.naru != "" {
 		return filepath.Abs(f.opt.naru)
 	}
-	path := filepath.Join(f.dir, "naru")
+	path := filepath.Join(f.dir, "program")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/naru-mesh/naru/cmd/naru")
 	cmd.Stderr = os.Stderr
 	return path, cmd.Run()
@@ -134,7 +136,7 @@ func (f *field) startEnds() error {
 func (f *field) start(k *peer.Kind, folder string, j peer.Job) (*peer.Peer, error) {
 	var err error
 	j.Dir = filepath.Join(f.dir, folder)
-	j.Origin, j.Cert, j.Host = f.origin, f.cert, host
+	j.Origin, j.Cert, j.Host, j.Conns = f.origin, f.cert, host, f.conns
 	if j.Plain, err = peer.FreePort(); err != nil {
 		return nil, err
 	}

@@ -102,7 +102,7 @@ func (f *field) idleTLS(ctx context.Context) (*figure, error) {
 // idleMemory compares the resident memory with and without many connections.
 // A first load makes what is there once only: code, pools, buffers.
 func (f *field) idleMemory(ctx context.Context, out *figure, conns int, tls bool) (*figure, error) {
-	conns /= f.opt.scale
+	conns = min(conns/f.opt.scale, f.conns-300)
 	out.Notes = []string{fmt.Sprintf("%d connections that have each had one answer; growth of resident memory, kernel's not included", conns),
 		"nginx keeps a table for all connections that it may have from the start, which is not in its figure"}
 	return out, f.each(ctx, out.Key, func(p *peer.Peer) error {

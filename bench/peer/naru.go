@@ -78,8 +78,9 @@ func (j *Job) writeFile(i, generation int) error {
 	return os.Rename(name+".new", name)
 }
 
-// RoutePath is the prefix of route i: routes of ten teams with their services.
-func RoutePath(i int) string { return fmt.Sprintf("/team%d/service%d/v1", i/100, i) }
+// RoutePath is the prefix of route i: a hundred services a team. All are of
+// one length, so that lookups in tables of different sizes compare.
+func RoutePath(i int) string { return fmt.Sprintf("/team%04d/service%06d/v1", i/100, i) }
 
 func (j *Job) shortFile(b *strings.Builder, base bool, from, to, generation int) {
 	if base {

@@ -14,11 +14,10 @@ func startNginx(program string, j *Job) (*exec.Cmd, error) {
 	}
 	conf, err := write(j.Dir, "nginx.conf", `%s
 worker_processes 1;
-worker_rlimit_nofile 20000;
 daemon off;
 pid nginx.pid;
 error_log stderr crit;
-events { worker_connections 19000; }
+events { worker_connections %d; }
 http {
   access_log off;
   tcp_nodelay on;
@@ -50,7 +49,7 @@ http {
     }
   }
 }
-`, user, j.Origin, j.Plain, j.Secure, j.Host, j.Cert.ChainFile, j.Cert.KeyFile)
+`, user, 2*j.Conns, j.Origin, j.Plain, j.Secure, j.Host, j.Cert.ChainFile, j.Cert.KeyFile)
 	return exec.Command(program, "-p", j.Dir, "-c", conf, "-e", "stderr"), err
 }
 
@@ -58,8 +57,7 @@ http {
 func startHAProxy(program string, j *Job) (*exec.Cmd, error) {
 	conf, err := write(j.Dir, "haproxy.cfg", `global
   nbthread 1
-  maxconn 9900
-  fd-hard-limit 20000
+  maxconn %d
   tune.ssl.cachesize 0
 defaults
   mode http
@@ -70,7 +68,7 @@ defaults
   http-reuse always
   option forwardfor
 frontend all
-  maxconn 19000
+  maxconn %d
   bind %s backlog 4096
   bind %s backlog 4096 ssl crt %s ssl-min-ver TLSv1.2 no-tls-tickets
   http-request set-header X-Forwarded-Proto https if { ssl_fc }
@@ -81,7 +79,7 @@ frontend all
   default_backend service
 backend service
   server s %s pool-max-conn 1024
-`, j.Plain, j.Secure, j.Cert.Both, j.Origin)
+`, j.Conns, j.Conns, j.Plain, j.Secure, j.Cert.Both, j.Origin)
 	return exec.Command(program, "-db", "-q", "-f", conf), err
 }
 

@@ -24,6 +24,7 @@ type Job struct {
 	Origin        netip.AddrPort
 	Cert          *Certificate
 	Host          string // the name of Secure
+	Conns         int    // that must be possible, each of them with one to the service
 	Routes        int    // naru's; the last of them, for everything, not counted
 	AccessLog     bool   // naru's, as JSON into a file
 	Short         bool   // naru's configuration in the short form, not as Gateway API
