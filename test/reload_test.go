@@ -31,8 +31,8 @@ func TestBrokenDocument(t *testing.T) {
 	if _, body := g.page("/problems"); !strings.Contains(body, `"line": 4`) {
 		t.Errorf("/problems: %s", body)
 	}
-	if v := g.metrics().value("naru_config_problems"); v != 1 {
-		t.Errorf("naru_config_problems %v", v)
+	if v := g.metrics().value("naru_config_problems", "severity", "error"); v != 1 {
+		t.Errorf("naru_config_problems of errors %v", v)
 	}
 	// A document that is no YAML at all.
 	g.save("listen: $LISTEN\nroutes:\n- match: [\n")

@@ -9,9 +9,10 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -39,20 +40,6 @@ func certificate(t testing.TB, serial int64, names ...string) (chain, key string
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
-}
-
-func mkdir(t testing.TB, dir string) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func remove(t testing.TB, name string) {
-	t.Helper()
-	if err := os.Remove(name); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // keys writes a certificate and its key into the gateway's folder.
@@ -147,7 +134,7 @@ func TestTLSToService(t *testing.T) {
 		t.Fatal(err)
 	}
 	up := listen(t, "")
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS.ServerName, " ", r.Host) })}
+	server := &http.Server{ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS.ServerName, " ", r.Host) })}
 	go server.Serve(tls.NewListener(up.ln, &tls.Config{Certificates: []tls.Certificate{pair}})) //nolint:errcheck // it ends with the listener
 	g := prepare(t, "listen: $LISTEN\nroutes:\n- match: /good\n  to: good\n- match: /name\n  to: name\n- match: /roots\n  to: roots\n- match: /any\n  to: any\nservices:\n"+
 		"  good: {endpoints: '"+up.addr+"', tls: {ca: ca.pem, serverName: inside.example}}\n"+
