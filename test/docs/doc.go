@@ -20,8 +20,10 @@
 //
 //	<!-- run -->              the commands run one after another; a command
 //	                          is repeated until it prints what the page says
-//	<!-- start -->            the command goes on running in the background
-//	<!-- stop -->             "^C": what was started last is told to stop
+//	<!-- start -->            the command goes on running in the background;
+//	                          the page shows how its standard output begins
+//	<!-- stop -->             "^C": what was started last is told to stop; the
+//	                          page shows its standard error from then on
 //	<!-- not run: WHY -->     it is not run
 //
 // In what is printed "..." stands for anything: alone on a line for any lines,
@@ -29,7 +31,8 @@
 //
 // Ports of the page (3000, 8080, 9001, ...) are free ports while it is played,
 // and echo (examples/echo) answers on those of 9001 to 9009 that the page
-// mentions, unless the page starts it itself.
+// mentions. The admin server's port, and the default one to listen on, are
+// given to naru without being seen.
 //
 // Pages that are generated begin with <!-- generated -->; they are compared
 // with what the binary says now. "make docs" writes them.

@@ -117,11 +117,11 @@ func (s *stage) console(at string, b *block) {
 	if b.has("stop") {
 		shown := strings.TrimPrefix(b.text, "^C\n")
 		p := s.procs[len(s.procs)-1]
-		before := len(p.out.String())
+		before := len(p.errs.String())
 		if err := p.stop(); err != nil {
 			s.t.Fatalf("%s: %v", at, err)
 		}
-		s.until(at, shown, func() string { return p.out.String()[before:] })
+		s.until(at, shown, func() string { return p.errs.String()[before:] })
 		return
 	}
 	list, err := steps(b.text)

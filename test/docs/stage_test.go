@@ -32,7 +32,8 @@ type stage struct {
 // process is what a page has started.
 type process struct {
 	cmd  *exec.Cmd
-	out  *output
+	out  *output // standard output, and
+	errs *output // apart from it, because who comes first is chance
 	done chan struct{}
 }
 
@@ -160,8 +161,8 @@ func (s *stage) start(line string) *process {
 		cmd = s.command(line)
 		cmd.Args[2] = "exec " + cmd.Args[2]
 	}
-	p := &process{cmd: cmd, out: &output{}, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = p.out, p.out
+	p := &process{cmd: cmd, out: &output{}, errs: &output{}, done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p.out, p.errs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -185,7 +186,7 @@ func (p *process) stop() error {
 	case <-time.After(patience):
 		p.cmd.Process.Kill()
 		<-p.done
-		return fmt.Errorf("it did not end within %v:\n%s", patience, p.out)
+		return fmt.Errorf("it did not end within %v:\n%s%s", patience, p.out, p.errs)
 	}
 }
 
@@ -220,7 +221,8 @@ func (s *stage) said() string {
 	if len(s.procs) == 0 {
 		return "nothing"
 	}
-	return s.toShown(s.procs[len(s.procs)-1].out.String())
+	last := s.procs[len(s.procs)-1]
+	return s.toShown(last.out.String() + last.errs.String())
 }
 
 // run runs commands in the foreground.
