@@ -35,7 +35,6 @@ func (c *compiler) compile(s *model.Snapshot) *Program {
 		rules:    make(map[*model.Route]*rule, len(s.Routes)),
 		byName:   make(map[string]*listener, len(s.Listeners)),
 		pins:     make([]pin, c.loops),
-		gone:     make(chan struct{}),
 	}
 	c.services = make(map[string]*model.Service, len(s.Services))
 	for _, v := range s.Services {
@@ -61,6 +60,12 @@ func (c *compiler) problem(o model.Origin, format string, args ...any) {
 	})
 }
 
+func (c *compiler) doubt(o model.Origin, code, message, hint string) {
+	c.prog.Problems = append(c.prog.Problems, model.Problem{
+		Origin: o, Severity: model.Doubtful, Code: code, Message: message, Hint: hint,
+	})
+}
+
 // listener compiles l with the routes that name it.
 func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listener {
 	l := &listener{noun: noun, scheme: "http", nouns: routes}
@@ -75,7 +80,8 @@ func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listen
 	if c.old != nil {
 		before = c.old.byName[noun.Name]
 	}
-	if before != nil && before.noun.Hostname == noun.Hostname && slices.Equal(before.nouns, routes) {
+	// What has a flaw is compiled again, so that the Problem is told again.
+	if before != nil && !before.flawed && before.noun.Hostname == noun.Hostname && slices.Equal(before.nouns, routes) {
 		l.table = before.table
 		return l
 	}
@@ -105,6 +111,7 @@ func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listen
 	table, errs := route.Build(entries, from)
 	for _, e := range errs {
 		c.problem(origin[e.Index], "the match cannot be compiled: %v", e.Err)
+		l.flawed = true
 	}
 	l.table = table
 	return l
@@ -118,17 +125,16 @@ func (c *compiler) rule(noun *model.Route) *rule {
 			return before
 		}
 	}
-	r := &rule{noun: noun, request: max(noun.Timeouts.Request, 0), try: noun.Timeouts.Backend, traffic: make([]*observe.Traffic, c.loops)}
-	switch {
-	case r.try == 0:
-		r.try = model.DefaultBackendTimeout
-	case r.try < 0:
-		r.try = 0
+	r := &rule{
+		noun:    noun,
+		request: bound(noun.Timeouts.Request),
+		try:     bound(pick(noun.Timeouts.Backend, model.DefaultBackendTimeout)),
+		traffic: make([]*observe.Traffic, c.loops),
 	}
 	var err error
 	if r.chain, err = filter.Compile(c.families, noun.Filters); err != nil {
 		c.problem(noun.Origin, "%v", err)
-		r.broken = observe.InvalidBackend
+		r.broken, r.flawed = observe.InvalidBackend, true
 		r.chain = &filter.Chain{}
 	}
 	r.mirrors = c.mirrors(noun.Filters)
@@ -137,7 +143,12 @@ func (c *compiler) rule(noun *model.Route) *rule {
 		if b.Weight <= 0 {
 			continue
 		}
-		r.backends = append(r.backends, c.backend(noun, b))
+		made, err := c.backend(b)
+		if err != nil {
+			c.problem(noun.Origin, "%v", err)
+			r.flawed = true
+		}
+		r.backends = append(r.backends, made)
 		r.total += b.Weight
 	}
 	if noun.Retry != nil {
@@ -146,19 +157,19 @@ func (c *compiler) rule(noun *model.Route) *rule {
 	return r
 }
 
-func (c *compiler) backend(noun *model.Route, b *model.Backend) backend {
+// backend compiles b. With an error it leads nowhere.
+func (c *compiler) backend(b *model.Backend) (backend, error) {
 	made := backend{noun: b, traffic: make([]*observe.Traffic, c.loops)}
 	made.cluster, made.host = c.clusters[b.Service], c.host(b.Service)
 	if len(b.Filters) > 0 {
 		chain, err := filter.Compile(c.families, b.Filters)
 		if err != nil {
-			c.problem(noun.Origin, "%v", err)
 			made.cluster = nil
-			return made
+			return made, err
 		}
 		made.chain, made.mirrors = chain, c.mirrors(b.Filters)
 	}
-	return made
+	return made, nil
 }
 
 func (c *compiler) mirrors(fs []model.Filter) (list []mirrorTo) {
@@ -178,8 +189,12 @@ func (c *compiler) host(service string) string {
 	return ""
 }
 
-// same says whether all that a rule leads to is still what it was.
+// same says whether all that a rule leads to is still what it was. A flaw is
+// compiled again, so that its Problem is told again.
 func (c *compiler) same(r *rule) bool {
+	if r.flawed {
+		return false
+	}
 	for i := range r.backends {
 		b := &r.backends[i]
 		if b.cluster != c.clusters[b.noun.Service] || b.host != c.host(b.noun.Service) || !c.sameMirrors(b.mirrors) {
@@ -202,7 +217,7 @@ func (c *compiler) sameMirrors(list []mirrorTo) bool {
 const defaultBackoff = 25 * time.Millisecond
 
 func compileRetry(m *model.Retry) retry {
-	r := retry{declared: true, attempts: min(max(m.Attempts, 0), 10), backoff: m.Backoff}
+	r := retry{declared: true, attempts: min(max(m.Attempts, 0), 10), backoff: min(m.Backoff, longest/10)}
 	if r.backoff <= 0 {
 		r.backoff = defaultBackoff
 	}
@@ -229,11 +244,19 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 		e := all[addr]
 		if e == nil {
 			e = &entrance{addr: addr, secure: noun.Protocol == model.HTTPS}
+			e.limited = noun
 			e.limits, e.maxConns = limitsOf(&noun.Limits)
 			if e.secure {
 				e.tls = &wire.ServerTLS{Protocols: []string{"http/1.1"}, Handshake: pick(noun.Limits.Handshake, model.DefaultLimits.Handshake), MinVersion: tls.VersionTLS12}
 			}
 			all[addr] = e
+		}
+		if e.secure != (noun.Protocol == model.HTTPS) {
+			return nil, fmt.Errorf("listener %s: %s speaks another protocol already, by listener %s", noun.Name, addr, e.limited.Name)
+		}
+		if noun.Limits != e.limited.Limits {
+			// They hold before anybody knows which host a request is for.
+			c.doubt(noun.Origin, "unused-limits", fmt.Sprintf("the limits of listener %s are not used: it shares %s with listener %s, whose limits hold", noun.Name, addr, e.limited.Name), "give both the same limits")
 		}
 		e.listeners = append(e.listeners, c.prog.byName[noun.Name])
 		if e.tls == nil {
@@ -276,6 +299,12 @@ func bindAddr(l *model.Listener) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip, l.Port), nil
 }
 
+// longest is what a loop's timers can tell.
+const longest = 24 * time.Hour
+
+// bound gives a time-out as a rule keeps it: 0 is none.
+func bound(d time.Duration) time.Duration { return min(max(d, 0), longest) }
+
 // pick gives v, or def where v is zero.
 func pick[T comparable](v, def T) T {
 	var zero T
@@ -294,9 +323,9 @@ func limitsOf(l *model.Limits) (*wire.Limits, int) {
 		URIBytes:  pick(l.URIBytes, d.URIBytes),
 		BodyBytes: pick(l.BodyBytes, d.BodyBytes),
 		Requests:  pick(l.Requests, d.Requests),
-		Idle:      pick(l.Idle, d.Idle),
-		Head:      pick(l.Head, d.Head),
-		Body:      pick(l.Body, d.Body),
-		Write:     pick(l.Write, d.Write),
+		Idle:      min(pick(l.Idle, d.Idle), longest),
+		Head:      min(pick(l.Head, d.Head), longest),
+		Body:      min(pick(l.Body, d.Body), longest),
+		Write:     min(pick(l.Write, d.Write), longest),
 	}, max(pick(l.Connections, d.Connections), 0)
 }

@@ -22,13 +22,23 @@ func (prog *Program) unpinned(loop int) {
 // leave is called once for each loop, after its last exchange.
 func (prog *Program) leave() {
 	if prog.left.Add(-1) == 0 {
-		close(prog.gone)
+		go prog.gone()
 	}
 }
 
-// retire waits, beside, until no exchange runs on prog any more, and then
-// closes the clusters that its successor has no use for.
+// retirement is of clusters that a Program was the last to have.
+type retirement struct {
+	over    bool // the Program's last exchange ended
+	surplus []*upstream.Cluster
+}
+
+// retire closes the clusters that prog's successor has no use for, once no
+// exchange runs on prog, nor on a Program before it, which may have had them
+// too. It is called with mu locked.
 func (p *Proxy) retire(prog *Program, surplus []*upstream.Cluster) {
+	mine := &retirement{surplus: surplus}
+	p.retiring = append(p.retiring, mine)
+	prog.gone = func() { p.retired(mine) }
 	prog.left.Store(int32(len(p.workers)))
 	for _, w := range p.workers {
 		w.loop.Post(func() {
@@ -39,10 +49,19 @@ func (p *Proxy) retire(prog *Program, surplus []*upstream.Cluster) {
 			}
 		})
 	}
-	go func() {
-		<-prog.gone
-		p.opt.Clusters.Retire(surplus...)
-	}()
+}
+
+// retired goes through those that are over, in order.
+func (p *Proxy) retired(r *retirement) {
+	p.mu.Lock()
+	r.over = true
+	var surplus []*upstream.Cluster
+	for len(p.retiring) > 0 && p.retiring[0].over {
+		surplus = append(surplus, p.retiring[0].surplus...)
+		p.retiring = p.retiring[1:]
+	}
+	p.mu.Unlock()
+	p.opt.Clusters.Retire(surplus...)
 }
 
 // quiet is how long a draining proxy waits after its last exchange, so that a

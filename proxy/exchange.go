@@ -16,34 +16,39 @@ type exchange struct {
 	filter.Exchange
 	w      *worker
 	door   *door
-	stream wire.ServerStream // nil once the response has ended
+	stream wire.ServerStream
+	live   bool // between begin and finish
 
-	prog     *Program // pinned from begin to finish
+	prog     *Program // pinned from begin until no other try can follow
 	listener *listener
 	rule     *rule
 	backend  *backend
 	hit      route.Hit
 	params   [route.MaxParams]filter.Param
 
+	// What the client asked for, before anything was rewritten: for the record.
+	host, path, query []byte
+	// hops is the X-Forwarded-For that stamp made for trusted hops.
+	hops []byte
+
 	// The try in hand. client is nil between tries.
 	client   wire.ClientStream
 	endpoint *upstream.Endpoint
 	tried    upstream.Tried
 	tries    int
-	extra    int // tries made without being declared: unsent or stale
-	tryBegan time.Duration
+	extra    int           // tries made without being declared: unsent or stale
+	asked    time.Duration // when the first try began
 	upstream time.Duration
 	detail   error
 
 	// replay holds the request's body so far, as long as another try may need
-	// it; whole says that nothing of it was let go.
+	// it, in a buffer of the worker's; whole says that nothing of it was let go.
 	replay []byte
 	whole  bool
 
 	requestEnded bool
 	held         bool // the client is paused because the body has nowhere to go
 	answered     bool // the response's head was given to the codec
-	tunnel       bool
 	status       int
 
 	mirrors      []*mirror
@@ -62,7 +67,9 @@ const keepReplay = 64 << 10
 
 // begin pins the Program of now.
 func (x *exchange) begin() {
-	w := x.w
+	w, h := x.w, &x.Request
+	x.live = true
+	x.host, x.path, x.query = h.Authority, h.Path, h.Query
 	x.prog = w.proxy.program.Load()
 	if x.prog != nil {
 		x.prog.pinned(w.index)
@@ -71,12 +78,29 @@ func (x *exchange) begin() {
 	w.begun.Store(w.begun.Load() + 1)
 }
 
+// settle is called when the response begins. No other try can follow, so the
+// Program's clusters are not needed any more: a tunnel or a long download must
+// not keep services that were removed alive.
+func (x *exchange) settle() {
+	x.answered = true
+	x.unpin()
+	x.letGo()
+}
+
+func (x *exchange) unpin() {
+	if p := x.prog; p != nil {
+		x.prog = nil
+		p.unpinned(x.w.index)
+	}
+}
+
 // drop gives up whatever runs for the exchange on the service's side.
 func (x *exchange) drop() {
 	x.cancel()
 	for _, m := range x.mirrors {
 		m.abandon()
 	}
+	clear(x.mirrors)
 	x.mirrors = x.mirrors[:0]
 }
 
@@ -88,20 +112,25 @@ func (x *exchange) cancel() {
 	}
 }
 
-// finish writes the record and takes the exchange apart. The response has
+// finish ends the exchange and lends it to the next request. The response has
 // ended, or never can.
 func (x *exchange) finish() {
+	x.end()
+	x.w.release(x)
+}
+
+// end writes the record and takes the exchange apart.
+func (x *exchange) end() {
 	w := x.w
+	x.live = false
 	x.stream = nil
 	w.loop.Disarm(&x.tryTimer)
 	w.loop.Disarm(&x.requestTimer)
 	x.drop()
-	x.account()
-	if x.prog != nil {
-		x.prog.unpinned(w.index)
-	}
+	x.unpin()
+	x.letGo()
 	w.active.Store(w.active.Load() - 1)
-	w.release(x)
+	x.account()
 }
 
 // clear makes the exchange ready for another request, keeping its memory.
@@ -111,18 +140,20 @@ func (x *exchange) clear() {
 	x.Peer, x.Upgrade, x.ExpectContinue = nil, nil, false
 	x.Began, x.Headed, x.BytesIn, x.BytesOut = 0, 0, 0, 0
 	x.Scheme, x.Port, x.Listener = "", 0, ""
+	clear(x.Params)
 	x.Matched, x.Params, x.Body, x.Why = 0, nil, nil, observe.ReasonNone
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
+	x.host, x.path, x.query, x.hops = nil, nil, nil, nil
 	x.client, x.endpoint, x.detail = nil, nil, nil
 	x.tried.Reset()
-	x.tries, x.extra, x.tryBegan, x.upstream = 0, 0, 0, 0
-	x.replay = x.replay[:0]
-	x.whole = false
-	x.requestEnded, x.held, x.answered, x.tunnel, x.status = false, false, false, false, 0
+	x.tries, x.extra, x.asked, x.upstream = 0, 0, 0, 0
+	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false
+	x.status = 0
 }
 
 // OnTimer ends what takes too long, and begins the next try after a back-off.
 func (x *exchange) OnTimer(t *wire.Timer) {
+	defer x.rescue()
 	switch {
 	case t.Kind == timerRequest:
 		x.fail(observe.RequestTimeout)

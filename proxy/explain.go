@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,6 +45,7 @@ type Explanation struct {
 type ExplainBackend struct {
 	Service   string   `json:"service"`
 	Percent   float64  `json:"percent"`
+	Host      string   `json:"host,omitempty"` // what the service is called, where that is not the request's
 	Endpoints []string `json:"endpoints,omitempty"`
 	Note      string   `json:"note,omitempty"`
 }
@@ -73,7 +76,7 @@ func Explain(s *model.Snapshot, families []filter.Family, q Question) (*Explanat
 		return nil, err
 	}
 	x := &exchange{w: &worker{}, prog: c.prog, door: &door{}}
-	x.Peer = &wire.Peer{}
+	x.Peer = &wire.Peer{Local: e.addr}
 	if err := x.ask(q, u); err != nil {
 		return nil, err
 	}
@@ -103,13 +106,14 @@ func entranceFor(s *model.Snapshot, all map[netip.AddrPort]*entrance, u *url.URL
 	if len(s.Listeners) == 0 {
 		return nil, fmt.Errorf("the configuration has no listener")
 	}
-	port, known := 0, []string{}
+	port, known := 0, make([]string, 0, len(all))
 	if u.Port() != "" {
 		port, _ = strconv.Atoi(u.Port())
 	}
 	var found *entrance
 	candidates := 0
-	for _, e := range all {
+	for _, addr := range slices.SortedFunc(maps.Keys(all), netip.AddrPort.Compare) {
+		e := all[addr]
 		known = append(known, strconv.Itoa(int(e.addr.Port())))
 		switch {
 		case port != 0 && int(e.addr.Port()) == port:
@@ -155,7 +159,7 @@ func (x *exchange) ask(q Question, u *url.URL) error {
 func (x *exchange) walk(out *Explanation, s *model.Snapshot) observe.Reason {
 	r := x.rule
 	out.Route, out.Origin = r.noun.Name, r.noun.Origin.String()
-	out.Filters = r.chain.Names()
+	out.Filters = slices.Clone(r.chain.Names())
 	for range r.mirrors {
 		out.Filters = append(out.Filters, "mirror")
 	}
@@ -183,7 +187,7 @@ func (x *exchange) walk(out *Explanation, s *model.Snapshot) observe.Reason {
 	}
 	for i := range r.backends {
 		b := &r.backends[i]
-		made := ExplainBackend{Service: b.noun.Service, Percent: 100 * float64(b.noun.Weight) / float64(r.total)}
+		made := ExplainBackend{Service: b.noun.Service, Percent: 100 * float64(b.noun.Weight) / float64(r.total), Host: b.host}
 		switch v := services[b.noun.Service]; {
 		case v == nil:
 			made.Note = "does not exist: answers 500 invalid_backend"

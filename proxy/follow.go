@@ -40,8 +40,7 @@ func (p *Proxy) Follow(ctx context.Context, feed model.Feed, applied func(*model
 }
 
 // Apply makes s what new exchanges are served by. On an error nothing has
-// changed, except where sockets of the new configuration could not all be
-// opened: see swap.
+// changed.
 func (p *Proxy) Apply(s *model.Snapshot) (err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

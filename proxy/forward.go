@@ -9,11 +9,12 @@ const highWater = wire.HighWater
 
 // forward sends the request to the chosen service.
 func (x *exchange) forward(data []byte, end bool) {
+	// Before the host becomes this service's: a mirror has its own.
+	x.copyTo(x.rule.mirrors, data, end)
+	x.copyTo(x.backend.mirrors, data, end)
 	if x.backend.host != "" {
 		x.Request.Authority = x.Request.Keep([]byte(x.backend.host))
 	}
-	x.copyTo(x.rule.mirrors, data, end)
-	x.copyTo(x.backend.mirrors, data, end)
 	if x.rule.request > 0 {
 		x.w.loop.Arm(&x.requestTimer, x.rule.request)
 	}
@@ -24,9 +25,6 @@ func (x *exchange) forward(data []byte, end bool) {
 
 // try makes another try, with what was kept of the request.
 func (x *exchange) try(fresh bool) {
-	if x.stream == nil {
-		return
-	}
 	x.Response.Reset()
 	x.send(x.replay, fresh)
 }
@@ -34,6 +32,7 @@ func (x *exchange) try(fresh bool) {
 // send picks an endpoint and begins a try; data is the body so far.
 func (x *exchange) send(data []byte, fresh bool) {
 	if x.tries++; x.tries == 1 {
+		x.asked = x.w.loop.Now()
 		x.backend.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
 	}
 	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &x.tried, fresh)
@@ -43,15 +42,25 @@ func (x *exchange) send(data []byte, fresh bool) {
 	}
 	x.endpoint = ep
 	x.tried.Add(ep)
-	x.tryBegan = x.w.loop.Now()
-	if x.rule.try > 0 {
-		x.w.loop.Arm(&x.tryTimer, x.rule.try)
-	}
 	x.client = conn.Send(&x.Exchange.Exchange, x, data, x.requestEnded)
 	if x.client.Buffered() > highWater {
 		x.hold()
 	} else {
 		x.unhold()
+	}
+	x.patience()
+}
+
+// patience starts the clock of the try when it is the service's turn: it has
+// the whole request, or does not take more of it. While the client takes its
+// time the service is not blamed; the listener bounds that.
+func (x *exchange) patience() {
+	switch {
+	case x.answered || x.rule.try == 0:
+	case x.requestEnded || x.held:
+		x.w.loop.Arm(&x.tryTimer, x.rule.try)
+	default:
+		x.w.loop.Disarm(&x.tryTimer)
 	}
 }
 
@@ -64,9 +73,21 @@ func (x *exchange) keep(data []byte) {
 	}
 	if x.client != nil && (x.answered || len(x.replay)+len(data) > keepReplay || !x.mayRepeat()) {
 		x.whole = false
+		x.letGo()
 		return
 	}
+	if x.replay == nil {
+		x.replay = x.w.buffer()
+	}
 	x.replay = append(x.replay, data...)
+}
+
+// letGo gives back what was kept for another try.
+func (x *exchange) letGo() {
+	if x.replay != nil {
+		x.w.putBuffer(x.replay)
+		x.replay = nil
+	}
 }
 
 // OnRequestTrailers ends the request. Trailers are passed on, and not kept.
@@ -80,13 +101,20 @@ func (x *exchange) OnRequestTrailers(t *wire.Head) {
 	}
 	x.whole = false
 	x.client.Trailers(t)
+	x.patience()
 }
 
 // OnRequestDrained lets the client send on.
-func (x *exchange) OnRequestDrained() { x.unhold() }
+func (x *exchange) OnRequestDrained() {
+	if x.held {
+		x.unhold()
+		x.patience()
+	}
+}
 
 // OnResponseAbort: the try failed.
 func (x *exchange) OnResponseAbort(f wire.Failure) {
+	defer x.rescue()
 	x.client = nil
 	x.tryFailed(f)
 }
@@ -109,9 +137,7 @@ func (x *exchange) fail(why observe.Reason) {
 		return
 	}
 	x.Why = why
-	s := x.stream
-	x.stream = nil
 	x.drop()
-	s.Reset(why)
+	x.stream.Reset(why)
 	x.finish()
 }

@@ -8,6 +8,7 @@ import (
 
 // OnRequest is the descent: Program, listener, rule, filters, service.
 func (x *exchange) OnRequest(data []byte, end bool) {
+	defer x.rescue()
 	x.begin()
 	x.requestEnded = end
 	if why := x.match(); why != observe.ReasonNone {
@@ -112,17 +113,20 @@ func (x *exchange) OnRequestData(data []byte, end bool) {
 		x.hold()
 		return
 	}
-	if x.rule.try > 0 && !x.answered {
-		x.w.loop.Arm(&x.tryTimer, x.rule.try) // counts from the last byte
-	}
 	x.client.Data(data, end)
-	if x.client != nil && x.client.Buffered() > highWater {
+	if x.client.Buffered() > highWater {
 		x.hold()
+	}
+	if end || x.held {
+		x.patience()
 	}
 }
 
 // OnRequestAbort ends everything: there is nobody to answer.
 func (x *exchange) OnRequestAbort(why observe.Reason) {
+	if !x.live {
+		return // it crashed, and the codec with it
+	}
 	x.Why = why
 	if !x.answered {
 		x.status = why.Info().Status

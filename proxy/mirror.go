@@ -64,7 +64,7 @@ func (m *mirror) data(b []byte, end bool) {
 	}
 	m.ended = end
 	m.client.Data(b, end)
-	if m.client != nil && m.client.Buffered() > highWater {
+	if m.client.Buffered() > highWater {
 		m.client.Cancel()
 		m.over()
 	}

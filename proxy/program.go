@@ -26,11 +26,11 @@ type Program struct {
 	rules  map[*model.Route]*rule
 	byName map[string]*listener
 
-	// pins count the exchanges of each loop; retired and left tell drain.go
-	// when the last one ended.
+	// pins count the exchanges of each loop; left counts the loops whose last
+	// one has not ended, and then gone is called: see drain.go.
 	pins []pin
 	left atomic.Int32
-	gone chan struct{}
+	gone func()
 }
 
 // pin is one loop's count; only that loop touches it. Padded to a cache line,
@@ -46,6 +46,7 @@ type entrance struct {
 	addr      netip.AddrPort
 	secure    bool
 	tls       *wire.ServerTLS
+	limited   *model.Listener // the one whose limits are those of the port
 	limits    *wire.Limits
 	maxConns  int
 	listeners []*listener
@@ -59,6 +60,7 @@ type listener struct {
 	table  *route.Table
 	rules  []*rule
 	nouns  []*model.Route // what table was built from
+	flawed bool           // some of them could not be compiled
 }
 
 // rule is a model.Route compiled.
@@ -72,6 +74,7 @@ type rule struct {
 	request  time.Duration // 0 none
 	try      time.Duration // 0 none
 	broken   observe.Reason
+	flawed   bool               // a filter could not be compiled
 	traffic  []*observe.Traffic // by loop, made at first use
 }
 

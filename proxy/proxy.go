@@ -38,8 +38,9 @@ type Proxy struct {
 	draining atomic.Bool
 
 	// mu guards what only a change of configuration touches.
-	mu    sync.Mutex
-	ports []*port // by slot; a slot is never used again
+	mu       sync.Mutex
+	ports    []*port       // by slot; a slot is never used again
+	retiring []*retirement // oldest first
 }
 
 // New makes a Proxy that listens nowhere yet.
@@ -50,6 +51,7 @@ func New(opt Options) *Proxy {
 			proxy: p, loop: l, index: l.Index(),
 			rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 			id:  [2]uint64{rand.Uint64(), rand.Uint64()},
+			tmp: make([]byte, 0, 1024), out: make([]byte, 0, 1024),
 		})
 	}
 	return p
@@ -86,8 +88,9 @@ type worker struct {
 	id     [2]uint64 // request ids: a random half and a counter
 	free   []*exchange
 	spare  []*mirror
-	tmp    []byte // scratch, for the length of one call
-	out    []byte // likewise
+	kept   [][]byte // buffers for request bodies that may be sent again
+	tmp    []byte   // scratch, for the length of one call
+	out    []byte   // likewise
 	record observe.Record
 	lost   *observe.Traffic // of requests that reached no rule
 	active atomic.Int64     // one writer: Load and Store, no locked Add
@@ -120,6 +123,29 @@ func (w *worker) release(x *exchange) {
 	x.clear()
 	if len(w.free) < keepFree {
 		w.free = append(w.free, x)
+	}
+}
+
+// Bounds of the buffers that a worker keeps for bodies. Few requests with a
+// body are under way at once; were the buffers the exchanges', every one of
+// those would grow to the largest body it ever saw.
+const (
+	keepBuffers = 64
+	keepBuffer  = 2 * keepReplay
+)
+
+func (w *worker) buffer() []byte {
+	if n := len(w.kept); n > 0 {
+		b := w.kept[n-1]
+		w.kept = w.kept[:n-1]
+		return b
+	}
+	return make([]byte, 0, 4<<10)
+}
+
+func (w *worker) putBuffer(b []byte) {
+	if len(w.kept) < keepBuffers && cap(b) <= keepBuffer {
+		w.kept = append(w.kept, b[:0])
 	}
 }
 

@@ -46,12 +46,18 @@ func (x *exchange) describe(r *observe.Record) {
 	h := &x.Request
 	r.Start = x.w.wall(x.Began)
 	r.Upstream, r.Attempts, r.Detail = x.upstream, x.tries, x.detail
-	r.Method, r.Host, r.Path, r.Query = h.Method, h.Authority, h.Path, h.Query
+	r.Method, r.Host, r.Path, r.Query = h.Method, x.host, x.path, x.query
 	r.UserAgent, _ = h.Get(keyUserAgent)
 	r.RequestID, _ = h.Get(keyRequestID)
 	r.Scheme, r.Minor, r.Listener = x.Scheme, h.Minor, x.Listener
 	if x.Peer != nil {
-		r.Remote, r.Client = x.Peer.Remote, x.Peer.Remote.Addr()
+		r.Remote, r.Client = x.Peer.Remote, x.Peer.Remote.Addr().Unmap()
+		if r.Scheme == "" { // no listener was found
+			r.Scheme = "http"
+			if x.Peer.TLS != nil {
+				r.Scheme = "https"
+			}
+		}
 		if x.listener != nil && x.listener.noun.TrustedHops > 0 {
 			r.Client = x.clientAddr()
 		}

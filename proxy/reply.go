@@ -16,19 +16,31 @@ func (x *exchange) refuse(why observe.Reason) {
 // reply sends the answer that a filter or refuse has made.
 func (x *exchange) reply() {
 	x.cancel()
-	if x.rule != nil {
-		x.rule.chain.OnResponse(&x.Exchange)
-	}
-	x.status = x.Response.Status
-	x.answered = true
+	x.ascend()
+	x.settle()
+	x.say()
+	x.finish()
+}
+
+// say sends the answer in Response and Body.
+func (x *exchange) say() {
 	body := x.Body
 	if string(x.Request.Method) == "HEAD" {
 		body = nil
 	}
-	s := x.stream
-	x.stream = nil
-	s.Respond(&x.Response, body, true)
-	x.finish()
+	x.stream.Respond(&x.Response, body, true)
+}
+
+// ascend runs the response halves of the filters: the backend's, if one was
+// chosen, then the rule's.
+func (x *exchange) ascend() {
+	if x.backend != nil && x.backend.chain != nil {
+		x.backend.chain.OnResponse(&x.Exchange)
+	}
+	if x.rule != nil {
+		x.rule.chain.OnResponse(&x.Exchange)
+	}
+	x.status = x.Response.Status
 }
 
 // OnInform passes an interim response on.
@@ -40,8 +52,9 @@ func (x *exchange) OnInform(h *wire.Head) {
 
 // OnResponse is the ascent: the filters in reverse, then the client.
 func (x *exchange) OnResponse(data []byte, end bool) {
+	defer x.rescue()
 	x.w.loop.Disarm(&x.tryTimer)
-	x.upstream = x.w.loop.Now() - x.tryBegan
+	x.upstream = x.w.loop.Now() - x.asked
 	if end {
 		x.client = nil
 	}
@@ -50,22 +63,16 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 		x.later()
 		return
 	}
-	if x.backend.chain != nil {
-		x.backend.chain.OnResponse(&x.Exchange)
-	}
-	x.rule.chain.OnResponse(&x.Exchange)
-	x.status = x.Response.Status
-	x.answered = true
+	x.detail = nil // of a try before this one
+	x.ascend()
+	x.settle()
 	if x.status == 101 {
 		// From here on bytes pass both ways for as long as they like.
-		x.tunnel = true
 		x.requestEnded = false
 		x.w.loop.Disarm(&x.requestTimer)
 	}
 	if end {
-		s := x.stream
-		x.stream = nil
-		s.Respond(&x.Response, data, true)
+		x.stream.Respond(&x.Response, data, true)
 		x.finish()
 		return
 	}
@@ -77,9 +84,7 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 func (x *exchange) OnResponseData(data []byte, end bool) {
 	if end {
 		x.client = nil
-		s := x.stream
-		x.stream = nil
-		s.Data(data, true)
+		x.stream.Data(data, true)
 		x.finish()
 		return
 	}
@@ -90,9 +95,7 @@ func (x *exchange) OnResponseData(data []byte, end bool) {
 // OnResponseTrailers ends the response.
 func (x *exchange) OnResponseTrailers(t *wire.Head) {
 	x.client = nil
-	s := x.stream
-	x.stream = nil
-	s.Trailers(t)
+	x.stream.Trailers(t)
 	x.finish()
 }
 

@@ -11,10 +11,11 @@ import (
 // to be closed.
 const mostExtra = 3
 
-// mayRepeat says whether another try could be made once the service has begun
-// to read: only then is more of the body kept.
+// mayRepeat says whether another try could still be made: the rule or the
+// method allows it, or the connection may not stand yet (what was sent waits).
+// Only then is more of the body kept.
 func (x *exchange) mayRepeat() bool {
-	return x.rule.retry.declared || idempotent(x.Request.Method)
+	return x.rule.retry.declared || idempotent(x.Request.Method) || x.client.Buffered() > 0
 }
 
 // idempotent methods may be sent twice (RFC 9110 section 9.2.2).
@@ -28,7 +29,7 @@ func idempotent(method []byte) bool {
 
 // again makes another try after f where that is safe, and says whether.
 func (x *exchange) again(f wire.Failure) bool {
-	if !x.whole || x.stream == nil {
+	if !x.whole {
 		return false
 	}
 	switch {

@@ -17,15 +17,15 @@ type door struct {
 // accept meets a new connection.
 func (d *door) accept(port *port, c wire.Conn, over bool) {
 	p := d.worker.proxy
-	e := p.entrance(d.slot)
+	e := port.entrance.Load()
 	switch {
-	case e == nil || over && e.secure:
-		// Between bind and the first Program, or when a refusal could not be
-		// said without a handshake that the bound is there to save.
-		d.refused(over)
+	case over && e.secure:
+		// A refusal could not be said without a handshake, which the bound is
+		// there to save.
+		d.full()
 		c.Abort()
 	case over:
-		d.refused(over)
+		d.full()
 		p.opt.Server.Refuse(c, observe.TooManyConnections)
 	case e.secure:
 		port.secure.Secure(c, func(plain wire.Conn) { p.opt.Server.Serve(plain, d, e.limits) })
@@ -34,21 +34,8 @@ func (d *door) accept(port *port, c wire.Conn, over bool) {
 	}
 }
 
-func (d *door) refused(over bool) {
-	why := observe.NoProgram
-	if over {
-		why = observe.TooManyConnections
-	}
-	d.worker.proxy.opt.Registry.Refused(d.worker.index, why)
-}
-
-// entrance of a slot in the Program of now.
-func (p *Proxy) entrance(slot int) *entrance {
-	prog := p.program.Load()
-	if prog == nil || slot >= len(prog.doors) {
-		return nil
-	}
-	return prog.doors[slot]
+func (d *door) full() {
+	d.worker.proxy.opt.Registry.Refused(d.worker.index, observe.TooManyConnections)
 }
 
 // Begin lends an exchange for the next request of s.
@@ -63,7 +50,7 @@ func (d *door) Begin(s wire.ServerStream) (*wire.Exchange, wire.RequestSink) {
 func (d *door) Refused(_ *wire.Exchange, sink wire.RequestSink, why observe.Reason) {
 	x := sink.(*exchange)
 	x.Why = why
-	if x.prog == nil {
+	if !x.live {
 		x.begin()
 	}
 	if !x.answered {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"net/netip"
+	"strings"
 
 	"github.com/naru-mesh/naru/wire"
 )
@@ -16,31 +17,32 @@ var (
 // maxRequestID bounds a request id that a trusted proxy gave.
 const maxRequestID = 128
 
-// stamp tells the service who asked and through what: X-Forwarded-For, -Proto,
-// -Host and -Port, Forwarded (RFC 7239), and X-Request-Id.
+// stamp tells the service who asked and through what: X-Forwarded-For, -Proto
+// and -Host, Forwarded (RFC 7239), and X-Request-Id.
 //
 // What a client claims about itself is worth nothing, so without trusted hops
-// all of it is replaced. With trusted hops the proxy in front has said it
-// already: X-Forwarded-For and Forwarded grow by one, the others stay.
+// all of it is replaced, or removed (X-Forwarded-Port, Forwarded). With trusted
+// hops the proxy in front has said it already: X-Forwarded-For and Forwarded
+// grow by one, the others stay.
 func (x *exchange) stamp() {
 	h := &x.Request
 	trusted := x.listener.noun.TrustedHops > 0
-	remote := x.Peer.Remote.Addr().Unmap()
+	remote := x.remote()
 	w := x.w
 
+	w.out = w.out[:0]
 	if trusted {
-		if was, ok := h.Joined(wire.KeyXForwardedFor, w.tmp[:0]); ok {
-			w.out = append(append(w.out[:0], was...), ", "...)
-			w.out = remote.AppendTo(w.out)
-			h.Set(wire.KeyXForwardedFor, w.out)
-		} else {
-			x.setAddr(remote)
+		if was, ok := h.Joined(wire.KeyXForwardedFor, w.tmp[:0]); ok && len(was) > 0 {
+			w.out = append(append(w.out, was...), ", "...)
 		}
+	}
+	w.out = remote.AppendTo(w.out)
+	h.Set(wire.KeyXForwardedFor, w.out)
+	if trusted {
+		x.hops = h.Value(&h.Fields[len(h.Fields)-1])
 		x.forwarded(remote)
 	} else {
-		h.Remove(wire.KeyXForwardedFor)
 		h.Remove(wire.KeyForwarded)
-		x.setAddr(remote)
 	}
 	if !trusted || !h.Has(wire.KeyXForwardedProto) {
 		h.SetString(wire.KeyXForwardedProto, x.Scheme)
@@ -56,17 +58,15 @@ func (x *exchange) stamp() {
 	}
 }
 
-func (x *exchange) setAddr(a netip.Addr) {
-	x.w.tmp = a.AppendTo(x.w.tmp[:0])
-	x.Request.Add(wire.KeyXForwardedFor, x.w.tmp)
-}
+// remote is the peer's address, in the family that it speaks.
+func (x *exchange) remote() netip.Addr { return x.Peer.Remote.Addr().Unmap().WithZone("") }
 
 // forwarded appends our element to a Forwarded header that a trusted proxy
 // sent; where there is none, X-Forwarded-* say it all.
 func (x *exchange) forwarded(remote netip.Addr) {
 	h := &x.Request
 	was, ok := h.Joined(wire.KeyForwarded, x.w.tmp[:0])
-	if !ok {
+	if !ok || len(was) == 0 {
 		return
 	}
 	out := append(append(x.w.out[:0], was...), ", for="...)
@@ -106,26 +106,56 @@ func hex(out []byte, v uint64) {
 }
 
 // clientAddr is the address that the trusted hops vouch for: with n hops, the
-// n-th before the peer that naru saw itself.
+// n-th before the peer that naru saw itself. Where the list is shorter, or says
+// something else than an address ("unknown"), it is the one nearest to that.
 func (x *exchange) clientAddr() netip.Addr {
-	remote := x.Peer.Remote.Addr().Unmap()
-	list, ok := x.Request.Joined(wire.KeyXForwardedFor, x.w.tmp[:0])
-	if !ok {
-		return remote
+	addr := x.remote()
+	list, n := x.hops, x.listener.noun.TrustedHops+1
+	if list == nil { // not stamped: the peer does not stand in it
+		list, _ = x.Request.Joined(wire.KeyXForwardedFor, x.w.tmp[:0])
+		n--
 	}
-	addr := remote
-	for n := x.listener.noun.TrustedHops + 1; n > 0; n-- {
-		last := list
-		i := bytes.LastIndexByte(list, ',')
-		if i >= 0 {
-			last, list = list[i+1:], list[:i]
-		}
-		if a, err := netip.ParseAddr(string(bytes.TrimSpace(last))); err == nil {
+	for i := len(list); n > 0 && i >= 0; n-- {
+		i = bytes.LastIndexByte(list, ',')
+		if a, ok := parseAddr(list[i+1:]); ok {
 			addr = a
 		}
-		if i < 0 {
-			break
-		}
+		list = list[:max(i, 0)]
 	}
 	return addr
+}
+
+// parseAddr reads an element of X-Forwarded-For. Some proxies add the port.
+func parseAddr(b []byte) (netip.Addr, bool) {
+	b = bytes.TrimSpace(b)
+	if a, ok := parseIPv4(b); ok {
+		return a, true
+	}
+	s := string(b)
+	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return a.Unmap().WithZone(""), true
+	}
+	p, err := netip.ParseAddrPort(s)
+	return p.Addr().Unmap().WithZone(""), err == nil
+}
+
+// parseIPv4 is netip.ParseAddr for what nearly all are, without allocating.
+func parseIPv4(b []byte) (a netip.Addr, ok bool) {
+	var quad [4]byte
+	part, digits, v := 0, 0, 0
+	for i := 0; ; i++ {
+		switch {
+		case i < len(b) && '0' <= b[i] && b[i] <= '9' && digits < 3 && (digits == 0 || v > 0):
+			v = v*10 + int(b[i]-'0')
+			digits++
+			continue
+		case digits == 0 || v > 255 || (i == len(b)) != (part == 3) || i < len(b) && b[i] != '.':
+			return a, false
+		}
+		quad[part] = byte(v)
+		if part == 3 {
+			return netip.AddrFrom4(quad), true
+		}
+		part, digits, v = part+1, 0, 0
+	}
 }

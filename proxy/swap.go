@@ -2,8 +2,9 @@ package proxy
 
 import (
 	"errors"
-	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"github.com/naru-mesh/naru/model"
@@ -11,140 +12,132 @@ import (
 	"github.com/naru-mesh/naru/wire"
 )
 
-// port is a bound address for as long as some Program has listeners on it.
-type port struct {
-	slot   int
-	addr   netip.AddrPort // as asked for
-	open   wire.Listening
-	secure wire.ServerSecurity // nil on a plain port
-	doors  []*door             // by loop
+// swapping is a change of Programs as far as ports are concerned. All that can
+// fail comes first, and can be taken back.
+type swapping struct {
+	p         *Proxy
+	entrances map[netip.AddrPort]*entrance
+	have      map[netip.AddrPort]*port
+	slots     map[netip.AddrPort]int
+	made      []*port // new, also those that take a socket over
+	updated   []*port // their TLS was
+	closed    []*port // whose sockets were in the way
 }
 
 // swap opens what prog needs and is not open, stores prog, and closes the
 // ports that it has no use for. When an address cannot be bound everything
 // that was opened here is closed again and the old Program stays.
 func (p *Proxy) swap(prog *Program, entrances map[netip.AddrPort]*entrance) error {
-	var opened []*port
-	undo := func(err error) error {
-		for _, port := range opened {
-			port.close()
-		}
-		return err
-	}
-	have := map[netip.AddrPort]*port{}
+	s := &swapping{p: p, entrances: entrances, have: map[netip.AddrPort]*port{}, slots: map[netip.AddrPort]int{}}
 	for _, port := range p.ports {
 		if port != nil {
-			have[port.addr] = port
+			s.have[port.addr] = port
 		}
 	}
-	slots := map[netip.AddrPort]int{}
-	next := len(p.ports)
-	var updated []func() error
-	for addr, e := range entrances {
-		port := have[addr]
-		if port != nil && (port.secure != nil) == e.secure {
-			slots[addr] = port.slot
-			if e.secure {
-				updated = append(updated, func() error { return port.secure.Update(p.tls(port, e.tls)) })
-			}
-			continue
-		}
-		if port != nil {
-			return undo(fmt.Errorf("%s: a port cannot change between http and https while it is open; remove it first", addr))
-		}
-		port, err := p.bind(next, e)
-		if err != nil {
-			return undo(err)
-		}
-		next++
-		opened = append(opened, port)
-		slots[addr] = port.slot
-	}
-	for _, update := range updated {
-		if err := update(); err != nil {
-			return undo(err)
+	for _, addr := range slices.SortedFunc(maps.Keys(entrances), netip.AddrPort.Compare) {
+		if err := s.provide(entrances[addr]); err != nil {
+			s.undo()
+			return err
 		}
 	}
-	prog.doors = make([]*entrance, next)
-	for addr, e := range entrances {
-		prog.doors[slots[addr]] = e
-	}
-	p.ports = append(p.ports, make([]*port, next-len(p.ports))...)
-	for _, port := range opened {
-		p.ports[port.slot] = port
-	}
-	p.program.Store(prog)
-	// Only now may connections come in: every door finds the Program that
-	// knows it.
-	for slot, port := range p.ports {
-		switch {
-		case port == nil:
-		case slot < len(prog.doors) && prog.doors[slot] != nil:
-			port.open.SetOptions(wire.ListenOptions{MaxConns: prog.doors[slot].maxConns})
-		default:
-			for _, d := range port.doors {
-				d.closing.Store(true)
-			}
-			p.ports[slot] = nil
-			go port.close() // waits for each loop to stop accepting
-		}
-	}
+	s.commit(prog)
 	return nil
 }
 
-func (p *port) close() {
-	p.open.Close()
-	if p.secure != nil {
-		p.secure.Close()
-	}
-}
-
-// bind opens the sockets of e. Connections that come in before the Program is
-// stored are answered by whatever Program there is: see door.
-func (p *Proxy) bind(slot int, e *entrance) (*port, error) {
-	made := &port{slot: slot, addr: e.addr}
-	for _, w := range p.workers {
-		made.doors = append(made.doors, &door{worker: w, slot: slot})
-	}
-	if e.secure {
-		sec, err := p.opt.Security.Server(p.tls(made, e.tls))
-		if err != nil {
-			return nil, err
+// provide sees that there is a port for e.
+func (s *swapping) provide(e *entrance) error {
+	old := s.have[e.addr]
+	if old != nil && (old.secure != nil) == e.secure {
+		s.slots[e.addr] = old.slot
+		if !e.secure {
+			return nil
 		}
-		made.secure = sec
+		err := old.secure.Update(s.p.tls(old, e.tls))
+		if err == nil {
+			s.updated = append(s.updated, old)
+		}
+		return err
 	}
-	accept := func(c wire.Conn, over bool) { made.doors[c.Loop().Index()].accept(made, c, over) }
-	opt := wire.ListenOptions{MaxConns: e.maxConns}
-	open, err := p.opt.Driver.Listen(e.addr, opt, accept)
-	if e.addr.Addr() == netip.IPv6Unspecified() && (errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)) {
-		// A machine without IPv6: all addresses are the IPv4 ones.
-		open, err = p.opt.Driver.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), e.addr.Port()), opt, accept)
-	}
+	made, err := s.p.newPort(len(s.p.ports)+len(s.made), e)
 	if err != nil {
-		if made.secure != nil {
-			made.secure.Close()
-		}
-		return nil, err
+		return err
 	}
-	made.open = open
-	return made, nil
+	if old != nil {
+		// From http to https or back: the socket stays open and nobody is
+		// refused. It is another port all the same, so that no request of a
+		// connection from before is taken for one of the other protocol.
+		made.socket = old.socket
+	} else if err := s.bind(made, e); err != nil {
+		made.close()
+		return err
+	}
+	s.made = append(s.made, made)
+	s.slots[e.addr] = made.slot
+	return nil
 }
 
-// tls adds to a port's configuration who is told what happens to handshakes.
-func (p *Proxy) tls(port *port, cfg *wire.ServerTLS) *wire.ServerTLS {
-	c := *cfg
-	c.Failed = func(why observe.Reason, remote netip.AddrPort, err error) {
-		p.opt.Registry.Refused(0, why)
-		p.opt.Log.Debug("tls handshake failed", "listener", port.addr, "remote", remote, "reason", why.String(), "error", err)
+// bind opens made's socket. Where a socket that will not be needed is in the
+// way (0.0.0.0:80 of 127.0.0.1:80), that is closed first, as the last resort:
+// for a moment nobody listens.
+func (s *swapping) bind(made *port, e *entrance) error {
+	err := s.p.listen(made, e.maxConns)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
 	}
-	c.Reloaded = func(name string, err error) {
-		if err != nil {
-			p.opt.Log.Error("changed certificate is not usable; the one before goes on serving", "certificate", name, "error", err)
-			return
+	for addr, port := range s.have {
+		if addr.Port() == e.addr.Port() && s.entrances[addr] == nil && !slices.Contains(s.closed, port) {
+			port.socket.open.Close()
+			s.closed = append(s.closed, port)
 		}
-		p.opt.Log.Info("certificate reloaded", "certificate", name)
 	}
-	return &c
+	if len(s.closed) == 0 {
+		return err
+	}
+	return s.p.listen(made, e.maxConns)
+}
+
+// undo puts back what there was.
+func (s *swapping) undo() {
+	for _, port := range s.made {
+		port.retire()
+	}
+	for _, port := range s.updated {
+		if err := port.secure.Update(s.p.tls(port, port.entrance.Load().tls)); err != nil {
+			s.p.opt.Log.Error("the certificates from before cannot be read again", "listener", port.addr, "error", err)
+		}
+	}
+	for _, port := range s.closed {
+		if err := s.p.listen(port, port.entrance.Load().maxConns); err != nil {
+			s.p.opt.Log.Error("a socket that was closed to make room cannot be opened again", "listener", port.addr, "error", err)
+		}
+	}
+}
+
+// commit cannot fail.
+func (s *swapping) commit(prog *Program) {
+	p := s.p
+	p.ports = append(p.ports, s.made...)
+	prog.doors = make([]*entrance, len(p.ports))
+	for addr, e := range s.entrances {
+		prog.doors[s.slots[addr]] = e
+	}
+	p.program.Store(prog)
+	for slot, port := range p.ports {
+		switch {
+		case port == nil:
+		case prog.doors[slot] != nil:
+			e := prog.doors[slot]
+			port.entrance.Store(e)
+			port.socket.behind.Store(port)
+			port.socket.open.SetOptions(wire.ListenOptions{MaxConns: e.maxConns})
+		}
+	}
+	for slot, port := range p.ports {
+		if port != nil && prog.doors[slot] == nil {
+			p.ports[slot] = nil
+			port.retire()
+		}
+	}
 }
 
 // Bound is an open port, for people.
@@ -161,7 +154,7 @@ func (p *Proxy) Bound() []Bound {
 	var all []Bound
 	for _, port := range p.ports {
 		if port != nil {
-			all = append(all, Bound{Asked: port.addr, Addr: port.open.Addr(), Secure: port.secure != nil, Conns: port.open.Conns()})
+			all = append(all, Bound{Asked: port.addr, Addr: port.socket.open.Addr(), Secure: port.secure != nil, Conns: port.socket.open.Conns()})
 		}
 	}
 	return all

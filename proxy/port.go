@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"errors"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// port is an address that is served in one protocol, for as long as Programs
+// in a row have listeners on it.
+type port struct {
+	slot     int
+	addr     netip.AddrPort // as asked for
+	socket   *socket
+	secure   wire.ServerSecurity      // nil on a plain port
+	doors    []*door                  // by loop
+	entrance atomic.Pointer[entrance] // of the Program of now, for new connections
+}
+
+// socket is a bound address. The port behind it changes when the address
+// changes between http and https.
+type socket struct {
+	open   wire.Listening
+	behind atomic.Pointer[port]
+}
+
+// newPort makes a port for e that has no socket yet.
+func (p *Proxy) newPort(slot int, e *entrance) (*port, error) {
+	made := &port{slot: slot, addr: e.addr}
+	made.entrance.Store(e)
+	for _, w := range p.workers {
+		made.doors = append(made.doors, &door{worker: w, slot: slot})
+	}
+	if e.secure {
+		sec, err := p.opt.Security.Server(p.tls(made, e.tls))
+		if err != nil {
+			return nil, err
+		}
+		made.secure = sec
+	}
+	return made, nil
+}
+
+// listen opens a socket for port. Requests that come in before the Program is
+// stored are answered by whatever Program there is: 503.
+func (p *Proxy) listen(port *port, maxConns int) error {
+	s := &socket{}
+	s.behind.Store(port)
+	accept := func(c wire.Conn, over bool) {
+		behind := s.behind.Load()
+		behind.doors[c.Loop().Index()].accept(behind, c, over)
+	}
+	opt := wire.ListenOptions{MaxConns: maxConns}
+	open, err := p.opt.Driver.Listen(port.addr, opt, accept)
+	if port.addr.Addr() == netip.IPv6Unspecified() && (errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)) {
+		// A machine without IPv6: all addresses are the IPv4 ones.
+		open, err = p.opt.Driver.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), port.addr.Port()), opt, accept)
+	}
+	if err != nil {
+		return err
+	}
+	s.open = open
+	port.socket = s
+	return nil
+}
+
+// retire closes the port and has its connections end with their next response.
+func (p *port) retire() {
+	for _, d := range p.doors {
+		d.closing.Store(true)
+	}
+	p.close()
+}
+
+// close closes the socket, unless it is another port's by now.
+func (p *port) close() {
+	if p.socket != nil && p.socket.behind.Load() == p {
+		p.socket.open.Close()
+	}
+	if p.secure != nil {
+		p.secure.Close()
+	}
+}
+
+// tls adds to a port's configuration who is told what happens to handshakes.
+func (p *Proxy) tls(port *port, cfg *wire.ServerTLS) *wire.ServerTLS {
+	c := *cfg
+	c.Failed = func(why observe.Reason, remote netip.AddrPort, err error) {
+		p.opt.Registry.Refused(0, why)
+		p.opt.Log.Debug("tls handshake failed", "listener", port.addr, "remote", remote, "reason", why.String(), "error", err)
+	}
+	c.Reloaded = func(name string, err error) {
+		if err != nil {
+			p.opt.Log.Error("changed certificate is not usable; the one before goes on serving", "certificate", name, "error", err)
+			return
+		}
+		p.opt.Log.Info("certificate reloaded", "certificate", name)
+	}
+	return &c
+}
