@@ -1,50 +1,69 @@
 package route
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
 
 // Build makes a Table. Entries that cannot be built (a bad regex, template or
 // name) are left out, each with its error, in the order of their index; a
-// Table is always returned. What does not change between two Tables, the
-// compiled regexes, is taken from old, which may be nil. The Table keeps
-// entries: they must not be changed afterwards.
+// Table is always returned. old may be nil: where few entries differ from those
+// it was built from, only these are compiled and hung into a copy of its tree
+// (edit.go), and compiled regexes are always taken over. The Table keeps what
+// entries point to: that must not be changed afterwards.
 func Build(entries []Entry, old *Table) (*Table, []EntryError) {
-	var errs []EntryError
 	var res regexes
 	if old != nil {
+		if t := old.edit(entries); t != nil {
+			return t, nil
+		}
 		res.old = old.regexes
 	}
+	var errs []EntryError
 	compiled := make([]entry, len(entries))
-	sorted := make([]*entry, 0, len(entries))
+	sorted := make([]ranked, 0, len(entries))
 	for i := range entries {
-		if err := compiled[i].compile(&entries[i], i, &res); err != nil {
+		if err := compiled[i].compile(&entries[i], &res); err != nil {
 			errs = append(errs, EntryError{Index: i, Err: err})
 			continue
 		}
-		sorted = append(sorted, &compiled[i])
+		sorted = append(sorted, ranked{&compiled[i], int32(i)})
 	}
-	slices.SortFunc(sorted, (*entry).compare)
+	slices.SortFunc(sorted, ranked.compare)
 	t := &Table{
 		hosts:   NewHosts[int32](),
 		nodes:   make([]node, 0, len(entries)+1),
 		edges:   newEdges(len(entries)),
 		links:   make([]link, 1, len(entries)+1),
-		entries: make([]entry, len(sorted)),
+		entries: make([]*entry, len(sorted)),
 		briefs:  make([]brief, len(sorted)),
 		regexes: res.new,
+		whole:   len(errs) == 0,
 	}
 	methods := make(map[string]string) // one copy of each, which stays in the cache
-	for i, e := range sorted {
-		t.entries[i] = *e
-		t.briefs[i] = e.brief(methods)
+	for i, r := range sorted {
+		t.entries[i] = r.entry
+		t.briefs[i] = r.entry.brief(methods)
+		t.briefs[i].source, t.briefs[i].rule = r.source, entries[r.source].Rule
 	}
 	b := builder{Table: t, roots: make(map[string]int32), tails: make(map[int32]int32)}
-	for i := range t.entries {
-		b.insert(int32(i))
+	for i, e := range t.entries {
+		for _, host := range e.hosts() {
+			b.append(b.list(b.root(canonicalPattern(host)), e), int32(i))
+		}
 	}
 	return t, errs
+}
+
+// ranked is an entry and its index in what Build was given.
+type ranked struct {
+	*entry
+	source int32
+}
+
+func (r ranked) compare(o ranked) int {
+	return cmp.Or(r.entry.compare(o.entry), cmp.Compare(r.source, o.source))
 }
 
 // builder adds entries, in order of precedence, so that every list is in order.
@@ -54,15 +73,12 @@ type builder struct {
 	tails map[int32]int32 // last link of a list, by its first
 }
 
-func (b *builder) insert(i int32) {
-	e := &b.entries[i]
-	hostnames := e.from.Hostnames
-	if len(hostnames) == 0 {
-		hostnames = []string{""}
+// hosts are the patterns of the entry, "" where it has none.
+func (c *entry) hosts() []string {
+	if len(c.from.Hostnames) == 0 {
+		return []string{""}
 	}
-	for _, host := range hostnames {
-		b.insertAt(b.root(canonicalPattern(host)), i)
-	}
+	return c.from.Hostnames
 }
 
 func (b *builder) root(host string) int32 {
@@ -75,8 +91,9 @@ func (b *builder) root(host string) int32 {
 	return root
 }
 
-func (b *builder) insertAt(at, i int32) {
-	e := &b.entries[i]
+// list finds the list in which e belongs, below a root, and makes the nodes
+// that lead to it. What it gives holds until the next node is made.
+func (b *builder) list(at int32, e *entry) *int32 {
 	path := e.path
 	if e.kind == kindRegex {
 		// A regex hangs at the last whole segment of its literal text.
@@ -104,12 +121,11 @@ func (b *builder) insertAt(at, i int32) {
 	node := &b.nodes[at]
 	switch e.kind {
 	case kindExact, kindTemplate:
-		b.append(&node.end, i)
+		return &node.end
 	case kindRest:
-		b.append(&node.rest, i)
-	default:
-		b.append(&node.through, i)
+		return &node.rest
 	}
+	return &node.through
 }
 
 func (b *builder) newNode() int32 {

@@ -51,9 +51,7 @@ const (
 
 // entry is a compiled Entry.
 type entry struct {
-	rule    int32
-	source  int32 // index in what Build was given
-	from    *Entry
+	from    Entry // Rule aside, which is in the brief
 	kind    kind
 	literal int    // literal characters of the path
 	method  string // "" is any
@@ -65,13 +63,12 @@ type entry struct {
 	headers []fieldCheck
 	queries []fieldCheck
 	cookies []fieldCheck
-	order   model.Order
 }
 
 // compile checks e and makes c of it.
-func (c *entry) compile(e *Entry, index int, res *regexes) error {
+func (c *entry) compile(e *Entry, res *regexes) error {
 	m := &e.Match
-	*c = entry{rule: e.Rule, source: int32(index), method: m.Method, order: e.Order, from: e}
+	*c = entry{method: m.Method, from: *e}
 	if err := c.compilePath(m, res); err != nil {
 		return err
 	}
@@ -87,9 +84,9 @@ func (c *entry) compile(e *Entry, index int, res *regexes) error {
 	return errors.Join(errs, err)
 }
 
-// brief makes the brief of the entry; methods holds one copy of each method.
+// brief makes the brief of the entry, places aside; methods holds one copy of each method.
 func (c *entry) brief(methods map[string]string) brief {
-	b := brief{rule: c.rule, matched: -1, method: c.method}
+	b := brief{matched: -1, method: c.method}
 	b.bare = c.regex == nil && len(c.params)+len(c.headers)+len(c.queries)+len(c.cookies) == 0 &&
 		(c.method == "" || !c.from.Preflight)
 	if c.kind == kindPrefix {
@@ -139,7 +136,8 @@ func (c *entry) compilePath(m *model.Match, res *regexes) error {
 	return nil
 }
 
-// compare gives the order of precedence of two entries on one host.
+// compare gives the order of precedence of two entries on one host; where it is
+// 0, their positions decide.
 func (c *entry) compare(o *entry) int {
 	by, _ := c.precedence(o)
 	return by
@@ -168,13 +166,13 @@ func (c *entry) precedence(o *entry) (by int, what string) {
 	if by = cmp.Compare(len(o.cookies), len(c.cookies)); by != 0 {
 		return by, "more cookie matches"
 	}
-	if by = cmp.Compare(c.order.Created, o.order.Created); by != 0 {
+	if by = cmp.Compare(c.from.Order.Created, o.from.Order.Created); by != 0 {
 		return by, "an earlier creation"
 	}
-	if by = cmp.Compare(c.order.Name, o.order.Name); by != 0 {
+	if by = cmp.Compare(c.from.Order.Name, o.from.Order.Name); by != 0 {
 		return by, "a name that sorts first"
 	}
-	return cmp.Or(cmp.Compare(c.order.Index, o.order.Index), cmp.Compare(c.source, o.source)), "an earlier place"
+	return cmp.Compare(c.from.Order.Index, o.from.Order.Index), "an earlier place"
 }
 
 func b2i(b bool) int {

@@ -40,6 +40,7 @@ func (t *Table) Explain(h *wire.Head, host []byte) []Near {
 	var near []Near
 	for i := range t.entries {
 		near = append(near, t.entries[i].near(h, name, i))
+		near[len(near)-1].Rule, near[len(near)-1].Index = t.briefs[i].rule, int(t.briefs[i].source)
 		if len(near) >= 64*maxNear {
 			near = nearest(near)
 		}
@@ -73,7 +74,7 @@ func (t *Table) advantage(winner, other *Near) string {
 	if hostRank(winner.Host) != hostRank(other.Host) {
 		return "a more specific host"
 	}
-	_, what := t.entries[winner.rank].precedence(&t.entries[other.rank])
+	_, what := t.entries[winner.rank].precedence(t.entries[other.rank])
 	return what
 }
 
@@ -90,7 +91,7 @@ func hostRank(pattern string) int {
 
 // near compares every condition of the entry.
 func (c *entry) near(h *wire.Head, name string, rank int) Near {
-	n := Near{Rule: c.rule, Index: int(c.source), Match: c.from.Match, rank: rank}
+	n := Near{Match: c.from.Match, rank: rank}
 	var hit Hit
 	miss := func(format string, args ...any) {
 		n.misses++

@@ -2,6 +2,7 @@ package route
 
 import (
 	"bytes"
+	"maps"
 
 	"github.com/naru-mesh/naru/wire"
 )
@@ -43,6 +44,26 @@ func (h *Hosts[T]) Add(pattern string, v T) {
 		}
 		h.exact[pattern] = v
 	}
+}
+
+// get gives the value of a canonical pattern itself.
+func (h *Hosts[T]) get(pattern string) (v T, ok bool) {
+	switch {
+	case pattern == "":
+		return h.any, h.hasAny
+	case pattern[0] == '*':
+		v, ok = h.wild[pattern[1:]]
+	default:
+		v, ok = h.exact[pattern]
+	}
+	return v, ok
+}
+
+// clone gives Hosts of their own to which may be added.
+func (h *Hosts[T]) clone() *Hosts[T] {
+	c := *h
+	c.exact, c.wild = maps.Clone(h.exact), maps.Clone(h.wild)
+	return &c
 }
 
 // Find gives the value of the most specific pattern that covers host: exact,

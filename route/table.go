@@ -7,7 +7,7 @@ import (
 )
 
 // Table finds the rule for a request among all entries of a listener. It is
-// immutable; any number of goroutines may use it.
+// immutable; any number of goroutines may use it. Tables share entries.
 type Table struct {
 	// hosts gives the root of a host's tree in nodes.
 	hosts *Hosts[int32]
@@ -19,9 +19,12 @@ type Table struct {
 	// entries in order of precedence, hosts left aside: entries[i] goes before
 	// entries[i+1] wherever both match on one host. briefs[i] is what most
 	// lookups need of entries[i].
-	entries []entry
+	entries []*entry
 	briefs  []brief
 	regexes map[string]*regexp.Regexp
+
+	whole  bool // every entry that Build was given is here
+	wasted int  // entries that edits took out since all was built
 }
 
 // node is a place in a host's tree. Its lists are links, 0 where empty. It is
@@ -43,6 +46,7 @@ type brief struct {
 	rule int32
 	// matched is Hit.Matched, -1 for the whole path.
 	matched int32
+	source  int32 // index in what Build was given
 	// bare says that method is all there is to check, and nothing to capture.
 	bare   bool
 	method string
