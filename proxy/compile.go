@@ -40,7 +40,7 @@ func (c *compiler) compile(s *model.Snapshot) *Program {
 	for _, v := range s.Services {
 		c.services[v.Name] = v
 	}
-	byParent := map[string][]*model.Route{}
+	byParent := make(map[string][]*model.Route, len(s.Listeners))
 	for _, r := range s.Routes {
 		c.prog.rules[r] = c.rule(r)
 		for _, parent := range r.Parents {
@@ -85,8 +85,7 @@ func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listen
 		l.table = before.table
 		return l
 	}
-	var entries []route.Entry
-	var origin []model.Origin
+	entries := make([]route.Entry, 0, len(routes))
 	for i, r := range routes {
 		hosts, ok := route.Intersect(noun.Hostname, r.Hostnames)
 		if !ok {
@@ -101,7 +100,6 @@ func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listen
 		preflight := slices.ContainsFunc(r.Filters, func(f model.Filter) bool { return f.CORS != nil })
 		for _, m := range matches {
 			entries = append(entries, route.Entry{Hostnames: hosts, Match: m, Order: r.Order, Rule: int32(i), Preflight: preflight})
-			origin = append(origin, r.Origin)
 		}
 	}
 	var from *route.Table
@@ -110,7 +108,7 @@ func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listen
 	}
 	table, errs := route.Build(entries, from)
 	for _, e := range errs {
-		c.problem(origin[e.Index], "the match cannot be compiled: %v", e.Err)
+		c.problem(routes[entries[e.Index].Rule].Origin, "the match cannot be compiled: %v", e.Err)
 		l.flawed = true
 	}
 	l.table = table
