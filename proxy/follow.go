@@ -31,7 +31,11 @@ func (p *Proxy) Follow(ctx context.Context, feed model.Feed, applied func(*model
 		after = s.Version
 		err = p.Apply(s)
 		if err != nil {
-			p.opt.Log.Error("configuration not applied; the one before goes on serving", "version", s.Version, "error", err)
+			what := "configuration not applied"
+			if p.Program() != nil {
+				what += "; the one before goes on serving"
+			}
+			p.opt.Log.Error(what, "version", s.Version, "error", err)
 		}
 		if applied != nil {
 			applied(s, err)
