@@ -1,0 +1,99 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/naru-mesh/naru/model"
+)
+
+func explainConfig() *model.Config {
+	c := shop(2)
+	c.Listeners = append(c.Listeners, &model.Listener{Name: "s", Port: 8443, Protocol: model.HTTPS})
+	c.Services[0].Host = "inside.example"
+	c.Routes[0].Parents = []string{"l", "s"}
+	c.Routes[0].Matches = []model.Match{{PathKind: model.PathPrefix, Path: "/shop", Method: "GET"}}
+	c.Routes[0].Filters = []model.Filter{does(0, "none"), {Mirror: &model.Mirror{Service: "m"}}}
+	c.Routes[0].Backends = []model.Backend{{Service: "a", Weight: 3}, {Service: "none", Weight: 1}}
+	c.Services = append(c.Services, &model.Service{Name: "z"})
+	c.Routes = append(c.Routes,
+		&model.Route{Name: "own", Parents: []string{"l"}, Matches: []model.Match{{PathKind: model.PathExact, Path: "/own"}},
+			Filters: []model.Filter{does(204, "answer")}},
+		&model.Route{Name: "bare", Parents: []string{"l"}, Matches: []model.Match{{PathKind: model.PathExact, Path: "/bare"}}},
+		&model.Route{Name: "down", Parents: []string{"l"}, Matches: []model.Match{{PathKind: model.PathExact, Path: "/down"}},
+			Backends: []model.Backend{{Service: "z", Weight: 1}}})
+	return c
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	s := model.Freeze(explainConfig())
+	ask := func(method, url string, fields ...model.Field) *Explanation {
+		t.Helper()
+		e, err := Explain(s, testFamilies, Question{method, url, fields})
+		if err != nil {
+			t.Fatalf("%s %s: %v", method, url, err)
+		}
+		return e
+	}
+	e := ask("GET", "http://a.example:8080//shop/./x?q=1")
+	if e.Route != "r" || e.Listener != "l" || e.Path != "/shop/x" || e.Forward != "GET /shop/x?q=1 Host: a.example:8080" || strings.Join(e.Filters, ",") != "test,mirror" {
+		t.Errorf("%+v", e)
+	}
+	if len(e.Backends) != 2 || e.Backends[0].Percent != 75 || e.Backends[0].Host != "inside.example" ||
+		strings.Join(e.Backends[0].Endpoints, ",") != "10.0.0.1:80,10.0.0.2:80" || !strings.Contains(e.Backends[1].Note, "does not exist") {
+		t.Errorf("backends: %+v", e.Backends)
+	}
+	if e = ask("POST", "http://a.example:8080/shop"); e.Reason != "no_route" || e.Answer != 404 || len(e.Near) == 0 || e.Near[0].Route != "r" {
+		t.Errorf("%+v", e)
+	}
+	if e = ask("GET", "https://a.example:8443/shop"); e.Listener != "s" || e.Route != "r" {
+		t.Errorf("%+v", e)
+	}
+	if e = ask("GET", "http://a.example:8080/own"); e.Answer != 204 || e.Reason != "responded" {
+		t.Errorf("%+v", e)
+	}
+	if e = ask("GET", "http://a.example:8080/bare"); e.Answer != 500 || e.Reason != "no_backend" {
+		t.Errorf("%+v", e)
+	}
+	if e = ask("GET", "http://a.example:8080/down"); !strings.Contains(e.Backends[0].Note, "no endpoints") {
+		t.Errorf("%+v", e)
+	}
+	if e = ask("GET", "http://localhost:8080/shop", model.Field{Name: "host", Value: "b.example"}); !strings.HasSuffix(e.Forward, "Host: b.example") {
+		t.Errorf("%+v", e)
+	}
+	if e = ask("GET", "http://a.example/shop"); e.Listener != "l" {
+		t.Errorf("the only plain port was not found: %+v", e)
+	}
+	for url, want := range map[string]string{
+		"http://a.example:1/": "no listener on port 1; there is 8080, 8443",
+		"/shop":               "say which port, as in http://localhost:8080/shop",
+		"http://[/":           "is not a URL",
+	} {
+		if _, err := Explain(s, testFamilies, Question{Method: "GET", URL: url}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+	}
+	if _, err := Explain(s, testFamilies, Question{"GET", "http://a:8080/", []model.Field{{Name: "a b"}}}); err == nil {
+		t.Error("a header with a space passed")
+	}
+	if _, err := Explain(model.Freeze(&model.Config{}), nil, Question{Method: "GET", URL: "/"}); err == nil {
+		t.Error("a configuration without listeners passed")
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	t.Parallel()
+	for want, m := range map[string]model.Match{
+		"a.example/":           {},
+		"GET a.example=/x":     {Method: "GET", PathKind: model.PathExact, Path: "/x"},
+		"a.example~/x.*":       {PathKind: model.PathRegex, Path: "/x.*"},
+		"a.example/x header H": {PathKind: model.PathPrefix, Path: "/x", Headers: []model.FieldMatch{{Name: "H"}}},
+		"a.example/{x} query Q cookie C": {PathKind: model.PathTemplate, Path: "/{x}",
+			Queries: []model.FieldMatch{{Name: "Q"}}, Cookies: []model.FieldMatch{{Name: "C"}}},
+	} {
+		if got := describe("a.example", &m); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
