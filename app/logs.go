@@ -43,7 +43,6 @@ func (a *accessLogs) set(format, file string) error {
 		}
 		next.Observe(a.gateway.registry)
 		a.gateway.proxy.SetRecorder(next)
-		a.reopenOnHangup()
 	} else {
 		a.gateway.proxy.SetRecorder(nil)
 	}
@@ -56,36 +55,37 @@ func (a *accessLogs) set(format, file string) error {
 }
 
 // reopenOnHangup lets log rotation work the way it does everywhere: rename the
-// file, send SIGHUP.
+// file, send SIGHUP. It listens without a log too, because the signal would
+// end the process otherwise, and people send it to servers to have them reload.
 func (a *accessLogs) reopenOnHangup() {
-	if a.hangup != nil {
-		return
-	}
 	a.hangup = make(chan os.Signal, 1)
 	signal.Notify(a.hangup, syscall.SIGHUP)
-	go func(c <-chan os.Signal) {
-		for range c {
-			a.mu.Lock()
-			log := a.log
-			a.mu.Unlock()
-			if log == nil {
-				continue
-			}
-			if err := log.Reopen(); err != nil {
-				a.gateway.log.Error("access log not reopened", "error", err)
-			}
+	go func() {
+		for range a.hangup {
+			a.reopen()
 		}
-	}(a.hangup)
+	}()
+}
+
+func (a *accessLogs) reopen() {
+	a.mu.Lock()
+	log := a.log
+	a.mu.Unlock()
+	if log == nil {
+		a.gateway.log.Info("SIGHUP: there is no access log to reopen; the configuration is read whenever it is saved")
+		return
+	}
+	if err := log.Reopen(); err != nil {
+		a.gateway.log.Error("access log not reopened", "error", err)
+	}
 }
 
 // close writes what is left.
 func (a *accessLogs) close() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.hangup != nil {
-		signal.Stop(a.hangup)
-		close(a.hangup)
-	}
+	signal.Stop(a.hangup)
+	close(a.hangup)
 	if a.log != nil {
 		a.log.Close()
 	}

@@ -16,7 +16,8 @@ type Options struct {
 	// Admin and AccessLog go before what the configuration says; "" leaves it.
 	Admin     string
 	AccessLog string
-	// Drain bounds how long requests under way may take to end. 0 is 30 s.
+	// Drain bounds how long requests under way may take to end. 0 is 30 s,
+	// negative is no time at all.
 	Drain time.Duration
 	// Loops is the number of event loops; 0 is one for each core.
 	Loops int

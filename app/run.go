@@ -98,6 +98,7 @@ func newGateway(opt Options) (*gateway, error) {
 		Families: Families(), Registry: g.registry, Log: g.log,
 	})
 	g.logs = &accessLogs{gateway: g}
+	g.logs.reopenOnHangup()
 	g.measure()
 	return g, nil
 }
@@ -121,7 +122,7 @@ func (g *gateway) drain() error {
 	g.mu.Lock()
 	g.ready = errors.New("shutting down")
 	g.mu.Unlock()
-	limit := pick(g.opt.Drain, defaultDrain)
+	limit := max(pick(g.opt.Drain, defaultDrain), 0)
 	g.log.Info("stopping: requests under way may finish", "active", g.proxy.Active(), "at most", limit)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

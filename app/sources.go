@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/naru-mesh/naru/control"
 	"github.com/naru-mesh/naru/dialect/short"
@@ -11,6 +12,7 @@ import (
 	"github.com/naru-mesh/naru/source"
 	"github.com/naru-mesh/naru/source/file"
 	"github.com/naru-mesh/naru/wire"
+	"github.com/naru-mesh/naru/wire/secure"
 )
 
 // sources are the files, or the document that --to stands for.
@@ -37,10 +39,29 @@ func (f fixed) Watch(ctx context.Context, changed func(source.Set)) error {
 	return ctx.Err()
 }
 
-// Check reads files once and gives what would serve, and every mistake.
+// Check reads files once and gives what would serve, and every mistake, those
+// in certificates too.
 func Check(_ context.Context, files []string, _ io.Reader) (*model.Snapshot, []model.Problem, error) {
 	s, problems := control.Check([]source.Set{file.Read(files...)}, Dialects())
-	return s, problems, nil
+	return s, append(problems, checkCertificates(s, time.Now())...), nil
+}
+
+// checkCertificates reads what the nouns of s name.
+func checkCertificates(s *model.Snapshot, now time.Time) (problems []model.Problem) {
+	for _, c := range s.Certificates {
+		p := model.Problem{Origin: c.Origin, Severity: model.Broken, Code: "bad-certificate"}
+		warning, err := secure.Check(wire.Credential{Name: c.Name, Chain: c.Chain, Key: c.Key, ChainFile: c.ChainFile, KeyFile: c.KeyFile}, now)
+		switch {
+		case err != nil:
+			p.Message = err.Error()
+		case warning != nil:
+			p.Severity, p.Message = model.Doubtful, warning.Error()
+		default:
+			continue
+		}
+		problems = append(problems, p)
+	}
+	return problems
 }
 
 // Schema gives the JSON Schema of the short form, or its reference page.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -47,6 +48,9 @@ anything would not serve.`,
 			}
 			if broken(problems) > 0 {
 				return silent{exitFailed}
+			}
+			if len(s.Listeners) == 0 {
+				return errors.New("nothing is configured: there is no listener")
 			}
 			if !asJSON {
 				fmt.Fprintf(out, "good: %s, %s, %s\n", count(len(s.Listeners), "listener"), count(len(s.Routes), "route"), count(len(s.Services), "service"))

@@ -49,6 +49,9 @@ looks for naru.yaml in this folder.`,
 				return usage{fmt.Errorf("--access-log %s: it is off, text or json", opt.AccessLog)}
 			}
 			opt.Out = cmd.OutOrStdout()
+			if opt.Drain == 0 {
+				opt.Drain = -1 // said in words: no time
+			}
 			return app.Run(cmd.Context(), opt)
 		},
 	}

@@ -108,7 +108,7 @@ type Retry struct {
 	// Codes are response statuses that count as failed. A connection that
 	// fails before the request was sent is always retried while Attempts last.
 	Codes []int `json:"codes,omitempty"`
-	// Backoff is the least wait before the second try; it doubles, with
-	// jitter, up to ten times itself. 0 is 25 ms.
+	// Backoff is the most to wait before the second try, and half of it the
+	// least; it doubles with each try, up to ten times itself. 0 is 25 ms.
 	Backoff time.Duration `json:"backoff,omitempty"`
 }

@@ -63,7 +63,7 @@ type BackendTLS struct {
 // HealthCheck asks each endpoint for a path and believes the answer.
 type HealthCheck struct {
 	Path     string        `json:"path"`               // default "/"
-	Host     string        `json:"host,omitempty"`     // default: as requests
+	Host     string        `json:"host,omitempty"`     // default: the service's host, else the endpoint
 	Interval time.Duration `json:"interval,omitempty"` // default 5 s, with 10% jitter
 	Timeout  time.Duration `json:"timeout,omitempty"`  // default 2 s
 	// Healthy and Unhealthy are how many results in a row change the state.

@@ -47,7 +47,7 @@ type LoadBalancing struct {
 // HealthCheck is an active health check over HTTP.
 type HealthCheck struct {
 	Path     string           `json:"path,omitempty"`     // default "/"
-	Host     string           `json:"host,omitempty"`     // default: as requests
+	Host     string           `json:"host,omitempty"`     // default: the service's host, else the endpoint
 	Interval gateway.Duration `json:"interval,omitempty"` // default 5s
 	Timeout  gateway.Duration `json:"timeout,omitempty"`  // default 2s
 	// HealthyThreshold and UnhealthyThreshold are how many results in a row

@@ -187,7 +187,7 @@ type timeouts struct {
 type retry struct {
 	Attempts int    `json:"attempts" doc:"tries after the first, at most 10" default:"1"`
 	On       *codes `json:"on" doc:"statuses that count as failed; connections that fail always do" default:"[502, 503, 504]"`
-	Backoff  *span  `json:"backoff" doc:"least wait before the second try; it doubles" default:"25ms" unit:"duration"`
+	Backoff  *span  `json:"backoff" doc:"most to wait before the second try, at least half of it; it doubles" default:"25ms" unit:"duration"`
 }
 
 // service is where routes lead.
@@ -217,7 +217,7 @@ type endpoint struct {
 // health asks each endpoint and believes the answer.
 type health struct {
 	Path      text  `json:"path" doc:"path to ask for" default:"/"`
-	Host      text  `json:"host" doc:"Host header" default:"as requests"`
+	Host      text  `json:"host" doc:"Host header" default:"the service's host, or the endpoint"`
 	Interval  *span `json:"interval" doc:"between two checks" default:"5s" unit:"duration"`
 	Timeout   *span `json:"timeout" doc:"for an answer" default:"2s" unit:"duration"`
 	Healthy   int   `json:"healthy" doc:"good answers in a row until it serves" default:"2"`
