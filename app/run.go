@@ -90,7 +90,7 @@ func newGateway(opt Options) (*gateway, error) {
 		return nil, err
 	}
 	g.registry = observe.NewRegistry(len(g.driver.Loops()))
-	g.security = secure.New(0)
+	g.security = secure.New(len(g.driver.Loops()))
 	codec := http1.New(len(g.driver.Loops()))
 	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, TLS: g.dialer, Log: g.log})
 	g.proxy = proxy.New(proxy.Options{
