@@ -11,11 +11,12 @@
 //
 // The files, read in this order, are the two journeys. A change of
 // configuration: follow.go waits for a Snapshot, compile.go builds a Program
-// and reuses what did not change, swap.go opens new sockets and stores one
-// pointer, drain.go closes what only the old Program used when its last
+// and reuses what did not change, swap.go opens new sockets (port.go) and stores
+// one pointer, drain.go closes what only the old Program used when its last
 // exchange has ended. A request: serve.go meets the connection, http.go finds
 // the rule and runs its filters, forward.go asks the service (retry.go again),
-// reply.go brings the response back, record.go writes the one account of it.
+// reply.go brings the response back, record.go writes the one account of it;
+// rescue.go ends what a defect has stopped.
 //
 // # Rules
 //

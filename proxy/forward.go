@@ -137,7 +137,6 @@ func (x *exchange) fail(why observe.Reason) {
 		return
 	}
 	x.Why = why
-	x.drop()
 	x.stream.Reset(why)
 	x.finish()
 }

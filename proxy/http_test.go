@@ -307,8 +307,24 @@ func TestWeights(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
+	one := exchangeOf(t, shop(1, mirrored, retries(1, 503), filters(does(5, "mark"))))
+	if n := testing.AllocsPerRun(200, one); n != 0 {
+		t.Errorf("%v allocations for an exchange", n)
+	}
+}
+
+func BenchmarkExchange(b *testing.B) {
+	one := exchangeOf(b, shop(1))
+	b.ReportAllocs()
+	for b.Loop() {
+		one()
+	}
+}
+
+// exchangeOf gives what carries one POST in two parts and its response.
+func exchangeOf(t testing.TB, c *model.Config) func() {
 	w := newWorld(t, 1)
-	w.apply(shop(1, mirrored, retries(1, 503), filters(does(5, "mark"))))
+	w.apply(c)
 	w.loops[0].pass(time.Second)
 	w.proxy.SetRecorder(quiet0{})
 	d := w.proxy.ports[0].doors[0]
@@ -338,9 +354,7 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 	one()
-	if n := testing.AllocsPerRun(200, one); n != 0 {
-		t.Errorf("%v allocations for an exchange", n)
-	}
+	return one
 }
 
 // quiet0 takes Records and does nothing.

@@ -35,6 +35,29 @@ func TestStaleConnection(t *testing.T) {
 	w.settled(2)
 }
 
+func TestTriesNobodyAskedForAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(shop(1))
+	s := w.get("/")
+	for i := range mostExtra + 1 {
+		w.conn(i).fail(stale)
+	}
+	w.expect(s, 502, "", observe.UpstreamReset)
+	// They do not count as declared ones.
+	w.apply(shop(1, retries(1)))
+	s = w.get("/")
+	w.conn(-1).fail(stale)
+	w.conn(-1).fail(dropped)
+	w.loops[0].pass(time.Second)
+	w.conn(-1).respond(200, "", true)
+	w.expect(s, 200, "", observe.ReasonNone)
+	if w.last.Attempts != 3 {
+		t.Errorf("%d attempts", w.last.Attempts)
+	}
+	w.settled(2)
+}
+
 func TestUnsentGoesElsewhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -73,7 +73,8 @@ type RequestSink interface {
 }
 
 // ServerStream is told the response half. Implemented by server codecs; valid
-// from Server.Begin until the response has ended.
+// from Server.Begin until the response has ended. None of its methods calls
+// the sink: what must be told comes from the loop's top.
 type ServerStream interface {
 	Loop() Loop
 	Peer() *Peer
@@ -130,6 +131,8 @@ type Failure struct {
 
 // ClientStream is told the request half of one try. Implemented by client
 // codecs; valid from ClientConn.Send until the response ended or was aborted.
+// Neither Send nor any of its methods calls the sink: what must be told comes
+// from the loop's top.
 type ClientStream interface {
 	// Data sends more of the request's body.
 	Data(b []byte, end bool)
