@@ -11,6 +11,15 @@ import (
 	"testing"
 )
 
+// stop ends the gateway as an operator does.
+func (g *gateway) stop(t testing.TB) {
+	t.Helper()
+	g.signal(syscall.SIGTERM)
+	if code := g.ended(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
 	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -24,10 +33,7 @@ func TestStopUnderLoad(t *testing.T) {
 	fresh.more(50)
 	kept.leaving.Store(true)
 	fresh.leaving.Store(true)
-	g.signal(syscall.SIGTERM)
-	if code := g.ended(); code != 0 {
-		t.Errorf("exit status %d", code)
-	}
+	g.stop(t)
 	kept.workers.Wait()
 	fresh.workers.Wait()
 	kept.check()
