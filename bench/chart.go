@@ -9,7 +9,7 @@ import (
 // The chart's measures, in pixels.
 const (
 	chartWidth = 900
-	labelWidth = 270
+	labelWidth = 320
 	barHeight  = 13
 	barGap     = 3
 	groupGap   = 16

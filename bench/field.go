@@ -143,7 +143,11 @@ func (f *field) start(k *peer.Kind, folder string, j peer.Job) (*peer.Peer, erro
 	if j.Secure, err = peer.FreePort(); err != nil {
 		return nil, err
 	}
-	return k.Start(f.starter, f.cpus, j, f.path(0, "small"))
+	cpus := f.cpus
+	if j.Wide {
+		cpus = append(append(peer.CPUs{}, f.cpus...), f.rest...)
+	}
+	return k.Start(f.starter, cpus, j, f.path(0, "small"))
 }
 
 // path asks a route for a body. Loads go to 16 of the routes.

@@ -49,7 +49,15 @@ func main() {
 	flag.StringVar(&opt.results, "results", "bench/results", "`folder` for the report")
 	flag.Parse()
 	if quick {
-		opt.rounds, opt.window, opt.warm = 2, time.Second, 300*time.Millisecond
+		given := map[string]bool{}
+		flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		opt.warm = 300 * time.Millisecond
+		if !given["rounds"] {
+			opt.rounds = 2
+		}
+		if !given["seconds"] {
+			opt.window = time.Second
+		}
 	}
 	var err error
 	if opt.rows, err = regexp.Compile(rows); err == nil {
