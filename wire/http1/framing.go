@@ -293,15 +293,13 @@ func fillResponse(x *wire.Exchange, head []byte, s *scanner, f *framing, toHEAD 
 	if f.options > maxOptions {
 		return false, observe.UpstreamBadResponse
 	}
-	if h.Status < 200 {
-		h.Length = 0
-		return false, 0
-	}
+	// Broken framing is refused where there is no body to frame, too: whoever
+	// sends it cannot be trusted with the next message.
 	h.Length, why = f.body(s.minor, -1)
 	if why != 0 {
 		return false, observe.UpstreamBadResponse
 	}
-	if h.Status == 204 || h.Status == 304 || toHEAD {
+	if h.Status < 200 || h.Status == 204 || h.Status == 304 || toHEAD {
 		h.Length = 0
 		return false, 0
 	}
