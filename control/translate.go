@@ -46,7 +46,7 @@ func (t *translator) all(documents []source.Document) (fragments []*model.Fragme
 	for i, d := range documents {
 		p := known(i, d.Sum)
 		if p == nil {
-			p = t.parse(d)
+			p = t.parse(d, t.before(i, d))
 		}
 		written[i] = p
 		problems = append(problems, p.problems...)
@@ -90,8 +90,22 @@ func (t *translator) known() func(i int, sum [32]byte) *parsed {
 	}
 }
 
-// parse reads a document and gives it to the first dialect that claims it.
-func (t *translator) parse(d source.Document) (p *parsed) {
+// before gives what stood at the place of a document, if it had no Problem: the
+// dialect may need to read only what is different. Otherwise nil.
+func (t *translator) before(i int, d source.Document) *parsed {
+	if i >= len(t.written) {
+		return nil
+	}
+	p := t.written[i]
+	if p.document.Path != d.Path || p.document.Line != d.Line || p.item == nil || len(p.problems) > 0 {
+		return nil
+	}
+	return p
+}
+
+// parse reads a document and gives it to the first dialect that claims it. was
+// is what stood there before, or nil.
+func (t *translator) parse(d source.Document, was *parsed) (p *parsed) {
 	p = &parsed{document: d, dialect: -1}
 	by := ""
 	defer func() {
@@ -101,6 +115,15 @@ func (t *translator) parse(d source.Document) (p *parsed) {
 			p.problems = append(p.problems, defect(by, why, place(d)))
 		}
 	}()
+	if was != nil {
+		if l, ok := t.dialects[was.dialect].(dialect.Rereader); ok {
+			by = l.Name()
+			if p.item, ok = l.Reread(was.item, was.document, d); ok {
+				p.dialect = was.dialect
+				return p
+			}
+		}
+	}
 	read, problems := dialect.Read(d)
 	p.problems = problems
 	if read == nil || read.Root == nil {

@@ -15,7 +15,10 @@
 // touches.
 package dialect
 
-import "github.com/naru-mesh/naru/model"
+import (
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/source"
+)
 
 // Dialect is one language.
 type Dialect interface {
@@ -32,4 +35,14 @@ type Dialect interface {
 	// be written to. Nouns should be the same pointers as long as what they
 	// were made of is the same, where that is cheap.
 	Translate(items []any) *model.Fragment
+}
+
+// Rereader is a Dialect that can spare work when a big document changes a
+// little.
+type Rereader interface {
+	Dialect
+	// Reread gives what Parse would make of now without Problems. was is what
+	// Parse or Reread made of old, which began at the same place, without
+	// Problems; it is not written to. Not ok says to Read and Parse.
+	Reread(was any, old, now source.Document) (item any, ok bool)
 }

@@ -23,31 +23,13 @@ type Document struct {
 	// a mapping.
 	Root *yaml.Node
 
-	plain  bool  // read by the plain reader: no node refers to another
-	starts []int // of the lines in Data; made when first needed
+	plain bool // read by the plain reader: no node refers to another
 }
 
-// Between gives the lines from that of node a up to that of node b. When they
-// are items of one block list (not in brackets) that follow each other, equal
-// lines at an equal place are equal trees. It is not ok where that can not be
-// promised, as with aliases.
-func (d *Document) Between(a, b *yaml.Node) (lines []byte, ok bool) {
-	if !d.plain || a.Line >= b.Line {
-		return nil, false
-	}
-	if d.starts == nil {
-		d.starts = append(d.starts, 0)
-		for i, c := range d.Data {
-			if c == '\n' {
-				d.starts = append(d.starts, i+1)
-			}
-		}
-	}
-	if b.Line > len(d.starts) {
-		return nil, false
-	}
-	return d.Data[d.starts[a.Line-1]:d.starts[b.Line-1]], true
-}
+// Plain says that nothing in the tree depends on text elsewhere, as aliases do:
+// an item of a block list (not in brackets) is what its own lines say, and
+// Items reads it from these.
+func (d *Document) Plain() bool { return d.plain }
 
 // Keys are the names at the top of the document, in order.
 func (d *Document) Keys() []string {

@@ -41,13 +41,14 @@ type doubt struct {
 }
 
 // readPlain gives the document's top node, nil when there is none. It is not
-// ok when the text must be read by the library.
-func readPlain(data []byte) (root *yaml.Node, ok bool, why *doubt) {
+// ok when the text must be read by the library. line is the number of the first
+// line, and depth how many collections data is inside of.
+func readPlain(data []byte, line, depth int) (root *yaml.Node, ok bool, why *doubt) {
 	wide, ok := plainText(data)
 	if !ok {
 		return nil, false, nil
 	}
-	f := plainReader{text: string(data), line: 1, wide: wide}
+	f := plainReader{text: string(data), line: line, wide: wide, depth: depth}
 	root, ok = f.document()
 	return root, ok, f.doubt
 }

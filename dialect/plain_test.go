@@ -19,7 +19,7 @@ import (
 // library must read as the same tree.
 func compare(t *testing.T, text []byte) (accepted bool) {
 	t.Helper()
-	got, ok, _ := readPlain(text)
+	got, ok, _ := readPlain(text, 1, 0)
 	if !ok {
 		return false
 	}
@@ -88,7 +88,7 @@ func TestPlainAccepts(t *testing.T) {
 	t.Parallel()
 	for _, text := range accepted {
 		if !compare(t, []byte(text)) {
-			_, _, why := readPlain([]byte(text))
+			_, _, why := readPlain([]byte(text), 1, 0)
 			t.Errorf("%q is declined: %+v", text, why)
 		}
 	}

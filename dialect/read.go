@@ -28,7 +28,7 @@ func Read(doc source.Document) (*Document, []model.Problem) {
 			fmt.Sprintf("the document has %d MiB, and %d MiB is the most", len(doc.Data)>>20, maxBytes>>20),
 			"split it into several documents with a line ---")}
 	}
-	root, ok, doubt := readPlain(doc.Data)
+	root, ok, doubt := readPlain(doc.Data, 1, 0)
 	d.plain = ok
 	if !ok {
 		var problem *model.Problem
@@ -46,6 +46,22 @@ func Read(doc source.Document) (*Document, []model.Problem) {
 	}
 	d.Root = root
 	return d, nil
+}
+
+// Items reads the items of a block list from their own lines, the first of
+// which is the line of that number in doc and begins an item. They are the
+// items that Read would find there if the whole is Plain and the lines end
+// where an item or the list does. Not ok is for lines that Read must judge. d
+// has no Root; it is for a Decoder of the items.
+func Items(doc source.Document, lines []byte, line int) (d *Document, items []*yaml.Node, ok bool) {
+	if len(doc.Data) > maxBytes {
+		return nil, nil, false
+	}
+	list, ok, _ := readPlain(lines, line, 1)
+	if !ok || list == nil || list.Kind != yaml.SequenceNode || list.Style&yaml.FlowStyle != 0 {
+		return nil, nil, false
+	}
+	return &Document{Document: doc, plain: true}, list.Content, true
 }
 
 // readYAML reads any YAML with the library's parser. The root is nil when

@@ -1,8 +1,8 @@
 package dialect
 
 import (
-	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -42,22 +42,32 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-func TestBetween(t *testing.T) {
+func TestItems(t *testing.T) {
 	t.Parallel()
-	doc := read(t, "list:\n- a: 1\n  b: 2\n# note\n- c: 3\n- d: 4\n")
-	items := doc.Get("list").Content
-	if lines, ok := doc.Between(items[0], items[1]); !ok || string(lines) != "- a: 1\n  b: 2\n# note\n" {
-		t.Errorf("%q %v", lines, ok)
+	text := "list:\n- a: 1\n  b: 2\n# note\n- c: |\n    x\n\n- d: [4,\n  5]\nend:\n"
+	whole := read(t, text)
+	list := whole.Get("list").Content
+	starts := []int{0, 6, 13, 20, 27, 34, 40, 41, 49, 54}
+	for i, lines := range [][2]int{{1, 4}, {4, 7}, {7, 9}, {1, 7}} {
+		doc, items, ok := Items(whole.Document, whole.Data[starts[lines[0]]:starts[lines[1]]], lines[0]+1)
+		if !ok {
+			t.Fatalf("%v cannot be read", lines)
+		}
+		want := list[i%3 : i%3+1]
+		if i == 3 {
+			want = list[:2]
+		}
+		if !reflect.DeepEqual(items, want) || doc.Origin(items[0], "x") != whole.Origin(want[0], "x") {
+			t.Errorf("%v: other items", lines)
+		}
 	}
-	if lines, ok := doc.Between(items[1], items[2]); !ok || !bytes.Equal(lines, []byte("- c: 3\n")) {
-		t.Errorf("%q %v", lines, ok)
+	for _, text := range []string{"- &a b\n", "- [a\n", "[a]\n", "a: b\n", "- a\nb: c\n", "- a\n---\n- b\n", "", "- a\n b\n", strings.Repeat("- ", 99) + "a"} {
+		if _, _, ok := Items(source.Document{}, []byte(text), 1); ok {
+			t.Errorf("%q is read alone", text)
+		}
 	}
-	if _, ok := doc.Between(items[1], items[1]); ok {
-		t.Error("a node has lines up to itself")
-	}
-	doc = read(t, "list:\n- &a {b: 1}\n- *a\n")
-	if _, ok := doc.Between(doc.Get("list").Content[0], doc.Get("list").Content[1]); ok {
-		t.Error("a document with aliases has independent lines")
+	if read(t, "list:\n- &a {b: 1}\n- *a\n").Plain() || !whole.Plain() {
+		t.Error("only a document without aliases is plain")
 	}
 }
 

@@ -10,11 +10,11 @@ import (
 	"github.com/naru-mesh/naru/model"
 )
 
-// routes are the items of the list, not yet decoded: most of them are usually
-// as they were (see memory).
+// routes are the items of the list, not yet decoded.
 type routes struct {
-	items []*yaml.Node
-	block bool // not in brackets
+	items  []*yaml.Node
+	block  bool // not in brackets
+	column int  // of the list, from 1
 }
 
 // ReadNode takes a list.
@@ -23,7 +23,7 @@ func (r *routes) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		in.Wrong(n, "a list of routes", "NAME: [{match: /, to: http://127.0.0.1:3000}]")
 		return
 	}
-	r.items, r.block = n.Content, n.Style&yaml.FlowStyle == 0
+	r.items, r.block, r.column = n.Content, n.Style&yaml.FlowStyle == 0, n.Column
 }
 
 // rule decodes the item with a number and makes nouns of it.

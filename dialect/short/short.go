@@ -12,9 +12,8 @@ import (
 	"github.com/naru-mesh/naru/model"
 )
 
-// Dialect is the short form. Its only state is a memory of what it made of the
-// same text before, which makes it faster and nothing else.
-type Dialect struct{ memory memory }
+// Dialect is the short form. It has no state.
+type Dialect struct{}
 
 // New makes the dialect.
 func New() *Dialect { return &Dialect{} }
@@ -57,16 +56,18 @@ type file struct {
 	listeners    []*model.Listener
 	certificates []*model.Certificate
 	services     []*model.Service
+	own          int      // of services, those written as such; then those of URLs
 	names        []string // of all services, the broken ones too
 	rules        []rule
 	settings     *model.Settings
 	// alone is the whole translation when there is no other document, which
 	// is nearly always.
 	alone *model.Fragment
+	items items // for Reread
 }
 
 // Parse reads one document.
-func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
+func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 	var top form
 	in := doc.Decoder("")
 	in.Into(doc.Root, &top)
@@ -86,8 +87,12 @@ func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 	problems = append(problems, wrong...)
 	c := compiler{doc: doc}
 	in.Enter("routes")
-	var now []remembered
-	f.rules, now = d.memory.rules(in, &c, top.Routes)
+	f.rules = make([]rule, 0, len(top.Routes.items))
+	for i, n := range top.Routes.items {
+		if r, ok := c.rule(in, n, i); ok {
+			f.rules = append(f.rules, r)
+		}
+	}
 	in.Leave()
 	for i := range top.Services {
 		s := &top.Services[i]
@@ -96,10 +101,13 @@ func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 			f.services = append(f.services, s.noun(folder))
 		}
 	}
+	f.own = len(f.services)
 	f.services = append(f.services, c.urls.list...)
 	f.alone = join([]*file{f}, true)
-	d.memory.keep(doc, now, f.rules)
 	problems = append(problems, in.Problems()...)
+	if len(problems) == 0 {
+		f.items = itemsOf(doc, &top.Routes)
+	}
 	slices.SortStableFunc(problems, func(a, b model.Problem) int {
 		return cmp.Or(cmp.Compare(a.Origin.Line, b.Origin.Line), cmp.Compare(a.Origin.Column, b.Origin.Column))
 	})
