@@ -19,7 +19,7 @@
 // Watching is of folders, never of files, so that every way of saving is seen:
 // writing in place, a temporary file renamed over the old one, delete and
 // create, a symbolic link that is pointed elsewhere (as Kubernetes does with a
-// ConfigMap). A change is believed after 15 ms without another, or 100 ms after
+// ConfigMap). A change is believed after 8 ms without another, or 100 ms after
 // its beginning; a file that is suddenly empty, after 100 ms. Without inotify
 // the files are looked at every second.
 //

@@ -28,7 +28,7 @@ type Source struct {
 type times struct{ quiet, most, grace, poll time.Duration }
 
 var usual = times{
-	quiet: 15 * time.Millisecond,
+	quiet: 8 * time.Millisecond,
 	most:  100 * time.Millisecond,
 	grace: 250 * time.Millisecond,
 	poll:  time.Second,
