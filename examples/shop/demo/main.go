@@ -58,10 +58,11 @@ Try:
   curl -i %[1]s/api/orders -d '{"item":"boat","quantity":9}'     (declined by payments)
   curl %[2]s/metrics | grep naru_requests_total
   bin/naru explain GET %[1]s/api/catalog/items -f %[3]s
-  edit the configuration above and save it: it takes effect at once
+  edit the configuration above and save it: naru says here what changed or is wrong
 
 Ctrl-C ends everything.
 `, gateway, s.admin, s.config)
+	s.terminal.open.Store(true)
 	select {
 	case <-ctx.Done():
 		fmt.Println("\nclosing the shop")

@@ -25,6 +25,7 @@ type stage struct {
 	admin    string // URL
 	running  []*exec.Cmd
 	died     chan error
+	terminal curtain
 }
 
 // patience bounds the start of one program.
@@ -98,18 +99,25 @@ func (s *stage) launch(name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
 	cmd := exec.Command(filepath.Join(s.bin, name), args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	if name == "naru" {
+		// Its messages about a changed configuration belong before the eyes of
+		// whoever changes it.
+		out := io.MultiWriter(log, &s.terminal)
+		cmd.Stdout, cmd.Stderr = out, out
+	}
 	// Its own group, so that Ctrl-C reaches only us and the order of ending is
 	// ours.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
+		log.Close()
 		return fmt.Errorf("%s: %w (make demo builds it)", name, err)
 	}
 	s.running = append(s.running, cmd)
 	go func() {
 		err := cmd.Wait()
+		log.Close()
 		text, _ := os.ReadFile(log.Name())
 		s.died <- fmt.Errorf("%s ended: %v\n%s", name, err, bytes.TrimSpace(text))
 	}()
