@@ -216,7 +216,13 @@ func (g *gateway) adminSources() admin.Sources {
 			}
 			return nil
 		},
-		Problems: g.control.Problems,
+		Problems: func() []model.Problem {
+			all := slices.Clone(g.control.Problems())
+			if prog := g.proxy.Program(); prog != nil {
+				all = append(all, prog.Problems...)
+			}
+			return all
+		},
 		Status:   func() any { return g.status() },
 		Log:      g.log,
 	}

@@ -27,7 +27,8 @@ type Service struct {
 	// Idle is how long an unused pooled connection is kept. 0 is 30 s, less
 	// than the 60-75 s after which most servers close it from their side.
 	Idle time.Duration `json:"idle,omitempty"`
-	// MaxIdle bounds the unused connections per endpoint and loop. 0 is 256.
+	// MaxIdle bounds the unused connections per endpoint and loop. 0 is
+	// 1024, as many as the field pools: what is not used ends after Idle.
 	MaxIdle int    `json:"maxIdle,omitempty"`
 	Origin  Origin `json:"origin"`
 }
@@ -36,7 +37,7 @@ type Service struct {
 const (
 	DefaultConnect = 5 * time.Second
 	DefaultIdle    = 30 * time.Second
-	DefaultMaxIdle = 256
+	DefaultMaxIdle = 1024
 )
 
 // Endpoint is one instance of a Service.

@@ -24,6 +24,23 @@ import (
 // is the same pointer. Validating the result again changes nothing and gives
 // no Problem that is Broken.
 func Validate(c *Config) (*Config, []Problem) {
+	var v Validator
+	return v.Validate(c)
+}
+
+// Validator validates one Config after another and does not look twice at a
+// Route in which there was nothing to find, as long as the listeners have
+// the same names and hostnames and the services the same names: that is all that
+// a Route is compared with. The zero Validator is ready; it is for one goroutine.
+type Validator struct {
+	listeners []*Listener
+	services  []*Service
+	sound     []*Route // sorted by name
+}
+
+// Validate is as the function of the same name. Nouns must not have been
+// written to since the last call.
+func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 	v := &checker{
 		certificates: make(map[string]struct{}, len(c.Certificates)),
 		listeners:    make(map[string]*Listener, len(c.Listeners)),
@@ -43,9 +60,29 @@ func Validate(c *Config) (*Config, []Problem) {
 	for _, x := range out.Services {
 		v.services[x.Name] = struct{}{}
 	}
-	out.Routes = check(v, "route", c.Routes, v.route)
+	if !slices.EqualFunc(out.Listeners, last.listeners, sameDoor) || !slices.EqualFunc(out.Services, last.services, sameName) {
+		last.sound = nil
+	}
+	sound := make([]*Route, 0, len(c.Routes))
+	out.Routes = check(v, "route", c.Routes, func(r *Route) *Route {
+		for len(last.sound) > 0 && last.sound[0].Name < r.Name {
+			last.sound = last.sound[1:]
+		}
+		said := len(v.problems)
+		if len(last.sound) == 0 || last.sound[0] != r {
+			if now := v.route(r); now != r || len(v.problems) > said {
+				return now
+			}
+		}
+		sound = append(sound, r)
+		return r
+	})
+	*last = Validator{out.Listeners, out.Services, sound}
 	return out, v.problems
 }
+
+func sameDoor(a, b *Listener) bool { return a.Name == b.Name && a.Hostname == b.Hostname }
+func sameName(a, b *Service) bool  { return a.Name == b.Name }
 
 // noun is what the four kinds have in common.
 type noun interface {

@@ -323,6 +323,43 @@ func spoil(random *rand.Rand, v reflect.Value) {
 	}
 }
 
+// A Validator says what Validate says, whatever happened to which nouns.
+func TestValidator(t *testing.T) {
+	t.Parallel()
+	var v Validator
+	random := rand.New(rand.NewPCG(3, 4))
+	c := shop()
+	for i := range 3000 {
+		next := *c
+		fresh := shop()
+		switch random.IntN(6) {
+		case 0: // all good and new
+			next = *fresh
+		case 1:
+			k := random.IntN(len(fresh.Listeners))
+			spoil(random, reflect.ValueOf(fresh.Listeners[k]))
+			next.Listeners = append(slices.Clone(c.Listeners[:min(k, len(c.Listeners))]), fresh.Listeners[k:]...)
+		case 2:
+			spoil(random, reflect.ValueOf(fresh.Services[0]))
+			next.Services = fresh.Services
+		case 3:
+			next.Services = fresh.Services[:random.IntN(len(fresh.Services)+1)]
+		default:
+			k := random.IntN(len(fresh.Routes))
+			if random.IntN(3) > 0 {
+				spoil(random, reflect.ValueOf(fresh.Routes[k]))
+			}
+			next.Routes = append(slices.Clone(c.Routes[:min(k, len(c.Routes))]), fresh.Routes[k:]...)
+		}
+		got, problems := v.Validate(&next)
+		want, wanted := Validate(&next)
+		if !reflect.DeepEqual(got, want) || !slices.Equal(problems, wanted) {
+			t.Fatalf("step %d: %v, want %v", i, problems, wanted)
+		}
+		c = &next
+	}
+}
+
 func TestHintNamesWhatWasMeant(t *testing.T) {
 	t.Parallel()
 	c := shop()

@@ -76,7 +76,7 @@ func (p *Proxy) Apply(s *model.Snapshot) (err error) {
 	}
 	surplus := change.Commit()
 	for _, problem := range prog.Problems {
-		p.opt.Log.Warn(problem.String())
+		p.opt.Log.Error(problem.String())
 	}
 	p.forget(s)
 	if old != nil {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/netip"
@@ -25,8 +26,8 @@ type swapping struct {
 }
 
 // swap opens what prog needs and is not open, stores prog, and closes the
-// ports that it has no use for. When an address cannot be bound everything
-// that was opened here is closed again and the old Program stays.
+// ports that it has no use for. What cannot be opened becomes a Problem of
+// prog and does not stop the rest; when nothing can be, the old Program stays.
 func (p *Proxy) swap(prog *Program, entrances map[netip.AddrPort]*entrance) error {
 	s := &swapping{p: p, entrances: entrances, have: map[netip.AddrPort]*port{}, slots: map[netip.AddrPort]int{}}
 	for _, port := range p.ports {
@@ -34,14 +35,72 @@ func (p *Proxy) swap(prog *Program, entrances map[netip.AddrPort]*entrance) erro
 			s.have[port.addr] = port
 		}
 	}
+	var failed error
 	for _, addr := range slices.SortedFunc(maps.Keys(entrances), netip.AddrPort.Compare) {
-		if err := s.provide(entrances[addr]); err != nil {
-			s.undo()
-			return err
+		e := entrances[addr]
+		if err := s.provide(e); err != nil {
+			if old := s.have[addr]; old != nil && (old.secure != nil) != e.secure {
+				// Nothing of the new protocol can be served, and its routes must
+				// not be served by the old one.
+				s.undo()
+				return err
+			}
+			failed = cmp.Or(failed, err)
+			prog.Problems = append(prog.Problems, s.doWithout(e, err))
 		}
+	}
+	if failed != nil && len(s.slots) == 0 {
+		s.undo()
+		return failed
 	}
 	s.commit(prog)
 	return nil
+}
+
+// doWithout settles how to go on when e cannot be opened as it should be. Its
+// listeners stay where they were, if they were anywhere: with the certificates
+// from before, or on the port that they were to leave. Otherwise they are not
+// served.
+func (s *swapping) doWithout(e *entrance, err error) model.Problem {
+	problem := model.Problem{
+		Origin: e.listeners[0].noun.Origin, Severity: model.Broken, Code: "not-opened",
+		Message: "listener " + e.listeners[0].noun.Name + ": " + err.Error(),
+	}
+	if old := s.have[e.addr]; old != nil && (old.secure != nil) == e.secure {
+		s.slots[e.addr] = old.slot
+		problem.Hint = "the certificates from before go on serving"
+		return problem
+	}
+	for _, port := range s.have {
+		if s.entrances[port.addr] == nil && (port.secure != nil) == e.secure && port.entrance.Load().names(e) && s.reopened(port) {
+			s.slots[e.addr] = port.slot
+			problem.Hint = "it goes on serving on " + port.addr.String()
+			return problem
+		}
+	}
+	delete(s.entrances, e.addr)
+	problem.Hint = "it is not served; the other listeners are"
+	return problem
+}
+
+// names says whether e has a listener that o has too.
+func (e *entrance) names(o *entrance) bool {
+	return slices.ContainsFunc(e.listeners, func(l *listener) bool {
+		return slices.ContainsFunc(o.listeners, func(n *listener) bool { return n.noun.Name == l.noun.Name })
+	})
+}
+
+// reopened says whether port listens, again if need be.
+func (s *swapping) reopened(port *port) bool {
+	i := slices.Index(s.closed, port)
+	if i < 0 {
+		return true
+	}
+	if s.p.listen(port, port.entrance.Load().maxConns) != nil {
+		return false
+	}
+	s.closed = slices.Delete(s.closed, i, i+1)
+	return true
 }
 
 // provide sees that there is a port for e.

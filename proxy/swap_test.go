@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/netip"
 	"strings"
@@ -92,17 +93,54 @@ func TestPortsComeAndGo(t *testing.T) {
 	w.settled(2)
 }
 
-func TestBindFailureKeepsTheOldProgram(t *testing.T) {
+func TestBindFailure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.driver.refuse[netip.MustParseAddrPort("[::]:4000")] = errBusy
-	w.fails2(doors("3000", "4000"), "port is taken")
+	w.fails2(doors("4000"), "port is taken")
+	// The others serve.
 	w.apply(doors("1000"))
-	w.fails(doors("1000", "3000", "4000"), "port is taken")
+	w.applyWith(doors("1000", "3000", "4000"), "[::]:1000, [::]:3000", "it is not served; the other listeners are")
 	w.get("/")
 	w.conn(0).respond(200, "", true)
 	w.settled(1)
-	w.apply(doors("1000", "3000"))
+	// Where nothing could be served the old Program stays.
+	w.fails(doors("4000"), "port is taken")
+}
+
+// A listener that cannot move stays where it is, with its new routes.
+func TestListenerCannotMove(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	c := doors("1000", "2000")
+	w.apply(c)
+	w.driver.refuse[netip.MustParseAddrPort("[::]:4000")] = errBusy
+	moved := doors("1000", "4000")
+	moved.Listeners[1].Name = c.Listeners[1].Name
+	moved.Routes[0].Parents[1] = c.Listeners[1].Name
+	w.applyWith(moved, "[::]:1000, [::]:2000", "it goes on serving on [::]:2000")
+	if w.proxy.ports[1].doors[0].Draining() {
+		t.Error("connections of the port that stays should stay")
+	}
+	clear(w.driver.refuse)
+	moved.Routes[0].Timeouts.Request = 1 // another Version
+	w.apply(moved)
+	if got := w.asked(); got != "[::]:1000, [::]:4000" {
+		t.Errorf("listening on %s", got)
+	}
+}
+
+// applyWith applies c, of which something cannot be opened.
+func (w *world) applyWith(c *model.Config, asked, hint string) {
+	w.t.Helper()
+	w.apply(c)
+	if got := w.asked(); got != asked {
+		w.t.Errorf("listening on %s, want %s", got, asked)
+	}
+	all := w.proxy.Program().Problems
+	if len(all) != 1 || all[0].Code != "not-opened" || all[0].Hint != hint {
+		w.t.Errorf("problems %v, want one with %q", all, hint)
+	}
 }
 
 // fails2 is fails before there is any Program.
@@ -128,20 +166,19 @@ func TestTLSUpdateFailure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.apply(doors("https:1000:good", "https:2000:good"))
-	// The first port takes its new configuration, the second refuses: both have
-	// the old one afterwards.
+	// The first port takes its new configuration, the second goes on with the
+	// certificates that it has.
 	c := doors("https:1000:good", "https:2000:bad")
 	c.Listeners[0].MinTLS = "1.3"
-	before := w.tls.made[0].cfg.MinVersion
-	w.fails(c, "bad is not usable")
-	if got := w.tls.made[0].cfg.MinVersion; got != before {
+	w.applyWith(c, "[::]:1000 tls, [::]:2000 tls", "the certificates from before go on serving")
+	if got := w.tls.made[0].cfg.MinVersion; got != tls.VersionTLS13 {
 		t.Errorf("the first port was left with TLS %x", got)
 	}
 	// A new port that refuses is not opened.
-	w.fails(doors("https:1000:good", "https:2000:good", "https:3000:bad"), "bad is not usable")
+	w.applyWith(doors("https:1000:good", "https:2000:good", "https:3000:bad"), "[::]:1000 tls, [::]:2000 tls", "it is not served; the other listeners are")
 	// And the same where its socket cannot be bound: the TLS side is closed.
 	w.driver.refuse[netip.MustParseAddrPort("[::]:3000")] = errBusy
-	w.fails(doors("https:1000:good", "https:2000:good", "https:3000:good"), "port is taken")
+	w.applyWith(doors("https:1000:good", "https:2000:good", "https:3000:good"), "[::]:1000 tls, [::]:2000 tls", "it is not served; the other listeners are")
 	if made := w.tls.made; !made[len(made)-1].closed {
 		t.Error("the TLS side of a port that never was is open")
 	}
@@ -166,7 +203,7 @@ func TestPortChangesProtocol(t *testing.T) {
 
 	w.fails(doors("https:1000:bad"), "bad is not usable")
 	w.driver.refuse[netip.MustParseAddrPort("[::]:9000")] = errBusy
-	w.fails(doors("https:1000:good", "9000"), "port is taken")
+	w.fails(doors("https:1000:bad", "9000"), "bad is not usable")
 	accept()
 	if len(w.server.servers) != 2 || w.server.servers[1] != plain {
 		t.Fatal("a failed change left the port without its protocol")
@@ -205,8 +242,6 @@ func TestAddressNarrows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.apply(doors("1000"))
-	w.driver.refuse[netip.MustParseAddrPort("[::]:9000")] = errBusy
-	w.fails(doors("127.0.0.1 1000", "9000"), "port is taken")
 	w.driver.refuse[netip.MustParseAddrPort("127.0.0.1:1000")] = errBusy
 	w.fails(doors("127.0.0.1 1000"), "port is taken")
 	clear(w.driver.refuse)

@@ -85,7 +85,7 @@ func RoutePath(i int) string { return fmt.Sprintf("/team%04d/service%06d/v1", i/
 func (j *Job) shortFile(b *strings.Builder, base bool, from, to, generation int) {
 	if base {
 		fmt.Fprintf(b, "listen: [\"%s\", {address: \"https://%s\", tls: {cert: %s, key: %s}}]\n", j.Plain, j.Secure, j.Cert.ChainFile, j.Cert.KeyFile)
-		fmt.Fprintf(b, "services:\n  origin: {endpoints: \"%s\", maxIdle: 1024}\n", j.Origin)
+		fmt.Fprintf(b, "services:\n  origin: {endpoints: \"%s\"}\n", j.Origin)
 	}
 	b.WriteString("routes:\n")
 	for i := from; i < to; i++ {
@@ -125,13 +125,6 @@ apiVersion: v1
 kind: Service
 metadata: {name: origin}
 spec: {clusterIP: %s, ports: [{port: %d}]}
----
-apiVersion: naru.dev/v1alpha1
-kind: BackendPolicy
-metadata: {name: origin}
-spec:
-  targetRefs: [{group: "", kind: Service, name: origin}]
-  connection: {maxIdle: 1024}
 `, j.Plain.Addr(), j.Plain.Port(), j.Secure.Port(), indent(j.Cert.Chain), indent(j.Cert.Key), j.Origin.Addr(), j.Origin.Port())
 		j.gatewayRoute(b, "all", "PathPrefix", "/", "")
 	}

@@ -68,7 +68,7 @@ type StatusRange struct {
 type Connection struct {
 	ConnectTimeout gateway.Duration `json:"connectTimeout,omitempty"` // TLS included; default 5s
 	IdleTimeout    gateway.Duration `json:"idleTimeout,omitempty"`    // unused in the pool; default 30s
-	// MaxIdle bounds the unused connections per endpoint and loop; default 256.
+	// MaxIdle bounds the unused connections per endpoint and loop; default 1024.
 	MaxIdle int `json:"maxIdle,omitempty"`
 }
 

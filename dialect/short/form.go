@@ -198,7 +198,7 @@ type service struct {
 	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`
 	Connect   *span     `json:"connect" doc:"until a connection can be used, TLS included" default:"5s" unit:"duration"`
 	Idle      *span     `json:"idle" doc:"unused connections are kept" default:"30s" unit:"duration"`
-	MaxIdle   int       `json:"maxIdle" doc:"unused connections kept per endpoint and core" default:"256"`
+	MaxIdle   int       `json:"maxIdle" doc:"unused connections kept per endpoint and core" default:"1024"`
 	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
 
 	name   string
