@@ -15,6 +15,7 @@ import (
 type round struct {
 	log       *slog.Logger
 	translate *translator
+	validator model.Validator
 	freezer   model.Freezer
 
 	retain retainer

@@ -13,7 +13,7 @@ import (
 // First the nouns that others name are put back, then, with those in place,
 // routes: a route must not fall back only because its listener did.
 func (r *round) validate(merged *model.Config) (*model.Config, []model.Problem) {
-	valid, problems := model.Validate(merged)
+	valid, problems := r.validator.Validate(merged)
 	if r.valid == nil {
 		return valid, problems
 	}
