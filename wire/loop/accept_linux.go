@@ -157,6 +157,15 @@ func (s *listenSocket) report(events uint32) {
 	}
 }
 
+// shun lets nobody in who is not on the way already.
+func (s *listenSocket) shun() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fd >= 0 {
+		shun(s.fd)
+	}
+}
+
 // close accepts what is queued, for the loops, and closes the socket. Any
 // goroutine.
 func (s *listenSocket) close() {

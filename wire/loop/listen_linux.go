@@ -164,6 +164,9 @@ func (g *listening) Close() {
 	delete(d.listening, g)
 	d.mu.Unlock()
 	for _, s := range g.sockets {
+		s.shun()
+	}
+	for _, s := range g.sockets {
 		s.close()
 	}
 }
