@@ -156,6 +156,26 @@ func TestServiceKilledAndRestarted(t *testing.T) {
 	l.check()
 }
 
+// TestOneOfTwoKilled: with retries declared nobody notices.
+func TestOneOfTwoKilled(t *testing.T) {
+	t.Parallel()
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, n)
+	}
+	one, two := serve(t, handler), serve(t, handler)
+	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: both\n  retry: {attempts: 3, backoff: 1ms}\nservices:\n  both: [%s, %s]\n", one.addr, two.addr))
+	l := g.load(8, nil)
+	for range 4 {
+		l.more(300)
+		one.kill()
+		l.more(300)
+		one = serveAt(t, one.addr, handler)
+	}
+	l.stop()
+	l.check()
+}
+
 func TestFolderOfFiles(t *testing.T) {
 	t.Parallel()
 	g := prepare(t, "")
