@@ -424,7 +424,6 @@ type world struct {
 	set     *upstream.Set
 	log     bytes.Buffer
 	freezer model.Freezer
-	records []observe.Record
 	wrote   int
 	last    observe.Record // its slices are copies
 }

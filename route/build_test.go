@@ -1,7 +1,6 @@
 package route
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -114,7 +113,7 @@ func TestBuildMany(t *testing.T) {
 			host, path := target(i, l.oneHost, nil, nil)
 			h, _ := head("GET " + string(host) + string(path))
 			if !table.Find(h, host, &hit) || hit.Rule != int32(i) {
-				t.Fatal(fmt.Sprintf("%s%s: %d, want %d", host, path, hit.Rule, i))
+				t.Fatalf("%s%s: %d, want %d", host, path, hit.Rule, i)
 			}
 		}
 	}
