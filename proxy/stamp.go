@@ -47,8 +47,12 @@ func (x *exchange) stamp() {
 	if !trusted || !h.Has(wire.KeyXForwardedProto) {
 		h.SetString(wire.KeyXForwardedProto, x.Scheme)
 	}
-	if !trusted || !h.Has(wire.KeyXForwardedHost) {
+	switch {
+	case trusted && h.Has(wire.KeyXForwardedHost):
+	case len(h.Authority) > 0:
 		h.Set(wire.KeyXForwardedHost, h.Authority)
+	default:
+		h.Remove(wire.KeyXForwardedHost) // HTTP/1.0 need not name a host
 	}
 	if !trusted {
 		h.Remove(wire.KeyXForwardedPort)
