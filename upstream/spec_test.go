@@ -62,7 +62,7 @@ func TestTLSDialersAreMadePerHost(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	if got := *settingsOf(&model.Service{}); got != (settings{false, 5 * time.Second, 30 * time.Second, 256}) {
+	if got := *settingsOf(&model.Service{}); got != (settings{false, 5 * time.Second, 30 * time.Second, 1024}) {
 		t.Errorf("settings %+v", got)
 	}
 	if got := *settingsOf(&model.Service{Connect: 1 << 60, Idle: 1 << 60}); got.connect != 24*time.Hour || got.idle != 24*time.Hour {
