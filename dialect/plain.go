@@ -200,9 +200,18 @@ const indentHint = "lines of one mapping or list begin in the same column"
 func (f *plainReader) tooFar() bool {
 	line, _, _ := strings.Cut(f.text[f.pos:], "\n")
 	if strings.Contains(line, ": ") || strings.HasSuffix(strings.TrimRight(line, " "), ":") || strings.HasPrefix(line, "- ") {
+		if above := f.lineAbove(); above != "" && !strings.Contains(above, ":") {
+			return f.suspect(f.pos, "", "the indentation does not fit the lines above", "a colon is missing on the line above: "+clip(above))
+		}
 		return f.suspect(f.pos, "", "the indentation does not fit the lines above", indentHint)
 	}
 	return false
+}
+
+// lineAbove is what stands on the line before this one, or "".
+func (f *plainReader) lineAbove() string {
+	before := strings.TrimRight(f.text[:f.start], "\n")
+	return strings.TrimSpace(before[strings.LastIndexByte(before, '\n')+1:])
 }
 
 // dash says whether a list item begins here.

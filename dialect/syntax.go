@@ -49,7 +49,7 @@ var parserComplaints = regexp.MustCompile(`did not find expected (key|'|node con
 var syntaxHints = []struct{ contains, message, hint string }{
 	{"mapping values are not allowed", "a colon stands where no value can be", "check the indentation, and put text that holds \": \" in quotes"},
 	{"could not find expected ':'", "a colon is missing after a name", "write \"name: value\", and indent what belongs below it"},
-	{"did not find expected key", "the indentation does not fit the lines above", "lines of one mapping or list begin in the same column"},
+	{"did not find expected key", "the indentation does not fit the lines above", indentHint},
 	{"did not find expected '-' indicator", "an item of the list does not begin with -", "items of a list begin with \"- \" in the same column"},
 	{"cannot start any token", "a character stands where no value can begin with it", "put the value in quotes"},
 	{"unexpected end of stream", "the text ends inside quotes", "close the quotes"},

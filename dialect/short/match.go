@@ -144,6 +144,8 @@ func (p *pattern) parsePath(s string) (wrong, hint string) {
 		return "a path has no spaces: " + s, "a space in a URL is %20"
 	case strings.ContainsAny(p.path, "?#"):
 		return "a path has no ? and no #: " + s, "match query parameters with query:"
+	case p.kind != model.PathExact && strings.Contains(p.path, "/:"):
+		return "a variable is written in braces: " + s, "write " + braced(s) + ", or =" + s + " where the colon is meant"
 	case strings.Contains(p.path, "*"):
 		return "a path has no *: " + s, "a path covers all that is below it; write " + starless(s)
 	}
@@ -160,6 +162,17 @@ func starless(s string) string {
 		return s
 	}
 	return strings.ReplaceAll(s, "*", "{name}")
+}
+
+// braced writes the variables of other routers, "/orders/:id", as ours.
+func braced(s string) string {
+	parts := strings.Split(s, "/")
+	for i, part := range parts {
+		if name, ok := strings.CutPrefix(part, ":"); ok {
+			parts[i] = "{" + name + "}"
+		}
+	}
+	return strings.Join(parts, "/")
 }
 
 func (p *pattern) regex(s string) (wrong, hint string) {

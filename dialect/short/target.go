@@ -59,6 +59,14 @@ func has(n *yaml.Node, key string) bool {
 // weighted reads one pair "orders: 90".
 func weighted(in *dialect.Decoder, key, value *yaml.Node) destination {
 	d := destination{To: text(key.Value), at: key}
+	if share, ok := strings.CutSuffix(value.Value, "%"); ok && value.Kind == yaml.ScalarNode {
+		in.Problem(value, "bad-value", "a weight is a whole number without a sign: "+value.Value, "write "+strings.TrimSpace(share)+": weights are relative to each other")
+		return d
+	}
+	if key.Value == "service" && value.Kind == yaml.ScalarNode && value.Tag == "!!str" {
+		in.Problem(key, "bad-value", "a service is named by to, not by service", "write {to: "+value.Value+", weight: 1}")
+		return d
+	}
 	in.Into(value, &d.Weight)
 	d.check(in, value)
 	return d

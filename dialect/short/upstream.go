@@ -47,7 +47,11 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	switch model.Balance(s.Balance) {
 	case "", model.RoundRobin, model.LeastRequest:
 	default:
-		in.Problem(n, "bad-value", "balance is round-robin or least-request, not "+strconv.Quote(string(s.Balance)), "")
+		hint := ""
+		if near := dialect.Nearest(string(s.Balance), []string{string(model.RoundRobin), string(model.LeastRequest)}); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		in.Problem(n, "bad-value", "balance is round-robin or least-request, not "+strconv.Quote(string(s.Balance)), hint)
 	}
 	if s.Connect.duration() < 0 || s.Idle.duration() < 0 || s.MaxIdle < 0 {
 		in.Problem(n, "bad-value", "connect, idle and maxIdle of a service are always bounded", "leave them out for their defaults")
