@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -75,15 +76,35 @@ observes, and reloads when you save its configuration.
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage{fmt.Errorf("there is no command %q", args[0])}
+				return usage{noCommand(cmd, args[0])}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage{err} })
+	root.SuggestionsMinimumDistance = 2
+	root.Version = app.Version()
+	root.SetVersionTemplate("naru {{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if strings.HasSuffix(err.Error(), " in -f") {
+			return usage{fmt.Errorf("files are named without -f here: naru %s shop.yaml", cmd.Name())}
+		}
+		return usage{err}
+	})
 	root.AddCommand(newRun(), newCheck(), newExplain(), newSchema(), newVersion())
 	return root
+}
+
+// noCommand says what somebody who wrote word most likely meant.
+func noCommand(cmd *cobra.Command, word string) error {
+	err := fmt.Errorf("there is no command %q", word)
+	if _, stat := os.Stat(word); stat == nil {
+		return fmt.Errorf("%w (did you mean naru run %s?)", err, word)
+	}
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		return fmt.Errorf("%w (did you mean naru %s?)", err, near[0])
+	}
+	return err
 }
 
 // argc is cobra's argument count check with our exit status.

@@ -22,7 +22,11 @@ func TestUsage(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"chek"}, `there is no command "chek"`},
+		{[]string{"chek"}, `there is no command "chek" (did you mean naru check?)`},
+		{[]string{"reload"}, "there is no command \"reload\"\n"},
+		{[]string{"cli_test.go"}, `there is no command "cli_test.go" (did you mean naru run cli_test.go?)`},
+		{[]string{"run", "-f", "x.yaml"}, "files are named without -f here: naru run shop.yaml"},
+		{[]string{"explain", "431"}, "no reason code \"431\"; the codes with this status are: head_too_large, too_many_fields\n"},
 		{[]string{"check", "--jsn"}, "unknown flag: --jsn"},
 		{[]string{"run", "--to", "localhost"}, "--to localhost: write a URL"},
 		{[]string{"run", "--to", "http://127.0.0.1:1", "x.yaml"}, "FILES and --to exclude each other"},

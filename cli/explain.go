@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -87,9 +88,15 @@ func withScheme(url string) string {
 func explainCode(w io.Writer, code string, asJSON bool) error {
 	why, ok := observe.ReasonByCode(code)
 	if !ok {
-		var all []string
+		var all, same []string
 		for r := observe.ReasonNone + 1; r < observe.Reasons; r++ {
 			all = append(all, r.String())
+			if strconv.Itoa(r.Info().Status) == code {
+				same = append(same, r.String())
+			}
+		}
+		if len(same) > 0 {
+			return usage{fmt.Errorf("no reason code %q; the codes with this status are: %s", code, strings.Join(same, ", "))}
 		}
 		return usage{fmt.Errorf("no reason code %q; a request is explained by METHOD and URL, and the codes are: %s", code, strings.Join(all, ", "))}
 	}
