@@ -35,7 +35,9 @@ type gateway struct {
 
 	mu    sync.Mutex
 	admin *admin.Server
-	ready error // why not; nil when ready
+	// adminWanted is the address that was configured last.
+	adminWanted string
+	ready       error // why not; nil when ready
 
 	first chan error // the outcome of the first configuration
 }
@@ -182,15 +184,22 @@ func (g *gateway) settle(s *model.Settings) error {
 	addr := pick(pick(g.opt.Admin, s.Admin), admin.DefaultAddr)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if addr == "off" || g.admin != nil {
-		// An admin server that is open stays where it is until the next start.
+	if g.admin != nil {
+		// Who scrapes it would lose it: it stays where it is until the next start.
+		if addr != g.adminWanted {
+			g.log.Warn("the admin server moves with the next start only", "serves", g.admin.Addr(), "configured", addr)
+		}
+		g.adminWanted = addr
+		return nil
+	}
+	if addr == "off" {
 		return nil
 	}
 	server, err := admin.Listen(addr, g.adminSources())
 	if err != nil {
 		return err
 	}
-	g.admin = server
+	g.admin, g.adminWanted = server, addr
 	go func() {
 		if err := server.Serve(); err != nil {
 			g.log.Error("admin server ended", "error", err)
@@ -223,8 +232,8 @@ func (g *gateway) adminSources() admin.Sources {
 			}
 			return all
 		},
-		Status:   func() any { return g.status() },
-		Log:      g.log,
+		Status: func() any { return g.status() },
+		Log:    g.log,
 	}
 }
 
@@ -246,7 +255,7 @@ func (g *gateway) greet() {
 		adminAddr = "http://" + g.admin.Addr()
 	}
 	g.mu.Unlock()
-	var urls []string
+	var urls, notes []string
 	bound := g.proxy.Bound()
 	slices.SortFunc(bound, func(a, b proxy.Bound) int { return a.Addr.Compare(b.Addr) })
 	for _, b := range bound {
@@ -254,13 +263,14 @@ func (g *gateway) greet() {
 		if b.Secure {
 			scheme = "https"
 		}
-		host := b.Addr.Addr().String()
+		host, more := b.Addr.Addr().String(), ""
 		if b.Addr.Addr().IsUnspecified() {
-			host = "127.0.0.1"
+			host, more = "127.0.0.1", "  (and every other address)"
 		} else if b.Addr.Addr().Is6() {
 			host = "[" + host + "]"
 		}
 		urls = append(urls, fmt.Sprintf("%s://%s:%d", scheme, host, b.Addr.Port()))
+		notes = append(notes, more)
 	}
 	if g.opt.JSON {
 		fmt.Fprintf(g.opt.Out, `{"event":"running","version":%q,"listening":["%s"],"admin":%q,"configuration":%q}`+"\n",
@@ -268,8 +278,8 @@ func (g *gateway) greet() {
 		return
 	}
 	fmt.Fprintf(g.opt.Out, "naru %s is running\n", Version())
-	for _, u := range urls {
-		fmt.Fprintf(g.opt.Out, "  listening  %s\n", u)
+	for i, u := range urls {
+		fmt.Fprintf(g.opt.Out, "  listening  %s%s\n", u, notes[i])
 	}
 	if adminAddr != "" {
 		fmt.Fprintf(g.opt.Out, "  admin      %s\n", adminAddr)
