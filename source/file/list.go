@@ -114,6 +114,8 @@ func unreadable(path string, err error) model.Problem {
 		Hint:    "it is read as soon as it can be",
 	}
 	switch {
+	case err == errIrregular:
+		p.Hint = "name a file, or - for standard input"
 	case os.IsNotExist(err):
 		p.Code = "missing-file"
 		p.Message = "there is no file " + path

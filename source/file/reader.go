@@ -2,6 +2,7 @@ package file
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -161,6 +162,8 @@ func (r *reader) refresh(e entry, k *known, now time.Time) {
 	info, err := os.Stat(e.path)
 	if err == nil && info.IsDir() {
 		err = fmt.Errorf("it has become a folder")
+	} else if err == nil && !info.Mode().IsRegular() {
+		err = errIrregular
 	}
 	if err != nil {
 		r.miss(e, k, err, now)
@@ -245,9 +248,14 @@ func (r *reader) readInput(k *known) {
 	k.fill("stdin", data)
 }
 
-var errTooBig = fmt.Errorf("it has more than %d MiB", most>>20)
+var (
+	errTooBig = fmt.Errorf("it has more than %d MiB", most>>20)
+	// Opening a pipe waits for whoever writes into it, and until then no other
+	// file would be followed; its bytes can be read only once anyway.
+	errIrregular = errors.New("it is a pipe, a device or a socket, not a file")
+)
 
-// readFile does not block on a pipe and does not read without end.
+// readFile does not read without end.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -285,6 +286,23 @@ func TestProblems(t *testing.T) {
 		if s.Name() != filepath.Join(dir, path) {
 			t.Errorf("name %s", s.Name())
 		}
+	}
+}
+
+// A pipe, on which reading would wait for ever, does not keep the files beside
+// it from being read.
+func TestPipe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a.yaml"), "a: 1\n")
+	must(t, syscall.Mkfifo(filepath.Join(dir, "b.yaml"), 0o644))
+	if got := show(New(dir).Read()); got != "a: 1, error unreadable-file" {
+		t.Errorf("read %s", got)
+	}
+	set := New(filepath.Join(dir, "b.yaml")).Read()
+	want := "error: cannot read DIR/b.yaml: it is a pipe, a device or a socket, not a file (name a file, or - for standard input)"
+	if len(set.Problems) != 1 || !strings.HasSuffix(strings.ReplaceAll(set.Problems[0].String(), dir, "DIR"), want) {
+		t.Errorf("got %v", set.Problems)
 	}
 }
 
