@@ -88,7 +88,7 @@ func read(what, file string, inline []byte) ([]byte, error) {
 	if file == "" {
 		return inline, nil
 	}
-	b, err := os.ReadFile(file)
+	b, err := readRegular(file)
 	if err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
@@ -97,6 +97,19 @@ func read(what, file string, inline []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", called(what, file), err)
 	}
 	return b, nil
+}
+
+// readRegular refuses what is no regular file: opening a pipe waits for whoever
+// writes into it, and a device may have no end.
+func readRegular(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, errors.New("is a pipe, a device or a socket, not a file")
+	}
+	return os.ReadFile(file)
 }
 
 func parse(chainName, keyName string, chain, key []byte) (*tls.Certificate, error) {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +23,9 @@ func TestCredentialErrors(t *testing.T) {
 	}
 	good, other := localhost(), testCA().issue("other", "other.test")
 	chain, key := write("cert.pem", good.Chain), write("key.pem", good.Key)
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		cred wire.Credential
 		want string // DIR stands for the directory
@@ -31,6 +35,8 @@ func TestCredentialErrors(t *testing.T) {
 		{wire.Credential{Chain: []byte("text"), Key: good.Key}, "certificate: no CERTIFICATE block in PEM"},
 		{wire.Credential{Chain: good.Key, Key: good.Chain}, "certificate: no CERTIFICATE block in PEM, only PRIVATE KEY"},
 		{wire.Credential{ChainFile: dir + "/gone.pem", KeyFile: key}, "certificate DIR/gone.pem: no such file or directory"},
+		{wire.Credential{ChainFile: dir + "/pipe", KeyFile: key}, "certificate DIR/pipe: is a pipe, a device or a socket, not a file"},
+		{wire.Credential{ChainFile: dir, KeyFile: key}, "certificate DIR: is a directory"},
 		{wire.Credential{ChainFile: chain, KeyFile: dir + "/gone.pem"}, "key DIR/gone.pem: no such file or directory"},
 		{wire.Credential{ChainFile: chain, KeyFile: write("empty", []byte("\n"))}, "key DIR/empty: is empty"},
 		{wire.Credential{ChainFile: chain, Key: other.Key}, "key: does not belong to certificate DIR/cert.pem (for localhost)"},
