@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/naru-mesh/naru/observe"
@@ -103,7 +104,9 @@ func (a *AccessLog) Reopen() error {
 	if a.options.File == "" || a.options.Output != nil {
 		return nil
 	}
-	f, err := os.OpenFile(a.options.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	// Opening a pipe would otherwise wait for whoever reads from it, and with it
+	// the configuration that names it.
+	f, err := os.OpenFile(a.options.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o640)
 	if err != nil {
 		return fmt.Errorf("access log: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -243,6 +244,13 @@ func TestBadLogs(t *testing.T) {
 	}
 	if _, err := NewAccessLog(AccessLogOptions{File: filepath.Join(t.TempDir(), "no", "access.log")}); err == nil {
 		t.Error("a log in a folder that is not there was opened")
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewAccessLog(AccessLogOptions{File: pipe}); !errors.Is(err, syscall.ENXIO) {
+		t.Errorf("a pipe that nobody reads: %v", err)
 	}
 }
 
