@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -44,6 +45,9 @@ func (r *round) do(sets []source.Set) (s *model.Snapshot, problems []model.Probl
 		}
 	}()
 	documents, problems := documents(sets)
+	if p, gone := r.vanished(documents); gone {
+		return r.frozen, arrange(append(problems, p))
+	}
 	fragments, more := r.translate.all(documents)
 	problems = append(problems, more...)
 	merged, more := merge(fragments, documents)
@@ -54,6 +58,32 @@ func (r *round) do(sets []source.Set) (s *model.Snapshot, problems []model.Probl
 	frozen := r.freezer.Freeze(valid)
 	r.merged, r.valid, r.frozen = merged, &frozen.Config, frozen
 	return frozen, arrange(problems)
+}
+
+// vanished says that nothing is written any more where there was something
+// that served. An emptied file is a slip (a failed template, a shell's ">"),
+// not a wish to close every port; who wants that stops naru.
+func (r *round) vanished(documents []source.Document) (model.Problem, bool) {
+	if r.frozen == nil || len(r.frozen.Listeners) == 0 {
+		return model.Problem{}, false
+	}
+	p := model.Problem{
+		Origin:   model.Origin{Source: r.frozen.Listeners[0].Origin.Source},
+		Severity: model.Broken,
+		Code:     "empty-configuration",
+		Message:  "there is no configuration any more",
+		Hint:     "what served before goes on; stop naru to close its ports",
+	}
+	for _, d := range documents {
+		p.Origin.Source = d.Path
+		for line := range bytes.Lines(d.Data) {
+			line = bytes.TrimSpace(line)
+			if len(line) > 0 && line[0] != '#' && string(line) != "---" {
+				return model.Problem{}, false
+			}
+		}
+	}
+	return p, true
 }
 
 // documents gives all documents in order of precedence. A file that is named
