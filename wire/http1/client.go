@@ -226,7 +226,7 @@ func (m *client) readHead(b []byte) (rest []byte, run bool) {
 	if h := &x.Response; h.Status < 200 {
 		return m.informed(h, b)
 	}
-	m.keep = f.persistent(x.Response.Minor) && !until
+	m.keep = f.persistent(x.Response.Minor) && !until && !f.denies(x.Response.Status)
 	m.body = body{}
 	switch {
 	case until:

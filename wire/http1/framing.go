@@ -309,6 +309,13 @@ func fillResponse(x *wire.Exchange, head []byte, s *scanner, f *framing, toHEAD 
 	return h.Length < 0 && !f.chunked, 0
 }
 
+// denies says whether f announces a body that status cannot have (RFC 9110
+// section 8.6). Services that do so send it too, maybe after the connection was
+// lent again, where it would be another request's answer.
+func (f *framing) denies(status int) bool {
+	return status == 204 && (f.codings > 0 || f.length > 0)
+}
+
 // forbiddenTrailers are fields that must not come after the body: whoever
 // merges them into the head would change what was decided by it (RFC 9110
 // section 6.5.1). They are dropped, as are all whose name begins with
