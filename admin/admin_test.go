@@ -62,9 +62,9 @@ func TestDumpHidesSecrets(t *testing.T) {
 			Routes: []*model.Route{{
 				Name: "r",
 				Filters: []model.Filter{{RequestHeaders: &model.HeaderEdit{Set: []model.Field{
-					{Name: "Authorization", Value: "Basic c2VjcmV0"}, {Name: "X-Team", Value: "shop"},
+					{Name: "Authorization", Value: "Basic c2VjcmV0"}, {Name: "X-Team", Value: "shop"}, {Name: "X-Up", Value: "bearer b34r3r"},
 				}}}},
-				Matches: []model.Match{{Cookies: []model.FieldMatch{{Name: "session", Value: "s3cr3t"}}}},
+				Matches: []model.Match{{Cookies: []model.FieldMatch{{Name: "session", Value: "s3cr3t"}, {Name: "sid", Value: "c00k13"}}}},
 			}},
 		}}
 	}
@@ -72,7 +72,7 @@ func TestDumpHidesSecrets(t *testing.T) {
 	if code != 200 {
 		t.Fatalf("code %d", code)
 	}
-	for _, secret := range []string{"KEYPEM", "c2VjcmV0", "s3cr3t"} {
+	for _, secret := range []string{"KEYPEM", "c2VjcmV0", "s3cr3t", "b34r3r", "c00k13"} {
 		if strings.Contains(body, secret) {
 			t.Errorf("the dump shows %q", secret)
 		}

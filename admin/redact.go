@@ -32,15 +32,34 @@ func hide(v any) {
 			hide(e)
 		}
 	case map[string]any:
-		if name, ok := v["name"].(string); ok && sensitive(name) {
-			if _, ok := v["value"].(string); ok {
-				v["value"] = hidden
-			}
+		name, _ := v["name"].(string)
+		if value, ok := v["value"].(string); ok && (sensitive(name) || credential(value)) {
+			v["value"] = hidden
+		}
+		if cookies, ok := v["cookies"].([]any); ok {
+			hideCookies(cookies)
 		}
 		for _, e := range v {
 			hide(e)
 		}
 	}
+}
+
+// hideCookies hides what cookies are compared with: most are sessions, and
+// their names do not tell ("sid").
+func hideCookies(list []any) {
+	for _, e := range list {
+		if c, ok := e.(map[string]any); ok && c["value"] != nil {
+			c["value"] = hidden
+		}
+	}
+}
+
+// credential says whether a value is of one of the schemes of Authorization,
+// whatever field holds it.
+func credential(value string) bool {
+	scheme, _, ok := strings.Cut(value, " ")
+	return ok && (strings.EqualFold(scheme, "Bearer") || strings.EqualFold(scheme, "Basic"))
 }
 
 // sensitive says whether a field of this name often holds a credential.
