@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/naru-mesh/naru/model"
@@ -45,8 +46,12 @@ func Listen(addr string, src Sources) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin server: %w (--admin ADDRESS takes another, --admin off none)", err)
 	}
+	handler := Handler(src)
+	if a, ok := ln.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
+		handler = localOnly(handler)
+	}
 	return &Server{ln: ln, log: src.Log, http: &http.Server{
-		Handler:           Handler(src),
+		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 	}}, nil
@@ -116,6 +121,24 @@ func Handler(src Sources) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, index) })
 	return mux
+}
+
+// localOnly refuses requests whose Host is not this machine's own name for
+// itself: a web page that a browser here has open could otherwise read the
+// pages, by a name of its own that leads to 127.0.0.1 (DNS rebinding).
+func localOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		ip := net.ParseIP(strings.Trim(host, "[]"))
+		if host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			http.Error(w, "this server answers to localhost and 127.0.0.1 only; to reach it by another name set admin to an address that is not loopback", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 const index = `naru admin

@@ -101,6 +101,18 @@ func TestListenErrorSaysWhat(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
+	req, err := http.NewRequest("GET", "http://"+s.Addr()+"/config", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "rebound.example"
+	if resp, err = http.DefaultClient.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("a foreign Host got %d", resp.StatusCode)
+	}
 	s.Close()
 	if err := <-done; err != nil {
 		t.Fatal(err)

@@ -57,8 +57,25 @@ func (x *exchange) stamp() {
 	if !trusted {
 		h.Remove(wire.KeyXForwardedPort)
 	}
+	dropLookalikes(h)
 	if id, ok := h.Get(keyRequestID); !trusted || !ok || len(id) == 0 || len(id) > maxRequestID {
 		x.identify()
+	}
+}
+
+// dropLookalikes removes X_Forwarded_For and its like: to services behind CGI,
+// WSGI and PHP they are the same as the ones with hyphens, so a client could
+// say by them what it may not say by those.
+func dropLookalikes(h *wire.Head) {
+	const prefix = "x_forwarded_"
+	for i := range h.Fields {
+		f := &h.Fields[i]
+		if f.ID != wire.OtherField || int(f.NameEnd-f.Start) < len(prefix) || h.Buf[f.Start+1] != '_' {
+			continue
+		}
+		if name := h.Name(f); wire.EqualFold(name[:len(prefix)], prefix) || wire.EqualFold(name, "x_request_id") {
+			f.Dropped = true
+		}
 	}
 }
 

@@ -41,6 +41,8 @@ func TestStamp(t *testing.T) {
 			[]string{"X-Forwarded-For: 2001:db8::1, 2001:db8::9", `Forwarded: for=x, for="[2001:db8::9]";proto=http`}, nil, "2001:db8::1"},
 		{"IPv4 on a socket for both", 0, "[::ffff:192.0.2.9]:1", "", []string{"X-Forwarded-For: 192.0.2.9"}, []string{"ffff"}, "192.0.2.9"},
 		{"a zone", 0, "[fe80::1%eth0]:1", "", []string{"X-Forwarded-For: fe80::1"}, []string{"eth0"}, ""},
+		{"lookalikes", 0, "192.0.2.9:1", "X_Forwarded_For|6.6.6.6|x_forwarded_proto|fake|X_Request_Id|mine|X_Other|stays",
+			[]string{"X-Forwarded-For: 192.0.2.9", "X_Other: stays"}, []string{"6.6.6.6", "fake", "mine"}, "192.0.2.9"},
 		{"with ports", 1, "192.0.2.9:1", "X-Forwarded-For|1.2.3.4:99", nil, nil, "1.2.3.4"},
 		{"brackets and port", 1, "192.0.2.9:1", "X-Forwarded-For|[2001:db8::1]:99", nil, nil, "2001:db8::1"},
 		{"no address", 1, "192.0.2.9:1", "X-Forwarded-For|unknown", nil, nil, "192.0.2.9"},
