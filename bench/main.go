@@ -108,10 +108,8 @@ func bench(ctx context.Context, opt options) error {
 		fmt.Fprintln(opt.out, "interrupted; nothing was written")
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	return r.write(opt.results)
+	// What one proxy could not do does not take away what was measured.
+	return errors.Join(err, r.write(opt.results))
 }
 
 // wants says whether a row or figure is asked for.

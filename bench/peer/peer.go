@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/naru-mesh/naru/bench/cost"
@@ -180,14 +182,29 @@ func (p *Peer) CheckTLS() error {
 // Stop ends it.
 func (p *Peer) Stop() { Stop(p.cmd) }
 
-// FreePort gives an address on loopback that nobody listens on.
+// ports are given out in turn, below those that the kernel gives to the
+// thousands of connections of a run, so that none is given twice.
+var ports atomic.Uint32
+
+const (
+	firstPort = 13_000
+	portCount = 18_000
+)
+
+// FreePort gives an address on loopback that nobody listens on, another one at
+// each call.
 func FreePort() (netip.AddrPort, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return netip.AddrPort{}, err
+	ports.CompareAndSwap(0, 1+rand.Uint32N(portCount))
+	var err error
+	for range 100 {
+		var l net.Listener
+		l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+ports.Add(1)%portCount))
+		if err == nil {
+			defer l.Close()
+			return netip.ParseAddrPort(l.Addr().String())
+		}
 	}
-	defer l.Close()
-	return netip.ParseAddrPort(l.Addr().String())
+	return netip.AddrPort{}, err
 }
 
 // path is a file of the Job.
