@@ -25,6 +25,8 @@ type compiler struct {
 	services map[string]*model.Service
 	old      *Program
 	prog     *Program
+
+	listeners []*listener // with a table of their own
 }
 
 // compile makes a Program of s. It does not touch what serves now.
@@ -72,6 +74,13 @@ func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listen
 	if noun.Protocol == model.HTTPS {
 		l.scheme = "https"
 	}
+	// Often two listeners, one with TLS and one without, have the same routes:
+	// one table serves both.
+	if twin := c.twin(l); twin != nil {
+		l.table, l.rules, l.flawed = twin.table, twin.rules, twin.flawed
+		return l
+	}
+	c.listeners = append(c.listeners, l)
 	l.rules = make([]*rule, len(routes))
 	for i, r := range routes {
 		l.rules[i] = c.prog.rules[r]
@@ -113,6 +122,16 @@ func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listen
 	}
 	l.table = table
 	return l
+}
+
+// twin finds a listener of this Program that has the table l needs.
+func (c *compiler) twin(l *listener) *listener {
+	for _, other := range c.listeners {
+		if other.noun.Hostname == l.noun.Hostname && slices.Equal(other.nouns, l.nouns) {
+			return other
+		}
+	}
+	return nil
 }
 
 // rule compiles r, or takes over the one that was compiled from the same noun

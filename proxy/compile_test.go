@@ -129,3 +129,29 @@ func TestDefaultsAndBounds(t *testing.T) {
 		t.Errorf("limits: %+v, %d", lim, conns)
 	}
 }
+
+// Listeners with the same hostname and routes share a table; another hostname
+// needs its own.
+func TestTwinsShareATable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	c := doors("1000", "https:2000:good", "3000")
+	c.Listeners[2].Hostname = "a.example"
+	w.apply(c)
+	by := w.proxy.Program().byName
+	plain, secure, other := by["1000"], by["https:2000:good"], by["3000"]
+	if plain.table != secure.table {
+		t.Error("two listeners with the same routes have a table each")
+	}
+	if plain.scheme != "http" || secure.scheme != "https" {
+		t.Errorf("schemes %s and %s", plain.scheme, secure.scheme)
+	}
+	if plain.table == other.table {
+		t.Error("a listener for one host has the table for all hosts")
+	}
+	for i, l := range []*listener{plain, secure, other} {
+		if len(l.rules) != len(c.Routes) {
+			t.Errorf("listener %d has %d rules, want %d", i, len(l.rules), len(c.Routes))
+		}
+	}
+}
