@@ -202,10 +202,10 @@ const changeMost = 20 * time.Second
 // until it serves. Making the file is the editor's work, and asking more often
 // would take processor time from what is measured.
 func change(ctx context.Context, p *peer.Peer, generation int) (time.Duration, error) {
-	if err := p.Job.Change(generation); err != nil {
+	var begin time.Time
+	if err := p.Job.Change(generation, func() { begin = time.Now() }); err != nil {
 		return 0, err
 	}
-	begin := time.Now()
 	for {
 		status, err := peer.Get(p.Job.Plain, host, peer.StampPath)
 		switch {

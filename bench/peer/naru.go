@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -51,16 +52,36 @@ const StampPath = "/stamp"
 func Stamp(generation int) int { return 302 - generation%2 }
 
 // Change makes generation the content of the file that has the stamp: only
-// that route differs. The file is replaced as editors do it, by a rename.
-func (j *Job) Change(generation int) error {
+// that route differs. The file is replaced as editors do it, by a rename; ready,
+// which may be nil, is called just before.
+func (j *Job) Change(generation int, ready func()) error {
 	i := 0
 	if j.PerFile > 0 {
 		i = j.Routes / 2 / j.PerFile
 	}
-	return j.writeFile(i, generation)
+	name, err := j.prepareFile(i, generation)
+	if err != nil {
+		return err
+	}
+	// Collect what making the text left, or it would be collected while the
+	// change is timed, on the processors that naru needs.
+	runtime.GC()
+	if ready != nil {
+		ready()
+	}
+	return os.Rename(name+".new", name)
 }
 
 func (j *Job) writeFile(i, generation int) error {
+	name, err := j.prepareFile(i, generation)
+	if err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+// prepareFile writes the new content beside the file.
+func (j *Job) prepareFile(i, generation int) (name string, err error) {
 	from, to := 0, j.Routes
 	if j.PerFile > 0 {
 		from, to = i*j.PerFile, min((i+1)*j.PerFile, j.Routes)
@@ -71,11 +92,8 @@ func (j *Job) writeFile(i, generation int) error {
 	} else {
 		j.gatewayFile(&b, i == 0, from, to, generation)
 	}
-	name := filepath.Join(j.path("conf"), fmt.Sprintf("%04d.yaml", i))
-	if err := os.WriteFile(name+".new", []byte(b.String()), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
+	name = filepath.Join(j.path("conf"), fmt.Sprintf("%04d.yaml", i))
+	return name, os.WriteFile(name+".new", []byte(b.String()), 0o600)
 }
 
 // RoutePath is the prefix of route i: a hundred services a team. All are of

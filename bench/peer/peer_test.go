@@ -34,7 +34,7 @@ func TestNaruReadsItsConfiguration(t *testing.T) {
 			if _, err := startNaru("naru", &j); err != nil {
 				t.Fatal(err)
 			}
-			if err := j.Change(1); err != nil {
+			if err := j.Change(1, nil); err != nil {
 				t.Fatal(err)
 			}
 			s, problems, err := app.Check(context.Background(), []string{j.path("conf")}, nil)
