@@ -12,6 +12,10 @@ import (
 // startNaru: as users run it, metrics on, access log off, on one core, with
 // more than the default of idle connections kept to the service, as all get.
 func startNaru(program string, j *Job) (*exec.Cmd, error) {
+	// A folder is read whole: no file of a Job before may be left in it.
+	if err := os.RemoveAll(j.path("conf")); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(j.path("conf"), 0o700); err != nil {
 		return nil, err
 	}

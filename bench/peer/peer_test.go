@@ -24,12 +24,13 @@ func job(t *testing.T) Job {
 	}
 }
 
-// TestNaruReadsItsConfiguration in every form, without any complaint.
+// TestNaruReadsItsConfiguration in every form, one after the other in one
+// folder, without any complaint.
 func TestNaruReadsItsConfiguration(t *testing.T) {
 	t.Parallel()
+	j := job(t)
 	for _, short := range []bool{false, true} {
-		for _, perFile := range []int{0, 10} {
-			j := job(t)
+		for _, perFile := range []int{10, 0} {
 			j.Short, j.PerFile, j.Routes = short, perFile, 35
 			if _, err := startNaru("naru", &j); err != nil {
 				t.Fatal(err)
