@@ -69,7 +69,7 @@ func (l *linker) attachTo(route *httpRoute, ref *parentRef, g *gatewayState) ref
 		return route.refusal
 	}
 	for _, s := range fits {
-		s.attached++
+		s.attached += l.count
 		for _, name := range s.nouns {
 			if !slices.Contains(l.try.parents, name) {
 				l.try.parents = append(l.try.parents, name)

@@ -19,7 +19,10 @@ type serviceState struct {
 type portState struct {
 	written *servicePort
 	policy  *policyState
-	needed  bool // a route that is served refers to it
+	// needed is how many references of routes that are served lead here.
+	needed int
+	// linked is the noun with what it was made of; nil until it is needed.
+	linked *linkedService
 }
 
 // policyState is a BackendPolicy with its authorities.
@@ -200,18 +203,26 @@ type linkedService struct {
 
 // linkServices makes the nouns of the ports that routes need.
 func (l *linker) linkServices() {
-	for _, o := range l.order {
-		s := l.services[o]
+	for _, s := range l.order {
 		for i := range s.ports {
-			if s.ports[i].needed {
-				l.linkService(s, i)
+			p := &s.ports[i]
+			if p.needed == 0 {
+				continue
 			}
+			if p.linked == nil {
+				p.linked = l.linkService(s, i)
+				l.now.services[p.written.noun] = p.linked
+			}
+			if p.linked.without != "" {
+				l.note(model.Problem{Origin: s.service.at, Severity: model.Doubtful, Code: "no-endpoints", Message: p.linked.without})
+			}
+			l.fragment.Services = append(l.fragment.Services, p.linked.noun)
 		}
 	}
 }
 
 // linkService makes the noun of one port, or takes that of the last time.
-func (l *linker) linkService(s *serviceState, i int) {
+func (l *linker) linkService(s *serviceState, i int) *linkedService {
 	p := &s.ports[i]
 	made := linkedService{service: s.service, port: i, slices: l.slices[s.service.key]}
 	if p.policy != nil {
@@ -221,13 +232,9 @@ func (l *linker) linkService(s *serviceState, i int) {
 	if linked == nil || linked.service != made.service || linked.port != made.port || linked.policy != made.policy ||
 		!bytes.Equal(linked.ca, made.ca) || !slices.Equal(linked.slices, made.slices) {
 		made.make(p.written)
-		linked = &made
+		return &made
 	}
-	if linked.without != "" {
-		l.note(model.Problem{Origin: s.service.at, Severity: model.Doubtful, Code: "no-endpoints", Message: linked.without})
-	}
-	l.now.services[p.written.noun] = linked
-	l.fragment.Services = append(l.fragment.Services, linked.noun)
+	return linked
 }
 
 // make makes the noun.

@@ -55,15 +55,25 @@ func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 func (d *Dialect) Translate(items []any) *model.Fragment {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := newLinker(d.last)
-	for _, item := range items {
-		if p, ok := item.(*parsed); ok {
-			for _, o := range p.objects {
+	l := relink(d.last, items)
+	if l == nil {
+		l = newLinker(d.last)
+		for _, item := range items {
+			for _, o := range objects(item) {
 				l.add(o)
 			}
 		}
+		l.link()
+		d.last = l.now
 	}
-	l.link()
-	d.last = l.now
+	d.last.remember(items)
 	return l.fragment
+}
+
+// objects are those of an item.
+func objects(item any) []any {
+	if p, ok := item.(*parsed); ok {
+		return p.objects
+	}
+	return nil
 }

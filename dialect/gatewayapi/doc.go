@@ -14,10 +14,11 @@
 // Parse does all that one document can tell by itself: it decodes, checks what
 // an API server would have checked with the rules of the CRD, fills in
 // defaults, and keeps a compact form without the YAML tree. Translate links
-// the compact forms, every time anew, but makes new nouns only of what comes
-// out differently than last time: the Dialect remembers the last result of
-// each route, service, listener and certificate. A message that is found only
-// by linking reads its document once more for its line and column.
+// the compact forms, but makes new nouns only of what comes out differently than
+// last time: the Dialect remembers the last result of each route, service,
+// listener and certificate. Where only HTTPRoutes differ, only those that came
+// or changed are linked (relink.go). A message that is found only by linking
+// reads its document once more for its line and column.
 //
 // # Rules
 //

@@ -10,21 +10,10 @@ import (
 
 // linker joins the objects of one Translate.
 type linker struct {
+	*world
 	was, now *memory
 	fragment *model.Fragment
-
-	named      map[string]*object // by what they are about
-	classes    map[string]*gatewayClass
-	gateways   map[key]*gatewayState
-	routes     []*httpRoute
-	services   map[key]*serviceState
-	order      []key // of services, as they came
-	slices     map[key][]*slice
-	grants     map[string][]*grant // by the namespace they are in
-	secrets    map[key]*secret
-	configMaps map[key]*configMap
-	namespaces map[string]*namespace
-	policies   []*backendPolicy
+	routes   []*httpRoute
 
 	names map[kindKey][]string // made when a hint is wanted
 	hints map[kindKey]string
@@ -32,6 +21,28 @@ type linker struct {
 	shown []*secret // whose certificates listeners show
 	read  *dialect.Document
 	try   linkedRoute // scratch
+	// count is 1 where routes are linked, and -1 where they are taken away:
+	// what listeners and ports count of them.
+	count int
+}
+
+// world is what routes are linked to. It does not depend on them, but for what
+// it counts and for their names.
+type world struct {
+	named      map[string]*object // by what they are about
+	twice      bool               // an object has the name of another
+	classes    map[string]*gatewayClass
+	gateways   map[key]*gatewayState
+	services   map[key]*serviceState
+	order      []*serviceState // as they came
+	slices     map[key][]*slice
+	grants     map[string][]*grant // by the namespace they are in
+	secrets    map[key]*secret
+	configMaps map[key]*configMap
+	namespaces map[string]*namespace
+	policies   []*backendPolicy
+	// said is the Fragment without routes and what follows from them.
+	said model.Fragment
 }
 
 // kindKey names an object among all, or, without namespace or name, those of
@@ -42,25 +53,27 @@ type kindKey struct {
 }
 
 func newLinker(was *memory) *linker {
-	routes := len(was.routes)
+	routes := len(was.attached)
 	l := &linker{
-		was:        was,
-		now:        newMemory(),
-		fragment:   &model.Fragment{},
-		named:      make(map[string]*object, routes+2*len(was.services)),
-		classes:    make(map[string]*gatewayClass),
-		gateways:   make(map[key]*gatewayState),
-		routes:     make([]*httpRoute, 0, routes),
-		services:   make(map[key]*serviceState, len(was.services)),
-		slices:     make(map[key][]*slice, len(was.services)),
-		grants:     make(map[string][]*grant),
-		secrets:    make(map[key]*secret),
-		configMaps: make(map[key]*configMap),
-		namespaces: make(map[string]*namespace),
+		world: &world{
+			named:      make(map[string]*object, routes+2*len(was.services)),
+			classes:    make(map[string]*gatewayClass),
+			gateways:   make(map[key]*gatewayState),
+			services:   make(map[key]*serviceState, len(was.services)),
+			slices:     make(map[key][]*slice, len(was.services)),
+			grants:     make(map[string][]*grant),
+			secrets:    make(map[key]*secret),
+			configMaps: make(map[key]*configMap),
+			namespaces: make(map[string]*namespace),
+		},
+		was:      was,
+		now:      newMemory(),
+		fragment: &model.Fragment{},
+		routes:   make([]*httpRoute, 0, routes),
+		count:    1,
 	}
-	l.now.routes = make(map[*httpRoute]*linkedRoute, routes)
+	l.now.world = l.world
 	l.now.attached = make([]*linkedRoute, 0, routes)
-	l.fragment.Routes = make([]*model.Route, 0, was.nouns)
 	l.now.services = make(map[string]*linkedService, len(was.services))
 	return l
 }
@@ -85,8 +98,9 @@ func (l *linker) add(parsed any) {
 		}
 	case *service:
 		if l.first(&o.object) {
-			l.services[o.key] = newServiceState(o)
-			l.order = append(l.order, o.key)
+			s := newServiceState(o)
+			l.services[o.key] = s
+			l.order = append(l.order, s)
 		}
 	case *slice:
 		if l.first(&o.object) {
@@ -126,6 +140,7 @@ func (l *linker) first(o *object) bool {
 			Message:  o.about() + " is already at " + there.at.String(),
 			Hint:     "only the first of them counts",
 		})
+		l.twice = true
 		return false
 	}
 	l.named[id] = o
@@ -140,12 +155,33 @@ func (l *linker) link() {
 	slices.SortStableFunc(l.policies, func(a, b *backendPolicy) int { return byAge(&a.object, &b.object) })
 	l.linkGateways()
 	l.linkPolicies()
+	l.linkCertificates()
+	l.said = *l.fragment
+	before := known{list: l.was.attached}
 	for _, route := range l.routes {
-		l.linkRoute(route)
+		linked, _ := before.find(route)
+		l.now.attached = append(l.now.attached, l.linkRoute(route, linked))
+	}
+	l.tell()
+}
+
+// tell makes the Fragment, when all routes are linked.
+func (l *linker) tell() {
+	l.fragment = &model.Fragment{
+		Listeners:    slices.Clone(l.said.Listeners),
+		Certificates: slices.Clone(l.said.Certificates),
+		Problems:     slices.Clone(l.said.Problems),
+	}
+	nouns := 0
+	for _, linked := range l.now.attached {
+		nouns += len(linked.nouns)
+	}
+	l.fragment.Routes = make([]*model.Route, 0, nouns)
+	for _, linked := range l.now.attached {
+		l.fragment.Routes = append(l.fragment.Routes, linked.nouns...)
+		l.fragment.Problems = append(l.fragment.Problems, linked.problems...)
 	}
 	l.linkServices()
-	l.linkCertificates()
-	l.now.nouns = len(l.fragment.Routes)
 }
 
 // byAge puts the older first.

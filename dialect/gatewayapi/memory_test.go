@@ -149,7 +149,7 @@ func TestProblemsAreKept(t *testing.T) {
 		t.Error("no place is remembered")
 	}
 	d.Translate(nil)
-	if n := len(d.last.places) + len(d.last.routes) + len(d.last.services) + len(d.last.listeners); n != 0 {
+	if n := len(d.last.places) + len(d.last.attached) + len(d.last.services) + len(d.last.listeners); n != 0 {
 		t.Error("what is gone is remembered:", n)
 	}
 }

@@ -49,7 +49,7 @@ func (w why) reason() string {
 }
 
 // linkedRoute is a route with what became of its references. As long as that
-// is the same, so are nouns and problems.
+// is the same, so are the nouns. It does not change once it is made.
 type linkedRoute struct {
 	route    *httpRoute
 	parents  []string
@@ -59,34 +59,41 @@ type linkedRoute struct {
 	problems []model.Problem
 }
 
-// linkRoute attaches a route, resolves its references and makes its nouns, or
-// takes those of the last time.
-func (l *linker) linkRoute(route *httpRoute) {
+// join attaches a route and resolves its references, into l.try.
+func (l *linker) join(route *httpRoute) {
 	t := &l.try
 	t.parents, t.states, t.verdicts = t.parents[:0], t.states[:0], t.verdicts[:0]
 	l.attach(route)
 	if route.refusal.reason == "" {
 		l.verdicts(route)
 	}
-	linked := l.was.routes[route]
+}
+
+// linkRoute joins a route and makes its nouns, or takes those of linked: what
+// became of it last time, or nil.
+func (l *linker) linkRoute(route *httpRoute, linked *linkedRoute) *linkedRoute {
+	t := &l.try
+	l.join(route)
 	same := linked != nil && slices.Equal(linked.parents, t.parents) &&
 		slices.Equal(linked.states, t.states) && slices.Equal(linked.verdicts, t.verdicts)
-	if !same {
-		linked = &linkedRoute{
-			route:    route,
-			parents:  slices.Clone(t.parents),
-			states:   slices.Clone(t.states),
-			verdicts: slices.Clone(t.verdicts),
-		}
-		l.routeProblems(linked)
-		if len(linked.parents) > 0 {
-			linked.nouns = route.build(linked.parents, linked.verdicts)
-		}
+	if same && len(linked.problems) == 0 {
+		return linked
 	}
-	l.now.routes[route] = linked
-	l.now.attached = append(l.now.attached, linked)
-	l.fragment.Routes = append(l.fragment.Routes, linked.nouns...)
-	l.fragment.Problems = append(l.fragment.Problems, linked.problems...)
+	made := &linkedRoute{
+		route:    route,
+		parents:  slices.Clone(t.parents),
+		states:   slices.Clone(t.states),
+		verdicts: slices.Clone(t.verdicts),
+	}
+	// Problems are told anew: a hint depends on more than the verdict.
+	l.routeProblems(made)
+	switch {
+	case same:
+		made.nouns = linked.nouns
+	case len(made.parents) > 0:
+		made.nouns = route.build(made.parents, made.verdicts)
+	}
+	return made
 }
 
 // references calls f with each reference of the route, in the order of the
@@ -119,7 +126,7 @@ func (l *linker) verdicts(route *httpRoute) {
 	})
 }
 
-// resolve finds the port of a Service; serves marks it as needed.
+// resolve finds the port of a Service; serves counts it as needed.
 func (l *linker) resolve(route *httpRoute, ref *reference, serves bool) verdict {
 	if ref.stranger != "" {
 		return verdict{why: badKind}
@@ -141,7 +148,9 @@ func (l *linker) resolve(route *httpRoute, ref *reference, serves bool) verdict 
 	case p.unspeakable():
 		return verdict{why: badProtocol}
 	}
-	p.needed = p.needed || serves
+	if serves {
+		p.needed += l.count
+	}
 	return verdict{service: p.written.noun}
 }
 
