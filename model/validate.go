@@ -30,8 +30,8 @@ func Validate(c *Config) (*Config, []Problem) {
 
 // Validator validates one Config after another and does not look twice at a
 // Route in which there was nothing to find, as long as the listeners have
-// the same names and hostnames and the services the same names: that is all that
-// a Route is compared with. The zero Validator is ready; it is for one goroutine.
+// the same names, hostnames, ports and protocols and the services the same
+// names: that is all that a Route is compared with. The zero Validator is ready; it is for one goroutine.
 type Validator struct {
 	listeners []*Listener
 	services  []*Service
@@ -77,12 +77,15 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 		sound = append(sound, r)
 		return r
 	})
+	v.partly(out.Routes)
 	*last = Validator{out.Listeners, out.Services, sound}
 	return out, v.problems
 }
 
-func sameDoor(a, b *Listener) bool { return a.Name == b.Name && a.Hostname == b.Hostname }
-func sameName(a, b *Service) bool  { return a.Name == b.Name }
+func sameDoor(a, b *Listener) bool {
+	return a.Name == b.Name && a.Hostname == b.Hostname && a.Port == b.Port && a.Protocol == b.Protocol
+}
+func sameName(a, b *Service) bool { return a.Name == b.Name }
 
 // noun is what the four kinds have in common.
 type noun interface {

@@ -222,6 +222,9 @@ func (v *checker) filters(r *Route) *Route {
 	for i := range r.Filters {
 		f := &r.Filters[i]
 		answers = answers || f.Redirect != nil || f.Respond != nil
+		if f.Redirect != nil {
+			v.circle(r, f.Redirect)
+		}
 		ok := f.Mirror == nil || v.mirror(r, f.Mirror)
 		good = keep(good, r.Filters, i, ok)
 	}

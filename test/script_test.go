@@ -17,7 +17,8 @@ import (
 //
 //	exits STATUS ARG...     runs naru, which must end with this exit status
 //
-// and $OCCUPIED, an address on which somebody else listens, and $FREE.
+// and $OCCUPIED, an address on which somebody else listens, and $FREE, and in
+// the folder of each script site.crt and site.key, a certificate.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,7 +32,11 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("OCCUPIED", taken.Addr().String())
 			env.Setenv("FREE", "127.0.0.1:"+freePort(t))
-			return nil
+			chain, key := certificate(t, 1, "site.example")
+			if err := os.WriteFile(filepath.Join(env.WorkDir, "site.crt"), []byte(chain), 0o600); err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(env.WorkDir, "site.key"), []byte(key), 0o600)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": func(ts *testscript.TestScript, neg bool, args []string) {

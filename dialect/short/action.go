@@ -81,9 +81,9 @@ func checkEdit(in *dialect.Decoder, n *yaml.Node, path, prefix *text) {
 	}
 }
 
-// onlyScheme says whether nothing but http becomes https.
+// onlyScheme says whether nothing but http becomes https, on whatever port.
 func (r *redirect) onlyScheme() bool {
-	return *r == redirect{Scheme: "https", Status: r.Status}
+	return *r == redirect{Scheme: "https", Port: r.Port, Status: r.Status}
 }
 
 func (r *redirect) noun() *model.Redirect {

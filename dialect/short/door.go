@@ -134,6 +134,25 @@ func (l *listen) noun(certificates []string, common *limits) *model.Listener {
 	return m
 }
 
+// last is the Order of what gives way to every equal route.
+const last = 1 << 30
+
+// rule makes the route of a listener that redirects.
+func (l *listen) rule() rule {
+	at := l.origin
+	at.Field += ".redirect"
+	return rule{
+		named: true, origin: at, listen: []string{l.name},
+		nouns: []*model.Route{{
+			Name:    l.name + "/redirect",
+			Matches: []model.Match{{PathKind: model.PathPrefix, Path: "/"}},
+			Filters: []model.Filter{{Redirect: l.Redirect.noun()}},
+			Order:   model.Order{Index: last},
+			Origin:  at,
+		}},
+	}
+}
+
 // tlsKeys are certificates, or the wish for those at the top.
 type tlsKeys struct {
 	pairs []keyPair

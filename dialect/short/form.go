@@ -29,6 +29,8 @@ type listen struct {
 	MinTLS      text     `json:"minTLS" doc:"lowest TLS version" enum:"1.2,1.3" default:"1.2"`
 	TrustedHops int      `json:"trustedHops" doc:"how many proxies in front may be believed about X-Forwarded-For" default:"0"`
 	Limits      *limits  `json:"limits" doc:"bounds of this listener"`
+	// Redirect is a rule of its own, behind the routes that name the listener.
+	Redirect *redirect `json:"redirect" doc:"answer everything with another place, as at a route: https, a URL or an object; only routes that name this listener go before it"`
 
 	origin model.Origin
 	broken bool

@@ -13,7 +13,8 @@ import (
 type joint struct {
 	doors    []*listen
 	all      []string // names of all listeners
-	plain    []string // of those without TLS
+	open     []string // of those that do not redirect
+	plain    []string // of those again that are without TLS
 	services map[string]bool
 	fresh    bool
 	names    []string // of services, for hints
@@ -63,6 +64,11 @@ func join(files []*file, fresh bool) *model.Fragment {
 		}
 		index = next
 	}
+	for _, f := range files {
+		for k := range f.redirects {
+			j.place(&f.redirects[k], "", 0)
+		}
+	}
 	return &j.out
 }
 
@@ -85,6 +91,10 @@ func (j *joint) openDoors(files []*file) {
 			}
 			// A broken listener stays a parent: its last version may serve on.
 			j.all = append(j.all, l.name)
+			if l.Redirect != nil {
+				continue
+			}
+			j.open = append(j.open, l.name)
 			if !l.https {
 				j.plain = append(j.plain, l.name)
 			}
@@ -97,7 +107,7 @@ func (j *joint) openDoors(files []*file) {
 	const port = 8080
 	l := &listen{name: "listen/:8080", port: port}
 	j.doors = []*listen{l}
-	j.all, j.plain = []string{l.name}, []string{l.name}
+	j.all, j.open, j.plain = []string{l.name}, []string{l.name}, []string{l.name}
 	j.out.Listeners = []*model.Listener{l.noun(nil, bounds)}
 }
 
@@ -185,16 +195,23 @@ func (j *joint) problem(at model.Origin, code, message, hint string) {
 // parents are the listeners of a rule.
 func (j *joint) parents(r *rule) (names []string, ok bool) {
 	if len(r.listen) == 0 {
-		if !r.loops {
-			return j.all, true
-		}
-		// From http to https: behind a listener with TLS it would lead back to
-		// itself for ever.
-		if len(j.plain) == 0 {
+		redirects := len(j.open) < len(j.all)
+		switch {
+		case r.loops && len(j.plain) > 0:
+			// From http to https: behind a listener with TLS it would lead back
+			// to itself for ever.
+			return j.plain, true
+		case r.loops && redirects:
+			j.problem(r.origin, "bad-value", "redirect: https stands behind no plain listener", "leave it out: those without TLS redirect already")
+			return nil, false
+		case r.loops:
 			j.problem(r.origin, "bad-value", "redirect: https stands behind no plain listener", "add one, for example listen: [\":80\", \":443\"]")
 			return nil, false
+		case redirects && len(j.open) == 0:
+			j.problem(r.origin, "unknown-listener", "no listener is left for this route: all of them redirect", "add one that serves, for example https://:443, or say listen: at the route")
+			return nil, false
 		}
-		return j.plain, true
+		return j.open, true
 	}
 	ok = true
 	for _, word := range r.listen {

@@ -3,18 +3,19 @@ package short
 import (
 	"encoding/json"
 	"reflect"
-	"strings"
+
+	"github.com/naru-mesh/naru/dialect"
 )
 
 // Schema gives the JSON Schema (draft 2020-12) of the short form, for editors.
 // It is made of the very types that documents are decoded into.
 func Schema() ([]byte, error) {
-	s := schemas{defs: map[string]any{}}
-	top := s.object(reflect.TypeFor[form]())
+	s := newSchemas()
+	top := s.Object(reflect.TypeFor[form]())
 	top["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	top["$id"] = "https://naru.dev/schema/short.json"
 	top["title"] = "naru, short form"
-	top["$defs"] = s.defs
+	top["$defs"] = s.Defs
 	text, err := json.MarshalIndent(top, "", "  ")
 	if err != nil {
 		return nil, err
@@ -22,22 +23,25 @@ func Schema() ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// schemas makes schemas of types; those of structs come once, under $defs.
-type schemas struct{ defs map[string]any }
+// schemas are those of the types of form.go.
+type schemas struct{ *dialect.Schemas }
 
-type schema = map[string]any
+func newSchemas() schemas {
+	s := schemas{&dialect.Schemas{Defs: map[string]any{}}}
+	s.Of = func(t reflect.Type) dialect.Way {
+		w := s.of(t)
+		return dialect.Way{Schema: w.schema, Name: w.name}
+	}
+	return s
+}
+
+type schema = dialect.Schema
 
 // way is one way to write a value: a schema, and how the reference calls it.
 type way struct {
 	schema any
 	name   string
 }
-
-func either(list ...any) schema { return schema{"anyOf": list} }
-
-func list(of any) schema { return schema{"type": "array", "items": of, "minItems": 1} }
-
-func byName(of any) schema { return schema{"type": "object", "additionalProperties": of} }
 
 var (
 	aText     = schema{"type": []string{"string", "number", "boolean"}}
@@ -58,21 +62,21 @@ func (s *schemas) of(t reflect.Type) way {
 	case *text, *hostname:
 		return way{aText, "text"}
 	case *words:
-		return way{either(aText, list(aText)), "text, list"}
+		return way{dialect.EitherOf(aText, dialect.ListOf(aText)), "text, list"}
 	case *span:
-		return way{either(isOff, aDuration), "duration, off"}
+		return way{dialect.EitherOf(isOff, aDuration), "duration, off"}
 	case *count:
-		return way{either(isOff, schema{"type": "integer", "minimum": 1}), "number, off"}
+		return way{dialect.EitherOf(isOff, schema{"type": "integer", "minimum": 1}), "number, off"}
 	case *byteSize:
-		return way{either(isOff, aSize), "size, off"}
+		return way{dialect.EitherOf(isOff, aSize), "size, off"}
 	case *pairs:
-		return way{byName(aText), "mapping of text"}
+		return way{dialect.MappingOf(aText), "mapping of text"}
 	case *codes:
-		return way{either(aNumber, list(aNumber)), "number, list"}
+		return way{dialect.EitherOf(aNumber, dialect.ListOf(aNumber)), "number, list"}
 	case *later:
 		return way{schema{"not": schema{}}, "-"}
 	case *conditions:
-		return way{byName(either(aText, s.ref("condition", reflect.TypeFor[condition]()))), "mapping of text, condition"}
+		return way{dialect.MappingOf(dialect.EitherOf(aText, s.Ref("condition", reflect.TypeFor[condition]()))), "mapping of text, condition"}
 	case *bool:
 		return way{aBoolean, "true, false"}
 	case *int:
@@ -86,24 +90,24 @@ func (s *schemas) of(t reflect.Type) way {
 // noun is the schema of the types that have fields, and of their lists.
 func (s *schemas) noun(t reflect.Type) way {
 	item := func(name string, t reflect.Type, other ...any) any {
-		return either(append(other, s.ref(name, t))...)
+		return dialect.EitherOf(append(other, s.Ref(name, t))...)
 	}
-	many := func(one any) any { return either(one, list(one)) }
+	many := func(one any) any { return dialect.EitherOf(one, dialect.ListOf(one)) }
 	switch reflect.New(t).Interface().(type) {
 	case *listens:
 		return way{many(item("listen", reflect.TypeFor[listen](), aText)), "text, listen, list"}
 	case *tlsKeys:
-		return way{either(schema{"const": true}, many(item("keyPair", reflect.TypeFor[keyPair]()))), "keyPair, list, true"}
+		return way{dialect.EitherOf(schema{"const": true}, many(item("keyPair", reflect.TypeFor[keyPair]()))), "keyPair, list, true"}
 	case *routes:
-		return way{schema{"type": "array", "items": s.ref("route", reflect.TypeFor[route]())}, "list of route"}
+		return way{schema{"type": "array", "items": s.Ref("route", reflect.TypeFor[route]())}, "list of route"}
 	case *services:
-		return way{byName(either(many(item("endpoint", reflect.TypeFor[endpoint](), aString)), s.ref("service", reflect.TypeFor[service]()))),
+		return way{dialect.MappingOf(dialect.EitherOf(many(item("endpoint", reflect.TypeFor[endpoint](), aString)), s.Ref("service", reflect.TypeFor[service]()))),
 			"mapping of text, list of endpoint, service"}
 	case *matches:
 		return way{many(item("match", reflect.TypeFor[match](), aString)), "text, match, list"}
 	case *destinations:
-		weights := byName(aNumber)
-		return way{either(weights, many(item("destination", reflect.TypeFor[destination](), aString, weights))),
+		weights := dialect.MappingOf(aNumber)
+		return way{dialect.EitherOf(weights, many(item("destination", reflect.TypeFor[destination](), aString, weights))),
 			"text, mapping of weights, list of destination"}
 	case *mirrors:
 		return way{many(item("mirror", reflect.TypeFor[mirror](), aString)), "text, mirror, list"}
@@ -118,7 +122,7 @@ func (s *schemas) noun(t reflect.Type) way {
 	case *rewrite:
 		return way{item("rewrite", t, aString), "text, rewrite"}
 	case *cors:
-		return way{item("cors", t, aBoolean, aString, list(aString)), "true, text, list, cors"}
+		return way{item("cors", t, aBoolean, aString, dialect.ListOf(aString)), "true, text, list, cors"}
 	case *timeouts:
 		return way{item("timeouts", t, isOff, aDuration), "duration, timeouts"}
 	case *retry:
@@ -128,51 +132,5 @@ func (s *schemas) noun(t reflect.Type) way {
 	case *trust:
 		return way{item("trust", t, aBoolean), "true, trust"}
 	}
-	return way{s.ref(t.Name(), t), t.Name()}
-}
-
-// ref refers to the schema of a struct, which it makes when it is first met.
-func (s *schemas) ref(name string, t reflect.Type) any {
-	if _, ok := s.defs[name]; !ok {
-		s.defs[name] = nil // a type that holds itself ends here
-		s.defs[name] = s.object(t)
-	}
-	return schema{"$ref": "#/$defs/" + name}
-}
-
-func (s *schemas) object(t reflect.Type) schema {
-	fields := schema{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name := f.Tag.Get("json")
-		if name == "" {
-			continue
-		}
-		var of any = s.of(f.Type).schema
-		if enum := f.Tag.Get("enum"); enum != "" {
-			of = schema{"enum": enumOf(enum)}
-		}
-		fields[name] = schema{"description": describe(f.Tag), "allOf": []any{of}}
-	}
-	return schema{"type": "object", "additionalProperties": false, "properties": fields}
-}
-
-// enumOf lists the words of an enum tag; numbers may be written bare.
-func enumOf(tag string) (all []any) {
-	for _, word := range strings.Split(tag, ",") {
-		all = append(all, word)
-		if word[0] >= '0' && word[0] <= '9' {
-			all = append(all, json.Number(word))
-		}
-	}
-	return all
-}
-
-// describe puts a field's tags in one sentence.
-func describe(tag reflect.StructTag) string {
-	text := tag.Get("doc")
-	if d := tag.Get("default"); d != "" {
-		text += " (default: " + d + ")"
-	}
-	return text
+	return way{s.Ref(t.Name(), t), t.Name()}
 }

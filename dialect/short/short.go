@@ -59,6 +59,7 @@ type file struct {
 	own          int      // of services, those written as such; then those of URLs
 	names        []string // of all services, the broken ones too
 	rules        []rule
+	redirects    []rule // of listeners
 	settings     *model.Settings
 	// alone is the whole translation when there is no other document, which
 	// is nearly always.
@@ -153,6 +154,9 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 		}
 		if !l.broken && (!l.https || len(certificates) > 0) {
 			f.listeners = append(f.listeners, l.noun(certificates, top.Limits))
+			if l.Redirect != nil {
+				f.redirects = append(f.redirects, l.rule())
+			}
 		}
 	}
 	if top.TLS != nil && !secure {
