@@ -36,6 +36,7 @@ type Validator struct {
 	listeners []*Listener
 	services  []*Service
 	sound     []*Route // sorted by name
+	hashes    *hashes  // of all routes that are valid
 }
 
 // Validate is as the function of the same name. Nouns must not have been
@@ -77,8 +78,9 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 		sound = append(sound, r)
 		return r
 	})
+	hashes := v.twins(out.Routes, last.hashes)
 	v.partly(out.Routes)
-	*last = Validator{out.Listeners, out.Services, sound}
+	*last = Validator{out.Listeners, out.Services, sound, hashes}
 	return out, v.problems
 }
 
