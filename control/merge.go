@@ -29,8 +29,9 @@ var (
 
 // merge joins fragments. Of two nouns with one name the first serves: that of
 // the earlier source, then of the earlier document, then of the earlier
-// dialect; the second gets a Problem. The lists are sorted by name.
-func merge(fragments []*model.Fragment, documents []source.Document) (*model.Config, []model.Problem) {
+// dialect; the second gets a Problem. The lists are sorted by name; o is what
+// the last merge left, or zero.
+func merge(fragments []*model.Fragment, documents []source.Document, o *orders) (*model.Config, []model.Problem) {
 	m := merger{rank: ranks(documents)}
 	c := &model.Config{}
 	for _, f := range fragments {
@@ -39,10 +40,10 @@ func merge(fragments []*model.Fragment, documents []source.Document) (*model.Con
 		c.Services = append(c.Services, f.Services...)
 		c.Certificates = append(c.Certificates, f.Certificates...)
 	}
-	c.Listeners = unique(&m, listeners, c.Listeners)
-	c.Routes = unique(&m, routes, c.Routes)
-	c.Services = unique(&m, services, c.Services)
-	c.Certificates = unique(&m, certificates, c.Certificates)
+	c.Listeners = unique(&m, listeners, sortAgain(&o.listeners, listeners, c.Listeners))
+	c.Routes = unique(&m, routes, sortAgain(&o.routes, routes, c.Routes))
+	c.Services = unique(&m, services, sortAgain(&o.services, services, c.Services))
+	c.Certificates = unique(&m, certificates, sortAgain(&o.certificates, certificates, c.Certificates))
 	c.Settings = m.settings(fragments)
 	return c, m.problems
 }
@@ -72,9 +73,30 @@ func ranks(documents []source.Document) func(string) int {
 	}
 }
 
-// unique sorts list by name and leaves the first of each.
+// orders are those of the lists in the last merge.
+type orders struct{ listeners, routes, services, certificates order }
+
+// order is how a list came to be sorted.
+type order struct {
+	names []string // as they came
+	at    []int32  // indexes of names, sorted
+}
+
+// sortAgain sorts list by name, as byName does. Mostly the names are those of
+// the last time, and so is their order.
+func sortAgain[T any](o *order, k kind[T], list []T) []T {
+	if !slices.EqualFunc(list, o.names, func(x T, name string) bool { return k.name(x) == name }) {
+		o.names = o.names[:0]
+		for _, x := range list {
+			o.names = append(o.names, k.name(x))
+		}
+		o.at = sorted(o.at[:0], o.names)
+	}
+	return arranged(list, o.at)
+}
+
+// unique leaves the first of each name in a sorted list.
 func unique[T any](m *merger, k kind[T], list []T) []T {
-	list = byName(k, list)
 	out := list[:0]
 	for from := 0; from < len(list); {
 		to := from + 1
@@ -103,28 +125,33 @@ func unique[T any](m *merger, k kind[T], list []T) []T {
 	return out
 }
 
-// byName sorts list by name; equal names keep their order. With the position
-// as the tie-break an unstable sort does, which takes half the time.
+// byName gives list sorted by name; equal names keep their order.
 func byName[T any](k kind[T], list []T) []T {
-	if slices.IsSortedFunc(list, func(a, b T) int { return cmp.Compare(k.name(a), k.name(b)) }) {
-		return list
+	return sortAgain(&order{}, k, list)
+}
+
+// sorted appends the indexes of names to at, in their order; equal names keep
+// theirs. With the position as the tie-break an unstable sort does, which takes
+// half the time.
+func sorted(at []int32, names []string) []int32 {
+	for i := range names {
+		at = append(at, int32(i))
 	}
-	type entry struct {
-		name string
-		at   int
+	if !slices.IsSorted(names) {
+		slices.SortFunc(at, func(a, b int32) int {
+			return cmp.Or(strings.Compare(names[a], names[b]), cmp.Compare(a, b))
+		})
 	}
-	entries := make([]entry, len(list))
-	for i, x := range list {
-		entries[i] = entry{k.name(x), i}
+	return at
+}
+
+// arranged gives list in the order of the indexes.
+func arranged[T any](list []T, at []int32) []T {
+	out := make([]T, len(list))
+	for i, j := range at {
+		out[i] = list[j]
 	}
-	slices.SortFunc(entries, func(a, b entry) int {
-		return cmp.Or(strings.Compare(a.name, b.name), a.at-b.at)
-	})
-	sorted := make([]T, len(list))
-	for i, e := range entries {
-		sorted[i] = list[e.at]
-	}
-	return sorted
+	return out
 }
 
 // settings takes each from the first that says it.

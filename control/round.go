@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 
 	"github.com/naru-mesh/naru/dialect"
 	"github.com/naru-mesh/naru/model"
@@ -19,6 +20,7 @@ type round struct {
 	validator model.Validator
 	freezer   model.Freezer
 
+	orders orders
 	retain retainer
 	merged *model.Config   // of the last round, with what was retained
 	valid  *model.Config   // of the last round
@@ -50,7 +52,7 @@ func (r *round) do(sets []source.Set) (s *model.Snapshot, problems []model.Probl
 	}
 	fragments, more := r.translate.all(documents)
 	problems = append(problems, more...)
-	merged, more := merge(fragments, documents)
+	merged, more := merge(fragments, documents, &r.orders)
 	problems = append(problems, more...)
 	problems = append(problems, r.retain.round(merged, r.merged, problems)...)
 	valid, more := r.validate(merged)
@@ -86,9 +88,12 @@ func (r *round) vanished(documents []source.Document) (model.Problem, bool) {
 	return p, true
 }
 
-// documents gives all documents in order of precedence. A file that is named
-// twice counts once.
+// documents gives all documents in order of precedence. A file that two sources
+// name counts once; one source gives no document twice.
 func documents(sets []source.Set) (all []source.Document, problems []model.Problem) {
+	if len(sets) == 1 {
+		return sets[0].Documents, slices.Clone(sets[0].Problems)
+	}
 	n := 0
 	for _, s := range sets {
 		n += len(s.Documents)

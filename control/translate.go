@@ -20,6 +20,7 @@ type translator struct {
 	written  []*parsed         // of the last round, in order
 	serving  []*parsed         // the same with lost ones replaced
 	last     []*model.Fragment // of each dialect, for when it panics
+	items    []int             // how many each dialect had
 }
 
 // parsed is what became of one document.
@@ -34,7 +35,7 @@ type parsed struct {
 func (p *parsed) lost() bool { return p.item == nil && hasBroken(p.problems) }
 
 func newTranslator(dialects []dialect.Dialect, log *slog.Logger) *translator {
-	return &translator{log: log, dialects: dialects, last: make([]*model.Fragment, len(dialects))}
+	return &translator{log: log, dialects: dialects, last: make([]*model.Fragment, len(dialects)), items: make([]int, len(dialects))}
 }
 
 // all gives the fragments in the order of the dialects, and the Problems of
@@ -56,12 +57,16 @@ func (t *translator) all(documents []source.Document) (fragments []*model.Fragme
 	t.written, t.serving = written, serving
 
 	items := make([][]any, len(t.dialects))
+	for i := range items {
+		items[i] = make([]any, 0, t.items[i])
+	}
 	for _, p := range serving {
 		if p.item != nil {
 			items[p.dialect] = append(items[p.dialect], p.item)
 		}
 	}
 	for i := range t.dialects {
+		t.items[i] = len(items[i])
 		f, failed := t.translate(i, items[i])
 		if failed != nil {
 			problems = append(problems, *failed)

@@ -26,6 +26,7 @@ type Document struct {
 
 // Set is all that a Source holds at one moment.
 type Set struct {
+	// Documents in order, each once. Nobody writes to the list.
 	Documents []Document
 	// Problems are mistakes of the place itself: an unreadable file, a name
 	// that matches nothing.
