@@ -34,7 +34,7 @@ func (c *compiler) compile(s *model.Snapshot) *Program {
 	began := time.Now()
 	c.prog = &Program{
 		Snapshot: s,
-		rules:    make(map[*model.Route]*rule, len(s.Routes)),
+		rules:    make([]*rule, len(s.Routes)),
 		byName:   make(map[string]*listener, len(s.Listeners)),
 		pins:     make([]pin, c.loops),
 	}
@@ -42,18 +42,34 @@ func (c *compiler) compile(s *model.Snapshot) *Program {
 	for _, v := range s.Services {
 		c.services[v.Name] = v
 	}
-	byParent := make(map[string][]*model.Route, len(s.Listeners))
-	for _, r := range s.Routes {
-		c.prog.rules[r] = c.rule(r)
-		for _, parent := range r.Parents {
-			byParent[parent] = append(byParent[parent], r)
-		}
+	before := c.before()
+	for i, r := range s.Routes {
+		c.prog.rules[i] = c.rule(r, before(r))
 	}
+	c.attach()
 	for _, l := range s.Listeners {
-		c.prog.byName[l.Name] = c.listener(l, byParent[l.Name])
+		c.listener(c.prog.byName[l.Name])
 	}
 	c.prog.Built, c.prog.Took = began, time.Since(began)
 	return c.prog
+}
+
+// before finds what the old Program compiled from a noun, or nil. Routes are
+// asked for, and are in the old Program, in the order of their names.
+func (c *compiler) before() func(*model.Route) *rule {
+	var rules []*rule
+	if c.old != nil {
+		rules = c.old.rules
+	}
+	return func(noun *model.Route) *rule {
+		for len(rules) > 0 && rules[0].noun != noun && rules[0].noun.Name < noun.Name {
+			rules = rules[1:]
+		}
+		if len(rules) == 0 || rules[0].noun != noun {
+			return nil
+		}
+		return rules[0]
+	}
 }
 
 func (c *compiler) problem(o model.Origin, format string, args ...any) {
@@ -68,35 +84,58 @@ func (c *compiler) doubt(o model.Origin, code, message, hint string) {
 	})
 }
 
-// listener compiles l with the routes that name it.
-func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listener {
-	l := &listener{noun: noun, scheme: "http", nouns: routes}
-	if noun.Protocol == model.HTTPS {
-		l.scheme = "https"
+// attach makes the listeners, each with the rules of the routes that name it.
+func (c *compiler) attach() {
+	for _, noun := range c.prog.Snapshot.Listeners {
+		l := &listener{noun: noun, scheme: "http"}
+		if noun.Protocol == model.HTTPS {
+			l.scheme = "https"
+		}
+		if c.old != nil && c.old.byName[noun.Name] != nil {
+			l.rules = make([]*rule, 0, len(c.old.byName[noun.Name].rules)+16) // about as many as before
+		}
+		c.prog.byName[noun.Name] = l
 	}
+	// Most routes have the parents of the one before them.
+	var parents []string
+	var to []*listener
+	for _, r := range c.prog.rules {
+		if !slices.Equal(r.noun.Parents, parents) {
+			parents, to = r.noun.Parents, to[:0]
+			for _, name := range parents {
+				if l := c.prog.byName[name]; l != nil {
+					to = append(to, l)
+				}
+			}
+		}
+		for _, l := range to {
+			l.rules = append(l.rules, r)
+		}
+	}
+}
+
+// listener compiles the table of l.
+func (c *compiler) listener(l *listener) {
 	// Often two listeners, one with TLS and one without, have the same routes:
 	// one table serves both.
 	if twin := c.twin(l); twin != nil {
 		l.table, l.rules, l.flawed = twin.table, twin.rules, twin.flawed
-		return l
+		return
 	}
 	c.listeners = append(c.listeners, l)
-	l.rules = make([]*rule, len(routes))
-	for i, r := range routes {
-		l.rules[i] = c.prog.rules[r]
-	}
 	var before *listener
 	if c.old != nil {
-		before = c.old.byName[noun.Name]
+		before = c.old.byName[l.noun.Name]
 	}
 	// What has a flaw is compiled again, so that the Problem is told again.
-	if before != nil && !before.flawed && before.noun.Hostname == noun.Hostname && slices.Equal(before.nouns, routes) {
+	if before != nil && !before.flawed && before.noun.Hostname == l.noun.Hostname && sameNouns(before.rules, l.rules) {
 		l.table = before.table
-		return l
+		return
 	}
-	entries := make([]route.Entry, 0, len(routes))
-	for i, r := range routes {
-		hosts, ok := route.Intersect(noun.Hostname, r.Hostnames)
+	entries := make([]route.Entry, 0, len(l.rules))
+	for i, rule := range l.rules {
+		r := rule.noun
+		hosts, ok := route.Intersect(l.noun.Hostname, r.Hostnames)
 		if !ok {
 			continue
 		}
@@ -117,30 +156,32 @@ func (c *compiler) listener(noun *model.Listener, routes []*model.Route) *listen
 	}
 	table, errs := route.Build(entries, from)
 	for _, e := range errs {
-		c.problem(routes[entries[e.Index].Rule].Origin, "the match cannot be compiled: %v", e.Err)
+		c.problem(l.rules[entries[e.Index].Rule].noun.Origin, "the match cannot be compiled: %v", e.Err)
 		l.flawed = true
 	}
 	l.table = table
-	return l
 }
 
 // twin finds a listener of this Program that has the table l needs.
 func (c *compiler) twin(l *listener) *listener {
 	for _, other := range c.listeners {
-		if other.noun.Hostname == l.noun.Hostname && slices.Equal(other.nouns, l.nouns) {
+		if other.noun.Hostname == l.noun.Hostname && slices.Equal(other.rules, l.rules) {
 			return other
 		}
 	}
 	return nil
 }
 
-// rule compiles r, or takes over the one that was compiled from the same noun
-// and leads to the same clusters.
-func (c *compiler) rule(noun *model.Route) *rule {
-	if c.old != nil {
-		if before := c.old.rules[noun]; before != nil && c.same(before) {
-			return before
-		}
+// sameNouns says whether rules were compiled from the same nouns.
+func sameNouns(a, b []*rule) bool {
+	return slices.EqualFunc(a, b, func(a, b *rule) bool { return a.noun == b.noun })
+}
+
+// rule compiles noun, or takes over before, which was compiled from it, if it
+// leads to the same clusters.
+func (c *compiler) rule(noun *model.Route, before *rule) *rule {
+	if before != nil && c.same(before) {
+		return before
 	}
 	r := &rule{
 		noun:    noun,

@@ -21,8 +21,8 @@ func TestWhatDidNotChangeIsTakenOver(t *testing.T) {
 		return c
 	}
 	find := func(name string) *rule {
-		for noun, r := range w.proxy.Program().rules {
-			if noun.Name == name {
+		for _, r := range w.proxy.Program().rules {
+			if r.noun.Name == name {
 				return r
 			}
 		}
@@ -105,7 +105,7 @@ func TestDefaultsAndBounds(t *testing.T) {
 	t.Parallel()
 	c := &compiler{loops: 1, prog: &Program{}}
 	times := func(request, try time.Duration) *rule {
-		return c.rule(&model.Route{Timeouts: model.Timeouts{Request: request, Backend: try}})
+		return c.rule(&model.Route{Timeouts: model.Timeouts{Request: request, Backend: try}}, nil)
 	}
 	for _, x := range []struct{ request, try, wantRequest, wantTry time.Duration }{
 		{0, 0, 0, model.DefaultBackendTimeout},

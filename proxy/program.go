@@ -23,7 +23,7 @@ type Program struct {
 	Problems []model.Problem
 
 	doors  []*entrance // by slot of port; nil where this Program has none
-	rules  map[*model.Route]*rule
+	rules  []*rule     // of the Snapshot's routes, in their order
 	byName map[string]*listener
 
 	// pins count the exchanges of each loop; left counts the loops whose last
@@ -57,10 +57,9 @@ type entrance struct {
 type listener struct {
 	noun   *model.Listener
 	scheme string
-	table  *route.Table
-	rules  []*rule
-	nouns  []*model.Route // what table was built from
-	flawed bool           // some of them could not be compiled
+	rules  []*rule      // of the routes that name it
+	table  *route.Table // of their matches
+	flawed bool         // some of them could not be compiled
 }
 
 // rule is a model.Route compiled.

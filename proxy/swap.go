@@ -219,17 +219,16 @@ func (p *Proxy) Bound() []Bound {
 	return all
 }
 
-// forget drops the metrics of what s does not name.
+// forget drops the metrics of what s, whose lists are sorted, does not name.
 func (p *Proxy) forget(s *model.Snapshot) {
-	routes, services := make(map[string]bool, len(s.Routes)), make(map[string]bool, len(s.Services))
-	for _, r := range s.Routes {
-		routes[r.Name] = true
-	}
-	for _, v := range s.Services {
-		services[v.Name] = true
-	}
-	p.opt.Registry.Keep(observe.ScopeRoute, func(name string) bool { return name == "" || routes[name] })
-	p.opt.Registry.Keep(observe.ScopeService, func(name string) bool { return services[name] })
+	p.opt.Registry.Keep(observe.ScopeRoute, func(name string) bool {
+		_, is := slices.BinarySearchFunc(s.Routes, name, func(r *model.Route, name string) int { return cmp.Compare(r.Name, name) })
+		return is || name == ""
+	})
+	p.opt.Registry.Keep(observe.ScopeService, func(name string) bool {
+		_, is := slices.BinarySearchFunc(s.Services, name, func(v *model.Service, name string) int { return cmp.Compare(v.Name, name) })
+		return is
+	})
 }
 
 // errDraining is given to whoever wants something new of a proxy that ends.
