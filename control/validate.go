@@ -23,6 +23,9 @@ func (r *round) validate(merged *model.Config) (*model.Config, []model.Problem) 
 	whole.Services = putBack(&b, services, whole.Services, valid.Services, r.valid.Services)
 	whole.Certificates = putBack(&b, certificates, whole.Certificates, valid.Certificates, r.valid.Certificates)
 	var mistakes []model.Problem
+	if len(b.places) > 0 {
+		complete(&whole, r.valid, b.names)
+	}
 	valid, problems, mistakes = b.again(&whole, valid, problems, nil)
 	b = back{names: b.names}
 	whole.Routes = putBack(&b, routes, whole.Routes, valid.Routes, r.valid.Routes)

@@ -62,6 +62,7 @@ func (l *Listener) write(b *content) {
 		int64(m.Requests), int64(m.Idle), int64(m.Head), int64(m.Body), int64(m.Write), int64(m.Handshake)} {
 		b.int(n)
 	}
+	b.bool(l.Refused)
 	b.place(&l.Origin)
 }
 
@@ -88,6 +89,7 @@ func (s *Service) write(b *content) {
 	b.time(s.Connect)
 	b.time(s.Idle)
 	b.int(int64(s.MaxIdle))
+	b.bool(s.Refused)
 	b.place(&s.Origin)
 }
 

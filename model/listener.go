@@ -36,6 +36,8 @@ type Listener struct {
 	TrustedHops int    `json:"trustedHops,omitempty"`
 	Limits      Limits `json:"limits"`
 	Origin      Origin `json:"origin"`
+	// Refused is as that of Service.
+	Refused bool `json:"-"`
 }
 
 // Limits bound what one listener accepts. A zero field means its default

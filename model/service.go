@@ -31,6 +31,10 @@ type Service struct {
 	// 1024, as many as the field pools: what is not used ends after Idle.
 	MaxIdle int    `json:"maxIdle,omitempty"`
 	Origin  Origin `json:"origin"`
+	// Refused says that a mistake, which is told already, takes it out of
+	// service: the noun is there only so that who leads to it can be told why
+	// nothing is. It comes no further than Validate.
+	Refused bool `json:"-"`
 }
 
 // Defaults of a Service.

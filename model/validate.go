@@ -47,6 +47,7 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 		listeners:    make(map[string]*Listener, len(c.Listeners)),
 		services:     make(map[string]struct{}, len(c.Services)),
 		expressions:  map[string]string{},
+		written:      c,
 	}
 	out := &Config{Settings: v.settings(c.Settings)}
 	out.Certificates = check(v, "certificate", c.Certificates, v.certificate)
@@ -155,6 +156,19 @@ type checker struct {
 	services     map[string]struct{}
 	expressions  map[string]string // regular expression to what is wrong with it
 	searched     int
+	written      *Config
+	// Places of what was written, by name, made when first needed: what is
+	// there and does not serve was refused.
+	writtenListeners, writtenServices map[string]Origin
+}
+
+// places of nouns by name.
+func places[T noun](list []T) map[string]Origin {
+	all := make(map[string]Origin, len(list))
+	for _, x := range list {
+		all[x.name()] = x.origin()
+	}
+	return all
 }
 
 func (v *checker) broken(code, message, hint string) {

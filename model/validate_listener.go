@@ -12,6 +12,9 @@ import (
 
 // listener checks one by itself. Port 0 is any free port, as in tests.
 func (v *checker) listener(l *Listener) *Listener {
+	if l.Refused {
+		return nil
+	}
 	said := len(v.problems)
 	if l.Address != "" {
 		if _, err := netip.ParseAddr(l.Address); err != nil {

@@ -27,8 +27,8 @@ func (v *checker) parents(r *Route) *Route {
 	good := r.Parents
 	for i, p := range r.Parents {
 		_, ok := v.listeners[p]
-		if !ok {
-			v.broken("unknown-listener", "route "+r.Name+" hangs on listener "+strconv.Quote(p)+", which does not serve", meant(v, p, v.listeners))
+		if !ok && !v.refusedListener(p) {
+			v.broken("unknown-listener", "route "+r.Name+" hangs on listener "+strconv.Quote(p)+", which is not there", meant(v, p, v.listeners))
 		}
 		good = keep(good, r.Parents, i, ok)
 	}
@@ -43,6 +43,16 @@ func (v *checker) parents(r *Route) *Route {
 		r.Parents = good
 	}
 	return r
+}
+
+// refusedListener says whether a listener that does not serve has a mistake
+// itself. Then that is all there is to say, and not once more at each route.
+func (v *checker) refusedListener(name string) bool {
+	if v.writtenListeners == nil {
+		v.writtenListeners = places(v.written.Listeners)
+	}
+	_, ok := v.writtenListeners[name]
+	return ok
 }
 
 // hostnames takes out the malformed ones; when none is left the route goes,
@@ -181,7 +191,7 @@ func (v *checker) backends(r *Route) *Route {
 		b := r.Backends[i]
 		if b.Service != "" {
 			if _, ok := v.services[b.Service]; !ok {
-				v.broken("unknown-service", "route "+r.Name+" leads to service "+strconv.Quote(b.Service)+", which is not there", meant(v, b.Service, v.services))
+				v.noService(r, "leads", b.Service)
 				b.Service = ""
 			}
 		}
@@ -208,6 +218,18 @@ func (v *checker) backends(r *Route) *Route {
 		r.Backends = changed
 	}
 	return r
+}
+
+// noService says why a service that a route leads or mirrors to does not serve.
+func (v *checker) noService(r *Route, does, name string) {
+	if v.writtenServices == nil {
+		v.writtenServices = places(v.written.Services)
+	}
+	if at, ok := v.writtenServices[name]; ok {
+		v.broken("refused-service", "route "+r.Name+" "+does+" to service "+strconv.Quote(name)+", which has a mistake itself", "put right what is wrong at "+place(at))
+		return
+	}
+	v.broken("unknown-service", "route "+r.Name+" "+does+" to service "+strconv.Quote(name)+", which is not there", meant(v, name, v.services))
 }
 
 // filters makes a rule whose filters are broken answer 500: letting requests
@@ -245,7 +267,7 @@ func (v *checker) filters(r *Route) *Route {
 // requests are served all the same, so only the filter goes.
 func (v *checker) mirror(r *Route, m *Mirror) bool {
 	if _, ok := v.services[m.Service]; !ok {
-		v.broken("unknown-service", "route "+r.Name+" mirrors to service "+strconv.Quote(m.Service)+", which is not there", meant(v, m.Service, v.services))
+		v.noService(r, "mirrors", m.Service)
 		return false
 	}
 	if m.Numerator < 0 || m.Denominator < 0 || m.Numerator > m.Denominator {

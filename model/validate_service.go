@@ -7,6 +7,9 @@ import (
 )
 
 func (v *checker) service(s *Service) *Service {
+	if s.Refused {
+		return nil
+	}
 	switch s.Balance {
 	case "", RoundRobin, LeastRequest:
 	default:

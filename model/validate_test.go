@@ -172,7 +172,7 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Services[1].Endpoints[0].Weight = -1 }, "error bad-weight: service orders has an endpoint 10.0.0.1 of weight -1", ""},
 		{func(c *Config) { c.Services[1].Endpoints = nil }, "warning empty-service: service orders has no endpoint, its requests get 503", ""},
 
-		{func(c *Config) { c.Routes[0].Parents[0] = "plane" }, `error unknown-listener: route r0 hangs on listener "plane", which does not serve`, "r0 without 1 parents"},
+		{func(c *Config) { c.Routes[0].Parents[0] = "plane" }, `error unknown-listener: route r0 hangs on listener "plane", which is not there`, "r0 without 1 parents"},
 		{func(c *Config) { c.Routes[0].Parents = nil }, "error no-listener: route r0 hangs on no listener", "no route r0"},
 		{func(c *Config) { c.Routes[0].Hostnames[0] = "API.example.com" }, `error bad-hostname: route r0 has the hostname "API.example.com"`, "r0 without 1 hostnames"},
 		{func(c *Config) { c.Routes[0].Hostnames = []string{"*"} }, `error bad-hostname: route r0 has the hostname "*"`, "no route r0"},
@@ -376,5 +376,34 @@ func BenchmarkValidate(b *testing.B) {
 		if _, p := Validate(c); len(p) > 0 {
 			b.Fatal(p)
 		}
+	}
+}
+
+// TestRefused: who leads to what has a mistake is not told that it is not there.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	c := &Config{
+		Listeners: []*Listener{{Name: "good", Port: 80, Protocol: HTTP}, {Name: "bad", Refused: true}, {Name: "worse", Port: 81, Protocol: "gopher"}},
+		Services:  []*Service{{Name: "told", Refused: true, Origin: Origin{Source: "x.yaml", Line: 3}}, {Name: "wrong", Endpoints: []Endpoint{{Host: "a", Port: 1}}, TLS: &BackendTLS{CA: []byte("x")}, Origin: Origin{Source: "x.yaml", Line: 4}}},
+		Routes: []*Route{
+			{Name: "r0", Parents: []string{"good", "bad"}, Backends: []Backend{{Service: "told", Weight: 1}}},
+			{Name: "r1", Parents: []string{"good", "worse"}, Matches: []Match{{Method: "GET"}}, Backends: []Backend{{Service: "wrong", Weight: 1}}},
+			{Name: "r2", Parents: []string{"bad"}, Backends: []Backend{{Service: "told", Weight: 1}}},
+		},
+	}
+	out, problems := Validate(c)
+	var lines []string
+	for _, p := range problems {
+		lines = append(lines, p.Code+" "+p.Message+" ("+p.Hint+")")
+	}
+	want := `bad-protocol listener worse speaks "gopher" (write http or https)
+bad-certificate the CA of service wrong holds no PEM certificate (it begins with -----BEGIN CERTIFICATE-----)
+refused-service route r0 leads to service "told", which has a mistake itself (put right what is wrong at x.yaml:3)
+refused-service route r1 leads to service "wrong", which has a mistake itself (put right what is wrong at x.yaml:4)`
+	if got := strings.Join(lines, "\n"); got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	if len(out.Listeners) != 1 || len(out.Services) != 0 || len(out.Routes) != 2 || len(out.Routes[0].Parents) != 1 {
+		t.Errorf("left: %v %v %v", out.Listeners, out.Services, out.Routes)
 	}
 }

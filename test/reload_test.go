@@ -1,6 +1,7 @@
 package test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -189,4 +190,33 @@ func TestFolderOfFiles(t *testing.T) {
 	g.ask("GET", "/a").is(t, 200, "a")
 	remove(t, b)
 	eventually(t, "the removed file does not", func() bool { return g.ask("GET", "/b").StatusCode == 404 })
+}
+
+// TestBrokenListenerAndService: each serves as it did, with what it needs, and
+// is the only one of which something is said.
+func TestBrokenListenerAndService(t *testing.T) {
+	t.Parallel()
+	up := witness(t)
+	config := func(listener, service string) string {
+		return "listen: [{address: 'https://$LISTEN', " + listener + "}]\ntls: {cert: a.crt, key: a.key}\nroutes:\n- match: /\n  to: up\nservices:\n  up: {endpoints: '" + up.addr + "', " + service + "}\n"
+	}
+	g := prepare(t, config("minTLS: 1.2", "maxIdle: 1"))
+	g.keys("a", 1, "a.example")
+	g.run("run", g.file)
+	ask := func() string {
+		c, err := tls.Dial("tcp", g.addr, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newClient(t, c).get("/x").body
+	}
+	g.save(config("minTLS: nine", "balance: fair"))
+	said(t, g.errs, "old-serves", "listener")
+	said(t, g.errs, "old-serves", "service up")
+	if body := ask(); body != "GET /x" {
+		t.Errorf("%q", body)
+	}
+	if _, body := g.page("/problems"); strings.Count(body, `"severity": "error"`) != 2 {
+		t.Errorf("more is wrong than the two: %s", body)
+	}
 }

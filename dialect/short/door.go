@@ -54,7 +54,9 @@ func (l *listen) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		in.Problem(n, "bad-value", "trustedHops is 0 or more", "")
 	}
 	// A wrong limit leaves its default; the door opens all the same.
-	l.broken = in.Broken()-before > l.Limits.mistakes()
+	if l.broken = in.Broken()-before > l.Limits.mistakes(); l.name == "" {
+		l.name = in.Path() // its routes stand behind it all the same
+	}
 }
 
 // readAddress reads ":8080", "8080", "127.0.0.1:8080" and "https://:8443".
@@ -132,6 +134,11 @@ func (l *listen) noun(certificates []string, common *limits) *model.Listener {
 		m.Protocol, m.Certificates = model.HTTPS, certificates
 	}
 	return m
+}
+
+// refused makes the noun of a listener that has a mistake.
+func (l *listen) refused() *model.Listener {
+	return &model.Listener{Name: l.name, Origin: l.origin, Refused: true}
 }
 
 // last is the Order of what gives way to every equal route.

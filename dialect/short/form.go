@@ -34,7 +34,7 @@ type listen struct {
 
 	origin model.Origin
 	broken bool
-	name   string // of the noun; "" when the address is broken
+	name   string // of the noun; where it stands when the address is broken
 	host   string
 	port   uint16
 	https  bool

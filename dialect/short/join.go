@@ -86,9 +86,6 @@ func (j *joint) openDoors(files []*file) {
 		for i := range f.listens {
 			l := &f.listens[i]
 			j.doors = append(j.doors, l)
-			if l.name == "" {
-				continue
-			}
 			// A broken listener stays a parent: its last version may serve on.
 			j.all = append(j.all, l.name)
 			if l.Redirect != nil {
@@ -219,9 +216,7 @@ func (j *joint) parents(r *rule) (names []string, ok bool) {
 		for _, l := range j.doors {
 			if l.is(word) {
 				found = true
-				if l.name != "" {
-					names = append(names, l.name)
-				}
+				names = append(names, l.name)
 			}
 		}
 		if !found {

@@ -98,9 +98,11 @@ func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 	for i := range top.Services {
 		s := &top.Services[i]
 		f.names = append(f.names, s.name)
-		if !s.broken {
-			f.services = append(f.services, s.noun(folder))
+		if s.broken {
+			f.services = append(f.services, &model.Service{Name: s.name, Origin: s.origin, Refused: true})
+			continue
 		}
+		f.services = append(f.services, s.noun(folder))
 	}
 	f.own = len(f.services)
 	f.services = append(f.services, c.urls.list...)
@@ -137,7 +139,8 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 	secure := false
 	for i := range f.listens {
 		l := &f.listens[i]
-		if l.broken || l.name == "" {
+		if l.broken {
+			f.listeners = append(f.listeners, l.refused())
 			continue
 		}
 		var certificates []string
@@ -148,6 +151,7 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 			}
 			if len(certificates) == 0 && top.TLS == nil {
 				l.broken = true
+				f.listeners = append(f.listeners, l.refused())
 				problems = append(problems, doc.Problem(doc.At(l.origin.Field), l.origin.Field, "bad-value",
 					"https needs a certificate", "write tls: {cert: cert.pem, key: key.pem}, here or at the top"))
 			}

@@ -107,7 +107,7 @@ func show(t *testing.T, f *model.Fragment) string {
 	for _, x := range f.Listeners {
 		c := *x
 		c.Origin = model.Origin{}
-		line("listener", x.Origin, c)
+		line(serves("listener", x.Refused), x.Origin, c)
 	}
 	for _, x := range f.Certificates {
 		c := *x
@@ -122,7 +122,7 @@ func show(t *testing.T, f *model.Fragment) string {
 	for _, x := range f.Services {
 		c := *x
 		c.Origin = model.Origin{}
-		line("service", x.Origin, c)
+		line(serves("service", x.Refused), x.Origin, c)
 	}
 	if f.Settings != nil {
 		c := *f.Settings
@@ -130,6 +130,13 @@ func show(t *testing.T, f *model.Fragment) string {
 		line("settings", f.Settings.Origin, c)
 	}
 	return b.String()
+}
+
+func serves(kind string, refused bool) string {
+	if refused {
+		return "refused " + kind
+	}
+	return kind
 }
 
 func lines(problems []model.Problem) string {
