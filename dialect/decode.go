@@ -75,9 +75,37 @@ func (in *Decoder) Problem(n *yaml.Node, code, message, hint string) {
 	in.problems = append(in.problems, in.doc.Problem(n, in.Path(), code, message, hint))
 }
 
+// Doubt notes at a node what serves, but probably not as it is meant.
+func (in *Decoder) Doubt(n *yaml.Node, code, message, hint string) {
+	p := in.doc.Problem(n, in.Path(), code, message, hint)
+	p.Severity = model.Doubtful
+	in.problems = append(in.problems, p)
+}
+
 // Wrong notes that a node must be something else than it is: want says what
 // ("a path"), and example how it is written, with NAME for the field's name.
 func (in *Decoder) Wrong(n *yaml.Node, want, example string) { in.wrong(n, want, example) }
+
+// Pairs walks a mapping in its order and refuses a name that comes twice. The
+// Decoder is inside the field while f runs. example is that of Wrong.
+func (in *Decoder) Pairs(n *yaml.Node, example string, f func(key, value *yaml.Node)) {
+	if n.Kind != yaml.MappingNode {
+		in.wrong(n, "a mapping", example)
+		return
+	}
+	seen := make(map[string]*yaml.Node, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		in.enter(key.Value)
+		if first := seen[key.Value]; first != nil {
+			in.duplicate(key, first)
+		} else {
+			seen[key.Value] = key
+			f(key, n.Content[i+1])
+		}
+		in.leave()
+	}
+}
 
 // Enter goes one level down, into a field, until Leave. Field does this around
 // one decoding.
@@ -208,8 +236,11 @@ func readStruct(in *Decoder, n *yaml.Node, v reflect.Value, p *plan) {
 		in.enter(key.Value)
 		switch {
 		case !known:
-			in.Problem(key, "unknown-field", "there is no field "+clip(key.Value)+" here",
-				DidYouMean(key.Value, p.names, "fields"))
+			hint := p.habits[plainName(key.Value)]
+			if hint == "" {
+				hint = DidYouMean(key.Value, p.names, "fields")
+			}
+			in.Problem(key, "unknown-field", "there is no field "+clip(key.Value)+" here", hint)
 		case seen[at] != nil:
 			in.duplicate(key, seen[at])
 		default:

@@ -21,6 +21,7 @@ type plan struct {
 	fields []fieldPlan
 	names  []string // of the fields, in their order
 	byName map[string]int
+	habits map[string]string // hints for names of others, in their plain form
 }
 
 type fieldPlan struct {
@@ -154,6 +155,7 @@ func (p *plan) addFields(t reflect.Type, index []int, made map[reflect.Type]*pla
 				continue
 			}
 		}
+		p.addHabits(f, name)
 		if !f.IsExported() {
 			continue
 		}
@@ -177,6 +179,31 @@ func (p *plan) addFields(t reflect.Type, index []int, made map[reflect.Type]*pla
 		}
 		p.addFields(inner, append(append([]int{}, index...), f.Index...), made)
 	}
+}
+
+// addHabits reads the tags also (names that people who know other systems
+// write, with commas between) and hint (what they should write here; without
+// it the field's own name). A field named _ may have them, too.
+func (p *plan) addHabits(f reflect.StructField, name string) {
+	also := f.Tag.Get("also")
+	if also == "" {
+		return
+	}
+	if p.habits == nil {
+		p.habits = map[string]string{}
+	}
+	hint := f.Tag.Get("hint")
+	if hint == "" {
+		hint = "did you mean " + name + "?"
+	}
+	for _, word := range strings.Split(also, ",") {
+		p.habits[plainName(word)] = hint
+	}
+}
+
+// plainName brings strip_prefix, stripPrefix and strip-prefix to one form.
+func plainName(s string) string {
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(s))
 }
 
 func (p *plan) firstField() string {

@@ -19,6 +19,13 @@ type form struct {
 	Log      *logging `json:"log" doc:"access log: off, json, text, or with a file" default:"off"`
 	Limits   *limits  `json:"limits" doc:"bounds of every listener that does not say otherwise"`
 	TLS      *tlsKeys `json:"tls" doc:"certificates of the https listeners that have none of their own: one or a list"`
+	_        struct{} `also:"port,ports,bind,address,listeners,entryPoints,server,servers" hint:"listeners stand under listen: for example listen: \":8080\""`
+	_        struct{} `also:"rules,paths,locations,handle,route,http" hint:"routes stand under routes: for example routes: [{match: /, to: web}]"`
+	_        struct{} `also:"upstreams,backends,clusters,targets,loadBalancers" hint:"services stand under services: for example services: {web: [\"10.0.0.1:9001\"]}"`
+	_        struct{} `also:"certificates,certs,ssl,cert,key" hint:"certificates stand under tls: for example tls: {cert: cert.pem, key: key.pem}"`
+	_        struct{} `also:"accessLog,logging,logs" hint:"the access log is log: off, json or text"`
+	_        struct{} `also:"to,proxyPass,reverseProxy,upstream,backend" hint:"where requests go is said at a route: routes: [{match: /, to: \"http://127.0.0.1:3000\"}]"`
+	_        struct{} `also:"plugins,middlewares,filters,middleware" hint:"what happens to requests is said at each route: headers, cors, rewrite, retry, timeout"`
 }
 
 // listen is one door.
@@ -31,6 +38,11 @@ type listen struct {
 	Limits      *limits  `json:"limits" doc:"bounds of this listener"`
 	// Redirect is a rule of its own, behind the routes that name the listener.
 	Redirect *redirect `json:"redirect" doc:"answer everything with another place, as at a route: https, a URL or an object; only routes that name this listener go before it"`
+	_        struct{}  `also:"port,bind,host,ip" hint:"the address has the port: for example address: \":8080\""`
+	_        struct{}  `also:"ssl,https,certificate,certificates" hint:"certificates are tls: {cert: cert.pem, key: key.pem}"`
+	_        struct{}  `also:"redirectToHttps,httpsRedirect,redirections,redirectScheme,forceHttps" hint:"write redirect: https"`
+	_        struct{}  `also:"protocol,scheme" hint:"the scheme stands before the address: for example address: \"https://:8443\""`
+	_        struct{}  `also:"hostnames,serverName,host_name,domain" hint:"did you mean hostname? (one for each listener; routes have hosts in their match)"`
 
 	origin model.Origin
 	broken bool
@@ -88,6 +100,29 @@ type route struct {
 	Auth     *later        `json:"auth" doc:"who may call; not in this version"`
 	Limit    *later        `json:"limit" doc:"how often; not in this version"`
 	Cache    *later        `json:"cache" doc:"how long answers are kept; not in this version"`
+	_        struct{}      `also:"path,paths,pathPrefix,prefix,uri,location,from" hint:"the path stands in the match: for example match: /orders"`
+	_        struct{}      `also:"host,hosts,hostname,hostnames,domain,domains" hint:"the host stands in the match: for example match: api.example.com/orders"`
+	_        struct{}      `also:"method,methods" hint:"the method stands in the match: for example match: GET /orders"`
+	_        struct{}      `also:"query,queryParams,cookies,when,rule,conditions,predicates" hint:"conditions stand in the match: for example match: {path: /orders, headers: {x-beta: \"1\"}, query: {v: \"2\"}}"`
+	_        struct{}      `also:"service,services,backend,backends,backendRef,backendRefs,upstream,upstreams,url,target,targets,proxyPass,proxy,forward,forwardTo,destination,destinations,cluster,servers,endpoint,endpoints" hint:"where requests go is to: for example to: orders, or to: \"http://127.0.0.1:9001\""`
+	_        struct{}      `also:"weight,weights,weighted,split,trafficSplit" hint:"weights stand under to: for example to: {orders: 90, orders-next: 10}"`
+	_        struct{}      `also:"retries,retryPolicy,retryOn,attempts,numRetries" hint:"retries are retry: for example retry: 2"`
+	_        struct{}      `also:"timeoutMs,timeouts,timeoutSeconds,readTimeout,writeTimeout,requestTimeout,responseTimeout,proxyReadTimeout,connectTimeout" hint:"time-outs are timeout, with a unit: for example timeout: 3s, or timeout: {backend: 3s}; a service has connect: 5s"`
+	_        struct{}      `also:"stripPrefix,stripPath,stripPathPrefix,rewriteTarget,replacePath,rewritePath,prefixRewrite,rewriteUri,trimPrefix,addPrefix,pathRewrite" hint:"paths are changed with rewrite: for example match: /api and rewrite: / takes /api away"`
+	_        struct{}      `also:"hostRewrite,preserveHost,passHostHeader,hostHeader" hint:"the Host that a service sees is rewrite: {host: internal.example.com}; without it that of the request"`
+	_        struct{}      `also:"setHeaders,addHeaders,requestHeaders,responseHeaders,headersRequest,requestTransformer,responseTransformer,header" hint:"header fields are changed with headers: for example headers: {request: {set: {x-name: value}}}"`
+	_        struct{}      `also:"response,return,status,staticResponse,directResponse,fixedResponse" hint:"naru answers by itself with respond: for example respond: 200 hello"`
+	_        struct{}      `also:"redirectTo,redirectScheme,httpsRedirect,redirectHttps,forceHttps" hint:"redirects are redirect: https, a URL or a path"`
+	_        struct{}      `also:"mirroring,shadow,trafficMirror,requestMirror" hint:"copies are mirror: for example mirror: orders-next"`
+	_        struct{}      `also:"crossOrigin,corsPolicy" hint:"did you mean cors?"`
+	_        struct{}      `also:"rateLimit,rateLimiting,ratelimit,limits,throttle" hint:"how often a route may be called can not be bounded in this version; sizes and connections are bounded by limits at the top or at a listener"`
+	_        struct{}      `also:"healthCheck,health,loadBalancing,balance,lbPolicy,circuitBreaker" hint:"health and balance are said at a service: services: {orders: {endpoints: [\"10.0.0.1:9002\"], health: /healthz}}"`
+	_        struct{}      `also:"listener,listeners,entryPoints,entryPoint,gateway,port,ports" hint:"did you mean listen? It names listeners by their address"`
+	_        struct{}      `also:"tls,ssl,certificate" hint:"certificates stand at the top or at a listener: tls: {cert: cert.pem, key: key.pem}"`
+	_        struct{}      `also:"id,label" hint:"did you mean name?"`
+	_        struct{}      `also:"plugins,middlewares,filters,middleware" hint:"each has a field of its own here: headers, cors, rewrite, retry, timeout, mirror"`
+	_        struct{}      `also:"websocket,websockets,upgrade" hint:"upgrades pass through by themselves: leave it out"`
+	_        struct{}      `also:"priority,order" hint:"the most specific match wins; leave it out"`
 
 	origin model.Origin
 	broken bool
@@ -103,6 +138,14 @@ type match struct {
 	Headers conditions `json:"headers" doc:"all must hold: a value, \"~regex\", \"*\" for any value, or an object"`
 	Query   conditions `json:"query" doc:"query parameters, as headers"`
 	Cookies conditions `json:"cookies" doc:"cookies, as headers"`
+	_       struct{}   `also:"prefix,pathPrefix,uri,url" hint:"a path is a prefix already: path: /orders"`
+	_       struct{}   `also:"methods" hint:"did you mean method? It may be a list"`
+	_       struct{}   `also:"hosts,hostname,hostnames,domain,authority" hint:"did you mean host? It may be a list"`
+	_       struct{}   `also:"header" hint:"did you mean headers?"`
+	_       struct{}   `also:"queryParams,queries,params" hint:"did you mean query?"`
+	_       struct{}   `also:"cookie" hint:"did you mean cookies?"`
+	_       struct{}   `also:"template" hint:"a template is a path: path: \"/orders/{id}\""`
+	_       struct{}   `also:"pathRegex,regexp" hint:"did you mean regex?"`
 }
 
 // condition is the long way to compare a value.
@@ -122,19 +165,24 @@ type destination struct {
 
 // redirect answers with a Location.
 type redirect struct {
-	Scheme text  `json:"scheme" doc:"scheme" enum:"http,https" default:"as the request"`
-	Host   text  `json:"host" doc:"host name" default:"as the request"`
-	Port   int   `json:"port" doc:"port" default:"that of the scheme, else of the listener"`
-	Path   *text `json:"path" doc:"the whole path" default:"as the request"`
-	Prefix *text `json:"prefix" doc:"in place of the matched prefix"`
-	Status int   `json:"status" doc:"301, 302, 303, 307 or 308" default:"302; 301 for redirect: https"`
+	Scheme text     `json:"scheme" doc:"scheme" enum:"http,https" default:"as the request"`
+	Host   text     `json:"host" doc:"host name" default:"as the request"`
+	Port   int      `json:"port" doc:"port" default:"that of the scheme, else of the listener"`
+	Path   *text    `json:"path" doc:"the whole path" default:"as the request"`
+	Prefix *text    `json:"prefix" doc:"in place of the matched prefix"`
+	Status int      `json:"status" doc:"301, 302, 303, 307 or 308" default:"302; 301 for redirect: https"`
+	_      struct{} `also:"code,statusCode,permanent" hint:"did you mean status? For example status: 301"`
+	_      struct{} `also:"url,to,location,target" hint:"a URL stands by itself: redirect: https://new.example.com/shop"`
+	_      struct{} `also:"hostname" hint:"did you mean host?"`
 }
 
 // respond answers without a service.
 type respond struct {
-	Status  int   `json:"status" doc:"status code" default:"200"`
-	Body    text  `json:"body" doc:"text of the answer" default:"empty"`
-	Headers pairs `json:"headers" doc:"header fields" default:"content-type: text/plain; charset=utf-8 where there is a body"`
+	Status  int      `json:"status" doc:"status code" default:"200"`
+	Body    text     `json:"body" doc:"text of the answer" default:"empty"`
+	Headers pairs    `json:"headers" doc:"header fields" default:"content-type: text/plain; charset=utf-8 where there is a body"`
+	_       struct{} `also:"code,statusCode" hint:"did you mean status?"`
+	_       struct{} `also:"text,content,message" hint:"did you mean body?"`
 }
 
 // rewrite changes what the service sees.
@@ -181,15 +229,22 @@ type mirror struct {
 
 // timeouts of one route.
 type timeouts struct {
-	Request *span `json:"request" doc:"the whole exchange, with all tries" default:"off" unit:"duration"`
-	Backend *span `json:"backend" doc:"one try, until the head of its response" default:"60s" unit:"duration"`
+	Request *span    `json:"request" doc:"the whole exchange, with all tries" default:"off" unit:"duration"`
+	Backend *span    `json:"backend" doc:"one try, until the head of its response" default:"60s" unit:"duration"`
+	_       struct{} `also:"total,overall,read,response,requestMs,client" hint:"did you mean request? For example timeout: {request: 10s}"`
+	_       struct{} `also:"try,perTry,upstream,service,backendRequest" hint:"did you mean backend? For example timeout: {backend: 3s}"`
+	_       struct{} `also:"connect" hint:"a connection is bounded at the service: connect: 5s"`
+	_       struct{} `also:"idle" hint:"idle connections are bounded at a listener (limits: {idle: 75s}) and at a service (idle: 30s)"`
 }
 
 // retry says when a failed try is made again.
 type retry struct {
-	Attempts int    `json:"attempts" doc:"tries after the first, at most 10" default:"1"`
-	On       *codes `json:"on" doc:"statuses that count as failed; connections that fail always do" default:"[502, 503, 504]"`
-	Backoff  *span  `json:"backoff" doc:"most to wait before the second try, at least half of it; it doubles" default:"25ms" unit:"duration"`
+	Attempts int      `json:"attempts" doc:"tries after the first, at most 10" default:"1"`
+	On       *codes   `json:"on" doc:"statuses that count as failed; connections that fail always do" default:"[502, 503, 504]"`
+	Backoff  *span    `json:"backoff" doc:"most to wait before the second try, at least half of it; it doubles" default:"25ms" unit:"duration"`
+	_        struct{} `also:"retries,count,max,maxAttempts,numRetries,tries" hint:"did you mean attempts?"`
+	_        struct{} `also:"codes,statuses,statusCodes,retryOn,conditions" hint:"did you mean on? For example on: [502, 503, 504]"`
+	_        struct{} `also:"perTryTimeout,timeout" hint:"one try is bounded at the route: timeout: {backend: 2s}"`
 }
 
 // service is where routes lead.
@@ -202,6 +257,19 @@ type service struct {
 	Idle      *span     `json:"idle" doc:"unused connections are kept" default:"30s" unit:"duration"`
 	MaxIdle   int       `json:"maxIdle" doc:"unused connections kept per endpoint and core" default:"1024"`
 	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
+	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
+	_         struct{}  `also:"healthCheck,healthChecks,check,probe,activeHealthCheck" hint:"health checks are health: for example health: /healthz"`
+	_         struct{}  `also:"lb,loadBalancer,loadBalancing,algorithm,strategy,lbPolicy,policy,method" hint:"did you mean balance? round-robin or least-request"`
+	_         struct{}  `also:"retries,retry,attempts" hint:"retries stand at a route: retry: 2"`
+	_         struct{}  `also:"timeout,timeouts,timeoutMs,readTimeout,requestTimeout,responseTimeout" hint:"an answer is bounded at a route: timeout: 3s; a connection here: connect: 5s"`
+	_         struct{}  `also:"connectTimeout,connectionTimeout,dialTimeout" hint:"did you mean connect? For example connect: 5s"`
+	_         struct{}  `also:"scheme,protocol,ssl,https" hint:"a service that speaks TLS has tls: true"`
+	_         struct{}  `also:"keepalive,idleTimeout,keepAliveTimeout" hint:"did you mean idle? For example idle: 30s"`
+	_         struct{}  `also:"maxIdleConnections,maxIdleConnsPerHost,poolSize" hint:"did you mean maxIdle?"`
+	_         struct{}  `also:"path,paths,rewrite,stripPrefix" hint:"a service has no path: say rewrite: /v1 at the route"`
+	_         struct{}  `also:"hostHeader,passHostHeader,preserveHost,hostRewrite" hint:"did you mean host?"`
+	_         struct{}  `also:"weight,weights" hint:"weights stand at endpoints ({address: \"10.0.0.1:9002\", weight: 2}) or at a route (to: {a: 90, b: 10})"`
+	_         struct{}  `also:"ca,serverName,insecure,certificate" hint:"this stands under tls: for example tls: {ca: ca.pem}"`
 
 	name   string
 	origin model.Origin
@@ -210,21 +278,26 @@ type service struct {
 
 // endpoint is one instance.
 type endpoint struct {
-	Address text `json:"address" doc:"\"host:port\""`
-	Weight  int  `json:"weight" doc:"share, relative to the others" default:"1"`
+	Address text     `json:"address" doc:"\"host:port\""`
+	Weight  int      `json:"weight" doc:"share, relative to the others" default:"1"`
+	_       struct{} `also:"host,ip,port,url,target,server" hint:"an endpoint is an address with its port: for example address: \"10.0.0.1:9002\""`
 
 	noun model.Endpoint
 }
 
 // health asks each endpoint and believes the answer.
 type health struct {
-	Path      text  `json:"path" doc:"path to ask for" default:"/"`
-	Host      text  `json:"host" doc:"Host header" default:"the service's host, or the endpoint"`
-	Interval  *span `json:"interval" doc:"between two checks" default:"5s" unit:"duration"`
-	Timeout   *span `json:"timeout" doc:"for an answer" default:"2s" unit:"duration"`
-	Healthy   int   `json:"healthy" doc:"good answers in a row until it serves" default:"2"`
-	Unhealthy int   `json:"unhealthy" doc:"bad answers in a row until it does not" default:"3"`
-	Status    text  `json:"status" doc:"good statuses: one, or a range" default:"200-399"`
+	Path      text     `json:"path" doc:"path to ask for" default:"/"`
+	Host      text     `json:"host" doc:"Host header" default:"the service's host, or the endpoint"`
+	Interval  *span    `json:"interval" doc:"between two checks" default:"5s" unit:"duration"`
+	Timeout   *span    `json:"timeout" doc:"for an answer" default:"2s" unit:"duration"`
+	Healthy   int      `json:"healthy" doc:"good answers in a row until it serves" default:"2"`
+	Unhealthy int      `json:"unhealthy" doc:"bad answers in a row until it does not" default:"3"`
+	Status    text     `json:"status" doc:"good statuses: one, or a range" default:"200-399"`
+	_         struct{} `also:"uri,url" hint:"did you mean path?"`
+	_         struct{} `also:"healthyThreshold,rise,successes" hint:"did you mean healthy?"`
+	_         struct{} `also:"unhealthyThreshold,fall,failures,maxFails" hint:"did you mean unhealthy?"`
+	_         struct{} `also:"codes,statuses,expect,expectedStatuses" hint:"did you mean status? For example status: 200-299"`
 
 	low, high int // of Status
 	off       bool

@@ -55,6 +55,17 @@ func (p *pattern) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if wrong, hint := p.parse(n.Value); wrong != "" {
 		in.Problem(n, "bad-value", wrong, hint)
 	}
+	p.doubtMethods(in, n)
+}
+
+// doubtMethods warns of methods that look like misspelt ones. Methods of
+// people's own are allowed.
+func (p *pattern) doubtMethods(in *dialect.Decoder, n *yaml.Node) {
+	for _, m := range p.methods {
+		if near := dialect.Nearest(m, usualMethods); near != "" && near != strings.ToUpper(m) {
+			in.Doubt(n, "bad-method", "only requests with the unusual method "+m+" match", "did you mean "+near+"?")
+		}
+	}
 }
 
 var usualMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
@@ -88,9 +99,28 @@ func (p *pattern) parse(s string) (wrong, hint string) {
 		if host, wrong, hint = cleanHost(host); wrong != "" {
 			return wrong, hint
 		}
+		if wrong, hint = oneWord(s, host, path); wrong != "" {
+			return wrong, hint
+		}
 		p.hosts = []string{host}
 	}
 	return p.parsePath(path)
+}
+
+// oneWord refuses a host of one word where a path or a method was more likely
+// meant.
+func oneWord(s, host, path string) (wrong, hint string) {
+	if strings.ContainsAny(host, ".:*") || host == "localhost" {
+		return "", ""
+	}
+	if near := dialect.Nearest(s, usualMethods); near != "" && isMethods(s) {
+		return "there is no method " + s, "did you mean " + near + "?"
+	}
+	long := "match: {host: " + host
+	if path != "" {
+		long += ", path: " + strconv.Quote(path)
+	}
+	return "a path begins with /: " + s, "write /" + s + ", or for a host of one word " + long + "}"
 }
 
 // isMethods says whether s looks like "GET" or "GET,HEAD".
@@ -248,6 +278,7 @@ func (p *pattern) readObject(in *dialect.Decoder, n *yaml.Node) {
 		}
 	}
 	p.methods = m.Method
+	p.doubtMethods(in, at("method"))
 	for _, h := range m.Host {
 		host, wrong, hint := cleanHost(h)
 		bad("host", wrong, hint)
@@ -274,7 +305,7 @@ type conditions []model.FieldMatch
 
 // ReadNode takes a mapping of names to values or objects.
 func (c *conditions) ReadNode(in *dialect.Decoder, n *yaml.Node) {
-	eachPair(in, n, `NAME: {x-name: value}`, func(key, value *yaml.Node) {
+	in.Pairs(n, `NAME: {x-name: value}`, func(key, value *yaml.Node) {
 		f := model.FieldMatch{Name: key.Value}
 		switch {
 		case value.Kind == yaml.MappingNode:

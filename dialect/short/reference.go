@@ -6,15 +6,14 @@ import (
 	"strings"
 )
 
-// sections are the types of the reference, in its order.
-func sections() []struct {
+type section struct {
 	title string
 	typ   reflect.Type
-} {
-	return []struct {
-		title string
-		typ   reflect.Type
-	}{
+}
+
+// sections are the types of the reference, in its order.
+func sections() []section {
+	return []section{
 		{"a file", reflect.TypeFor[form]()},
 		{"route", reflect.TypeFor[route]()},
 		{"match", reflect.TypeFor[match]()},

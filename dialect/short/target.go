@@ -30,7 +30,7 @@ func (d *destinations) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 			in.Wrong(n, "at least one service or URL", "NAME: orders")
 		}
 	case n.Kind == yaml.MappingNode && !has(n, "to"):
-		eachPair(in, n, "", func(key, value *yaml.Node) {
+		in.Pairs(n, "", func(key, value *yaml.Node) {
 			*d = append(*d, weighted(in, key, value))
 		})
 	default:

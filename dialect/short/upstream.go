@@ -17,7 +17,7 @@ type services []service
 // ReadNode takes a mapping of names to services.
 func (s *services) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	*s = make(services, 0, len(n.Content)/2)
-	eachPair(in, n, "NAME: {orders: [\"10.0.0.1:9002\"]}", func(key, value *yaml.Node) {
+	in.Pairs(n, "NAME: {orders: [\"10.0.0.1:9002\"]}", func(key, value *yaml.Node) {
 		one := service{name: key.Value, origin: in.Origin(key)}
 		before := in.Broken()
 		if strings.ContainsAny(key.Value, ":/ ") || key.Value == "" {

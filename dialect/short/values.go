@@ -170,7 +170,7 @@ type pairs []model.Field
 
 // ReadNode takes a mapping of names and values.
 func (p *pairs) ReadNode(in *dialect.Decoder, n *yaml.Node) {
-	eachPair(in, n, "NAME: {x-name: value}", func(key, value *yaml.Node) {
+	in.Pairs(n, "NAME: {x-name: value}", func(key, value *yaml.Node) {
 		if !isFieldName(key.Value) {
 			in.Problem(key, "bad-value", "no header field can be named "+strconv.Quote(key.Value), "letters, digits and -")
 			return
@@ -183,28 +183,6 @@ func (p *pairs) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		}
 		*p = append(*p, model.Field{Name: key.Value, Value: strings.TrimSpace(string(t))})
 	})
-}
-
-// eachPair walks a mapping in its order and refuses a key that comes twice.
-// The Decoder is inside the field while f runs.
-func eachPair(in *dialect.Decoder, n *yaml.Node, example string, f func(key, value *yaml.Node)) {
-	if n.Kind != yaml.MappingNode {
-		in.Wrong(n, "a mapping", example)
-		return
-	}
-	seen := make(map[string]*yaml.Node, len(n.Content)/2)
-	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
-		in.Enter(key.Value)
-		if first := seen[key.Value]; first != nil {
-			in.Problem(key, "duplicate-field", key.Value+" is written twice",
-				"the first is on line "+strconv.Itoa(in.Origin(first).Line))
-		} else {
-			seen[key.Value] = key
-			f(key, n.Content[i+1])
-		}
-		in.Leave()
-	}
 }
 
 // isFieldName says whether s is a token (RFC 9110 §5.6.2).
