@@ -37,13 +37,15 @@ type reader struct {
 	lists   [][]entry // of each path, at the last look
 	strange []model.Problem
 	files   map[string]*known
+	count   int // of documents, at the last look
 }
 
 // known is the last content of a file.
 type known struct {
 	info    os.FileInfo // nil when it could not be looked at
 	read    time.Time
-	data    []byte
+	there   bool // it has been read
+	size    int
 	docs    []source.Document
 	problem *model.Problem // why there is nothing newer
 	gone    time.Time      // first missed; zero while it is there
@@ -68,6 +70,9 @@ func (r *reader) look(now time.Time, touched map[string]bool) (set source.Set, a
 			again = left
 		}
 	}
+	if r.count > 0 {
+		set.Documents = make([]source.Document, 0, r.count+16)
+	}
 	set.Problems = append(set.Problems, r.strange...)
 	seen := map[string]bool{}
 	for _, entries := range r.lists {
@@ -82,7 +87,7 @@ func (r *reader) look(now time.Time, touched map[string]bool) (set source.Set, a
 				k = &known{}
 				r.files[id] = k
 			}
-			if k.data == nil || k.unsettled() || touched == nil || touched[id] {
+			if !k.there || k.unsettled() || touched == nil || touched[id] {
 				r.refresh(e, k, now)
 			}
 			wait(k.gone, r.grace)
@@ -93,6 +98,7 @@ func (r *reader) look(now time.Time, touched map[string]bool) (set source.Set, a
 			}
 		}
 	}
+	r.count = len(set.Documents)
 	for id := range r.files {
 		if !seen[id] {
 			delete(r.files, id)
@@ -122,7 +128,7 @@ func (r *reader) list(now time.Time) {
 		if before != nil {
 			for _, e := range before[i] {
 				k := r.files[identity(e.path)]
-				if e.named || here[e.path] || k == nil || k.data == nil {
+				if e.named || here[e.path] || k == nil || !k.there {
 					continue
 				}
 				if k.gone.IsZero() {
@@ -178,7 +184,7 @@ func (r *reader) refresh(e entry, k *known, now time.Time) {
 		r.miss(e, k, err, now)
 		return
 	}
-	if len(data) == 0 && len(k.data) > 0 {
+	if len(data) == 0 && k.size > 0 {
 		if k.emptied.IsZero() {
 			k.emptied = now
 		}
@@ -194,8 +200,7 @@ func (r *reader) refresh(e entry, k *known, now time.Time) {
 // fill makes documents of new content.
 func (k *known) fill(path string, data []byte) {
 	k.problem = nil
-	same := k.data != nil && bytes.Equal(k.data, data)
-	k.data = data
+	k.there, k.size = true, len(data)
 	switch {
 	case bytes.HasPrefix(data, []byte{0xFF, 0xFE}), bytes.HasPrefix(data, []byte{0xFE, 0xFF}):
 		k.problem = &model.Problem{
@@ -203,7 +208,7 @@ func (k *known) fill(path string, data []byte) {
 			Message: "the file is UTF-16", Hint: "save it as UTF-8",
 		}
 		k.docs = nil
-	case !same:
+	default:
 		k.docs = split(path, data, k.docs)
 	}
 }
@@ -212,7 +217,7 @@ func (k *known) fill(path string, data []byte) {
 // any. That it is not there is believed after a while.
 func (r *reader) miss(e entry, k *known, err error, now time.Time) {
 	k.info = nil
-	if k.data != nil && os.IsNotExist(err) {
+	if k.there && os.IsNotExist(err) {
 		if k.gone.IsZero() {
 			k.gone = now
 		}
@@ -221,7 +226,7 @@ func (r *reader) miss(e entry, k *known, err error, now time.Time) {
 		}
 	}
 	p := unreadable(e.path, err)
-	if k.data != nil {
+	if k.there {
 		p.Severity = model.Doubtful
 		p.Hint = "its last content keeps serving until it can be read again or naru is started anew"
 	}
@@ -229,7 +234,7 @@ func (r *reader) miss(e entry, k *known, err error, now time.Time) {
 }
 
 func (r *reader) readInput(k *known) {
-	if k.data != nil || k.problem != nil {
+	if k.there || k.problem != nil {
 		return
 	}
 	data, err := io.ReadAll(io.LimitReader(r.input, most+1))
@@ -241,9 +246,6 @@ func (r *reader) readInput(k *known) {
 		p.Hint = ""
 		k.problem = &p
 		return
-	}
-	if data == nil {
-		data = []byte{}
 	}
 	k.fill("stdin", data)
 }
@@ -273,9 +275,6 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	} else if n > most {
 		return nil, errTooBig
-	}
-	if b.Len() == 0 {
-		return []byte{}, nil
 	}
 	return b.Bytes(), nil
 }

@@ -15,28 +15,22 @@ func Split(path string, data []byte) []source.Document {
 	return split(path, data, nil)
 }
 
-// split takes over the sums of documents that are as they were before: most
-// of a big file is when one of its objects changes.
+// split takes over documents that are as they were before: most of a big file
+// is when one of its objects changes.
 func split(path string, data []byte, before []source.Document) []source.Document {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if bytes.IndexByte(data, '\r') >= 0 {
 		// YAML takes both for one line break; readers are quicker with one kind.
 		data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
 	}
-	var docs []source.Document
+	docs := make([]source.Document, 0, len(before)+1)
 	line, begin, first := 1, 0, 1
 	add := func(end int) {
 		part := data[begin:end]
 		if !says(part) {
 			return
 		}
-		d := source.Document{Path: path, Line: first, Data: part[:len(part):len(part)]}
-		if i := len(docs); i < len(before) && before[i].Line == d.Line && bytes.Equal(before[i].Data, d.Data) {
-			d.Sum = before[i].Sum
-		} else {
-			d.Sum = sum(d)
-		}
-		docs = append(docs, d)
+		docs = append(docs, source.Document{Path: path, Line: first, Data: part[:len(part):len(part)]})
 	}
 	for at := 0; at < len(data); line++ {
 		next := len(data)
@@ -54,7 +48,36 @@ func split(path string, data []byte, before []source.Document) []source.Document
 		at = next
 	}
 	add(len(data))
+	takeOver(docs, before)
 	return docs
+}
+
+// takeOver gives docs the text and the sums of equal documents of before,
+// counted from the front or from the end. What is new gets a text of its own
+// there: as a part of data it would keep the whole of it in memory, a file for
+// each change.
+func takeOver(docs, before []source.Document) {
+	shift := len(before) - len(docs)
+	for i := range docs {
+		d := &docs[i]
+		own := len(before) > 0
+		for _, j := range [...]int{i, i + shift} {
+			if j < 0 || j >= len(before) || !bytes.Equal(before[j].Data, d.Data) {
+				continue
+			}
+			d.Data, own = before[j].Data, false
+			if before[j].Line == d.Line && before[j].Path == d.Path {
+				d.Sum = before[j].Sum
+				break
+			}
+		}
+		if own {
+			d.Data = bytes.Clone(d.Data)
+		}
+		if d.Sum == [32]byte{} {
+			d.Sum = sum(*d)
+		}
+	}
 }
 
 // marker says whether a line separates documents.

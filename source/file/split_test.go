@@ -1,7 +1,11 @@
 package file
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,13 +57,40 @@ func TestSum(t *testing.T) {
 			t.Errorf("another %s, the same sum", name)
 		}
 	}
-	before := Split("a.yaml", []byte("x: 1\n---\ny: 1\n---\nz: 1\n"))
-	fresh := []byte("x: 1\n---\ny: 2\n---\nz: 1\n")
-	again, whole := split("a.yaml", fresh, before), Split("a.yaml", fresh)
-	for i := range whole {
-		if again[i].Sum != whole[i].Sum {
-			t.Errorf("document %d: the sum taken over is wrong", i)
+}
+
+// TestTakeOver edits a file at random: what is taken over changes nothing, and
+// nothing of a later text is kept.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(3, 4))
+	parts := []string{"a: 0\n"}
+	before := Split("a.yaml", []byte(strings.Join(parts, "---\n")))
+	for step := range 500 {
+		at := random.IntN(len(parts))
+		fresh := fmt.Sprintf("a: %d\n", random.IntN(5)) + strings.Repeat("# more\n", random.IntN(2))
+		switch random.IntN(5) {
+		case 0:
+			parts = slices.Insert(parts, at, fresh)
+		case 1:
+			if len(parts) > 1 {
+				parts = slices.Delete(parts, at, at+1)
+			}
+		default:
+			parts[at] = fresh
 		}
+		path := "a.yaml"
+		if random.IntN(20) == 0 {
+			path = "./a.yaml"
+		}
+		text := []byte(strings.Join(parts, "---\n"))
+		want := Split(path, bytes.Clone(text))
+		got := split(path, text, before)
+		clear(text)
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("step %d:\n got %v\nwant %v", step, got, want)
+		}
+		before = got
 	}
 }
 
