@@ -45,6 +45,8 @@ type Report struct {
 	// Version serves, since Since.
 	Version model.Version `json:"version"`
 	Since   time.Time     `json:"since"`
+	// Took is how long reading it took, until Since.
+	Took time.Duration `json:"took"`
 	// Problems by place.
 	Problems []model.Problem `json:"problems"`
 }

@@ -22,7 +22,7 @@ func (c *Control) publish(s *model.Snapshot, problems []model.Problem, took time
 	fresh := s != nil && (c.newest == nil || s.Version != c.newest.Version)
 	if fresh {
 		c.newest = s
-		now.Version, now.Since = s.Version, c.options.Now()
+		now.Version, now.Since, now.Took = s.Version, c.options.Now(), took
 	}
 	if fresh || old.Number == 0 || !slices.Equal(old.Problems, problems) {
 		now.Number++
@@ -33,10 +33,6 @@ func (c *Control) publish(s *model.Snapshot, problems []model.Problem, took time
 	c.mu.Unlock()
 
 	announce(c.options.Log, old.Problems, problems)
-	if fresh {
-		c.options.Log.Info("configuration changed", "version", string(s.Version), "listeners", len(s.Listeners),
-			"routes", len(s.Routes), "services", len(s.Services), "problems", len(problems), "took", took)
-	}
 }
 
 // Next implements model.Feed.

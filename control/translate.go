@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -44,8 +45,12 @@ func newTranslator(dialects []dialect.Dialect, log *slog.Logger) *translator {
 func (t *translator) all(documents []source.Document) (fragments []*model.Fragment, problems []model.Problem) {
 	written := make([]*parsed, len(documents))
 	known := t.known()
+	shift := len(t.written) - len(documents)
 	for i, d := range documents {
 		p := known(i, d.Sum)
+		if p == nil {
+			p = t.moved(d, i, i+shift)
+		}
 		if p == nil {
 			p = t.parse(d, t.before(i, d))
 		}
@@ -106,6 +111,33 @@ func (t *translator) before(i int, d source.Document) *parsed {
 		return nil
 	}
 	return p
+}
+
+// moved makes a document of one that stood at one of the places, counted from
+// the front and from the end, if it is the same but for its line and had no
+// Problem. Otherwise it gives nil.
+func (t *translator) moved(d source.Document, places ...int) (p *parsed) {
+	for _, i := range places {
+		if i < 0 || i >= len(t.written) {
+			continue
+		}
+		was := t.written[i]
+		if was.document.Path != d.Path || was.item == nil || len(was.problems) > 0 || !bytes.Equal(was.document.Data, d.Data) {
+			continue
+		}
+		l, ok := t.dialects[was.dialect].(dialect.Mover)
+		if !ok {
+			return nil
+		}
+		defer func() {
+			if why := recover(); why != nil {
+				t.log.Error("a dialect failed", "dialect", l.Name(), "place", place(d), "panic", why, "stack", string(debug.Stack()))
+				p = nil // it is read anew
+			}
+		}()
+		return &parsed{document: d, dialect: was.dialect, item: l.Move(was.item, was.document, d)}
+	}
+	return nil
 }
 
 // parse reads a document and gives it to the first dialect that claims it. was

@@ -11,8 +11,8 @@
 // # Rules
 //
 // Pure: no I/O, no clock, no goroutine; what is remembered between calls only
-// saves work and never changes a result. A mistake becomes a Problem with file, line and column, and takes out only what it
-// touches.
+// saves work and never changes a result. A mistake becomes a Problem with file,
+// line and column, and takes out only what it touches.
 package dialect
 
 import (
@@ -45,4 +45,14 @@ type Rereader interface {
 	// Parse or Reread made of old, which began at the same place, without
 	// Problems; it is not written to. Not ok says to Read and Parse.
 	Reread(was any, old, now source.Document) (item any, ok bool)
+}
+
+// Mover is a Dialect that can spare work when lines are inserted or removed
+// above a document.
+type Mover interface {
+	Dialect
+	// Move gives what Parse would make of now without Problems. was is what
+	// Parse or Move made of old, without Problems, and is not written to; now
+	// differs from old in its Line alone.
+	Move(was any, old, now source.Document) any
 }

@@ -21,7 +21,7 @@ type Dialect struct {
 	last *memory
 }
 
-var _ dialect.Dialect = (*Dialect)(nil)
+var _ dialect.Mover = (*Dialect)(nil)
 
 // New gives a Dialect that remembers nothing yet.
 func New() *Dialect { return &Dialect{last: newMemory()} }
