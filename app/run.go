@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/control"
@@ -137,6 +138,7 @@ func (g *gateway) drain() error {
 // applied hears of each attempt to apply a Snapshot.
 func (g *gateway) applied(s *model.Snapshot, err error) {
 	if err == nil {
+		g.announce(s)
 		err = g.settle(&s.Settings)
 	}
 	if err == nil {
@@ -154,6 +156,26 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 	case g.first <- err:
 	default:
 	}
+}
+
+// announce logs that s serves from now on. took is the time since its files
+// were seen to have changed.
+func (g *gateway) announce(s *model.Snapshot) {
+	list := []any{"version", string(s.Version), "listeners", len(s.Listeners), "routes", len(s.Routes),
+		"services", len(s.Services), "problems", len(g.problems())}
+	if r := g.control.Report(); r.Version == s.Version {
+		list = append(list, "took", (r.Took + time.Since(r.Since)).Round(10*time.Microsecond))
+	}
+	g.log.Info("configuration applied", list...)
+}
+
+// problems are all that is wrong now.
+func (g *gateway) problems() []model.Problem {
+	all := slices.Clone(g.control.Problems())
+	if prog := g.proxy.Program(); prog != nil {
+		all = append(all, prog.Problems...)
+	}
+	return all
 }
 
 // worthwhile says why it makes no sense to begin with s: a start that can only
@@ -225,13 +247,7 @@ func (g *gateway) adminSources() admin.Sources {
 			}
 			return nil
 		},
-		Problems: func() []model.Problem {
-			all := slices.Clone(g.control.Problems())
-			if prog := g.proxy.Program(); prog != nil {
-				all = append(all, prog.Problems...)
-			}
-			return all
-		},
+		Problems: g.problems,
 		Status: func() any { return g.status() },
 		Log:    g.log,
 	}

@@ -146,7 +146,8 @@ func newVersion() *cobra.Command {
 	return c
 }
 
-// logger writes messages of level and above to w.
+// logger writes messages of level and above to w: for people where w is a
+// terminal, for programs otherwise.
 func logger(w io.Writer, level string, asJSON bool) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
@@ -155,6 +156,9 @@ func logger(w io.Writer, level string, asJSON bool) (*slog.Logger, error) {
 	opt := &slog.HandlerOptions{Level: l}
 	if asJSON {
 		return slog.New(slog.NewJSONHandler(w, opt)), nil
+	}
+	if isTerminal(w) {
+		return slog.New(newTerminal(w, l, coloured())), nil
 	}
 	return slog.New(slog.NewTextHandler(w, opt)), nil
 }

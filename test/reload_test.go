@@ -220,3 +220,27 @@ func TestBrokenListenerAndService(t *testing.T) {
 		t.Errorf("more is wrong than the two: %s", body)
 	}
 }
+
+// TestAppliedIsSaid: a change is logged when it serves, not before, and when it
+// can not.
+func TestAppliedIsSaid(t *testing.T) {
+	t.Parallel()
+	g := start(t, "listen: $LISTEN\nroutes:\n- match: /\n  respond: 200\n")
+	said(t, g.errs, "configuration applied", `"listeners":1,"routes":1,"services":0,"problems":0,"took":`)
+	g.save("listen: [$LISTEN, $LISTEN2]\nroutes:\n- match: /\n  respond: 200 two\n- {match: /a, respond: 200}\n")
+	said(t, g.errs, "configuration applied", `"listeners":2,"routes":2`)
+	dial(t, g.ports["$LISTEN2"]).get("/").is(t, 200, "two")
+	g.ask("GET", "/").is(t, 200, "two")
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	g.save("listen: " + taken.Addr().String() + "\nroutes:\n- match: /\n  respond: 200 three\n")
+	said(t, g.errs, "configuration not applied; the one before goes on serving", "address already in use")
+	if text := g.errs.text(); strings.Count(text, "configuration applied") != 2 {
+		t.Errorf("what does not serve is said to:\n%s", text)
+	}
+	g.ask("GET", "/").is(t, 200, "two")
+}
