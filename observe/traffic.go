@@ -66,8 +66,12 @@ func (t *Traffic) Done(r *Record) {
 	}
 	t.statuses[slot].Add(1)
 	t.duration.Observe(r.Duration)
-	t.in.Add(uint64(r.BytesIn))
-	t.out.Add(uint64(r.BytesOut))
+	if r.BytesIn != 0 { // most requests have no body, and adding has its price
+		t.in.Add(uint64(r.BytesIn))
+	}
+	if r.BytesOut != 0 {
+		t.out.Add(uint64(r.BytesOut))
+	}
 }
 
 // Totals are the sum of several Traffics.

@@ -23,7 +23,6 @@ type exchange struct {
 	listener *listener
 	rule     *rule
 	backend  *backend
-	hit      route.Hit
 	params   [route.MaxParams]filter.Param
 
 	// What the client asked for, before anything was rewritten: for the record.
@@ -52,8 +51,8 @@ type exchange struct {
 	status       int
 
 	mirrors      []*mirror
-	tryTimer     wire.Timer
-	requestTimer wire.Timer
+	tryTimer     wire.Deadline
+	requestTimer wire.Deadline
 }
 
 // Kinds of an exchange's timers.
@@ -69,12 +68,12 @@ const keepReplay = 64 << 10
 func (x *exchange) begin() {
 	w, h := x.w, &x.Request
 	x.live = true
+	w.shelf.Lend(&x.Response)
 	x.host, x.path, x.query = h.Authority, h.Path, h.Query
 	x.prog = w.proxy.program.Load()
 	if x.prog != nil {
 		x.prog.pinned(w.index)
 	}
-	w.active.Store(w.active.Load() + 1)
 	w.begun.Store(w.begun.Load() + 1)
 }
 
@@ -124,19 +123,19 @@ func (x *exchange) end() {
 	w := x.w
 	x.live = false
 	x.stream = nil
-	w.loop.Disarm(&x.tryTimer)
-	w.loop.Disarm(&x.requestTimer)
+	x.tryTimer.Stop()
+	x.requestTimer.Stop()
 	x.drop()
 	x.unpin()
 	x.letGo()
-	w.active.Store(w.active.Load() - 1)
+	w.ended.Store(w.ended.Load() + 1)
 	x.account()
 }
 
-// clear makes the exchange ready for another request, keeping its memory.
+// clear makes the exchange ready for another request, keeping its memory. The
+// codec resets Request when it begins to fill it.
 func (x *exchange) clear() {
-	x.Request.Reset()
-	x.Response.Reset()
+	x.w.shelf.Return(&x.Response)
 	x.Peer, x.Upgrade, x.ExpectContinue = nil, nil, false
 	x.Began, x.Headed, x.BytesIn, x.BytesOut = 0, 0, 0, 0
 	x.Scheme, x.Port, x.Listener = "", 0, ""
@@ -154,9 +153,12 @@ func (x *exchange) clear() {
 // OnTimer ends what takes too long, and begins the next try after a back-off.
 func (x *exchange) OnTimer(t *wire.Timer) {
 	defer x.rescue()
-	switch {
+	switch l := x.w.loop; {
 	case t.Kind == timerRequest:
-		x.fail(observe.RequestTimeout)
+		if x.requestTimer.Over(l) {
+			x.fail(observe.RequestTimeout)
+		}
+	case !x.tryTimer.Over(l):
 	case x.client == nil:
 		x.try(false)
 	default:

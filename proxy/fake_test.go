@@ -386,6 +386,7 @@ func (c *fakeClient) stand() {
 func (c *fakeClient) respond(status int, body string, end bool) {
 	c.stand()
 	h := &c.x.Response
+	c.x.Shelf.Lend(h)
 	h.Reset()
 	h.Status, h.Length, h.Minor = status, -1, 1
 	c.begun = true
@@ -523,8 +524,8 @@ func (w *world) settled(n int) {
 			w.t.Error("an exchange was released twice")
 		}
 		seen[x] = true
-		if x.tryTimer.Armed() || x.requestTimer.Armed() {
-			w.t.Error("a timer of a released exchange is armed")
+		if x.tryTimer.IsSet() || x.requestTimer.IsSet() {
+			w.t.Error("a deadline of a released exchange is set")
 		}
 	}
 	for _, c := range w.codec.conns {

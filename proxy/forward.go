@@ -16,7 +16,7 @@ func (x *exchange) forward(data []byte, end bool) {
 		x.Request.Authority = x.Request.Keep([]byte(x.backend.host))
 	}
 	if x.rule.request > 0 {
-		x.w.loop.Arm(&x.requestTimer, x.rule.request)
+		x.requestTimer.Set(x.w.loop, x.rule.request)
 	}
 	x.whole = len(data) <= keepReplay
 	x.keep(data)
@@ -25,7 +25,6 @@ func (x *exchange) forward(data []byte, end bool) {
 
 // try makes another try, with what was kept of the request.
 func (x *exchange) try(fresh bool) {
-	x.Response.Reset()
 	x.send(x.replay, fresh)
 }
 
@@ -40,6 +39,7 @@ func (x *exchange) send(data []byte, fresh bool) {
 		x.fail(why)
 		return
 	}
+	x.w.shelf.Return(&x.Response) // until the response comes
 	x.endpoint = ep
 	x.tried.Add(ep)
 	x.client = conn.Send(&x.Exchange.Exchange, x, data, x.requestEnded)
@@ -58,9 +58,9 @@ func (x *exchange) patience() {
 	switch {
 	case x.answered || x.rule.try == 0:
 	case x.requestEnded || x.held:
-		x.w.loop.Arm(&x.tryTimer, x.rule.try)
+		x.tryTimer.Set(x.w.loop, x.rule.try)
 	default:
-		x.w.loop.Disarm(&x.tryTimer)
+		x.tryTimer.Stop()
 	}
 }
 
@@ -123,7 +123,7 @@ func (x *exchange) OnResponseAbort(f wire.Failure) {
 func (x *exchange) tryFailed(f wire.Failure) {
 	x.cancel()
 	x.detail = f.Err
-	x.w.loop.Disarm(&x.tryTimer)
+	x.tryTimer.Stop()
 	if x.answered || !x.again(f) {
 		x.fail(f.Reason)
 	}

@@ -62,15 +62,16 @@ func (x *exchange) match() observe.Reason {
 	}
 	x.listener = l
 	x.Scheme, x.Port, x.Listener = l.scheme, x.Peer.Local.Port(), l.noun.Name
-	if !l.table.Find(&x.Request, x.Request.Authority, &x.hit) {
+	hit := &x.w.hit
+	if !l.table.Find(&x.Request, x.Request.Authority, hit) {
 		return observe.NoRoute
 	}
-	x.rule = l.rules[x.hit.Rule]
-	x.Matched = x.hit.Matched
-	for i, p := range x.hit.Params[:x.hit.N] {
+	x.rule = l.rules[hit.Rule]
+	x.Matched = hit.Matched
+	for i, p := range hit.Params[:hit.N] {
 		x.params[i] = filter.Param{Name: p.Name, Value: p.Value}
 	}
-	x.Params = x.params[:x.hit.N]
+	x.Params = x.params[:hit.N]
 	return observe.ReasonNone
 }
 

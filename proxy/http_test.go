@@ -342,6 +342,7 @@ func exchangeOf(t testing.TB, c *model.Config) func() {
 		for _, c := range w.codec.conns {
 			if c.x != nil {
 				r := &c.x.Response
+				c.x.Shelf.Lend(r)
 				r.Reset()
 				r.Status, r.Length = 200, -1
 				c.begun = true

@@ -9,6 +9,7 @@ import (
 
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/route"
 	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -71,11 +72,12 @@ func (p *Proxy) Program() *Program { return p.program.Load() }
 
 // Active is how many exchanges are under way.
 func (p *Proxy) Active() int {
-	n := int64(0)
+	n := 0
 	for _, w := range p.workers {
-		n += w.active.Load()
+		ended := w.ended.Load() // first: what has ended had begun
+		n += int(w.begun.Load() - ended)
 	}
-	return int(n)
+	return n
 }
 
 // worker is one loop's part of the proxy. Only its loop touches it, but for
@@ -87,14 +89,16 @@ type worker struct {
 	rnd    *rand.Rand
 	id     [2]uint64 // request ids: a random half and a counter
 	free   []*exchange
+	shelf  wire.Shelf // the responses' heads
+	hit    route.Hit  // of the request in hand
 	spare  []*mirror
 	kept   [][]byte // buffers for request bodies that may be sent again
 	tmp    []byte   // scratch, for the length of one call
 	out    []byte   // likewise
 	record observe.Record
 	lost   *observe.Traffic // of requests that reached no rule
-	active atomic.Int64     // one writer: Load and Store, no locked Add
-	begun  atomic.Uint64    // likewise
+	begun  atomic.Uint64    // exchanges; the loop alone writes it
+	ended  atomic.Uint64    // likewise
 }
 
 // exchange lends an exchange from the worker's pool.
@@ -107,8 +111,7 @@ func (w *worker) exchange() *exchange {
 	x := &exchange{w: w}
 	x.Request.Buf = make([]byte, 0, 2048)
 	x.Request.Fields = make([]wire.Field, 0, 32)
-	x.Response.Buf = make([]byte, 0, 1024)
-	x.Response.Fields = make([]wire.Field, 0, 24)
+	x.Shelf = &w.shelf
 	x.tryTimer.Handler, x.tryTimer.Kind = x, timerTry
 	x.requestTimer.Handler, x.requestTimer.Kind = x, timerRequest
 	return x
@@ -123,7 +126,10 @@ func (w *worker) release(x *exchange) {
 	x.clear()
 	if len(w.free) < keepFree {
 		w.free = append(w.free, x)
+		return
 	}
+	w.loop.Disarm(&x.tryTimer.Timer)
+	w.loop.Disarm(&x.requestTimer.Timer)
 }
 
 // Bounds of the buffers that a worker keeps for bodies. Few requests with a

@@ -8,6 +8,7 @@ import (
 // refuse answers with the problem document of why.
 func (x *exchange) refuse(why observe.Reason) {
 	x.Why = why
+	x.w.shelf.Lend(&x.Response)
 	wire.KeepProblem(&x.Response, why)
 	x.Body = wire.Problem(why)
 	x.reply()
@@ -53,7 +54,7 @@ func (x *exchange) OnInform(h *wire.Head) {
 // OnResponse is the ascent: the filters in reverse, then the client.
 func (x *exchange) OnResponse(data []byte, end bool) {
 	defer x.rescue()
-	x.w.loop.Disarm(&x.tryTimer)
+	x.tryTimer.Stop()
 	x.upstream = x.w.loop.Now() - x.asked
 	if end {
 		x.client = nil
@@ -69,7 +70,7 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 	if x.status == 101 {
 		// From here on bytes pass both ways for as long as they like.
 		x.requestEnded = false
-		x.w.loop.Disarm(&x.requestTimer)
+		x.requestTimer.Stop()
 	}
 	if end {
 		x.stream.Respond(&x.Response, data, true)

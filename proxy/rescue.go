@@ -39,6 +39,7 @@ func (x *exchange) crash() {
 	}
 	x.status = observe.Internal.Info().Status
 	x.answered = true
+	x.w.shelf.Lend(&x.Response)
 	wire.KeepProblem(&x.Response, observe.Internal)
 	x.Body = wire.Problem(observe.Internal)
 	x.say()

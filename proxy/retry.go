@@ -33,9 +33,9 @@ func (x *exchange) again(f wire.Failure) bool {
 		return false
 	}
 	switch {
-	case f.Reused && idempotent(x.Request.Method) && x.extra < mostExtra:
-		// The server closed the connection as the request went out. On a new
-		// connection that cannot happen again.
+	case f.Reused && (f.Unsent || idempotent(x.Request.Method)) && x.extra < mostExtra:
+		// The server closed the connection as the request went out, or could
+		// not be trusted with it. On a new connection that cannot happen again.
 		x.extra++
 		x.tried.Reset()
 		x.try(true)
@@ -67,5 +67,5 @@ func (x *exchange) later() {
 	wait = min(wait, 10*x.rule.retry.backoff)
 	x.hold()
 	wait -= time.Duration(x.w.rnd.Int64N(int64(wait)/2 + 1))
-	x.w.loop.Arm(&x.tryTimer, wait)
+	x.tryTimer.Set(x.w.loop, wait)
 }

@@ -35,6 +35,22 @@ func TestStaleConnection(t *testing.T) {
 	w.settled(2)
 }
 
+// TestDoubtfulConnection: what was never sent may be sent again, whatever it is.
+func TestDoubtfulConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(shop(1))
+	s := w.open("POST", "/", 4)
+	s.request("body", true)
+	w.conn(0).fail(wire.Failure{Reason: observe.UpstreamReset, Unsent: true, Reused: true})
+	if c := w.conn(1); string(c.body) != "body" {
+		t.Fatalf("the second try sent %q", c.body)
+	}
+	w.conn(1).respond(200, "ok", true)
+	w.expect(s, 200, "ok", observe.ReasonNone)
+	w.settled(1)
+}
+
 func TestTriesNobodyAskedForAreBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

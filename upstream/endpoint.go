@@ -111,4 +111,7 @@ func (t *Tried) Has(ep *Endpoint) bool {
 func (t *Tried) Len() int { return int(t.n) }
 
 // Reset forgets all.
-func (t *Tried) Reset() { *t = Tried{} }
+func (t *Tried) Reset() {
+	clear(t.eps[:t.n])
+	t.n = 0
+}

@@ -26,9 +26,10 @@ type pool struct {
 	// closed: the endpoint was removed; nothing is kept.
 	closed bool
 
-	picks, connects       atomic.Uint64
-	open, opening, active atomic.Int64
-	failed                [len(connectReasons)]atomic.Uint64
+	// Those picked and not yet settled are active.
+	picks, settled, connects atomic.Uint64
+	open, opening            atomic.Int64
+	failed                   [len(connectReasons)]atomic.Uint64
 }
 
 // connectReasons are why a connect can fail, in the order of the counters.
@@ -73,7 +74,6 @@ func (p *pool) lend(set *settings, fresh bool) wire.ClientConn {
 		p.unlink(k)
 	}
 	k.lent = true
-	p.active.Add(1)
 	if set.least {
 		k.counted = true
 		p.ep.inflight.Add(1)
@@ -168,7 +168,7 @@ func (k *link) OnGone(_ wire.ClientConn, err error) {
 // settle ends the accounting of an exchange.
 func (k *link) settle() {
 	k.lent = false
-	k.pool.active.Add(-1)
+	k.pool.settled.Add(1)
 	if k.counted {
 		k.counted = false
 		k.pool.ep.inflight.Add(-1)

@@ -100,10 +100,12 @@ func (ep *Endpoint) counts() (n Counts) {
 		if p == nil {
 			continue
 		}
+		settled := p.settled.Load() // first: what is settled was picked
 		one := Counts{
-			Active: p.active.Load(), Opening: p.opening.Load(), Open: p.open.Load(),
-			Picks: p.picks.Load(), Connects: p.connects.Load(),
+			Picks: p.picks.Load(), Opening: p.opening.Load(), Open: p.open.Load(),
+			Connects: p.connects.Load(),
 		}
+		one.Active = int64(one.Picks - settled)
 		// An opening connection is lent to the request that caused it, unless
 		// that one was given up; while the loop writes, the figures may be from
 		// before and after.

@@ -17,6 +17,9 @@ type Exchange struct {
 	// Response is filled by the client codec (or by whoever answers); the
 	// proxy changes it; the server codec writes it.
 	Response Head
+	// Shelf is where memory for Response comes from when its head arrives;
+	// nil: from the allocator. A codec that fills Response asks it first.
+	Shelf *Shelf
 	// Peer is the client; it belongs to the connection.
 	Peer *Peer
 	// Upgrade is the protocol the client asks to change to (the Upgrade
@@ -125,7 +128,8 @@ type Failure struct {
 	Unsent bool
 	// Reused: the connection had served before and ended without a byte of a
 	// response, as servers do that close an idle connection in the same moment.
-	// An idempotent request may be tried again.
+	// An idempotent request may be tried again; with Unsent, any. On a new
+	// connection it cannot happen again.
 	Reused bool
 }
 

@@ -31,6 +31,9 @@ type Head struct {
 	Fields []Field
 	// Buf holds each field line as "Name: value\r\n".
 	Buf []byte
+	// seen has a bit for each FieldID that a line was ever appended with, so
+	// that asking for a field that is not there costs no search.
+	seen uint64
 }
 
 // Field is one field line by its place in Head.Buf: the name is
@@ -58,6 +61,9 @@ func (h *Head) Value(f *Field) []byte { return h.Buf[f.ValueStart:f.ValueEnd] }
 
 // Find gives the first field named by a known id from position i on, or nil.
 func (h *Head) find(id FieldID, name string, i int) int {
+	if h.seen>>id&1 == 0 {
+		return -1
+	}
 	for ; i < len(h.Fields); i++ {
 		f := &h.Fields[i]
 		if f.ID != id || f.Dropped {
@@ -163,7 +169,25 @@ func (h *Head) addValue(id FieldID, start, nameEnd uint32, value []byte) {
 func (h *Head) endField(id FieldID, start, nameEnd, vs uint32) {
 	ve := uint32(len(h.Buf))
 	h.Buf = append(h.Buf, "\r\n"...)
-	h.Fields = append(h.Fields, Field{Start: start, NameEnd: nameEnd, ValueStart: vs, ValueEnd: ve, End: ve + 2, ID: id})
+	h.AppendLine(id, start, nameEnd, vs, ve, ve+2)
+}
+
+// AppendLine appends a field by its place in Buf, for codecs that fill Buf by
+// themselves; the arguments are those of Field. It is how every Field comes
+// into Fields.
+func (h *Head) AppendLine(id FieldID, start, nameEnd, valueStart, valueEnd, end uint32) {
+	n := len(h.Fields)
+	if n == cap(h.Fields) {
+		h.Fields = append(h.Fields, Field{})
+	} else {
+		h.Fields = h.Fields[:n+1]
+	}
+	// Component by component: a Field put together elsewhere and copied would
+	// wait for the stores that made it.
+	f := &h.Fields[n]
+	f.Start, f.NameEnd, f.ValueStart, f.ValueEnd, f.End = start, nameEnd, valueStart, valueEnd, end
+	f.ID, f.Dropped = id, false
+	h.seen |= 1 << id
 }
 
 // Set replaces all lines of the field by one.

@@ -115,6 +115,10 @@ type Conn interface {
 	Write(a, b []byte)
 	// Buffered is how many bytes were written and not yet taken by the kernel.
 	Buffered() int
+	// Waiting asks the kernel whether the peer has sent something, or has ended,
+	// that no event told yet. It takes a system call: it is for an idle
+	// connection whose quiet is in doubt.
+	Waiting() bool
 	// Pause stops OnData and OnEOF (an error is still told); Resume lets them
 	// come again, later, from the loop's top. A new Conn is not paused. Both
 	// are cheap: no system call.

@@ -193,6 +193,8 @@ func TestClientTranscripts(t *testing.T) {
 				o.conn.handler.OnOpen()
 			case "send":
 				o.send(arg)
+			case "unread":
+				o.conn.unread = true
 			case "again":
 				o.again = true
 			case "data":

@@ -65,6 +65,9 @@ type client struct {
 	held     bool // the sink has paused the body
 	paused   bool // the Conn is
 	reported bool // OnGone was told
+	// doubt: the response before this had no body because it must not have
+	// one. Services that send one all the same send it late, too.
+	doubt bool
 }
 
 var (
@@ -195,6 +198,7 @@ func (m *client) readHead(b []byte) (rest []byte, run bool) {
 	if m.begun && m.kept != nil {
 		s = &m.kept.s
 	} else {
+		x.Shelf.Lend(&x.Response)
 		x.Response.Reset()
 		m.begun = true
 	}
@@ -337,6 +341,7 @@ func (m *client) trailers(b []byte) (rest []byte, run bool) {
 // hears the last event: from within it the connection may be lent again.
 func (m *client) finish(piece, rest []byte, first bool, t *wire.Head) {
 	sink, k, sent := m.sink, m.kept, m.sent
+	m.doubt = m.toHEAD || m.x.Response.Status == 304 || m.x.Response.Status == 204
 	m.x, m.sink, m.kept = nil, nil, nil
 	m.held = false
 	m.served++

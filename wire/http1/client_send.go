@@ -9,7 +9,14 @@ import (
 func (m *client) Send(x *wire.Exchange, sink wire.ResponseSink, data []byte, end bool) wire.ClientStream {
 	m.x, m.sink = x, sink
 	if m.in == replyClosed {
-		m.fail = wire.Failure{Reason: observe.UpstreamReset, Err: errUnusable, Unsent: true}
+		m.fail = wire.Failure{Reason: observe.UpstreamReset, Err: errUnusable, Unsent: true, Reused: true}
+		m.soon()
+		return m
+	}
+	if m.doubt && m.conn.Waiting() {
+		m.fail = wire.Failure{Reason: observe.UpstreamReset, Err: errUnsolicited, Unsent: true, Reused: true}
+		m.in = replyClosed
+		m.conn.Abort()
 		m.soon()
 		return m
 	}

@@ -73,6 +73,7 @@ type fakeConn struct {
 	noWrite bool   // CloseWrite was called
 	queue   []byte // came while paused
 	eof     bool   // came too
+	unread  bool   // bytes wait that no event told
 	quiet   bool   // records nothing, for benchmarks
 	scratch []byte
 }
@@ -87,6 +88,7 @@ func (c *fakeConn) Loop() wire.Loop               { return c.loop }
 func (c *fakeConn) Peer() *wire.Peer              { return &c.peer }
 func (c *fakeConn) SetHandler(h wire.ConnHandler) { c.handler = h }
 func (c *fakeConn) Buffered() int                 { return c.waiting }
+func (c *fakeConn) Waiting() bool                 { return c.unread }
 func (c *fakeConn) Pause()                        { c.paused = true }
 func (c *fakeConn) Resume()                       { c.paused = false }
 func (c *fakeConn) CloseWrite()                   { c.noWrite = true; c.out = append(c.out, "[end]"...) }

@@ -231,11 +231,7 @@ func (s *scanner) fields(b []byte, i int, full bool, h *wire.Head, l *bounds) (n
 			to--
 		}
 		i += 2
-		h.Fields = append(h.Fields, wire.Field{
-			Start: uint32(line), NameEnd: uint32(name),
-			ValueStart: uint32(from), ValueEnd: uint32(to), End: uint32(i),
-			ID: wire.LookupField(b[line:name]),
-		})
+		h.AppendLine(wire.LookupField(b[line:name]), uint32(line), uint32(name), uint32(from), uint32(to), uint32(i))
 		line, name = i, 0
 	}
 	s.line, s.name = uint32(line), uint32(name)

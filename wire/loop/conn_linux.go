@@ -70,6 +70,15 @@ func (c *conn) Peer() *wire.Peer {
 	return &c.peer
 }
 
+// Waiting looks without taking.
+func (c *conn) Waiting() bool {
+	if c.fd < 0 || c.dialling {
+		return false
+	}
+	e := peek(c.fd)
+	return e != syscall.EAGAIN && e != syscall.EINTR
+}
+
 func (c *conn) Pause() { c.paused = true }
 
 func (c *conn) Resume() {

@@ -125,6 +125,32 @@ func TestHalfCloseWhilePaused(t *testing.T) {
 	}
 }
 
+// TestWaiting: an idle connection is asked what the kernel holds.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		send func(peer *net.TCPConn)
+		want bool
+	}{
+		{"nothing", func(*net.TCPConn) {}, false},
+		{"a byte", func(p *net.TCPConn) { _, _ = p.Write([]byte("x")) }, true},
+		{"the end", func(p *net.TCPConn) { _ = p.CloseWrite() }, true},
+	} {
+		_, conn, peer := accepted(t, start(t, 1), wire.Conn.Pause)
+		c.send(peer)
+		on(t, conn.Loop(), func() {
+			if got := conn.Waiting(); got != c.want {
+				t.Errorf("%s: waiting is %v", c.name, got)
+			}
+			conn.Abort()
+			if conn.Waiting() {
+				t.Errorf("%s: a closed connection waits", c.name)
+			}
+		})
+	}
+}
+
 // TestBothEndsWhilePaused: when both streams ended, epoll reports a hang-up;
 // the input that waits behind the pause must not be lost to it.
 func TestBothEndsWhilePaused(t *testing.T) {

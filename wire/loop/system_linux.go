@@ -23,6 +23,14 @@ func discard(fd int32, n int) (int, syscall.Errno) {
 	return int(got), e
 }
 
+// peek says EAGAIN when there is nothing to receive, not even an end.
+func peek(fd int32) syscall.Errno {
+	var b [1]byte
+	_, _, e := syscall.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
+		uintptr(unsafe.Pointer(&b)), 1, unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0)
+	return e
+}
+
 func send(fd int32, b []byte) (int, syscall.Errno) {
 	n, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)

@@ -66,6 +66,7 @@ const deferredClose = 5 * time.Second
 
 func (c *conn) Loop() wire.Loop               { return c.loop }
 func (c *conn) Peer() *wire.Peer              { return c.raw.Peer() }
+func (c *conn) Waiting() bool                 { return c.raw.Waiting() }
 func (c *conn) SetHandler(h wire.ConnHandler) { c.handler = h }
 
 // OnOpen: the TCP connection of a Dial stands; the client speaks first.

@@ -128,6 +128,7 @@ func (c *rawConn) Loop() wire.Loop               { return c.loop }
 func (c *rawConn) Peer() *wire.Peer              { return &c.peer }
 func (c *rawConn) SetHandler(h wire.ConnHandler) { c.handler = h }
 func (c *rawConn) Buffered() int                 { return c.backed }
+func (c *rawConn) Waiting() bool                 { return false }
 func (c *rawConn) Pause()                        { c.paused = true }
 
 func (c *rawConn) Resume() {
