@@ -3,7 +3,10 @@ package proxy
 import (
 	"context"
 	"errors"
+	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"slices"
 	"time"
 
 	"github.com/naru-mesh/naru/model"
@@ -15,7 +18,7 @@ import (
 func (p *Proxy) Follow(ctx context.Context, feed model.Feed, applied func(*model.Snapshot, error)) {
 	var after model.Version
 	for {
-		s, err := feed.Next(ctx, after)
+		s, err := next(ctx, feed, after, collect)
 		if err != nil {
 			if ctx.Err() != nil {
 				return
@@ -43,6 +46,39 @@ func (p *Proxy) Follow(ctx context.Context, feed model.Feed, applied func(*model
 	}
 }
 
+// calm is how long nothing must have changed before what the last change left
+// behind is collected.
+const calm = 100 * time.Millisecond
+
+// next waits for the Snapshot after a Version, and calls idle once when none
+// has come for a while.
+func next(ctx context.Context, feed model.Feed, after model.Version, idle func()) (*model.Snapshot, error) {
+	if after != "" {
+		soon, cancel := context.WithTimeout(ctx, calm)
+		s, err := feed.Next(soon, after)
+		late := soon.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil || !late {
+			return s, err
+		}
+		idle()
+	}
+	return feed.Next(ctx, after)
+}
+
+// collect frees what a change has left behind, where that is much. Otherwise
+// the collector runs in the middle of every third or fourth change of a big
+// configuration, which it makes twice as long, and the memory of all of them
+// is taken meanwhile.
+func collect() {
+	const much = 4 << 20 // bytes
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(heap)
+	if heap[0].Value.Uint64() > heap[1].Value.Uint64()+much {
+		runtime.GC()
+	}
+}
+
 // Apply makes s what new exchanges are served by. On an error nothing has
 // changed.
 func (p *Proxy) Apply(s *model.Snapshot) (err error) {
@@ -61,12 +97,12 @@ func (p *Proxy) Apply(s *model.Snapshot) (err error) {
 	old := p.program.Load()
 	change, trouble := p.opt.Clusters.Prepare(s.Services)
 	defer change.Discard() // does nothing once committed
-	if trouble != nil {
-		// Those services fail, or go on as before; the rest is good.
-		p.opt.Log.Error("services with unusable TLS settings", "error", trouble)
-	}
 	c := &compiler{families: p.opt.Families, loops: len(p.workers), clusters: change.Clusters(), old: old}
 	prog := c.compile(s)
+	if trouble != nil {
+		// Those services fail, or go on as before; the rest is good.
+		prog.Problems = append(prog.Problems, unusable(s, trouble)...)
+	}
 	entrances, err := c.entrances()
 	if err != nil {
 		return err
@@ -76,7 +112,9 @@ func (p *Proxy) Apply(s *model.Snapshot) (err error) {
 	}
 	surplus := change.Commit()
 	for _, problem := range prog.Problems {
-		p.opt.Log.Error(problem.String())
+		if old == nil || !slices.Contains(old.Problems, problem) {
+			p.opt.Log.Error(problem.String(), "code", problem.Code)
+		}
 	}
 	p.forget(s)
 	if old != nil {
