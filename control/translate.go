@@ -44,12 +44,12 @@ func newTranslator(dialects []dialect.Dialect, log *slog.Logger) *translator {
 // by what it was before.
 func (t *translator) all(documents []source.Document) (fragments []*model.Fragment, problems []model.Problem) {
 	written := make([]*parsed, len(documents))
-	known := t.known()
 	shift := len(t.written) - len(documents)
+	known := t.known()
 	for i, d := range documents {
-		p := known(i, d.Sum)
+		p := t.stood(d, i, i+shift)
 		if p == nil {
-			p = t.moved(d, i, i+shift)
+			p = known(d.Sum)
 		}
 		if p == nil {
 			p = t.parse(d, t.before(i, d))
@@ -82,13 +82,32 @@ func (t *translator) all(documents []source.Document) (fragments []*model.Fragme
 	return fragments, problems
 }
 
-// known finds what the last round made of a document, nil if it is new. Most
-// documents stand where they stood, so the index is tried first.
-func (t *translator) known() func(i int, sum [32]byte) *parsed {
-	var bySum map[[32]byte]*parsed
-	return func(i int, sum [32]byte) *parsed {
-		if i < len(t.written) && t.written[i].document.Sum == sum {
+// stood gives what a document was in the last round, if it stood at one of the
+// places: mostly it did, counted from the front or from the end. It may have
+// been on another line. Otherwise it gives nil.
+func (t *translator) stood(d source.Document, places ...int) *parsed {
+	for _, i := range places {
+		if i >= 0 && i < len(t.written) && t.written[i].document.Sum == d.Sum {
 			return t.written[i]
+		}
+	}
+	return t.moved(d, places)
+}
+
+// known finds what the last round made of a document, wherever it stood; nil
+// if it is new. A few are searched for.
+func (t *translator) known() func(sum [32]byte) *parsed {
+	const few = 4
+	var bySum map[[32]byte]*parsed
+	searched := 0
+	return func(sum [32]byte) *parsed {
+		if searched++; searched <= few {
+			for _, p := range t.written {
+				if p.document.Sum == sum {
+					return p
+				}
+			}
+			return nil
 		}
 		if bySum == nil {
 			bySum = make(map[[32]byte]*parsed, len(t.written))
@@ -113,10 +132,9 @@ func (t *translator) before(i int, d source.Document) *parsed {
 	return p
 }
 
-// moved makes a document of one that stood at one of the places, counted from
-// the front and from the end, if it is the same but for its line and had no
-// Problem. Otherwise it gives nil.
-func (t *translator) moved(d source.Document, places ...int) (p *parsed) {
+// moved makes a document of one that stood at one of the places, if it is the
+// same but for its line and had no Problem. Otherwise it gives nil.
+func (t *translator) moved(d source.Document, places []int) (p *parsed) {
 	for _, i := range places {
 		if i < 0 || i >= len(t.written) {
 			continue

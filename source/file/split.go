@@ -58,6 +58,7 @@ func split(path string, data []byte, before []source.Document) []source.Document
 // each change.
 func takeOver(docs, before []source.Document) {
 	shift := len(before) - len(docs)
+	var text []byte
 	for i := range docs {
 		d := &docs[i]
 		own := len(before) > 0
@@ -75,7 +76,7 @@ func takeOver(docs, before []source.Document) {
 			d.Data = bytes.Clone(d.Data)
 		}
 		if d.Sum == [32]byte{} {
-			d.Sum = sum(*d)
+			d.Sum = sum(d, &text)
 		}
 	}
 }
@@ -106,15 +107,12 @@ func says(part []byte) bool {
 	return false
 }
 
-func sum(d source.Document) [32]byte {
-	h := sha256.New()
-	var number [16]byte
-	binary.LittleEndian.PutUint64(number[:8], uint64(len(d.Path)))
-	binary.LittleEndian.PutUint64(number[8:], uint64(d.Line))
-	h.Write(number[:])
-	h.Write([]byte(d.Path))
-	h.Write(d.Data)
-	var s [32]byte
-	h.Sum(s[:0])
-	return s
+// sum hashes a document; text is for its use, and longer afterwards.
+func sum(d *source.Document, text *[]byte) [32]byte {
+	b := binary.LittleEndian.AppendUint64((*text)[:0], uint64(len(d.Path)))
+	b = binary.LittleEndian.AppendUint64(b, uint64(d.Line))
+	b = append(b, d.Path...)
+	b = append(b, d.Data...)
+	*text = b
+	return sha256.Sum256(b)
 }
