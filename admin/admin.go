@@ -26,7 +26,8 @@ type Sources struct {
 	Ready func() (ok bool, why string)
 	// Snapshot is the configuration in force, nil before the first.
 	Snapshot func() *model.Snapshot
-	// Problems are the user's mistakes in the newest configuration.
+	// Problems are what is wrong now: the user's mistakes in the newest
+	// configuration, and what does not serve as it says.
 	Problems func() []model.Problem
 	// Status is what /status shows: a value for JSON.
 	Status func() any
@@ -146,7 +147,7 @@ const index = `naru admin
 /readyz       traffic may be sent here
 /metrics      Prometheus
 /config       the configuration in force, without secrets
-/problems     mistakes in the newest configuration
+/problems     what is wrong now: mistakes, ports, certificates
 /status       version, ports, loops, services
 /debug/pprof/ profiles
 `

@@ -39,8 +39,14 @@ type gateway struct {
 	// adminWanted is the address that was configured last.
 	adminWanted string
 	ready       error // why not; nil when ready
+	refused     error // why the newest configuration is not in force; nil when it is
+	unsettled   error // which of its settings is not; nil when all are
 
 	first chan error // the outcome of the first configuration
+
+	// The follower's own.
+	announced model.Version
+	serving   []model.Problem // with what serves, when it was last looked at
 }
 
 var errNoConfig = errors.New("no configuration has been applied yet")
@@ -65,7 +71,7 @@ func Run(ctx context.Context, opt Options) error {
 	following, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	tasks.Go(func() { g.control.Run(following) })
-	tasks.Go(func() { g.proxy.Follow(following, g.control, g.applied) })
+	tasks.Go(func() { g.proxy.Follow(following, &retrying{Feed: g.control, lacking: g.lacking}, g.applied) })
 	end := func() { stop(); tasks.Wait() }
 	defer end()
 
@@ -137,9 +143,22 @@ func (g *gateway) drain() error {
 
 // applied hears of each attempt to apply a Snapshot.
 func (g *gateway) applied(s *model.Snapshot, err error) {
+	g.mu.Lock()
+	g.refused = err
+	g.mu.Unlock()
 	if err == nil {
-		g.announce(s)
+		if g.announced != s.Version {
+			g.announced = s.Version
+			g.announce(s)
+		}
+		g.mended()
 		err = g.settle(&s.Settings)
+		g.mu.Lock()
+		g.unsettled = err
+		if err != nil && g.ready == nil {
+			g.log.Error("a setting is not applied", "error", err)
+		}
+		g.mu.Unlock()
 	}
 	if err == nil {
 		err = g.worthwhile(s)
@@ -169,13 +188,24 @@ func (g *gateway) announce(s *model.Snapshot) {
 	g.log.Info("configuration applied", list...)
 }
 
-// problems are all that is wrong now.
+// problems are all that is wrong now: with what is written, and with what
+// serves. What an older configuration had wrong is not told where the newest
+// could not be applied: why that is, is.
 func (g *gateway) problems() []model.Problem {
 	all := slices.Clone(g.control.Problems())
-	if prog := g.proxy.Program(); prog != nil {
-		all = append(all, prog.Problems...)
+	g.mu.Lock()
+	refused, unsettled := g.refused, g.unsettled
+	g.mu.Unlock()
+	if unsettled != nil {
+		all = append(all, model.Problem{Severity: model.Broken, Code: "not-applied", Message: "a setting is not in force: " + unsettled.Error()})
 	}
-	return all
+	if refused == nil {
+		return append(all, g.proxy.Problems()...)
+	}
+	return append(all, model.Problem{
+		Severity: model.Broken, Code: "not-applied",
+		Message: "the newest configuration is not in force: " + refused.Error(), Hint: "the one before goes on serving",
+	})
 }
 
 // worthwhile says why it makes no sense to begin with s: a start that can only
@@ -248,8 +278,8 @@ func (g *gateway) adminSources() admin.Sources {
 			return nil
 		},
 		Problems: g.problems,
-		Status: func() any { return g.status() },
-		Log:    g.log,
+		Status:   func() any { return g.status() },
+		Log:      g.log,
 	}
 }
 

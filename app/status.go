@@ -47,7 +47,7 @@ func (g *gateway) status() status {
 	if prog := g.proxy.Program(); prog != nil {
 		s.Configuration = &configStatus{
 			Version: string(prog.Snapshot.Version), Built: prog.Built,
-			Routes: len(prog.Snapshot.Routes), Problems: len(g.control.Problems()),
+			Routes: len(prog.Snapshot.Routes), Problems: len(g.problems()),
 		}
 	}
 	for _, b := range g.proxy.Bound() {

@@ -19,6 +19,7 @@ type port struct {
 	secure   wire.ServerSecurity      // nil on a plain port
 	doors    []*door                  // by loop
 	entrance atomic.Pointer[entrance] // of the Program of now, for new connections
+	troubles troubles                 // with its certificates
 }
 
 // socket is a bound address. The port behind it changes when the address
@@ -94,8 +95,13 @@ func (p *Proxy) tls(port *port, cfg *wire.ServerTLS) *wire.ServerTLS {
 		p.opt.Log.Debug("tls handshake failed", "listener", port.addr, "remote", remote, "reason", why.String(), "error", err)
 	}
 	c.Reloaded = func(name string, err error) {
-		if err != nil {
+		port.troubles.reloaded(name, err, usable(err))
+		if err != nil && !usable(err) {
 			p.opt.Log.Error("changed certificate is not usable; the one before goes on serving", "certificate", name, "error", err)
+			return
+		}
+		if err != nil {
+			p.opt.Log.Warn("certificate reloaded, but doubtful", "certificate", name, "error", err)
 			return
 		}
 		p.opt.Log.Info("certificate reloaded", "certificate", name)

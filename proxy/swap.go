@@ -114,6 +114,7 @@ func (s *swapping) provide(e *entrance) error {
 		err := old.secure.Update(s.p.tls(old, e.tls))
 		if err == nil {
 			s.updated = append(s.updated, old)
+			old.troubles.clear()
 		}
 		return err
 	}

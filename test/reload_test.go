@@ -243,4 +243,56 @@ func TestAppliedIsSaid(t *testing.T) {
 		t.Errorf("what does not serve is said to:\n%s", text)
 	}
 	g.ask("GET", "/").is(t, 200, "two")
+	eventually(t, "it is a problem", func() bool {
+		_, body := g.page("/problems")
+		return strings.Contains(body, "the newest configuration is not in force")
+	})
+	// It is tried again.
+	taken.Close()
+	g.addr = taken.Addr().String()
+	eventually(t, "the port that has become free is open", func() bool {
+		c, err := net.Dial("tcp", g.addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	g.ask("GET", "/").is(t, 200, "three")
+	eventually(t, "no problem is left", func() bool {
+		_, body := g.page("/problems")
+		return body == "[]\n"
+	})
+}
+
+// TestProblemsOfCertificates: files that go bad are a problem until they are
+// good again, also while the configuration changes.
+func TestProblemsOfCertificates(t *testing.T) {
+	t.Parallel()
+	config := "listen: {address: 'https://$LISTEN', tls: {cert: a.crt, key: a.key}}\nroutes:\n- match: /\n  respond: 200\n"
+	g := prepare(t, config)
+	g.keys("a", 1, "a.example")
+	g.run("run", g.file)
+	tells := func(words ...string) func() bool {
+		return func() bool {
+			_, body := g.page("/problems")
+			for _, w := range words {
+				if !strings.Contains(body, w) {
+					return false
+				}
+			}
+			return len(words) > 0 || body == "[]\n"
+		}
+	}
+	g.saveAs(filepath.Join(g.dir, "a.crt"), "nonsense")
+	eventually(t, "the bad file is a problem", tells("bad-certificate", "a.crt", `"line": 1`))
+	g.keys("a", 2, "a.example")
+	eventually(t, "no problem is left", tells())
+	g.saveAs(filepath.Join(g.dir, "a.crt"), "nonsense")
+	g.save(config + "- {match: /b, respond: 200}\n")
+	eventually(t, "the bad file is a problem of the new configuration", tells("not-opened", "the certificates from before go on serving"))
+	g.keys("a", 3, "a.example")
+	eventually(t, "no problem is left", tells())
+	if got := g.serial("a.example"); got != 3 {
+		t.Errorf("certificate %d", got)
+	}
 }

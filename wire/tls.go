@@ -38,7 +38,9 @@ type ServerTLS struct {
 	// Failed is told of each handshake that did not succeed, on any goroutine.
 	Failed func(why observe.Reason, remote netip.AddrPort, err error)
 	// Reloaded is told when changed files were read again; err says that they
-	// are not usable and the old credential stays. Any goroutine. May be nil.
+	// are not usable and the old credential stays, or, if it has a method
+	// Usable that says so, what is doubtful about the new one. Any goroutine.
+	// May be nil.
 	Reloaded func(name string, err error)
 }
 

@@ -22,6 +22,9 @@ type Warning struct{ Text string }
 
 func (w *Warning) Error() string { return w.Text }
 
+// Usable tells a Warning from other errors where its type is not known.
+func (w *Warning) Usable() bool { return true }
+
 // Check reads a credential as Server would. err says why it cannot be used;
 // otherwise warning, which may be nil, says what is doubtful at the time now
 // (expired, not yet valid).

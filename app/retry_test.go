@@ -1,0 +1,63 @@
+package app
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+)
+
+// feed has one Snapshot, and another when it is given one.
+type feed struct {
+	first *model.Snapshot
+	next  chan *model.Snapshot
+}
+
+func (f *feed) Next(ctx context.Context, after model.Version) (*model.Snapshot, error) {
+	if after != f.first.Version {
+		return f.first, nil
+	}
+	select {
+	case s := <-f.next:
+		return s, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// TestRetrying: what is not in force is offered again, less and less often, and
+// anything new at once.
+func TestRetrying(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &feed{&model.Snapshot{Version: "a"}, make(chan *model.Snapshot, 1)}
+		lacking := true
+		r := &retrying{Feed: f, lacking: func() bool { return lacking }}
+		ask := func(after model.Version, want model.Version, in time.Duration) {
+			t.Helper()
+			began := time.Now()
+			s, err := r.Next(t.Context(), after)
+			if err != nil || s.Version != want || time.Since(began) != in {
+				t.Errorf("%v, %v, after %v; want %s after %v", s, err, time.Since(began), want, in)
+			}
+		}
+		ask("", "a", 0)
+		for _, pause := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
+			ask("a", "a", pause*time.Second)
+		}
+		f.next <- &model.Snapshot{Version: "b"}
+		ask("a", "b", 0)
+		lacking = false
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := r.Next(ctx, "a"); err == nil {
+			t.Error("what is in force is offered again")
+		}
+		lacking = true
+		if _, err := r.Next(ctx, "a"); err == nil {
+			t.Error("the end of the context is not seen")
+		}
+	})
+}
