@@ -18,16 +18,17 @@ import (
 
 // options of a run.
 type options struct {
-	naru    string // program; "" builds it
-	rounds  int
-	window  time.Duration
-	warm    time.Duration
-	rows    *regexp.Regexp
-	peers   string
-	routes  int // loaded into naru
-	scale   int // divides connections, routes and repetitions of the figures
-	results string
-	out     io.Writer
+	naru     string // program; "" builds it
+	rounds   int
+	patience int // how often a disturbed turn is measured again
+	window   time.Duration
+	warm     time.Duration
+	rows     *regexp.Regexp
+	peers    string
+	routes   int // loaded into naru
+	scale    int // divides connections, routes and repetitions of the figures
+	results  string
+	out      io.Writer
 }
 
 // roleVariable says to a process of this program that it is a child.
@@ -37,26 +38,23 @@ func main() {
 	if role(os.Getenv(roleVariable)) {
 		return
 	}
-	opt := options{out: os.Stdout, warm: 500 * time.Millisecond, routes: 1000, scale: 1}
+	opt := options{out: os.Stdout, warm: 300 * time.Millisecond, routes: 1000, scale: 1}
 	var rows string
 	var quick bool
 	flag.StringVar(&opt.naru, "naru", "", "the naru `program` (default: built from this module)")
-	flag.IntVar(&opt.rounds, "rounds", 5, "turns of each proxy at each row")
-	flag.DurationVar(&opt.window, "seconds", 2*time.Second, "length of a turn")
+	flag.IntVar(&opt.rounds, "rounds", 9, "turns of each proxy at each row")
+	flag.IntVar(&opt.patience, "patience", 2, "how often a turn is measured again when others used the proxy's processor")
+	flag.DurationVar(&opt.window, "seconds", time.Second, "length of a turn")
 	flag.StringVar(&rows, "rows", "", "only rows and figures whose key matches this `regexp`")
 	flag.StringVar(&opt.peers, "peers", "nginx,haproxy,caddy,envoy", "the others")
-	flag.BoolVar(&quick, "quick", false, "2 rounds of 1 s, fewer repetitions: a first impression")
+	flag.BoolVar(&quick, "quick", false, "2 rounds, fewer repetitions: a first impression")
 	flag.StringVar(&opt.results, "results", "bench/results", "`folder` for the report")
 	flag.Parse()
 	if quick {
 		given := map[string]bool{}
 		flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
-		opt.warm = 300 * time.Millisecond
 		if !given["rounds"] {
 			opt.rounds = 2
-		}
-		if !given["seconds"] {
-			opt.window = time.Second
 		}
 	}
 	var err error

@@ -42,6 +42,7 @@ type rowReport struct {
 	Key, Title string
 	Order      []string
 	Peers      map[string]*measured
+	Again      int `json:",omitempty"` // turns measured again because others were busy
 }
 
 // measured is one proxy's outcome at a row.
@@ -61,7 +62,7 @@ type measured struct {
 
 // quiet is how much of the proxy's processor others may use before figures are
 // called disturbed. The kernel's work for sockets is partly among others.
-const quiet = 0.15
+const quiet = 0.10
 
 func micros(d time.Duration) float64 { return float64(d) / 1e3 }
 
@@ -139,6 +140,9 @@ func (r *rowReport) text() string {
 		for _, n := range m.Notes {
 			fmt.Fprintf(&b, "    %s\n", n)
 		}
+	}
+	if r.Again > 0 {
+		fmt.Fprintf(&b, "  %d turns were measured again: others used the proxy's processor\n", r.Again)
 	}
 	return b.String()
 }
