@@ -6,6 +6,7 @@ import "context"
 type Fragment struct {
 	Listeners    []*Listener
 	Routes       []*Route
+	Flows        []*Flow
 	Services     []*Service
 	Certificates []*Certificate
 	Settings     *Settings // nil where the documents say nothing
@@ -28,6 +29,7 @@ type Settings struct {
 type Config struct {
 	Listeners    []*Listener    `json:"listeners"`
 	Routes       []*Route       `json:"routes"`
+	Flows        []*Flow        `json:"flows"`
 	Services     []*Service     `json:"services"`
 	Certificates []*Certificate `json:"certificates"`
 	Settings     Settings       `json:"settings"`

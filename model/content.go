@@ -62,12 +62,30 @@ func (l *Listener) write(b *content) {
 		int64(m.Requests), int64(m.Idle), int64(m.Head), int64(m.Body), int64(m.Write), int64(m.Handshake)} {
 		b.int(n)
 	}
+	b.bool(l.Passthrough)
+	if a := l.ClientAuth; b.bool(a != nil) {
+		b.bytes(a.CA)
+		b.text(a.CAFile)
+		b.bool(a.Optional)
+	}
+	if i := l.Issuance; b.bool(i != nil) {
+		b.text(string(i.By), i.Email, i.Directory, i.DirectoryCAFile, i.Storage, i.Ask)
+		b.strings(i.Names...)
+		b.strings(i.OnDemand...)
+	}
+	b.bool(l.NoHTTP2)
+	b.bool(l.HTTP3)
+	if p := l.ProxyProtocol; b.bool(p != nil) {
+		b.strings(p.From...)
+	}
 	b.bool(l.Refused)
 	b.place(&l.Origin)
 }
 
 func (s *Service) write(b *content) {
-	b.text(s.Name, s.Host, string(s.Balance))
+	b.text(s.Name, s.Host, string(s.Balance), string(s.Protocol))
+	b.int(int64(s.MaxStreams))
+	b.int(int64(s.ProxyProtocol))
 	b.number(uint64(len(s.Endpoints)))
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
@@ -76,12 +94,13 @@ func (s *Service) write(b *content) {
 		b.int(int64(e.Weight))
 	}
 	if t := s.TLS; b.bool(t != nil) {
-		b.text(t.ServerName, t.CAFile)
+		b.text(t.ServerName, t.CAFile, t.Certificate)
+		b.strings(t.Names...)
 		b.bytes(t.CA)
 		b.bool(t.Insecure)
 	}
 	if h := s.Health; b.bool(h != nil) {
-		b.text(h.Path, h.Host)
+		b.text(string(h.Kind), h.Service, h.Path, h.Host)
 		for _, n := range [...]int64{int64(h.Interval), int64(h.Timeout), int64(h.Healthy), int64(h.Unhealthy), int64(h.MinStatus), int64(h.MaxStatus)} {
 			b.int(n)
 		}
@@ -109,12 +128,7 @@ func (r *Route) write(b *content) {
 		}
 	}
 	b.filters(r.Filters)
-	b.number(uint64(len(r.Backends)))
-	for i := range r.Backends {
-		b.text(r.Backends[i].Service)
-		b.int(int64(r.Backends[i].Weight))
-		b.filters(r.Backends[i].Filters)
-	}
+	b.backends(r.Backends)
 	b.time(r.Timeouts.Request)
 	b.time(r.Timeouts.Backend)
 	if t := r.Retry; b.bool(t != nil) {
@@ -123,12 +137,37 @@ func (r *Route) write(b *content) {
 		for _, code := range t.Codes {
 			b.int(int64(code))
 		}
+		b.number(uint64(len(t.GRPC)))
+		for _, code := range t.GRPC {
+			b.int(int64(code))
+		}
 		b.time(t.Backoff)
 	}
 	b.int(r.Order.Created)
 	b.text(r.Order.Name)
 	b.int(int64(r.Order.Index))
 	b.place(&r.Origin)
+}
+
+func (f *Flow) write(b *content) {
+	b.text(f.Name)
+	b.strings(f.Parents...)
+	b.strings(f.Hostnames...)
+	b.backends(f.Backends)
+	b.time(f.Idle)
+	b.int(f.Order.Created)
+	b.text(f.Order.Name)
+	b.int(int64(f.Order.Index))
+	b.place(&f.Origin)
+}
+
+func (b *content) backends(list []Backend) {
+	b.number(uint64(len(list)))
+	for i := range list {
+		b.text(list[i].Service)
+		b.int(int64(list[i].Weight))
+		b.filters(list[i].Filters)
+	}
 }
 
 func (b *content) filters(list []Filter) {

@@ -25,6 +25,7 @@ func Freeze(c *Config) *Snapshot {
 type Freezer struct {
 	listeners    map[string]frozen[*Listener]
 	routes       map[string]frozen[*Route]
+	flows        map[string]frozen[*Flow]
 	services     map[string]frozen[*Service]
 	certificates map[string]frozen[*Certificate]
 	spare        content
@@ -40,9 +41,10 @@ type frozen[T any] struct {
 func (f *Freezer) Freeze(c *Config) *Snapshot {
 	s := &Snapshot{Config: Config{Settings: c.Settings}}
 	// The sums of the nouns, kind by kind, each list behind its length.
-	all := make([]byte, 0, 16*(len(c.Listeners)+len(c.Routes)+len(c.Services)+len(c.Certificates))+256)
+	all := make([]byte, 0, 16*(len(c.Listeners)+len(c.Routes)+len(c.Flows)+len(c.Services)+len(c.Certificates))+256)
 	s.Listeners, all = freeze(f, &f.listeners, c.Listeners, all)
 	s.Routes, all = freeze(f, &f.routes, c.Routes, all)
+	s.Flows, all = freeze(f, &f.flows, c.Flows, all)
 	s.Services, all = freeze(f, &f.services, c.Services, all)
 	s.Certificates, all = freeze(f, &f.certificates, c.Certificates, all)
 	c.Settings.write((*content)(&all))

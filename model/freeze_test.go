@@ -41,6 +41,7 @@ func TestEveryFieldCounts(t *testing.T) {
 	full := &Config{
 		Listeners:    []*Listener{{}},
 		Routes:       []*Route{{}},
+		Flows:        []*Flow{{}},
 		Services:     []*Service{{}},
 		Certificates: []*Certificate{{}},
 	}

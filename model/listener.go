@@ -8,6 +8,9 @@ type Protocol string
 const (
 	HTTP  Protocol = "http"
 	HTTPS Protocol = "https" // HTTP over TLS that the listener terminates
+	TLS   Protocol = "tls"   // connections of Flows over TLS: passed on as they are, or terminated
+	TCP   Protocol = "tcp"   // connections of Flows
+	UDP   Protocol = "udp"   // datagrams of Flows
 )
 
 // Listener is a door: a port, and the part of its traffic that is meant for
@@ -30,6 +33,24 @@ type Listener struct {
 	Certificates []string `json:"certificates,omitempty"`
 	// MinTLS is "1.2" or "1.3"; "" means "1.2".
 	MinTLS string `json:"minTLS,omitempty"`
+	// Passthrough, for TLS only: the client's TLS is not ended here. The SNI
+	// chooses the Flow, and the bytes are passed on as they came.
+	Passthrough bool `json:"passthrough,omitempty"`
+	// ClientAuth asks clients for a certificate; nil does not. Where TLS is
+	// terminated.
+	ClientAuth *ClientAuth `json:"clientAuth,omitempty"`
+	// Issuance gets certificates by itself, for names that Certificates do not
+	// cover; nil does not. Where TLS is terminated.
+	Issuance *Issuance `json:"issuance,omitempty"`
+	// NoHTTP2: HTTP/2 is neither offered (https) nor understood (http, by
+	// prior knowledge).
+	NoHTTP2 bool `json:"noHTTP2,omitempty"`
+	// HTTP3, for HTTPS only: the same is served over QUIC on the UDP port of
+	// the same number, and announced by Alt-Svc.
+	HTTP3 bool `json:"http3,omitempty"`
+	// ProxyProtocol reads who the client is from the header that a load
+	// balancer in front sends; nil does not. Not for udp.
+	ProxyProtocol *ProxyProtocol `json:"proxyProtocol,omitempty"`
 	// TrustedHops is how many proxies in front of this listener append to
 	// X-Forwarded-For and may be believed. 0 (the default): believe nobody,
 	// replace what the client sent.
@@ -38,6 +59,54 @@ type Listener struct {
 	Origin      Origin `json:"origin"`
 	// Refused is as that of Service.
 	Refused bool `json:"-"`
+}
+
+// ClientAuth is how clients' certificates are checked.
+type ClientAuth struct {
+	// CA is PEM, or CAFile is a file of it that is read again when it changes.
+	CA     []byte `json:"-"`
+	CAFile string `json:"caFile,omitempty"`
+	// Optional lets clients in that have no certificate or not a valid one;
+	// whoever wants to know asks the Peer.
+	Optional bool `json:"optional,omitempty"`
+}
+
+// IssuedBy says who signs certificates that are got by themselves.
+type IssuedBy string
+
+const (
+	ACME  IssuedBy = "acme"  // RFC 8555, from a public authority
+	Local IssuedBy = "local" // an authority of this machine, for developing
+)
+
+// Issuance gets and renews certificates without anybody's doing.
+type Issuance struct {
+	By IssuedBy `json:"by"`
+	// Names to hold certificates for from the start; none: the listener's
+	// Hostname and those of its Routes that are exact.
+	Names []string `json:"names,omitempty"`
+	// Email is given to the authority, for notices. ACME only, as all below.
+	Email string `json:"email,omitempty"`
+	// Directory is the authority's URL; "" is Let's Encrypt's.
+	Directory string `json:"directory,omitempty"`
+	// DirectoryCAFile holds the roots that Directory's own certificate is
+	// checked with; "" is the system's.
+	DirectoryCAFile string `json:"directoryCAFile,omitempty"`
+	// Storage is a folder; "" is a folder of the user's data directory.
+	Storage string `json:"storage,omitempty"`
+	// OnDemand allows certificates for names that are first heard of in a
+	// handshake: exact or wildcard names. None: no such certificates.
+	OnDemand []string `json:"onDemand,omitempty"`
+	// Ask is a URL that is asked for each new on-demand name, as
+	// URL?domain=NAME; 200 allows it. Both must allow it where both are given.
+	Ask string `json:"ask,omitempty"`
+}
+
+// ProxyProtocol is the PROXY protocol, versions 1 and 2, on a listener.
+type ProxyProtocol struct {
+	// From are networks (CIDR) whose connections must begin with a header;
+	// others must not, and are served as they are. None: every connection must.
+	From []string `json:"from,omitempty"`
 }
 
 // Limits bound what one listener accepts. A zero field means its default

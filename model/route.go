@@ -108,6 +108,9 @@ type Retry struct {
 	// Codes are response statuses that count as failed. A connection that
 	// fails before the request was sent is always retried while Attempts last.
 	Codes []int `json:"codes,omitempty"`
+	// GRPC are gRPC status codes that count as failed, where the answer is
+	// nothing but a status (a trailers-only response).
+	GRPC []int `json:"grpc,omitempty"`
 	// Backoff is the most to wait before the second try, and half of it the
 	// least; it doubles with each try, up to ten times itself. 0 is 25 ms.
 	Backoff time.Duration `json:"backoff,omitempty"`

@@ -17,6 +17,14 @@ type Service struct {
 	Endpoints []Endpoint `json:"endpoints"`
 	// Host replaces the request's Host; "" keeps the client's.
 	Host string `json:"host,omitempty"`
+	// Protocol is what the endpoints speak; "" is HTTP1.
+	Protocol ServiceProtocol `json:"protocol,omitempty"`
+	// MaxStreams bounds the requests at once on one HTTP/2 connection, within
+	// what the endpoint allows. 0 is 100.
+	MaxStreams int `json:"maxStreams,omitempty"`
+	// ProxyProtocol is the version of the header by which endpoints are told
+	// who the client is, 1 or 2; 0 sends none. Only for Flows.
+	ProxyProtocol int `json:"proxyProtocol,omitempty"`
 	// TLS is nil for plain connections.
 	TLS     *BackendTLS  `json:"tls,omitempty"`
 	Balance Balance      `json:"balance,omitempty"`
@@ -44,6 +52,16 @@ const (
 	DefaultMaxIdle = 1024
 )
 
+// ServiceProtocol is a version of HTTP.
+type ServiceProtocol string
+
+const (
+	HTTP1 ServiceProtocol = "http1"
+	HTTP2 ServiceProtocol = "http2" // by prior knowledge; over TLS, by ALPN and nothing else
+	// HTTPAuto is what ALPN chooses of both; without TLS it is HTTP1.
+	HTTPAuto ServiceProtocol = "auto"
+)
+
 // Endpoint is one instance of a Service.
 type Endpoint struct {
 	// Host is an IP address, or a DNS name whose addresses are all endpoints
@@ -63,10 +81,28 @@ type BackendTLS struct {
 	CAFile string `json:"caFile,omitempty"`
 	// Insecure accepts any certificate. It must be asked for in words.
 	Insecure bool `json:"insecure,omitempty"`
+	// Names are those that the endpoint's certificate may be for, DNS names or
+	// URIs; none: ServerName.
+	Names []string `json:"names,omitempty"`
+	// Certificate names the Certificate that is shown to endpoints that ask
+	// for one; "" shows none.
+	Certificate string `json:"certificate,omitempty"`
 }
+
+// HealthKind is how an endpoint is asked.
+type HealthKind string
+
+const (
+	HealthHTTP HealthKind = ""     // a GET of Path
+	HealthGRPC HealthKind = "grpc" // grpc.health.v1.Health/Check
+	HealthTCP  HealthKind = "tcp"  // a connection, nothing more
+)
 
 // HealthCheck asks each endpoint for a path and believes the answer.
 type HealthCheck struct {
+	Kind HealthKind `json:"kind,omitempty"`
+	// Service is what grpc.health.v1 is asked about; "" is the whole server.
+	Service  string        `json:"service,omitempty"`
 	Path     string        `json:"path"`               // default "/"
 	Host     string        `json:"host,omitempty"`     // default: the service's host, else the endpoint
 	Interval time.Duration `json:"interval,omitempty"` // default 5 s, with 10% jitter

@@ -99,6 +99,8 @@ type noun interface {
 func (l *Listener) name() string      { return l.Name }
 func (l *Listener) origin() Origin    { return l.Origin }
 func (r *Route) name() string         { return r.Name }
+func (f *Flow) name() string          { return f.Name }
+func (f *Flow) origin() Origin        { return f.Origin }
 func (r *Route) origin() Origin       { return r.Origin }
 func (s *Service) name() string       { return s.Name }
 func (s *Service) origin() Origin     { return s.Origin }
