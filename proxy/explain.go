@@ -212,6 +212,8 @@ func (x *exchange) walk(out *Explanation, s *model.Snapshot) observe.Reason {
 		b := &r.backends[i]
 		made := ExplainBackend{Service: b.noun.Service, Percent: 100 * float64(b.noun.Weight) / float64(r.total), Host: b.host}
 		switch v := services[b.noun.Service]; {
+		case b.broken == observe.InvalidFilter:
+			made.Note = "its filters cannot be built: answers 500 invalid_filter"
 		case v == nil:
 			made.Note = "does not exist: answers 500 invalid_backend"
 		case len(v.Endpoints) == 0:
