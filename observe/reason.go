@@ -39,7 +39,9 @@ const (
 	NoRoute
 	NoBackend
 	InvalidBackend
+	InvalidFilter
 	Misdirected
+	PortRemoved
 	NoProgram
 	// The backend.
 	NoEndpoint

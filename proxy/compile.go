@@ -192,7 +192,7 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 	var err error
 	if r.chain, err = filter.Compile(c.families, noun.Filters); err != nil {
 		c.problem(noun.Origin, "%v", err)
-		r.broken, r.flawed = observe.InvalidBackend, true
+		r.broken, r.flawed = observe.InvalidFilter, true
 		r.chain = &filter.Chain{}
 	}
 	r.mirrors = c.mirrors(noun.Filters)
@@ -217,12 +217,12 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 
 // backend compiles b. With an error it leads nowhere.
 func (c *compiler) backend(b *model.Backend) (backend, error) {
-	made := backend{noun: b, traffic: make([]*observe.Traffic, c.loops)}
+	made := backend{noun: b, traffic: make([]*observe.Traffic, c.loops), broken: observe.InvalidBackend}
 	made.cluster, made.host = c.clusters[b.Service], c.host(b.Service)
 	if len(b.Filters) > 0 {
 		chain, err := filter.Compile(c.families, b.Filters)
 		if err != nil {
-			made.cluster = nil
+			made.cluster, made.broken = nil, observe.InvalidFilter
 			return made, err
 		}
 		made.chain, made.mirrors = chain, c.mirrors(b.Filters)

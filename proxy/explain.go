@@ -75,6 +75,9 @@ func Explain(s *model.Snapshot, families []filter.Family, q Question) (*Explanat
 	if err != nil {
 		return nil, err
 	}
+	if out := otherProtocol(e, q, u); out != nil {
+		return out, nil
+	}
 	x := &exchange{w: &worker{}, prog: c.prog, door: &door{}}
 	x.Peer = &wire.Peer{Local: e.addr}
 	if err := x.ask(q, u); err != nil {
@@ -98,6 +101,26 @@ func Explain(s *model.Snapshot, families []filter.Family, q Question) (*Explanat
 		}
 	}
 	return out, nil
+}
+
+// otherProtocol explains a request that the port does not understand, because
+// only one of the two speaks TLS; nil where they agree.
+func otherProtocol(e *entrance, q Question, u *url.URL) *Explanation {
+	if u.Scheme == "" || (u.Scheme == "https") == e.secure {
+		return nil
+	}
+	out := &Explanation{Method: q.Method, URL: q.URL, Listener: e.listeners[0].noun.Name, Answer: 400}
+	if l, ok := e.hosts.Find([]byte(u.Host)); ok {
+		out.Listener = l.noun.Name
+	}
+	u.Scheme = "https"
+	why, what := observe.HandshakeFailed, "speaks TLS, and this request comes without"
+	if !e.secure {
+		u.Scheme, why, what = "http", observe.BadRequestLine, "does not speak TLS, and this request begins with a handshake"
+	}
+	out.Reason = why.String()
+	out.Means = fmt.Sprintf("Port %d %s. Ask for %s.", e.addr.Port(), what, u)
+	return out
 }
 
 // entranceFor finds the port that a URL leads to: the one it names, else the
@@ -189,6 +212,8 @@ func (x *exchange) walk(out *Explanation, s *model.Snapshot) observe.Reason {
 		b := &r.backends[i]
 		made := ExplainBackend{Service: b.noun.Service, Percent: 100 * float64(b.noun.Weight) / float64(r.total), Host: b.host}
 		switch v := services[b.noun.Service]; {
+		case b.broken == observe.InvalidFilter:
+			made.Note = "its filters cannot be built: answers 500 invalid_filter"
 		case v == nil:
 			made.Note = "does not exist: answers 500 invalid_backend"
 		case len(v.Endpoints) == 0:

@@ -65,6 +65,14 @@ func TestExplain(t *testing.T) {
 	if e = ask("GET", "http://a.example/shop"); e.Listener != "l" {
 		t.Errorf("the only plain port was not found: %+v", e)
 	}
+	for url, want := range map[string]Explanation{
+		"http://a.example:8443/shop?q=1": {Listener: "s", Reason: "handshake_failed", Means: "Port 8443 speaks TLS, and this request comes without. Ask for https://a.example:8443/shop?q=1."},
+		"https://a.example:8080/shop":    {Listener: "l", Reason: "bad_request_line", Means: "Port 8080 does not speak TLS, and this request begins with a handshake. Ask for http://a.example:8080/shop."},
+	} {
+		if e = ask("GET", url); e.Answer != 400 || e.Route != "" || e.Listener != want.Listener || e.Reason != want.Reason || e.Means != want.Means {
+			t.Errorf("%s: %+v", url, e)
+		}
+	}
 	for url, want := range map[string]string{
 		"http://a.example:1/": "no listener on port 1; there is 8080, 8443",
 		"/shop":               "say which port, as in http://localhost:8080/shop",

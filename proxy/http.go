@@ -38,7 +38,7 @@ func (x *exchange) match() observe.Reason {
 		return observe.NoProgram
 	}
 	if x.door.slot >= len(x.prog.doors) || x.prog.doors[x.door.slot] == nil {
-		return observe.Draining // the port is no longer configured
+		return observe.PortRemoved
 	}
 	path, ok := route.Normalize(x.Request.Path, x.w.tmp[:0])
 	if !ok {
@@ -95,7 +95,7 @@ func (x *exchange) choose() observe.Reason {
 		}
 	}
 	if b.cluster == nil {
-		return observe.InvalidBackend
+		return b.broken
 	}
 	x.backend = b
 	return observe.ReasonNone

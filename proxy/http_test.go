@@ -127,20 +127,23 @@ func TestRefusals(t *testing.T) {
 		&model.Route{Name: "gone", Parents: []string{"l"}, Matches: []model.Match{{PathKind: model.PathExact, Path: "/gone"}},
 			Backends: []model.Backend{{Weight: 1}}},
 		&model.Route{Name: "wrong", Parents: []string{"l"}, Matches: []model.Match{{PathKind: model.PathExact, Path: "/wrong"}},
-			Filters: []model.Filter{does(0, "fail")}, Backends: []model.Backend{{Service: "a", Weight: 1}}})
+			Filters: []model.Filter{does(0, "fail")}, Backends: []model.Backend{{Service: "a", Weight: 1}}},
+		&model.Route{Name: "wronged", Parents: []string{"l"}, Matches: []model.Match{{PathKind: model.PathExact, Path: "/wronged"}},
+			Backends: []model.Backend{{Service: "a", Weight: 1, Filters: []model.Filter{does(0, "fail")}}}})
 	w := newWorld(t, 1)
 	w.apply(c)
 	w.expect(w.get("/there"), 404, "", observe.NoRoute)
 	w.expect(w.get("/a/../../b"), 400, "", observe.BadTarget)
 	w.expect(w.get("/empty"), 500, "", observe.NoBackend)
 	w.expect(w.get("/gone"), 500, "", observe.InvalidBackend)
-	w.expect(w.get("/wrong"), 500, "", observe.InvalidBackend)
+	w.expect(w.get("/wrong"), 500, "", observe.InvalidFilter)
+	w.expect(w.get("/wronged"), 500, "", observe.InvalidFilter)
 	s := w.open("GET", "/here", 0)
 	s.x.Request.Authority = []byte("elsewhere.test")
 	s.request("", true)
 	w.expect(s, 404, "", observe.NoListener)
-	w.settled(6)
-	w.checkTraffic2(6, "", "empty", "gone", "wrong", "r")
+	w.settled(7)
+	w.checkTraffic2(7, "", "empty", "gone", "wrong", "wronged", "r")
 }
 
 // checkTraffic2 is checkTraffic for other routes.

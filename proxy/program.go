@@ -80,7 +80,8 @@ type rule struct {
 // backend is a model.Backend compiled.
 type backend struct {
 	noun    *model.Backend
-	cluster *upstream.Cluster // nil: did not resolve
+	cluster *upstream.Cluster // nil: see broken
+	broken  observe.Reason    // why there is no cluster
 	chain   *filter.Chain     // nil without filters
 	mirrors []mirrorTo
 	host    string // replaces the request's, "" keeps it

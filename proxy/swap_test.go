@@ -89,7 +89,7 @@ func TestPortsComeAndGo(t *testing.T) {
 	late.beginAt(old)
 	late.ask("GET", "/", 0)
 	late.request("", true)
-	w.expect(late, 503, "", observe.Draining)
+	w.expect(late, 503, "", observe.PortRemoved)
 	w.settled(2)
 }
 
@@ -226,7 +226,7 @@ func TestPortChangesProtocol(t *testing.T) {
 	s.beginAt(plain)
 	s.ask("GET", "/", 0)
 	s.request("", true)
-	w.expect(s, 503, "", observe.Draining)
+	w.expect(s, 503, "", observe.PortRemoved)
 
 	w.apply(doors("1000"))
 	if w.asked() != "[::]:1000" || !sec.closed || w.driver.on(1000) != socket {

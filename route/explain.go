@@ -12,7 +12,7 @@ import (
 )
 
 // maxNear bounds what Explain gives.
-const maxNear = 10
+const maxNear = 5
 
 // Near is an entry with the reasons why it is not the winner.
 type Near struct {
@@ -27,25 +27,45 @@ type Near struct {
 	Why []string
 
 	misses int // conditions that do not hold
+	kin    kinship
 	shared int // bytes of the path that are as wanted
 	rank   int
 }
 
-// Explain gives the winner, if there is one, and the entries that came nearest,
-// at most 10, nearest first. Arguments are those of Find. It looks at every
-// entry: it is for people, not for the request path.
+// kinship says how an entry that does not match is like the request.
+type kinship uint8
+
+const (
+	stranger kinship = iota
+	// cousin has another host and a path that matches, or a path that begins
+	// like the one asked for. It tells something only where nothing matches.
+	cousin
+	// sibling has the host, and the path or the first segment of it.
+	sibling
+)
+
+// Explain gives the winner, if there is one, and the entries that came near,
+// at most 5 in all, nearest first. Arguments are those of Find. It looks at
+// every entry: it is for people, not for the request path.
 func (t *Table) Explain(h *wire.Head, host []byte) []Near {
 	var buf [maxHost]byte
 	name := string(canonical(host, &buf))
 	var near []Near
 	for i := range t.entries {
-		near = append(near, t.entries[i].near(h, name, i))
+		n := t.entries[i].near(h, name, i)
+		if n.kin == stranger {
+			continue
+		}
+		near = append(near, n)
 		near[len(near)-1].Rule, near[len(near)-1].Index = t.briefs[i].rule, int(t.briefs[i].source)
 		if len(near) >= 64*maxNear {
 			near = nearest(near)
 		}
 	}
 	near = nearest(near)
+	if len(near) > 0 && near[0].misses == 0 {
+		near = slices.DeleteFunc(near, func(n Near) bool { return n.kin == cousin })
+	}
 	for i := range near {
 		if i > 0 && near[i].misses == 0 {
 			near[i].Why = []string{"matches too, but the winner has " + t.advantage(&near[0], &near[i])}
@@ -58,13 +78,13 @@ func (t *Table) Explain(h *wire.Head, host []byte) []Near {
 // cuts it.
 func nearest(near []Near) []Near {
 	slices.SortFunc(near, func(a, b Near) int {
-		if by := cmp.Compare(a.misses, b.misses); by != 0 {
-			return by
-		}
-		if a.misses == 0 {
+		if a.misses == 0 && b.misses == 0 {
 			return cmp.Or(cmp.Compare(hostRank(a.Host), hostRank(b.Host)), cmp.Compare(a.rank, b.rank))
 		}
-		return cmp.Or(cmp.Compare(b.shared, a.shared), cmp.Compare(a.rank, b.rank))
+		if a.misses == 0 || b.misses == 0 {
+			return cmp.Compare(a.misses, b.misses)
+		}
+		return cmp.Or(cmp.Compare(b.kin, a.kin), cmp.Compare(a.misses, b.misses), cmp.Compare(b.shared, a.shared), cmp.Compare(a.rank, b.rank))
 	})
 	return near[:min(len(near), maxNear)]
 }
@@ -110,11 +130,19 @@ func (c *entry) near(h *wire.Head, name string, rank int) Near {
 		n.misses++ // a wrong host is farther off than any other single miss
 		miss("host %s is not %s", name, strings.Join(c.from.Hostnames, " or "))
 	}
-	if ok, why := c.matchesPath(h.Path); !ok {
+	matches, why := c.matchesPath(h.Path)
+	if !matches {
 		n.misses++
 		miss("path %s %s", h.Path, why)
 	}
 	n.shared = sharedPrefix(h.Path, c.path)
+	const alike = len("/abc")
+	switch {
+	case covered && (matches || sameSegment(h.Path, c.path)):
+		n.kin = sibling
+	case matches, covered && n.shared >= alike:
+		n.kin = cousin
+	}
 	if !c.matchesMethod(h) {
 		miss("method is %s, wanted %s", h.Method, c.method)
 	}
@@ -199,4 +227,15 @@ func sharedPrefix(path []byte, wanted string) int {
 		n++
 	}
 	return n
+}
+
+// sameSegment says whether both begin with the same segment, which is not
+// empty.
+func sameSegment(path []byte, wanted string) bool {
+	if len(path) < 2 || len(wanted) < 2 {
+		return false
+	}
+	first, _, _ := bytes.Cut(path[1:], []byte("/"))
+	want, _, _ := strings.Cut(wanted[1:], "/")
+	return string(first) == want
 }

@@ -32,11 +32,15 @@ func TestExplain(t *testing.T) {
 0: matches too, but the winner has a longer path
 2: method is GET, wanted POST
 7: header accept is there, wanted none
-3: host api.example.com is not other.example.com
-5: path /a/b does not match /t/{id}/{rest...}
-6: path /a/b does not match /r[0-9]
 4: path /a/b is not /a/c; header x-env is missing; query parameter q is "1", wanted "2"; cookie s is "x", which does not match v[0-9]`},
-		{"GET nowhere.example.org/a/x", `3: host nowhere.example.org is not other.example.com; path /a/x is not below /a/b`},
+		// Where nothing matches, other hosts and paths that begin alike tell something.
+		{"GET nowhere.example.org/a/b", `7: header accept is there, wanted none
+1: host nowhere.example.org is not api.example.com`},
+		{"GET api.example.com/a/x", `0
+1: path /a/x is not below /a/b
+2: path /a/x is not below /a/b; method is GET, wanted POST
+7: path /a/x is not below /a/b; header accept is there, wanted none
+4: path /a/x is not /a/c`},
 	} {
 		h, host := head(c.request, "Accept: *", "Cookie: s=x")
 		var lines []string
@@ -54,6 +58,24 @@ func TestExplain(t *testing.T) {
 		}
 		if got := strings.Join(lines, "\n"); !strings.Contains(got, c.want) {
 			t.Errorf("%s:\n%s\nwant\n%s", c.request, got, c.want)
+		}
+	}
+}
+
+func TestExplainLeavesStrangersOut(t *testing.T) {
+	t.Parallel()
+	table, _ := Build([]Entry{entryOf("api.example.com/orders"), entryOf("GET other.example.com/items"), entryOf("api.example.com/payments/x")}, nil)
+	for request, want := range map[string]int{
+		"GET api.example.com/orders":     1, // itself
+		"GET api.example.com/ordres":     1, // a slip
+		"GET api.example.com/items":      1, // on another host
+		"GET api.example.com/payments/y": 1,
+		"GET api.example.com/nowhere":    0,
+		"GET new.example.com/nowhere":    0,
+	} {
+		h, host := head(request)
+		if near := table.Explain(h, host); len(near) != want {
+			t.Errorf("%s: %+v, want %d", request, near, want)
 		}
 	}
 }

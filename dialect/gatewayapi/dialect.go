@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/naru-mesh/naru/dialect"
@@ -59,21 +60,13 @@ func (d *Dialect) Translate(items []any) *model.Fragment {
 	if l == nil {
 		l = newLinker(d.last)
 		for _, item := range items {
-			for _, o := range objects(item) {
+			for _, o := range item.(*parsed).objects {
 				l.add(o)
 			}
 		}
 		l.link()
 		d.last = l.now
 	}
-	d.last.remember(items)
+	d.last.items = slices.Clone(items) // the list is the caller's
 	return l.fragment
-}
-
-// objects are those of an item.
-func objects(item any) []any {
-	if p, ok := item.(*parsed); ok {
-		return p.objects
-	}
-	return nil
 }

@@ -79,53 +79,36 @@ func newLinker(was *memory) *linker {
 }
 
 // add takes an object in. Of two with one name the first counts.
-func (l *linker) add(parsed any) {
-	switch o := parsed.(type) {
+func (l *linker) add(o any) {
+	if !l.first(o.(compact).common()) {
+		return
+	}
+	switch o := o.(type) {
 	case *gatewayClass:
-		if l.first(&o.object) {
-			l.classes[o.name] = o
-			l.now.classes = append(l.now.classes, o)
-		}
+		l.classes[o.name] = o
+		l.now.classes = append(l.now.classes, o)
 	case *gatewayObject:
-		if l.first(&o.object) {
-			g := &gatewayState{gateway: o}
-			l.gateways[o.key] = g
-			l.now.gateways = append(l.now.gateways, g)
-		}
+		g := &gatewayState{gateway: o}
+		l.gateways[o.key] = g
+		l.now.gateways = append(l.now.gateways, g)
 	case *httpRoute:
-		if l.first(&o.object) {
-			l.routes = append(l.routes, o)
-		}
+		l.routes = append(l.routes, o)
 	case *service:
-		if l.first(&o.object) {
-			s := newServiceState(o)
-			l.services[o.key] = s
-			l.order = append(l.order, s)
-		}
+		s := newServiceState(o)
+		l.services[o.key] = s
+		l.order = append(l.order, s)
 	case *slice:
-		if l.first(&o.object) {
-			l.slices[o.service] = append(l.slices[o.service], o)
-		}
+		l.slices[o.service] = append(l.slices[o.service], o)
 	case *grant:
-		if l.first(&o.object) {
-			l.grants[o.namespace] = append(l.grants[o.namespace], o)
-		}
+		l.grants[o.namespace] = append(l.grants[o.namespace], o)
 	case *secret:
-		if l.first(&o.object) {
-			l.secrets[o.key] = o
-		}
+		l.secrets[o.key] = o
 	case *configMap:
-		if l.first(&o.object) {
-			l.configMaps[o.key] = o
-		}
+		l.configMaps[o.key] = o
 	case *namespace:
-		if l.first(&o.object) {
-			l.namespaces[o.name] = o
-		}
+		l.namespaces[o.name] = o
 	case *backendPolicy:
-		if l.first(&o.object) {
-			l.policies = append(l.policies, o)
-		}
+		l.policies = append(l.policies, o)
 	}
 }
 
@@ -157,26 +140,18 @@ func (l *linker) link() {
 	l.linkPolicies()
 	l.linkCertificates()
 	l.said = *l.fragment
-	before := known{list: l.was.attached}
+	before := byRoute(l.was.attached)
 	for _, route := range l.routes {
-		linked, _ := before.find(route)
-		l.now.attached = append(l.now.attached, l.linkRoute(route, linked))
+		l.now.attached = append(l.now.attached, l.linkRoute(route, before[route]))
 	}
 	l.tell()
 }
 
 // tell makes the Fragment, when all routes are linked.
 func (l *linker) tell() {
-	l.fragment = &model.Fragment{
-		Listeners:    slices.Clone(l.said.Listeners),
-		Certificates: slices.Clone(l.said.Certificates),
-		Problems:     slices.Clone(l.said.Problems),
-	}
-	nouns := 0
-	for _, linked := range l.now.attached {
-		nouns += len(linked.nouns)
-	}
-	l.fragment.Routes = make([]*model.Route, 0, nouns)
+	said := &l.said
+	l.fragment = &model.Fragment{Listeners: slices.Clone(said.Listeners), Certificates: slices.Clone(said.Certificates),
+		Problems: slices.Clone(said.Problems), Routes: make([]*model.Route, 0, len(l.now.attached))}
 	for _, linked := range l.now.attached {
 		l.fragment.Routes = append(l.fragment.Routes, linked.nouns...)
 		l.fragment.Problems = append(l.fragment.Problems, linked.problems...)

@@ -34,46 +34,9 @@ func newMemory() *memory {
 	}
 }
 
-// remember takes over the items that were translated, though not their list,
-// which belongs to the caller.
-func (m *memory) remember(items []any) {
-	if len(items) < len(m.items) {
-		clear(m.items[len(items):])
-	}
-	m.items = append(m.items[:0], items...)
-}
-
 // place is a field of an object, of which the line and column are remembered:
 // to find them, the document must be read again.
 type place struct {
 	object *object
 	field  string
-}
-
-// known finds linked routes in a list. Most are asked for in the order of the
-// list, so its next is tried first.
-type known struct {
-	list  []*linkedRoute
-	next  int
-	index map[*httpRoute]int // made when first needed
-}
-
-// find gives what became of a route and its index, or nil.
-func (k *known) find(route *httpRoute) (*linkedRoute, int) {
-	if k.next < len(k.list) && k.list[k.next].route == route {
-		k.next++
-		return k.list[k.next-1], k.next - 1
-	}
-	if k.index == nil {
-		k.index = make(map[*httpRoute]int, len(k.list))
-		for i, linked := range k.list {
-			k.index[linked.route] = i
-		}
-	}
-	i, ok := k.index[route]
-	if !ok {
-		return nil, -1
-	}
-	k.next = i + 1
-	return k.list[i], i
 }

@@ -103,7 +103,11 @@ func TestNounsAreKept(t *testing.T) {
 
 	last := len(items) - 1
 	items[last] = one(t, d, "r19.yaml", shopRoute(19, "/b"))
+	world := d.last.world
 	changed := d.Translate(items)
+	if d.last.world != world {
+		t.Error("all was linked anew because of one route")
+	}
 	if !slices.Equal(before.Routes[:38], changed.Routes[:38]) || changed.Routes[38] == before.Routes[38] {
 		t.Error("not exactly the route that changed is new")
 	}

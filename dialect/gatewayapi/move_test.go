@@ -44,7 +44,7 @@ func sameMoved(t *testing.T, name string, text []byte) int {
 		if !reflect.DeepEqual(was, parse(doc)) {
 			t.Errorf("%s:%d was written to", name, doc.Line)
 		}
-		n += len(objects(was))
+		n += len(was.(*parsed).objects)
 	}
 	return n
 }

@@ -39,6 +39,11 @@ type object struct {
 	base string
 }
 
+// compact is one of the compact forms, each of which embeds an object.
+type compact interface{ common() *object }
+
+func (o *object) common() *object { return o }
+
 // about names the object for people and for Origin.Object.
 func (o *object) about() string { return o.kind + " " + o.String() }
 

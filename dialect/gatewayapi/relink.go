@@ -18,11 +18,11 @@ func relink(was *memory, items []any) *linker {
 	if was.world == nil || was.torn || was.world.twice {
 		return nil
 	}
-	head, tail := 0, 0
-	for head < min(len(was.items), len(items)) && was.items[head] == items[head] {
+	head, tail, both := 0, 0, min(len(was.items), len(items))
+	for head < both && was.items[head] == items[head] {
 		head++
 	}
-	for tail < min(len(was.items), len(items))-head && was.items[len(was.items)-1-tail] == items[len(items)-1-tail] {
+	for tail < both-head && was.items[len(was.items)-1-tail] == items[len(items)-1-tail] {
 		tail++
 	}
 	before, same := routesOf(was.items[head : len(was.items)-tail])
@@ -30,34 +30,34 @@ func relink(was *memory, items []any) *linker {
 	if !slices.Equal(same, rest) {
 		return nil
 	}
-	from := countRoutes(was.items[:head])
-	to := from + len(before)
+	above, _ := routesOf(was.items[:head])
+	from, to := len(above), len(above)+len(before)
 
 	linked := make([]*linkedRoute, len(now))
-	stays := make([]bool, len(before))
-	old := known{list: was.attached[from:to]}
+	gone := byRoute(was.attached[from:to])
 	for i, route := range now {
-		if l, at := old.find(route); l != nil {
-			linked[i], stays[at] = l, true
-		}
+		linked[i] = gone[route]
+		delete(gone, route)
 	}
 	was.torn = true
-	l := &linker{world: was.world, was: was, now: was}
-	if !l.rename(before, stays, now, linked) {
-		return nil
-	}
-	l.count = -1
-	for i, route := range before {
-		if !stays[i] {
-			l.join(route)
-			l.leave(was.attached[from+i])
+	l := &linker{world: was.world, was: was, now: was, count: -1}
+	for route, last := range gone {
+		delete(l.named, route.at.Object)
+		l.join(route)
+		if len(last.problems) > 0 {
+			maps.DeleteFunc(was.places, func(at place, _ model.Origin) bool { return at.object == &route.object })
 		}
 	}
 	l.count = 1
 	for i, route := range now {
-		if linked[i] == nil {
-			linked[i] = l.linkRoute(route, nil)
+		if linked[i] != nil {
+			continue
 		}
+		if _, taken := l.named[route.at.Object]; taken {
+			return nil // all is linked anew
+		}
+		l.named[route.at.Object] = &route.object
+		linked[i] = l.linkRoute(route, nil)
 	}
 	was.attached = slices.Replace(was.attached, from, to, linked...)
 	l.tell()
@@ -65,44 +65,19 @@ func relink(was *memory, items []any) *linker {
 	return l
 }
 
-// rename takes the names of routes that do not stay and gives them to the new
-// ones; false when one is taken, or one route came twice.
-func (l *linker) rename(before []*httpRoute, stays []bool, now []*httpRoute, linked []*linkedRoute) bool {
-	for i, route := range before {
-		if !stays[i] {
-			delete(l.named, route.at.Object)
-		}
+// byRoute finds what became of each route.
+func byRoute(list []*linkedRoute) map[*httpRoute]*linkedRoute {
+	m := make(map[*httpRoute]*linkedRoute, len(list))
+	for _, linked := range list {
+		m[linked.route] = linked
 	}
-	kept := 0
-	for i, route := range now {
-		if linked[i] != nil {
-			kept++
-			continue
-		}
-		if _, taken := l.named[route.at.Object]; taken {
-			return false
-		}
-		l.named[route.at.Object] = &route.object
-	}
-	for _, is := range stays {
-		if is {
-			kept--
-		}
-	}
-	return kept == 0
-}
-
-// leave forgets the places of a route's problems.
-func (l *linker) leave(linked *linkedRoute) {
-	if len(linked.problems) > 0 {
-		maps.DeleteFunc(l.now.places, func(at place, _ model.Origin) bool { return at.object == &linked.route.object })
-	}
+	return m
 }
 
 // routesOf gives the HTTPRoutes of items, and their other objects.
 func routesOf(items []any) (routes []*httpRoute, rest []any) {
 	for _, item := range items {
-		for _, o := range objects(item) {
+		for _, o := range item.(*parsed).objects {
 			if route, ok := o.(*httpRoute); ok {
 				routes = append(routes, route)
 			} else {
@@ -111,17 +86,4 @@ func routesOf(items []any) (routes []*httpRoute, rest []any) {
 		}
 	}
 	return routes, rest
-}
-
-// countRoutes gives the number of HTTPRoutes.
-func countRoutes(items []any) int {
-	n := 0
-	for _, item := range items {
-		for _, o := range objects(item) {
-			if _, ok := o.(*httpRoute); ok {
-				n++
-			}
-		}
-	}
-	return n
 }

@@ -186,7 +186,7 @@ func TestRelink(t *testing.T) {
 func distinct(items []any) []any {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(items, func(item any) bool {
-		for _, o := range objects(item) {
+		for _, o := range item.(*parsed).objects {
 			about := reflect.ValueOf(o).Elem().FieldByName("at").FieldByName("Object").String()
 			if seen[about] {
 				return true

@@ -79,12 +79,7 @@ func (l *linker) linkRoute(route *httpRoute, linked *linkedRoute) *linkedRoute {
 	if same && len(linked.problems) == 0 {
 		return linked
 	}
-	made := &linkedRoute{
-		route:    route,
-		parents:  slices.Clone(t.parents),
-		states:   slices.Clone(t.states),
-		verdicts: slices.Clone(t.verdicts),
-	}
+	made := &linkedRoute{route: route, parents: slices.Clone(t.parents), states: slices.Clone(t.states), verdicts: slices.Clone(t.verdicts)}
 	// Problems are told anew: a hint depends on more than the verdict.
 	l.routeProblems(made)
 	switch {

@@ -141,9 +141,6 @@ func (l *listen) refused() *model.Listener {
 	return &model.Listener{Name: l.name, Origin: l.origin, Refused: true}
 }
 
-// last is the Order of what gives way to every equal route.
-const last = 1 << 30
-
 // rule makes the route of a listener that redirects.
 func (l *listen) rule() rule {
 	at := l.origin
@@ -154,7 +151,7 @@ func (l *listen) rule() rule {
 			Name:    l.name + "/redirect",
 			Matches: []model.Match{{PathKind: model.PathPrefix, Path: "/"}},
 			Filters: []model.Filter{{Redirect: l.Redirect.noun()}},
-			Order:   model.Order{Index: last},
+			Order:   model.Order{Index: 1 << 30}, // gives way to every equal route
 			Origin:  at,
 		}},
 	}

@@ -163,6 +163,9 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 			}
 		}
 	}
+	f.listeners = slices.DeleteFunc(f.listeners, func(l *model.Listener) bool {
+		return l.Refused && slices.ContainsFunc(f.listeners, func(o *model.Listener) bool { return o != nil && !o.Refused && o.Name == l.Name })
+	})
 	if top.TLS != nil && !secure {
 		p := doc.Problem(doc.Get("tls"), "tls", "unused", "no listener speaks https, so that tls is not used",
 			"write https:// before the address of one, for example listen: https://:8443")
