@@ -21,6 +21,8 @@ var (
 		func(l *model.Listener) string { return l.Name }, func(l *model.Listener) model.Origin { return l.Origin }}
 	routes = kind[*model.Route]{"route",
 		func(r *model.Route) string { return r.Name }, func(r *model.Route) model.Origin { return r.Origin }}
+	flows = kind[*model.Flow]{"flow",
+		func(f *model.Flow) string { return f.Name }, func(f *model.Flow) model.Origin { return f.Origin }}
 	services = kind[*model.Service]{"service",
 		func(s *model.Service) string { return s.Name }, func(s *model.Service) model.Origin { return s.Origin }}
 	certificates = kind[*model.Certificate]{"certificate",
@@ -37,11 +39,13 @@ func merge(fragments []*model.Fragment, documents []source.Document, o *orders) 
 	for _, f := range fragments {
 		c.Listeners = append(c.Listeners, f.Listeners...)
 		c.Routes = append(c.Routes, f.Routes...)
+		c.Flows = append(c.Flows, f.Flows...)
 		c.Services = append(c.Services, f.Services...)
 		c.Certificates = append(c.Certificates, f.Certificates...)
 	}
 	c.Listeners = unique(&m, listeners, sortAgain(&o.listeners, listeners, c.Listeners))
 	c.Routes = unique(&m, routes, sortAgain(&o.routes, routes, c.Routes))
+	c.Flows = unique(&m, flows, sortAgain(&o.flows, flows, c.Flows))
 	c.Services = unique(&m, services, sortAgain(&o.services, services, c.Services))
 	c.Certificates = unique(&m, certificates, sortAgain(&o.certificates, certificates, c.Certificates))
 	c.Settings = m.settings(fragments)
@@ -74,7 +78,7 @@ func ranks(documents []source.Document) func(string) int {
 }
 
 // orders are those of the lists in the last merge.
-type orders struct{ listeners, routes, services, certificates order }
+type orders struct{ listeners, routes, flows, services, certificates order }
 
 // order is how a list came to be sorted.
 type order struct {

@@ -129,6 +129,7 @@ func (c *Control) Observe(g *observe.Registry) {
 			}
 			emit(float64(len(s.Listeners)), listeners.word)
 			emit(float64(len(s.Routes)), routes.word)
+			emit(float64(len(s.Flows)), flows.word)
 			emit(float64(len(s.Services)), services.word)
 			emit(float64(len(s.Certificates)), certificates.word)
 		})

@@ -42,7 +42,10 @@ func (r *retainer) round(now, old *model.Config, problems []model.Problem) []mod
 	// Names of routes may be positions, which shift when one is inserted: a
 	// route that is there under another name is not missing. And a dialect may
 	// say nothing of a route whose listener broke.
-	now.Routes = keepMissing(&k, routes, now.Routes, old.Routes, elsewhere(now.Routes), k.fellWith)
+	now.Routes = keepMissing(&k, routes, now.Routes, old.Routes, elsewhere(now.Routes),
+		func(r *model.Route) int { return k.fellWith(routes.word+" "+r.Name, r.Parents) })
+	now.Flows = keepMissing(&k, flows, now.Flows, old.Flows, moved(now.Flows),
+		func(f *model.Flow) int { return k.fellWith(flows.word+" "+f.Name, f.Parents) })
 	complete(now, old, k.kept)
 	return k.notes()
 }
@@ -62,6 +65,15 @@ func complete(now, old *model.Config, kept map[string]bool) {
 			for _, f := range r.Filters {
 				if f.Mirror != nil {
 					want(f.Mirror.Service)
+				}
+			}
+		}
+	})
+	now.Services = addNamed(services, now.Services, old.Services, func(want func(string)) {
+		for _, f := range now.Flows {
+			if kept[flows.word+" "+f.Name] {
+				for _, b := range f.Backends {
+					want(b.Service)
 				}
 			}
 		}
@@ -161,13 +173,13 @@ func (k *keeper) explains(o model.Origin, again bool) int {
 	return -1
 }
 
-// fellWith gives the index of the Problem because of which a listener of the
-// route was put back, or -1. Once the listener has been put back before, a
-// route that goes is removed on purpose.
-func (k *keeper) fellWith(r *model.Route) int {
-	for _, parent := range r.Parents {
+// fellWith gives the index of the Problem because of which a listener of what
+// hangs on parents was put back, or -1. Once the listener has been put back
+// before, what goes is removed on purpose.
+func (k *keeper) fellWith(what string, parents []string) int {
+	for _, parent := range parents {
 		id := listeners.word + " " + parent
-		if k.kept[id] && (!k.keptBefore[id] || k.keptBefore[routes.word+" "+r.Name]) {
+		if k.kept[id] && (!k.keptBefore[id] || k.keptBefore[what]) {
 			return k.why[id]
 		}
 	}
@@ -212,6 +224,17 @@ func elsewhere(list []*model.Route) func(*model.Route) bool {
 		}
 		return slices.ContainsFunc(known[outline(r)], func(x *model.Route) bool {
 			a, b := *x, *r
+			a.Name, a.Origin, a.Order = b.Name, b.Origin, b.Order
+			return reflect.DeepEqual(a, b)
+		})
+	}
+}
+
+// moved is elsewhere for flows, of which there are few.
+func moved(list []*model.Flow) func(*model.Flow) bool {
+	return func(f *model.Flow) bool {
+		return slices.ContainsFunc(list, func(x *model.Flow) bool {
+			a, b := *x, *f
 			a.Name, a.Origin, a.Order = b.Name, b.Origin, b.Order
 			return reflect.DeepEqual(a, b)
 		})

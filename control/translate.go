@@ -235,6 +235,7 @@ func (t *translator) translate(i int, items []any) (f *model.Fragment, failed *m
 	f = &model.Fragment{
 		Listeners:    present(f.Listeners),
 		Routes:       present(f.Routes),
+		Flows:        present(f.Flows),
 		Services:     present(f.Services),
 		Certificates: present(f.Certificates),
 		Settings:     f.Settings,

@@ -29,6 +29,7 @@ func (r *round) validate(merged *model.Config) (*model.Config, []model.Problem) 
 	valid, problems, mistakes = b.again(&whole, valid, problems, nil)
 	b = back{names: b.names}
 	whole.Routes = putBack(&b, routes, whole.Routes, valid.Routes, r.valid.Routes)
+	whole.Flows = putBack(&b, flows, whole.Flows, valid.Flows, r.valid.Flows)
 	if len(b.places) > 0 {
 		complete(&whole, r.valid, b.names)
 	}

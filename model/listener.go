@@ -13,6 +13,10 @@ const (
 	UDP   Protocol = "udp"   // datagrams of Flows
 )
 
+// OfFlows says whether the protocol carries connections or datagrams of Flows,
+// not requests of Routes.
+func (p Protocol) OfFlows() bool { return p == TLS || p == TCP || p == UDP }
+
 // Listener is a door: a port, and the part of its traffic that is meant for
 // one host name. Several listeners may share a port when their Hostnames
 // differ; a request belongs to the one with the most specific Hostname.
@@ -59,6 +63,11 @@ type Listener struct {
 	Origin      Origin `json:"origin"`
 	// Refused is as that of Service.
 	Refused bool `json:"-"`
+}
+
+// Terminates says whether the clients' TLS ends at the listener.
+func (l *Listener) Terminates() bool {
+	return l.Protocol == HTTPS || l.Protocol == TLS && !l.Passthrough
 }
 
 // ClientAuth is how clients' certificates are checked.

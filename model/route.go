@@ -1,6 +1,9 @@
 package model
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Route is one rule: what it matches, what happens to the request, and where
 // it leads. A user's HTTPRoute with three rules becomes three Routes.
@@ -35,6 +38,11 @@ type Order struct {
 	Created int64  `json:"created,omitempty"` // Unix seconds; 0 when unknown
 	Name    string `json:"name,omitempty"`    // namespace/name of the user's object
 	Index   int    `json:"index"`             // position of the rule in it
+}
+
+// Compare is negative where o goes before p.
+func (o Order) Compare(p Order) int {
+	return cmp.Or(cmp.Compare(o.Created, p.Created), cmp.Compare(o.Name, p.Name), cmp.Compare(o.Index, p.Index))
 }
 
 // PathKind says how Match.Path is compared.

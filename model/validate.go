@@ -79,6 +79,7 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 		sound = append(sound, r)
 		return r
 	})
+	out.Flows = v.shadowed(check(v, "flow", c.Flows, v.flow))
 	hashes := v.twins(out.Routes, last.hashes)
 	v.partly(out.Routes)
 	*last = Validator{out.Listeners, out.Services, sound, hashes}
@@ -90,7 +91,7 @@ func sameDoor(a, b *Listener) bool {
 }
 func sameName(a, b *Service) bool { return a.Name == b.Name }
 
-// noun is what the four kinds have in common.
+// noun is what the kinds have in common.
 type noun interface {
 	name() string
 	origin() Origin
@@ -175,6 +176,13 @@ func places[T noun](list []T) map[string]Origin {
 
 func (v *checker) broken(code, message, hint string) {
 	v.problems = append(v.problems, Problem{Origin: v.at, Severity: Broken, Code: code, Message: message, Hint: hint})
+}
+
+// because gives the last Problem the condition and reason that the Gateway API
+// has for it.
+func (v *checker) because(condition, reason string) {
+	p := &v.problems[len(v.problems)-1]
+	p.Condition, p.Reason = condition, reason
 }
 
 func (v *checker) doubtful(code, message, hint string) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,9 +26,17 @@ func (v *checker) listener(l *Listener) *Listener {
 	if l.Hostname != "" && !isHostname(l.Hostname, true) {
 		v.broken("bad-hostname", "listener "+l.Name+" has the hostname "+strconv.Quote(l.Hostname), hostnameHint)
 	}
-	if l.Protocol != HTTP && l.Protocol != HTTPS {
-		v.broken("bad-protocol", "listener "+l.Name+" speaks "+strconv.Quote(string(l.Protocol)), "write http or https")
+	switch l.Protocol {
+	case HTTP, HTTPS, TLS, TCP, UDP:
+	default:
+		v.broken("bad-protocol", "listener "+l.Name+" speaks "+strconv.Quote(string(l.Protocol)), "write http, https, tls, tcp or udp")
+		v.because("Accepted", "UnsupportedProtocol")
 	}
+	if l.Passthrough && l.Protocol != TLS {
+		// Ending the TLS of clients who were promised that nobody does is no way out.
+		v.broken("bad-value", fmt.Sprintf("listener %s speaks %s and passes TLS through", l.Name, l.Protocol), "only tls can be passed through")
+	}
+	v.introduced(l)
 	switch l.MinTLS {
 	case "", "1.2", "1.3":
 	default:
@@ -40,13 +49,35 @@ func (v *checker) listener(l *Listener) *Listener {
 		return nil
 	}
 	v.limits(l)
-	if l.Protocol == HTTP {
-		if len(l.Certificates) > 0 {
-			v.doubtful("unused", "listener "+l.Name+" has certificates but speaks plain HTTP", "did you mean https?")
-		}
-		return l
+	switch {
+	case l.Protocol == HTTP && len(l.Certificates) > 0:
+		v.doubtful("unused", "listener "+l.Name+" has certificates but speaks plain HTTP", "did you mean https?")
+	case l.Passthrough && len(l.Certificates) > 0:
+		v.doubtful("unused", "listener "+l.Name+" has certificates but passes TLS through", "the services show theirs")
+	case (l.Protocol == TCP || l.Protocol == UDP) && (l.Hostname != "" || len(l.Certificates) > 0):
+		v.doubtful("unused", fmt.Sprintf("listener %s has a hostname or certificates but speaks %s, which knows no names", l.Name, l.Protocol), "did you mean tls?")
 	}
-	return v.certified(l)
+	if l.Terminates() {
+		return v.certified(l)
+	}
+	return l
+}
+
+// introduced checks who may say whom a connection is from. A network that
+// cannot be read takes the listener out: without it, others might be believed.
+func (v *checker) introduced(l *Listener) {
+	p := l.ProxyProtocol
+	if p == nil {
+		return
+	}
+	if l.Protocol == UDP {
+		v.broken("bad-value", "listener "+l.Name+" reads the PROXY protocol but speaks udp", "leave proxyProtocol out")
+	}
+	for _, s := range p.From {
+		if _, err := netip.ParsePrefix(s); err != nil {
+			v.broken("bad-value", "listener "+l.Name+" believes the PROXY protocol of "+strconv.Quote(s), "write a network, such as 10.0.0.0/8 or 192.0.2.7/32")
+		}
+	}
 }
 
 const hostnameHint = "write a DNS name in lower case, such as api.example.com or *.example.com"
@@ -75,12 +106,13 @@ func (v *checker) certified(l *Listener) *Listener {
 		if !ok {
 			v.broken("unknown-certificate", "listener "+l.Name+" shows the certificate "+strconv.Quote(name)+", which is not there",
 				meant(v, name, v.certificates))
+			v.because("ResolvedRefs", "InvalidCertificateRef")
 		}
 		good = keep(good, l.Certificates, i, ok)
 	}
 	if len(good) == 0 {
 		if len(l.Certificates) == 0 {
-			v.broken("no-certificate", "listener "+l.Name+" speaks HTTPS but has no certificate", "give it a certificate and a key")
+			v.broken("no-certificate", "listener "+l.Name+" speaks "+strings.ToUpper(string(l.Protocol))+" but has no certificate", "give it a certificate and a key")
 		}
 		return nil
 	}
@@ -110,40 +142,72 @@ func copied[T any](x *T) *T {
 }
 
 // doors takes out listeners that get in each other's way: the first of a port
-// says its protocol, the first of an address, port and hostname has it.
+// says its protocol, the first of an address, port and hostname has it. TCP and
+// UDP ports of one number are two.
 func (v *checker) doors(list []*Listener) []*Listener {
+	type number struct {
+		port uint16
+		udp  bool
+	}
 	type door struct {
-		address  string
-		port     uint16
+		address string
+		number
 		hostname string
 	}
-	first, taken := map[uint16]*Listener{}, map[door]*Listener{}
+	first, taken, quic := map[number]*Listener{}, map[door]*Listener{}, map[uint16]*Listener{}
 	good := list
 	for i, l := range list {
 		v.at = l.Origin
-		d := door{l.Address, l.Port, l.Hostname}
-		ok := true
+		n := number{l.Port, l.Protocol == UDP}
+		d := door{l.Address, n, l.Hostname}
+		if l.Protocol == TCP || l.Protocol == UDP {
+			d.hostname = ""
+		}
 		if l.Port == 0 {
-			good = keep(good, list, i, ok)
+			good = keep(good, list, i, true)
 			continue
 		}
-		if other := first[l.Port]; other != nil && other.Protocol != l.Protocol {
-			ok = false
+		said, conflict := len(v.problems), "ProtocolConflict"
+		switch other := first[n]; {
+		case other != nil && other.Protocol != l.Protocol:
 			v.broken("port-conflict", fmt.Sprintf("listener %s speaks %s on port %d, where listener %s (%s) speaks %s",
 				l.Name, l.Protocol, l.Port, other.Name, place(other.Origin), other.Protocol), "use another port")
-		} else if other := taken[d]; other != nil {
-			ok = false
+		case n.udp && quic[l.Port] != nil:
+			v.broken("port-conflict", fmt.Sprintf("listener %s speaks udp on port %d, where listener %s (%s) speaks HTTP/3",
+				l.Name, l.Port, quic[l.Port].Name, place(quic[l.Port].Origin)), "use another port")
+		case l.HTTP3 && first[number{l.Port, true}] != nil:
+			v.broken("port-conflict", fmt.Sprintf("listener %s speaks HTTP/3 on port %d, where listener %s (%s) speaks udp",
+				l.Name, l.Port, first[number{l.Port, true}].Name, place(first[number{l.Port, true}].Origin)), "use another port")
+		case taken[d] != nil:
+			conflict = "HostnameConflict"
 			v.broken("port-conflict", fmt.Sprintf("listener %s wants port %d for the same host as listener %s (%s)",
-				l.Name, l.Port, other.Name, place(other.Origin)), "use another port, or another hostname")
-		} else {
+				l.Name, l.Port, taken[d].Name, place(taken[d].Origin)), "use another port, or another hostname")
+		case other != nil && !sameIntroduction(other.ProxyProtocol, l.ProxyProtocol):
+			v.broken("port-conflict", fmt.Sprintf("listener %s reads the PROXY protocol otherwise than listener %s (%s) of the same port, and the header comes before anybody knows which is meant",
+				l.Name, other.Name, place(other.Origin)), "say the same at both")
+		default:
 			taken[d] = l
-			if first[l.Port] == nil {
-				first[l.Port] = l
+			if first[n] == nil {
+				first[n] = l
 			}
+			if l.HTTP3 {
+				quic[l.Port] = l
+			}
+		}
+		ok := len(v.problems) == said
+		if !ok {
+			v.because("Conflicted", conflict)
 		}
 		good = keep(good, list, i, ok)
 	}
 	return good
+}
+
+func sameIntroduction(a, b *ProxyProtocol) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return slices.Equal(a.From, b.From)
 }
 
 // hasPEM says whether data holds a block whose type ends in kind.

@@ -24,17 +24,15 @@ func (v *checker) route(r *Route) *Route {
 }
 
 func (v *checker) parents(r *Route) *Route {
-	good := r.Parents
-	for i, p := range r.Parents {
-		_, ok := v.listeners[p]
-		if !ok && !v.refusedListener(p) {
-			v.broken("unknown-listener", "route "+r.Name+" hangs on listener "+strconv.Quote(p)+", which is not there", meant(v, p, v.listeners))
+	good := v.hang("route "+r.Name, r.Parents, func(l *Listener) bool {
+		if l.Protocol.OfFlows() {
+			v.broken("wrong-listener", fmt.Sprintf("route %s hangs on listener %s, which speaks %s: it has connections, not requests", r.Name, l.Name, l.Protocol),
+				"routes of requests stand behind http and https")
+			v.because("Accepted", "NotAllowedByListeners")
+			return false
 		}
-		good = keep(good, r.Parents, i, ok)
-	}
-	if len(r.Parents) == 0 {
-		v.broken("no-listener", "route "+r.Name+" hangs on no listener", "name one as its parent")
-	}
+		return true
+	})
 	if len(good) == 0 {
 		return nil
 	}
@@ -43,6 +41,25 @@ func (v *checker) parents(r *Route) *Route {
 		r.Parents = good
 	}
 	return r
+}
+
+// hang gives the parents of a noun that are there and suit it.
+func (v *checker) hang(who string, parents []string, suits func(*Listener) bool) []string {
+	good := parents
+	for i, p := range parents {
+		l, ok := v.listeners[p]
+		switch {
+		case ok:
+			ok = suits(l)
+		case !v.refusedListener(p):
+			v.broken("unknown-listener", who+" hangs on listener "+strconv.Quote(p)+", which is not there", meant(v, p, v.listeners))
+		}
+		good = keep(good, parents, i, ok)
+	}
+	if len(parents) == 0 {
+		v.broken("no-listener", who+" hangs on no listener", "name one as its parent")
+	}
+	return good
 }
 
 // refusedListener says whether a listener that does not serve has a mistake
@@ -58,31 +75,35 @@ func (v *checker) refusedListener(name string) bool {
 // hostnames takes out the malformed ones; when none is left the route goes,
 // for without hostnames it would match every host.
 func (v *checker) hostnames(r *Route) *Route {
-	if len(r.Hostnames) == 0 {
-		return r
-	}
-	good, reached := r.Hostnames, false
-	for i, h := range r.Hostnames {
-		ok := isHostname(h, true)
-		if !ok {
-			v.broken("bad-hostname", "route "+r.Name+" has the hostname "+strconv.Quote(h), hostnameHint)
-		}
-		good = keep(good, r.Hostnames, i, ok)
-		for _, p := range r.Parents {
-			reached = reached || covers(v.listeners[p].Hostname, h)
-		}
-	}
-	if len(good) == 0 {
+	good := v.reached("route "+r.Name, r.Hostnames, r.Parents)
+	if len(good) == 0 && len(r.Hostnames) > 0 {
 		return nil
-	}
-	if !reached {
-		v.doubtful("unreachable", "none of the hostnames of route "+r.Name+" comes to its listeners", "give the listener a hostname that covers them")
 	}
 	if len(good) < len(r.Hostnames) {
 		r = copied(r)
 		r.Hostnames = good
 	}
 	return r
+}
+
+// reached gives the hostnames that are well formed, and warns where none of
+// them comes to the parents.
+func (v *checker) reached(who string, hostnames, parents []string) []string {
+	good, reached := hostnames, false
+	for i, h := range hostnames {
+		ok := isHostname(h, true)
+		if !ok {
+			v.broken("bad-hostname", who+" has the hostname "+strconv.Quote(h), hostnameHint)
+		}
+		good = keep(good, hostnames, i, ok)
+		for _, p := range parents {
+			reached = reached || covers(v.listeners[p].Hostname, h)
+		}
+	}
+	if len(good) > 0 && !reached {
+		v.doubtful("unreachable", "none of the hostnames of "+who+" comes to its listeners", "give the listener a hostname that covers them")
+	}
+	return good
 }
 
 // matches takes out the malformed ones; when none is left the route goes, for
@@ -185,31 +206,7 @@ func (v *checker) fields(r *Route, what string, list []FieldMatch) bool {
 // backends makes those whose service is not there answer 500 for their share:
 // giving it to the others would hide the mistake.
 func (v *checker) backends(r *Route) *Route {
-	var changed []Backend
-	sum := 0
-	for i := range r.Backends {
-		b := r.Backends[i]
-		if b.Service != "" {
-			if _, ok := v.services[b.Service]; !ok {
-				v.noService(r, "leads", b.Service)
-				b.Service = ""
-			}
-		}
-		if b.Weight < 0 || b.Weight > maxWeight {
-			v.broken("bad-weight", fmt.Sprintf("route %s gives a backend the weight %d", r.Name, b.Weight), weightHint)
-			b.Weight = min(max(b.Weight, 0), maxWeight)
-		}
-		if len(b.Filters) > 0 && !v.filterList(r, b.Filters) {
-			b.Service, b.Filters = "", nil
-		}
-		if changed != nil || b.Service != r.Backends[i].Service || b.Weight != r.Backends[i].Weight || len(b.Filters) != len(r.Backends[i].Filters) {
-			if changed == nil {
-				changed = slices.Clone(r.Backends)
-			}
-			changed[i] = b
-		}
-		sum += b.Weight
-	}
+	changed, sum := v.shares("route "+r.Name, r.Backends, func(b *Backend) bool { return v.filterList(r, b.Filters) })
 	if len(r.Backends) > 0 && sum == 0 {
 		v.doubtful("no-backend", "all backends of route "+r.Name+" have weight 0, its requests get 500", "")
 	}
@@ -220,16 +217,46 @@ func (v *checker) backends(r *Route) *Route {
 	return r
 }
 
-// noService says why a service that a route leads or mirrors to does not serve.
-func (v *checker) noService(r *Route, does, name string) {
+// shares gives what backends become, nil where nothing changes, and the sum of
+// their weights. good looks at the filters of one that has any.
+func (v *checker) shares(who string, list []Backend, good func(*Backend) bool) (changed []Backend, sum int) {
+	for i := range list {
+		b := list[i]
+		if b.Service != "" {
+			if _, ok := v.services[b.Service]; !ok {
+				v.noService(who, "leads", b.Service)
+				b.Service = ""
+			}
+		}
+		if b.Weight < 0 || b.Weight > maxWeight {
+			v.broken("bad-weight", fmt.Sprintf("%s gives a backend the weight %d", who, b.Weight), weightHint)
+			b.Weight = min(max(b.Weight, 0), maxWeight)
+		}
+		if len(b.Filters) > 0 && !good(&b) {
+			b.Service, b.Filters = "", nil
+		}
+		if changed != nil || b.Service != list[i].Service || b.Weight != list[i].Weight || len(b.Filters) != len(list[i].Filters) {
+			if changed == nil {
+				changed = slices.Clone(list)
+			}
+			changed[i] = b
+		}
+		sum += b.Weight
+	}
+	return changed, sum
+}
+
+// noService says why a service that somebody leads or mirrors to does not serve.
+func (v *checker) noService(who, does, name string) {
 	if v.writtenServices == nil {
 		v.writtenServices = places(v.written.Services)
 	}
 	if at, ok := v.writtenServices[name]; ok {
-		v.broken("refused-service", "route "+r.Name+" "+does+" to service "+strconv.Quote(name)+", which has a mistake itself", "put right what is wrong at "+place(at))
+		v.broken("refused-service", who+" "+does+" to service "+strconv.Quote(name)+", which has a mistake itself", "put right what is wrong at "+place(at))
 		return
 	}
-	v.broken("unknown-service", "route "+r.Name+" "+does+" to service "+strconv.Quote(name)+", which is not there", meant(v, name, v.services))
+	v.broken("unknown-service", who+" "+does+" to service "+strconv.Quote(name)+", which is not there", meant(v, name, v.services))
+	v.because("ResolvedRefs", "BackendNotFound")
 }
 
 // filters makes a rule whose filters are broken answer 500: letting requests
@@ -267,7 +294,7 @@ func (v *checker) filters(r *Route) *Route {
 // requests are served all the same, so only the filter goes.
 func (v *checker) mirror(r *Route, m *Mirror) bool {
 	if _, ok := v.services[m.Service]; !ok {
-		v.noService(r, "mirrors", m.Service)
+		v.noService("route "+r.Name, "mirrors", m.Service)
 		return false
 	}
 	if m.Numerator < 0 || m.Denominator < 0 || m.Numerator > m.Denominator {

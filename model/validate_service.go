@@ -22,6 +22,11 @@ func (v *checker) service(s *Service) *Service {
 		s = copied(s)
 		s.Host = ""
 	}
+	if s.ProxyProtocol < 0 || s.ProxyProtocol > 2 {
+		// Sent no header at all, the service would take the first bytes for one.
+		v.broken("bad-value", fmt.Sprintf("service %s is told who the client is by version %d of the PROXY protocol", s.Name, s.ProxyProtocol), "write 1 or 2")
+		return nil
+	}
 	if s.TLS != nil && !v.backendTLS(s) {
 		return nil
 	}

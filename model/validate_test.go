@@ -49,6 +49,7 @@ func shop() *Config {
 				Filters: []Filter{{Redirect: &Redirect{Scheme: "https", Status: 301, Path: &PathEdit{Prefix: &prefix}}}}},
 			{Name: "r2", Parents: []string{"plain"}, Filters: []Filter{{Respond: &Respond{Status: 200, Body: "hello"}}}},
 		},
+		Flows:    []*Flow{},
 		Settings: Settings{Admin: "127.0.0.1:9901", AccessLog: "json", AccessLogFile: "access.log"},
 	}
 }
@@ -140,7 +141,7 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Listeners[0].Address = "localhost" }, `error bad-address: listener plain cannot listen on "localhost"`, "no listener plain, no route r1, no route r2, r0 without 1 parents"},
 		{func(c *Config) { c.Listeners[1].Hostname = "Example.com" }, `error bad-hostname: listener secure has the hostname "Example.com"`, "no listener secure, r0 without 1 parents"},
 		{func(c *Config) { c.Listeners[1].Hostname = "a.*.com" }, `error bad-hostname: listener secure has the hostname "a.*.com"`, "no listener secure, r0 without 1 parents"},
-		{func(c *Config) { c.Listeners[1].Protocol = "tcp" }, `error bad-protocol: listener secure speaks "tcp"`, "no listener secure, r0 without 1 parents"},
+		{func(c *Config) { c.Listeners[1].Protocol = "sctp" }, `error bad-protocol: listener secure speaks "sctp"`, "no listener secure, r0 without 1 parents"},
 		{func(c *Config) { c.Listeners[1].MinTLS = "1.1" }, `error bad-value: listener secure wants at least TLS "1.1"`, "no listener secure, r0 without 1 parents"},
 		{func(c *Config) { c.Listeners[1].TrustedHops = -1 }, "error bad-value: listener secure trusts -1 hops", "no listener secure, r0 without 1 parents"},
 		{func(c *Config) { c.Listeners[1].Certificates = nil }, "error no-certificate: listener secure speaks HTTPS but has no certificate", "no listener secure, r0 without 1 parents"},
@@ -396,7 +397,7 @@ func TestRefused(t *testing.T) {
 	for _, p := range problems {
 		lines = append(lines, p.Code+" "+p.Message+" ("+p.Hint+")")
 	}
-	want := `bad-protocol listener worse speaks "gopher" (write http or https)
+	want := `bad-protocol listener worse speaks "gopher" (write http, https, tls, tcp or udp)
 bad-certificate the CA of service wrong holds no PEM certificate (it begins with -----BEGIN CERTIFICATE-----)
 refused-service route r0 leads to service "told", which has a mistake itself (put right what is wrong at x.yaml:3)
 refused-service route r1 leads to service "wrong", which has a mistake itself (put right what is wrong at x.yaml:4)`

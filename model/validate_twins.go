@@ -150,8 +150,7 @@ func (t *twins) tell(loser, winner *Route, m *Match, host string) {
 
 // precedes says which of two routes with the same match gets the requests.
 func precedes(a, b *Route) bool {
-	return cmp.Or(cmp.Compare(a.Order.Created, b.Order.Created), cmp.Compare(a.Order.Name, b.Order.Name),
-		cmp.Compare(a.Order.Index, b.Order.Index), cmp.Compare(a.Name, b.Name)) < 0
+	return cmp.Or(a.Order.Compare(b.Order), cmp.Compare(a.Name, b.Name)) < 0
 }
 
 // within says whether all of part are in whole.
