@@ -73,9 +73,9 @@ func Schema(reference bool) ([]byte, error) {
 }
 
 // dialer makes the dialer of a service with TLS.
-func (g *gateway) dialer(t *model.BackendTLS, host string) (wire.Dialer, error) {
+func (g *gateway) dialer(t *model.BackendTLS, host string, protocols ...string) (wire.Dialer, error) {
 	return g.security.Client(&wire.ClientTLS{
 		ServerName: pick(t.ServerName, host), CA: t.CA, CAFile: t.CAFile, Insecure: t.Insecure,
-		Protocols: []string{"http/1.1"},
+		Protocols: protocols,
 	})
 }

@@ -24,6 +24,7 @@ type compiler struct {
 	clusters map[string]*upstream.Cluster // nil when only tables are wanted
 	services map[string]*model.Service
 	old      *Program
+	http2    bool // clients may speak it
 	prog     *Program
 
 	listeners []*listener // with a table of their own
@@ -304,8 +305,9 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 			e = &entrance{addr: addr, secure: noun.Protocol == model.HTTPS}
 			e.limited = noun
 			e.limits, e.maxConns = limitsOf(&noun.Limits)
+			e.limits.HTTP2 = c.http2
 			if e.secure {
-				e.tls = &wire.ServerTLS{Protocols: []string{"http/1.1"}, Handshake: pick(noun.Limits.Handshake, model.DefaultLimits.Handshake), MinVersion: tls.VersionTLS12}
+				e.tls = &wire.ServerTLS{Handshake: pick(noun.Limits.Handshake, model.DefaultLimits.Handshake), MinVersion: tls.VersionTLS12}
 			}
 			all[addr] = e
 		}
@@ -317,6 +319,8 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 			c.doubt(noun.Origin, "unused-limits", fmt.Sprintf("the limits of listener %s are not used: it shares %s with listener %s, whose limits hold", noun.Name, addr, e.limited.Name), "give both the same limits")
 		}
 		e.listeners = append(e.listeners, c.prog.byName[noun.Name])
+		// It is settled before anybody knows which host a request is for.
+		e.limits.HTTP2 = e.limits.HTTP2 && !noun.NoHTTP2
 		if e.tls == nil {
 			continue
 		}
@@ -335,6 +339,12 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 		}
 	}
 	for _, e := range all {
+		if e.secure {
+			e.tls.Protocols = []string{"http/1.1"}
+			if e.limits.HTTP2 {
+				e.tls.Protocols = []string{"h2", "http/1.1"}
+			}
+		}
 		hosts := route.NewHosts[*listener]()
 		for _, l := range e.listeners {
 			hosts.Add(l.noun.Hostname, l)

@@ -16,8 +16,11 @@ import (
 
 // Options are what a Proxy is built from; app fills them.
 type Options struct {
-	Driver   wire.Driver
-	Server   wire.ServerCodec
+	Driver wire.Driver
+	// Server speaks HTTP/1.1 to clients; HTTP2 that, where ALPN chose it. nil:
+	// it is not offered.
+	Server, HTTP2 wire.ServerCodec
+
 	Security wire.Security
 	Clusters *upstream.Set
 	// Families is the order in which filters execute.

@@ -28,7 +28,13 @@ func (d *door) accept(port *port, c wire.Conn, over bool) {
 		d.full()
 		p.opt.Server.Refuse(c, observe.TooManyConnections)
 	case e.secure:
-		port.secure.Secure(c, func(plain wire.Conn) { p.opt.Server.Serve(plain, d, e.limits) })
+		port.secure.Secure(c, func(plain wire.Conn) {
+			codec := p.opt.Server
+			if p.opt.HTTP2 != nil && plain.Peer().TLS.Protocol == "h2" {
+				codec = p.opt.HTTP2
+			}
+			codec.Serve(plain, d, e.limits)
+		})
 	default:
 		p.opt.Server.Serve(c, d, e.limits)
 	}

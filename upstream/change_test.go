@@ -51,7 +51,7 @@ func TestPrepareDisturbsNothing(t *testing.T) {
 	if _, _, why := fresh.Pick(w.loops[0], nil, false); why != observe.NoEndpoint {
 		t.Errorf("a discarded cluster gives %q", why)
 	}
-	if len(w.codec.conns) != 1 || w.codec.conns[0].busy {
+	if len(w.codec.conns) != 1 || w.codec.conns[0].busy > 0 {
 		t.Fatalf("%d connections", len(w.codec.conns))
 	}
 }

@@ -87,6 +87,7 @@ func (c *Cluster) Pick(l wire.Loop, avoid *Tried, fresh bool) (conn wire.ClientC
 	pl := ep.pools[i].Load()
 	if pl == nil {
 		pl = newPool(ep, l)
+		pl.multi.Store(p.set.streams > 1)
 		ep.pools[i].Store(pl)
 	}
 	return pl.lend(p.set, fresh), ep, observe.ReasonNone
@@ -147,7 +148,7 @@ func (c *Cluster) rebuild() {
 		}
 		if ep = c.endpoints[key]; ep == nil {
 			ep = &Endpoint{
-				addr: key.addr, host: t.host, dialer: t.dialer, codec: c.owner.env.Codec,
+				addr: key.addr, host: t.host, dialer: t.dialer, codec: sp.codec,
 				pools: make([]atomic.Pointer[pool], len(c.owner.loops)),
 			}
 		}

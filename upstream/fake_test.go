@@ -81,11 +81,13 @@ func (l *fakeLoop) pass(d time.Duration) {
 type fakeCodec struct {
 	mu    sync.Mutex
 	conns []*fakeConn
+
+	streams int // that its connections can carry; 0 is 1
 }
 
 func (f *fakeCodec) Open(owner wire.ClientOwner, dial func(wire.ConnHandler) wire.Conn) wire.ClientConn {
 	dial(nil)
-	c := &fakeConn{owner: owner, loop: owner.(*link).pool.loop}
+	c := &fakeConn{owner: owner, loop: owner.(*link).pool.loop, streams: f.streams}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.conns = append(f.conns, c)
@@ -102,20 +104,22 @@ func (f *fakeCodec) made() int {
 type fakeConn struct {
 	owner   wire.ClientOwner
 	loop    wire.Loop
-	busy    bool
+	busy    int  // exchanges
+	streams int  // that it can carry
 	closing bool // Close was called while busy
+	noRoom  bool // the service said that it goes
 	ended   bool
 	aborted *wire.Failure
 }
 
 // Send begins an exchange; the sink is not needed here.
 func (c *fakeConn) Send(*wire.Exchange, wire.ResponseSink, []byte, bool) wire.ClientStream {
-	c.busy = true
+	c.busy++
 	return nil
 }
 
 func (c *fakeConn) Close() {
-	if c.busy {
+	if c.busy > 0 {
 		c.closing = true
 		return
 	}
@@ -127,12 +131,13 @@ func (c *fakeConn) Abort(f wire.Failure) {
 	c.over(f.Err)
 }
 
-func (c *fakeConn) Idle() bool { return !c.busy && !c.ended }
+func (c *fakeConn) Idle() bool { return c.busy == 0 && !c.ended }
+
 func (c *fakeConn) Room() int {
-	if c.Idle() {
-		return 1
+	if c.ended || c.closing || c.noRoom {
+		return 0
 	}
-	return 0
+	return max(c.streams, 1) - c.busy
 }
 
 // over tells the owner later, as codecs do.
@@ -147,8 +152,8 @@ func (c *fakeConn) opened() { c.owner.OnOpen(c) }
 
 // finish ends the exchange in order.
 func (c *fakeConn) finish() {
-	c.busy = false
-	if c.closing {
+	c.busy--
+	if c.closing && c.busy == 0 {
 		c.over(nil)
 		return
 	}
@@ -189,8 +194,8 @@ func newWorld(t testing.TB, n int, change ...func(*Env)) *world {
 		w.loops = append(w.loops, l)
 		d.loops = append(d.loops, l)
 	}
-	env := Env{Driver: d, Codec: w.codec, Log: slog.New(w.log)}
-	env.TLS = func(b *model.BackendTLS, host string) (wire.Dialer, error) {
+	env := Env{Driver: d, Codec: w.codec, HTTP2: w.codec, Log: slog.New(w.log)}
+	env.TLS = func(b *model.BackendTLS, host string, _ ...string) (wire.Dialer, error) {
 		if b.CAFile == "missing" {
 			return nil, errors.New("missing: no such file")
 		}

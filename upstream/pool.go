@@ -21,6 +21,10 @@ type pool struct {
 	// warmest is lent first, so that what is not needed grows old and ends.
 	newest, oldest *link
 	idle           int
+	// partial is the head of the connections that carry exchanges and have room
+	// for more: HTTP/2's. The first is filled before the next one gets any, so
+	// that there are as few connections as the load needs.
+	partial *link
 	// sweep closes idle connections when their time is over.
 	sweep wire.Timer
 	// closed: the endpoint was removed; nothing is kept.
@@ -29,7 +33,11 @@ type pool struct {
 	// Those picked and not yet settled are active.
 	picks, settled, connects atomic.Uint64
 	open, opening            atomic.Int64
-	failed                   [len(connectReasons)]atomic.Uint64
+	// carrying counts connections with exchanges, where one can have several;
+	// where not, those are as many as the active exchanges.
+	carrying atomic.Int64
+	multi    atomic.Bool
+	failed   [len(connectReasons)]atomic.Uint64
 }
 
 // connectReasons are why a connect can fail, in the order of the counters.
@@ -44,15 +52,25 @@ type link struct {
 	conn         wire.ClientConn
 	timer        wire.Timer    // bounds the connect
 	since        time.Duration // when it became idle
-	newer, older *link         // while idle
+	newer, older *link         // while idle; while partial the neighbours there
+
+	lent    int // exchanges that run on it
+	counted int // of those, in Endpoint.inflight
 
 	opening  bool
 	timedOut bool
-	lent     bool
-	counted  bool // in Endpoint.inflight
-	resting  bool // in the pool's stack
+	place    place
 	gone     bool
 }
+
+// place is the list of the pool that a link stands in.
+type place uint8
+
+const (
+	nowhere place = iota // carries all it can, or must not be lent again
+	resting              // idle, in the stack
+	partly               // among the partial
+)
 
 // errConnectTimeout is the cause that a try is told.
 var errConnectTimeout = errors.New("no connection within the service's connect time")
@@ -63,22 +81,92 @@ func newPool(ep *Endpoint, l wire.Loop) *pool {
 	return p
 }
 
-// lend gives the warmest idle connection, or a new one.
+// lend gives a connection that has room beside what it carries, the warmest
+// idle one, or a new one.
 func (p *pool) lend(set *settings, fresh bool) wire.ClientConn {
 	p.set = set
 	p.picks.Add(1)
-	k := p.newest
-	if k == nil || fresh {
+	k := p.roomy()
+	switch {
+	case fresh:
 		k = p.dial()
-	} else {
+	case k != nil:
+	case p.newest != nil:
+		k = p.newest
 		p.unlink(k)
+	default:
+		k = p.dial()
 	}
-	k.lent = true
+	k.lent++
 	if set.least {
-		k.counted = true
+		k.counted++
 		p.ep.inflight.Add(1)
 	}
+	if set.streams > 1 {
+		if k.lent == 1 {
+			p.carrying.Add(1)
+		}
+		k.settlePlace(1)
+	}
 	return k.conn
+}
+
+// roomy gives the first of the partial. What a service says (GOAWAY, fewer
+// streams) takes room away without an event: such connections leave now.
+func (p *pool) roomy() *link {
+	k := p.partial
+	for k != nil && k.conn.Room() <= 0 {
+		p.leavePartial(k)
+		k = p.partial
+	}
+	return k
+}
+
+// settlePlace puts a connection of many exchanges where it belongs. coming is
+// 1 when it is being lent: its codec does not know of that exchange yet.
+func (k *link) settlePlace(coming int) {
+	room := min(k.conn.Room()-coming, k.pool.set.streams-k.lent)
+	want := nowhere
+	if k.lent > 0 && room > 0 && !k.gone && !k.pool.closed {
+		want = partly
+	}
+	if k.place == want {
+		return
+	}
+	if k.place == partly {
+		k.pool.leavePartial(k)
+		return
+	}
+	k.pool.joinPartial(k)
+}
+
+// joinPartial puts k behind the first of the partial, which is being filled.
+func (p *pool) joinPartial(k *link) {
+	k.place = partly
+	if p.partial == nil {
+		p.partial = k
+		return
+	}
+	first := p.partial
+	k.newer, k.older = first, first.older
+	if first.older != nil {
+		first.older.newer = k
+	}
+	first.older = k
+}
+
+// leavePartial takes k out.
+func (p *pool) leavePartial(k *link) {
+	if k.newer != nil {
+		k.newer.older = k.older
+	} else {
+		p.partial = k.older
+	}
+	if k.older != nil {
+		k.older.newer = k.newer
+	}
+	k.newer, k.older = nil, nil
+	k.place = nowhere
 }
 
 // dial opens a connection.
@@ -105,6 +193,9 @@ func (k *link) OnOpen(wire.ClientConn) {
 	if k.opening {
 		k.opened()
 		k.pool.ep.connected()
+		if k.lent > 0 && k.pool.set.streams > 1 {
+			k.settlePlace(0) // only now it is known what there is room for
+		}
 	}
 }
 
@@ -125,12 +216,19 @@ func (k *link) OnTimer(*wire.Timer) {
 
 // OnIdle takes the connection back.
 func (k *link) OnIdle(wire.ClientConn) {
-	if !k.lent || k.gone {
+	if k.lent == 0 || k.gone {
 		return
 	}
 	k.settle()
 	p := k.pool
-	if p.closed || p.set.maxIdle < 0 {
+	if k.lent > 0 {
+		k.settlePlace(0)
+		return
+	}
+	if k.place == partly {
+		p.leavePartial(k)
+	}
+	if p.closed || p.set.maxIdle < 0 || k.conn.Room() == 0 {
 		// Not at once: what the connection lends to the sink's last event must
 		// outlive it.
 		p.loop.Post(k.conn.Close)
@@ -156,28 +254,34 @@ func (k *link) OnGone(_ wire.ClientConn, err error) {
 			p.ep.connectFailed(p.loop.Now())
 		}
 	}
-	if k.lent {
+	for k.lent > 0 {
 		k.settle()
 	}
-	if k.resting {
+	switch k.place {
+	case resting:
 		p.unlink(k)
+	case partly:
+		p.leavePartial(k)
 	}
 	p.open.Add(-1)
 }
 
 // settle ends the accounting of an exchange.
 func (k *link) settle() {
-	k.lent = false
+	k.lent--
 	k.pool.settled.Add(1)
-	if k.counted {
-		k.counted = false
+	if k.lent == 0 && k.pool.set.streams > 1 {
+		k.pool.carrying.Add(-1)
+	}
+	if k.counted > k.lent {
+		k.counted--
 		k.pool.ep.inflight.Add(-1)
 	}
 }
 
 // push puts k on the stack.
 func (p *pool) push(k *link) {
-	k.resting = true
+	k.place = resting
 	k.since = p.loop.Now()
 	k.older = p.newest
 	if p.newest != nil {
@@ -205,7 +309,7 @@ func (p *pool) unlink(k *link) {
 		p.oldest = k.newer
 	}
 	k.newer, k.older = nil, nil
-	k.resting = false
+	k.place = nowhere
 	p.idle--
 }
 
@@ -237,6 +341,10 @@ func (p *pool) OnTimer(*wire.Timer) {
 func (p *pool) empty() {
 	p.closed = true
 	p.loop.Disarm(&p.sweep)
+	for k := p.partial; k != nil; k = p.partial {
+		p.leavePartial(k)
+		k.conn.Close() // when what it carries has ended
+	}
 	for p.oldest != nil {
 		p.retire(p.oldest)
 	}

@@ -302,7 +302,7 @@ func BenchmarkExchange(b *testing.B) {
 			exchange := func() {
 				conn, _, _ := c.Pick(w.loops[0], nil, false)
 				f := conn.(*fakeConn)
-				f.busy = true
+				f.busy = 1
 				f.finish()
 			}
 			for range 200_000 {

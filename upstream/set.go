@@ -18,11 +18,13 @@ import (
 type Env struct {
 	// Driver gives the loops on which Pick will be called.
 	Driver wire.Driver
-	// Codec speaks to the services.
-	Codec wire.ClientCodec
+	// Codec speaks HTTP/1.1 to the services, HTTP2 the protocol of that name;
+	// nil: services that ask for it fail.
+	Codec, HTTP2 wire.ClientCodec
 	// TLS makes the dialer of a TLS service for one of its endpoints' hosts; it
 	// is called by Prepare, never on a loop. nil: TLS services fail.
-	TLS func(t *model.BackendTLS, host string) (wire.Dialer, error)
+	// protocols are what ALPN offers, in order of preference.
+	TLS func(t *model.BackendTLS, host string, protocols ...string) (wire.Dialer, error)
 	// Log is told of changes of health and of names; nil: nobody.
 	Log *slog.Logger
 	// Lookup finds the addresses of a DNS name. ttl is how long they hold, from

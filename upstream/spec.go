@@ -21,6 +21,8 @@ type spec struct {
 	trust int
 	err   error
 	names []*name
+	// codec speaks the service's protocol.
+	codec wire.ClientCodec
 }
 
 // settings are what a pool and a pick need of a Service, defaults filled in.
@@ -28,6 +30,7 @@ type settings struct {
 	least         bool          // least-request instead of round-robin
 	connect, idle time.Duration // negative: no bound
 	maxIdle       int
+	streams       int // exchanges at once on a connection
 }
 
 // target is a model.Endpoint: an address, or a name.
@@ -48,16 +51,20 @@ func newSpec(c *Cluster, svc *model.Service) (sp *spec, fresh []*name, err error
 	old := c.spec.Load()
 	if old != nil {
 		sp.trust = old.trust
-		if !sameTLS(old.service.TLS, svc.TLS) {
+		if !sameTLS(old.service.TLS, svc.TLS) || old.service.Protocol != svc.Protocol {
 			sp.trust++
 		}
+	}
+	if sp.codec, err = c.owner.codec(svc); err != nil {
+		sp.err = err
+		return sp, nil, err
 	}
 	dialers := map[string]wire.Dialer{}
 	for i := range svc.Endpoints {
 		e := &svc.Endpoints[i]
 		d := dialers[e.Host]
 		if d == nil {
-			if d, err = c.owner.dialer(svc.TLS, e.Host); err != nil {
+			if d, err = c.owner.dialer(svc, e.Host); err != nil {
 				sp.err = err
 				sp.targets = nil
 				return sp, nil, err
@@ -89,14 +96,34 @@ func (sp *spec) release(c *Cluster) {
 }
 
 // dialer makes what connects to host.
-func (s *Set) dialer(t *model.BackendTLS, host string) (wire.Dialer, error) {
+func (s *Set) dialer(svc *model.Service, host string) (wire.Dialer, error) {
+	t := svc.TLS
 	if t == nil {
 		return wire.PlainDialer{}, nil
 	}
 	if s.env.TLS == nil {
 		return nil, errors.New("TLS to services is not available")
 	}
-	return s.env.TLS(t, host)
+	switch svc.Protocol {
+	case model.HTTP2:
+		return s.env.TLS(t, host, "h2")
+	case model.HTTPAuto:
+		return s.env.TLS(t, host, "h2", "http/1.1")
+	}
+	return s.env.TLS(t, host, "http/1.1")
+}
+
+// codec gives what speaks the service's protocol.
+func (s *Set) codec(svc *model.Service) (wire.ClientCodec, error) {
+	switch {
+	case svc.Protocol == model.HTTP2 && s.env.HTTP2 == nil:
+		return nil, errors.New("HTTP/2 to services is not available")
+	case svc.Protocol == model.HTTP2:
+		return s.env.HTTP2, nil
+	case svc.Protocol == model.HTTPAuto && svc.TLS != nil && s.env.HTTP2 != nil:
+		return &choosing{s.env.Codec, s.env.HTTP2}, nil
+	}
+	return s.env.Codec, nil
 }
 
 // longest is what a loop's timers can tell.
@@ -118,6 +145,12 @@ func settingsOf(svc *model.Service) *settings {
 	if set.maxIdle == 0 {
 		set.maxIdle = model.DefaultMaxIdle
 	}
+	set.streams = 1
+	if svc.Protocol == model.HTTP2 || svc.Protocol == model.HTTPAuto {
+		if set.streams = svc.MaxStreams; set.streams == 0 {
+			set.streams = model.DefaultMaxStreams
+		}
+	}
 	set.connect, set.idle = min(set.connect, longest), min(set.idle, longest)
 	return set
 }
@@ -129,7 +162,7 @@ func sameService(a, b *model.Service) bool {
 		return true
 	}
 	return a.Name == b.Name && a.Host == b.Host && a.Balance == b.Balance &&
-		a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle &&
+		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle &&
 		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health)
 }
 

@@ -109,7 +109,11 @@ func (ep *Endpoint) counts() (n Counts) {
 		// An opening connection is lent to the request that caused it, unless
 		// that one was given up; while the loop writes, the figures may be from
 		// before and after.
-		one.Idle = max(0, one.Open-max(one.Active, one.Opening))
+		busy := one.Active
+		if p.multi.Load() {
+			busy = p.carrying.Load()
+		}
+		one.Idle = max(0, one.Open-max(busy, one.Opening))
 		for j := range p.failed {
 			one.Failures[j] = p.failed[j].Load()
 		}

@@ -211,4 +211,15 @@ type Limits struct {
 	BodyBytes                   int64
 	Requests                    int
 	Idle, Head, Body, Write     time.Duration
+	// HTTP2 is understood too: where ALPN chose it, and on a plain connection
+	// by prior knowledge (RFC 9113 section 3.3).
+	HTTP2 bool
+}
+
+// Taker is a server codec that may be given a connection of which another
+// codec has read the beginning, which says that it is this one's.
+type Taker interface {
+	// Take is ServerCodec.Serve for a connection that began with first, which
+	// is lent. It is called from within the connection's OnData.
+	Take(c Conn, srv Server, lim *Limits, first []byte)
 }

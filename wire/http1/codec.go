@@ -10,6 +10,17 @@ import (
 // loops: what it keeps is kept for each loop apart.
 type Codec struct {
 	locals []*local // by Loop.Index; each touched by its loop only
+	http2  wire.Taker
+}
+
+// HandOver sets who takes connections that begin with HTTP/2's preface, where
+// the Limits allow it; nil (the default): nobody, they are refused as requests
+// of a version that is not spoken. To be called before the first Serve.
+func (c *Codec) HandOver(to wire.Taker) {
+	c.http2 = to
+	for _, l := range c.locals {
+		l.http2 = to
+	}
 }
 
 var (
@@ -37,9 +48,10 @@ func (c *Codec) local(l wire.Loop) *local {
 // local is what the machines of one loop share. Scratch memory is used only
 // between two calls out: no machine calls another.
 type local struct {
-	loop wire.Loop
-	out  []byte // heads and small bodies on their way to a Conn
-	join []byte // small chunks on their way to a sink
+	loop  wire.Loop
+	http2 wire.Taker
+	out   []byte // heads and small bodies on their way to a Conn
+	join  []byte // small chunks on their way to a sink
 
 	machines []*server // to be used again
 	pool     []*kept

@@ -184,6 +184,16 @@ func (m *server) readHead(b []byte) (rest []byte, run bool) {
 	var fresh scanner
 	s := &fresh
 	if m.x == nil {
+		if m.served == 0 && b[0] == preface[0] && m.mayHandOver() {
+			switch n := min(len(b), len(preface)); {
+			case string(b[:n]) != preface[:n]:
+			case n < len(preface):
+				return b, false // nothing is decided yet
+			default:
+				m.handOver(b)
+				return nil, false
+			}
+		}
 		// One empty line before the request line is passed over (RFC 9112
 		// section 2.2); it is not yet a request.
 		if b[0] == '\r' && m.stray == 0 {
@@ -241,6 +251,26 @@ func (m *server) readHead(b []byte) (rest []byte, run bool) {
 	m.in = inBody
 	m.at = x.Headed
 	return m.pump(b[n:], true)
+}
+
+// preface is how a client begins that knows that HTTP/2 is spoken here (RFC
+// 9113 section 3.4).
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// mayHandOver says whether HTTP/2 is understood without TLS having chosen it.
+func (m *server) mayHandOver() bool {
+	return m.lim.HTTP2 && m.loc.http2 != nil && m.conn.Peer().TLS == nil
+}
+
+// handOver gives the connection, which began with b, to HTTP/2's machine. This
+// one ends, and nobody hears of it.
+func (m *server) handOver(b []byte) {
+	m.in = inClosed
+	m.loc.loop.Disarm(&m.timer)
+	if m.paused {
+		m.conn.Resume()
+	}
+	m.loc.http2.Take(m.conn, m.srv, m.lim, b)
 }
 
 // begin asks for a place for the request whose first byte is here.
