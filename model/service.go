@@ -47,9 +47,10 @@ type Service struct {
 
 // Defaults of a Service.
 const (
-	DefaultConnect = 5 * time.Second
-	DefaultIdle    = 30 * time.Second
-	DefaultMaxIdle = 1024
+	DefaultConnect    = 5 * time.Second
+	DefaultIdle       = 30 * time.Second
+	DefaultMaxIdle    = 1024
+	DefaultMaxStreams = 100
 )
 
 // ServiceProtocol is a version of HTTP.
