@@ -50,6 +50,10 @@ func (l *lines) json(b []byte, r *observe.Record) []byte {
 	b = appendJSONField(b, `,"query":`, r.Query)
 	b = append(appendProtocol(append(b, `,"protocol":"`...), r.Minor), '"')
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(r.Status), 10)
+	if r.GRPC {
+		b = appendJSONField(b, `,"grpc_status":`, r.GRPCStatus.String())
+		b = appendJSONField(b, `,"grpc_method":`, r.GRPCMethod)
+	}
 	b = appendJSONField(b, `,"reason":`, r.Reason.String())
 	if r.Detail != nil {
 		b = appendJSONField(b, `,"detail":`, r.Detail.Error())
@@ -98,6 +102,10 @@ func (l *lines) common(b []byte, r *observe.Record) []byte {
 		b = append(b, '-')
 	}
 	b = strconv.AppendInt(append(b, " attempts="...), int64(r.Attempts), 10)
+	if r.GRPC {
+		b = appendWord(append(b, " grpc_status="...), r.GRPCStatus.String())
+		b = appendWord(append(b, " grpc_method="...), r.GRPCMethod)
+	}
 	b = appendWord(append(b, " reason="...), r.Reason.String())
 	if r.Detail != nil {
 		b = appendWord(append(b, " detail="...), r.Detail.Error())

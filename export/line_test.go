@@ -39,6 +39,10 @@ func TestLines(t *testing.T) {
 			`"endpoint":"10.0.0.1:9002","user_agent":"curl/8 \"x\"","request_id":"01HX"}`},
 		{"text", true, sample(), `203.0.113.9 - - [22/Nov/2026:16:05:09 +0000] "GET /orders/1?a=b HTTP/1.1" 502 1234 12.345ms host=shop.example.com ` +
 			`route=shop/orders/0 service=orders endpoint=10.0.0.1:9002 attempts=2 reason=connect_refused detail="connect: refused" id=01HX agent="curl/8 \x22x\x22"`},
+		{"gRPC json", false, &observe.Record{GRPC: true, GRPCStatus: observe.GRPCUnavailable, GRPCMethod: []byte("p.S/M"), Status: 200},
+			`{"time":"0001-01-01T00:00:00.000Z","protocol":"HTTP/1.0","status":200,"grpc_status":"UNAVAILABLE","grpc_method":"p.S/M","bytes_in":0,"bytes_out":0,"duration_ms":0.000}`},
+		{"gRPC text", true, &observe.Record{GRPC: true, GRPCMethod: []byte("p.S/M"), Minor: 2, Status: 200},
+			`- - - [01/Jan/0001:00:00:00 +0000] "  HTTP/2" 200 0 0.000ms host=- route=- service=- endpoint=- attempts=0 grpc_status=OK grpc_method=p.S/M reason=- id=- agent=""`},
 		{"empty json", false, &observe.Record{}, `{"time":"0001-01-01T00:00:00.000Z","protocol":"HTTP/1.0","status":0,"bytes_in":0,"bytes_out":0,"duration_ms":0.000}`},
 		{"empty text", true, &observe.Record{Minor: 2, Duration: -1}, `- - - [01/Jan/0001:00:00:00 +0000] "  HTTP/2" 0 0 0.000ms host=- route=- service=- endpoint=- attempts=0 reason=- id=- agent=""`},
 	} {

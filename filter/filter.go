@@ -49,6 +49,11 @@ type Exchange struct {
 	Scheme   string // "http" or "https"
 	Port     uint16
 	Listener string
+	// RPC is how the client carries a gRPC call, if it is one. GRPC says that
+	// the service is called by gRPC: the proxy sets it where the client does, and
+	// a filter that translates.
+	RPC  wire.RPC
+	GRPC bool
 	// Matched is how many bytes of Request.Path the rule's prefix match
 	// covered; the whole path for other kinds of match. Path is still as the
 	// client sent it (normalized) until a rewrite changes it.

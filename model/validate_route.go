@@ -325,6 +325,11 @@ func (v *checker) endurance(r *Route) *Route {
 			v.broken("bad-status", fmt.Sprintf("route %s retries on status %d", r.Name, code), "write 400 to 599")
 		}
 	}
+	for _, code := range r.Retry.GRPC {
+		if code < 1 || code > 16 {
+			v.broken("bad-status", fmt.Sprintf("route %s retries on gRPC status %d", r.Name, code), "write 1 to 16")
+		}
+	}
 	if r.Retry.Backoff < 0 {
 		v.broken("bad-retry", fmt.Sprintf("route %s waits %v before it retries", r.Name, r.Retry.Backoff), "leave it out for the default, 25ms")
 	}

@@ -33,6 +33,13 @@ type Record struct {
 	Detail            error
 	BytesIn, BytesOut int64
 
+	// GRPC says that the exchange was a gRPC call, to the client or to the
+	// service; then GRPCStatus is how it ended and GRPCMethod what was called
+	// ("pkg.Service/Method").
+	GRPC       bool
+	GRPCStatus GRPCCode
+	GRPCMethod []byte
+
 	// Listener, Route and Service are configured names, Endpoint the address
 	// that answered last; invalid without one.
 	Listener, Route, Service string

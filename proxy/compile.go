@@ -285,6 +285,11 @@ func compileRetry(m *model.Retry) retry {
 			r.codes[code>>6] |= 1 << (code & 63)
 		}
 	}
+	for _, code := range m.GRPC {
+		if code > 0 && code < int(observe.GRPCCodes) {
+			r.grpc |= 1 << code
+		}
+	}
 	return r
 }
 

@@ -40,6 +40,12 @@ type exchange struct {
 	upstream time.Duration
 	detail   error
 
+	// Of a gRPC call: when its time is over (Loop.Now; 0 never), and its status
+	// if one was told.
+	due   time.Duration
+	code  observe.GRPCCode
+	coded bool
+
 	// replay holds the request's body so far, as long as another try may need
 	// it, in a buffer of the worker's; whole says that nothing of it was let go.
 	replay []byte
@@ -70,6 +76,8 @@ func (x *exchange) begin() {
 	x.live = true
 	w.shelf.Lend(&x.Response)
 	x.host, x.path, x.query = h.Authority, h.Path, h.Query
+	x.RPC = h.RPC()
+	x.GRPC = x.RPC == wire.GRPC
 	x.prog = w.proxy.program.Load()
 	if x.prog != nil {
 		x.prog.pinned(w.index)
@@ -138,7 +146,7 @@ func (x *exchange) clear() {
 	x.w.shelf.Return(&x.Response)
 	x.Peer, x.Upgrade, x.ExpectContinue = nil, nil, false
 	x.Began, x.Headed, x.BytesIn, x.BytesOut = 0, 0, 0, 0
-	x.Scheme, x.Port, x.Listener = "", 0, ""
+	x.Scheme, x.Port, x.Listener, x.RPC, x.GRPC = "", 0, "", wire.NoRPC, false
 	clear(x.Params)
 	x.Matched, x.Params, x.Body, x.Why = 0, nil, nil, observe.ReasonNone
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
@@ -147,7 +155,7 @@ func (x *exchange) clear() {
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream = 0, 0, 0, 0
 	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false
-	x.status = 0
+	x.status, x.due, x.code, x.coded = 0, 0, 0, false
 }
 
 // OnTimer ends what takes too long, and begins the next try after a back-off.

@@ -439,7 +439,7 @@ type world struct {
 func (w *world) Write(r *observe.Record) {
 	w.wrote++
 	w.last = *r
-	for _, b := range []*[]byte{&w.last.Method, &w.last.Host, &w.last.Path, &w.last.Query, &w.last.UserAgent, &w.last.RequestID} {
+	for _, b := range []*[]byte{&w.last.Method, &w.last.Host, &w.last.Path, &w.last.Query, &w.last.UserAgent, &w.last.RequestID, &w.last.GRPCMethod} {
 		*b = bytes.Clone(*b)
 	}
 }

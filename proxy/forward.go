@@ -15,8 +15,8 @@ func (x *exchange) forward(data []byte, end bool) {
 	if x.backend.host != "" {
 		x.Request.Authority = x.Request.Keep([]byte(x.backend.host))
 	}
-	if x.rule.request > 0 {
-		x.requestTimer.Set(x.w.loop, x.rule.request)
+	if limit := x.patient(); limit > 0 {
+		x.requestTimer.Set(x.w.loop, limit)
 	}
 	x.whole = len(data) <= keepReplay
 	x.keep(data)
@@ -33,6 +33,10 @@ func (x *exchange) send(data []byte, fresh bool) {
 	if x.tries++; x.tries == 1 {
 		x.asked = x.w.loop.Now()
 		x.backend.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
+	}
+	if !x.tellTime() {
+		x.fail(observe.RequestTimeout)
+		return
 	}
 	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &x.tried, fresh)
 	if conn == nil {

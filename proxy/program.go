@@ -101,6 +101,7 @@ type retry struct {
 	declared bool
 	attempts int
 	codes    [10]uint64 // a bit for each status up to 639
+	grpc     uint32     // a bit for each gRPC status
 	backoff  time.Duration
 }
 

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
 )
 
 // account writes the one Record of a finished exchange: metrics and access
@@ -13,6 +14,9 @@ func (x *exchange) account() {
 		Loop: w.index, Duration: w.loop.Now() - x.Began,
 		Status: x.status, Reason: x.Why,
 		BytesIn: x.BytesIn, BytesOut: x.BytesOut,
+	}
+	if x.GRPC || x.RPC != wire.NoRPC {
+		r.GRPC, r.GRPCStatus = true, x.grpcStatus()
 	}
 	g := w.proxy.opt.Registry
 	if x.rule != nil {
@@ -50,6 +54,9 @@ func (x *exchange) describe(r *observe.Record) {
 	r.UserAgent, _ = h.Get(keyUserAgent)
 	r.RequestID, _ = h.Get(keyRequestID)
 	r.Scheme, r.Minor, r.Listener = x.Scheme, h.Minor, x.Listener
+	if r.GRPC && len(h.Path) > 0 {
+		r.GRPCMethod = h.Path[1:]
+	}
 	if x.Peer != nil {
 		r.Remote, r.Client = x.Peer.Remote, x.Peer.Remote.Addr().Unmap()
 		if r.Scheme == "" { // no listener was found

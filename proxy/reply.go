@@ -8,15 +8,14 @@ import (
 // refuse answers with the problem document of why.
 func (x *exchange) refuse(why observe.Reason) {
 	x.Why = why
-	x.w.shelf.Lend(&x.Response)
-	wire.KeepProblem(&x.Response, why)
-	x.Body = wire.Problem(why)
+	x.keepRefusal(why)
 	x.reply()
 }
 
 // reply sends the answer that a filter or refuse has made.
 func (x *exchange) reply() {
 	x.cancel()
+	x.asStatus()
 	x.ascend()
 	x.settle()
 	x.say()
@@ -59,7 +58,10 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 	if end {
 		x.client = nil
 	}
-	if x.rule.retry.on(x.Response.Status) && x.whole && x.declared() {
+	if x.coded = false; x.GRPC {
+		x.called(&x.Response)
+	}
+	if x.undone(end) && x.whole && x.declared() {
 		x.cancel()
 		x.later()
 		return
@@ -96,6 +98,9 @@ func (x *exchange) OnResponseData(data []byte, end bool) {
 // OnResponseTrailers ends the response.
 func (x *exchange) OnResponseTrailers(t *wire.Head) {
 	x.client = nil
+	if x.GRPC {
+		x.called(t)
+	}
 	x.stream.Trailers(t)
 	x.finish()
 }

@@ -4,7 +4,6 @@ import (
 	"runtime/debug"
 
 	"github.com/naru-mesh/naru/observe"
-	"github.com/naru-mesh/naru/wire"
 )
 
 // rescue is deferred by every entry from a codec or a timer that runs filters.
@@ -37,10 +36,8 @@ func (x *exchange) crash() {
 		x.stream.Reset(observe.Internal)
 		return
 	}
-	x.status = observe.Internal.Info().Status
 	x.answered = true
-	x.w.shelf.Lend(&x.Response)
-	wire.KeepProblem(&x.Response, observe.Internal)
-	x.Body = wire.Problem(observe.Internal)
+	x.keepRefusal(observe.Internal)
+	x.status = x.Response.Status
 	x.say()
 }

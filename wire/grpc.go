@@ -93,26 +93,32 @@ func KeepGRPCProblem(h *Head, why observe.Reason, kind RPC) {
 	if why >= observe.Reasons {
 		why = observe.Internal
 	}
-	KeepGRPCStatus(h, kind, why.GRPC(), grpcMessages[why])
+	h.Reset()
+	SetGRPCStatus(h, kind, why.GRPC(), grpcMessages[why])
 	h.AddString(KeyReason, why.String())
 }
 
-// KeepGRPCStatus makes h an answer that is nothing but a status. message is as
-// it stands on the wire: see AppendGRPCMessage.
-func KeepGRPCStatus(h *Head, kind RPC, code observe.GRPCCode, message string) {
-	h.Reset()
+// SetGRPCStatus makes h an answer that is nothing but a status; its other
+// fields stay. message is as it stands on the wire: see AppendGRPCMessage.
+func SetGRPCStatus[T string | []byte](h *Head, kind RPC, code observe.GRPCCode, message T) {
 	h.Status, h.Minor, h.Length = 200, 1, 0
-	h.AddString(KeyContentType, grpcTypes[kind])
+	h.SetString(KeyContentType, grpcTypes[kind])
 	var digits [4]byte
-	h.Add(KeyGRPCStatus, strconv.AppendUint(digits[:0], uint64(code), 10))
-	if message != "" {
-		h.AddString(KeyGRPCMessage, message)
+	h.Set(KeyGRPCStatus, strconv.AppendUint(digits[:0], uint64(code), 10))
+	h.Remove(KeyGRPCMessage)
+	if len(message) > 0 {
+		start := uint32(len(h.Buf))
+		h.Buf = append(h.Buf, KeyGRPCMessage.Wire...)
+		h.Buf = append(h.Buf, ": "...)
+		value := uint32(len(h.Buf))
+		h.Buf = append(h.Buf, message...)
+		h.endField(KeyGRPCMessage.ID, start, value-2, value)
 	}
 }
 
 // AppendGRPCMessage appends text as a grpc-message has it: percent-encoded but
 // for printable ASCII without the percent sign.
-func AppendGRPCMessage(out []byte, text string) []byte {
+func AppendGRPCMessage[T string | []byte](out []byte, text T) []byte {
 	const hex = "0123456789ABCDEF"
 	for i := range len(text) {
 		if c := text[i]; c < ' ' || c > '~' || c == '%' {

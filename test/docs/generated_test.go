@@ -109,11 +109,15 @@ the answer (` + "`application/problem+json`" + `, member ` + "`code`" + `), in t
 (` + "`reason`" + `) and in the metric ` + "`naru_refused_total`" + `. ` + "`naru explain CODE`" + ` prints
 the same as this page. Flag is Envoy's response flag with the same meaning.
 
+A client that speaks gRPC (` + "`application/grpc`" + `, or gRPC-Web) gets status 200 and
+the gRPC status of the table instead, with the title in ` + "`grpc-message`" + ` and the
+code in ` + "`x-naru-reason`" + `.
+
 `)
-	b.WriteString("| code | status | title | flag |\n|---|---|---|---|\n")
+	b.WriteString("| code | status | gRPC status | title | flag |\n|---|---|---|---|---|\n")
 	for r := observe.ReasonNone + 1; r < observe.Reasons; r++ {
 		i := r.Info()
-		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s |\n", i.Code, i.Code, status(i.Status), i.Title, i.Flag)
+		fmt.Fprintf(&b, "| [`%s`](#%s) | %s | %s | %s | %s |\n", i.Code, i.Code, status(i.Status), grpcStatus(r), i.Title, i.Flag)
 	}
 	for r := observe.ReasonNone + 1; r < observe.Reasons; r++ {
 		i := r.Info()
@@ -124,6 +128,13 @@ the same as this page. Flag is Envoy's response flag with the same meaning.
 		fmt.Fprintf(&b, "\n\n- It means: %s\n- To do: %s\n", i.Means, i.Do)
 	}
 	return b.String()
+}
+
+func grpcStatus(r observe.Reason) string {
+	if r.Info().Status == 0 {
+		return "none"
+	}
+	return r.GRPC().String()
 }
 
 func status(code int) string {
