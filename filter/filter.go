@@ -17,7 +17,9 @@
 // # Rules
 //
 // Inline: a filter is a plain call on the loop; it does not block, allocate,
-// or keep what it is lent.
+// or keep what it is lent. One that reads or changes bodies puts a Body in
+// their way (body.go) and is a plain call for each piece. Those that translate
+// one protocol into another (transcode) may allocate.
 //
 // # Not here
 //
@@ -60,6 +62,9 @@ type Exchange struct {
 	Matched int
 	// Params are captures of a path template, lent for the exchange.
 	Params []Param
+	// Inward and Outward are the Bodies in the way of the request's and the
+	// response's body: see ThroughRequest and ThroughResponse.
+	Inward, Outward []Body
 	// Body and Why go with an Answer. Body is not copied until it is sent:
 	// it must outlive the exchange (configuration, or Response.Keep).
 	Body []byte

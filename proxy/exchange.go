@@ -51,6 +51,10 @@ type exchange struct {
 	replay []byte
 	whole  bool
 
+	// The Bodies in the way of the request's and the response's body; nil
+	// without.
+	in, out *pipe
+
 	requestEnded bool
 	held         bool // the client is paused because the body has nowhere to go
 	answered     bool // the response's head was given to the codec
@@ -134,6 +138,10 @@ func (x *exchange) end() {
 	x.tryTimer.Stop()
 	x.requestTimer.Stop()
 	x.drop()
+	if len(x.Inward) > 0 || len(x.Outward) > 0 {
+		x.dropIn()
+		x.dropOut()
+	}
 	x.unpin()
 	x.letGo()
 	w.ended.Store(w.ended.Load() + 1)
@@ -147,11 +155,14 @@ func (x *exchange) clear() {
 	x.Peer, x.Upgrade, x.ExpectContinue = nil, nil, false
 	x.Began, x.Headed, x.BytesIn, x.BytesOut = 0, 0, 0, 0
 	x.Scheme, x.Port, x.Listener, x.RPC, x.GRPC = "", 0, "", wire.NoRPC, false
+	if len(x.Inward) > 0 || len(x.Outward) > 0 {
+		x.Inward, x.Outward = x.Inward[:0], x.Outward[:0]
+	}
 	clear(x.Params)
 	x.Matched, x.Params, x.Body, x.Why = 0, nil, nil, observe.ReasonNone
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
 	x.host, x.path, x.query, x.hops = nil, nil, nil, nil
-	x.client, x.endpoint, x.detail = nil, nil, nil
+	x.client, x.endpoint, x.detail, x.in, x.out = nil, nil, nil, nil, nil
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream = 0, 0, 0, 0
 	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false

@@ -79,6 +79,7 @@ func (s *fakeSecurity) Secure(c wire.Conn, ready func(wire.Conn)) {
 //	panic-back  the response half panics
 //	rewrite     changes path, host and X-Forwarded-For
 //	fail        cannot be built
+//	in=, out=   puts a testBody in the way of the request's or response's body
 type testFilter struct {
 	words  string
 	status int
@@ -109,6 +110,9 @@ func (f *testFilter) OnRequest(x *filter.Exchange) filter.Verdict {
 		x.Body, x.Why = okBody, observe.Responded
 		return filter.Answer
 	}
+	for _, b := range bodies(f.words, "in=") {
+		x.ThroughRequest(b)
+	}
 	return filter.Continue
 }
 
@@ -123,6 +127,9 @@ func (f *testFilter) OnResponse(x *filter.Exchange) {
 		panic("in the response half")
 	case strings.Contains(f.words, "mark"):
 		x.Response.AddString(keyMarked, strconv.Itoa(f.status))
+	}
+	for _, b := range bodies(f.words, "out=") {
+		x.ThroughResponse(b)
 	}
 }
 

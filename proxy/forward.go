@@ -53,6 +53,9 @@ func (x *exchange) send(data []byte, fresh bool) {
 		x.unhold()
 	}
 	x.patience()
+	if x.in != nil && x.in.stuck {
+		x.in.resume()
+	}
 }
 
 // patience starts the clock of the try when it is the service's turn: it has
@@ -60,7 +63,7 @@ func (x *exchange) send(data []byte, fresh bool) {
 // time the service is not blamed; the listener bounds that.
 func (x *exchange) patience() {
 	switch {
-	case x.answered || x.rule.try == 0:
+	case x.answered || x.out != nil || x.rule.try == 0:
 	case x.requestEnded || x.held:
 		x.tryTimer.Set(x.w.loop, x.rule.try)
 	default:
@@ -94,8 +97,17 @@ func (x *exchange) letGo() {
 	}
 }
 
-// OnRequestTrailers ends the request. Trailers are passed on, and not kept.
+// OnRequestTrailers ends the request.
 func (x *exchange) OnRequestTrailers(t *wire.Head) {
+	if x.in != nil {
+		x.in.feed(nil, true, t)
+		return
+	}
+	x.passTrailers(t)
+}
+
+// passTrailers ends the request. Trailers are passed on, and not kept.
+func (x *exchange) passTrailers(t *wire.Head) {
 	x.requestEnded = true
 	for _, m := range x.mirrors {
 		m.data(nil, true)
@@ -110,6 +122,11 @@ func (x *exchange) OnRequestTrailers(t *wire.Head) {
 
 // OnRequestDrained lets the client send on.
 func (x *exchange) OnRequestDrained() {
+	if x.in != nil && x.in.stuck {
+		if x.in.resume(); !x.live || x.in == nil || x.in.stuck {
+			return
+		}
+	}
 	if x.held {
 		x.unhold()
 		x.patience()
@@ -126,6 +143,7 @@ func (x *exchange) OnResponseAbort(f wire.Failure) {
 // tryFailed makes another try where that is safe, and gives up otherwise.
 func (x *exchange) tryFailed(f wire.Failure) {
 	x.cancel()
+	x.dropOut()
 	x.detail = f.Err
 	x.tryTimer.Stop()
 	if x.answered || !x.again(f) {

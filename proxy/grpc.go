@@ -12,19 +12,6 @@ import (
 // client: it stands in a header field there.
 const mostMessage = 1 << 10
 
-// keepRefusal makes Response and Body naru's answer for why, in the language
-// that the client speaks.
-func (x *exchange) keepRefusal(why observe.Reason) {
-	x.w.shelf.Lend(&x.Response)
-	if x.RPC != wire.NoRPC {
-		wire.KeepGRPCProblem(&x.Response, why, x.RPC)
-		x.Body = nil
-		return
-	}
-	wire.KeepProblem(&x.Response, why)
-	x.Body = wire.Problem(why)
-}
-
 // asStatus makes a filter's answer to a gRPC client a gRPC status, because
 // such a client looks at nothing else. Redirects and preflights are the
 // business of who sends the call, not of the call.

@@ -29,6 +29,12 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 		x.reply()
 		return
 	}
+	if len(x.Inward) > 0 {
+		x.requestEnded = false
+		x.in = x.w.pipe(x, x.Inward, false)
+		x.in.feed(data, end, nil)
+		return
+	}
 	x.forward(data, end)
 }
 
@@ -101,9 +107,17 @@ func (x *exchange) choose() observe.Reason {
 	return observe.ReasonNone
 }
 
-// OnRequestData passes on more of the body, or keeps it while no try can take
-// it.
+// OnRequestData is more of the body.
 func (x *exchange) OnRequestData(data []byte, end bool) {
+	if x.in != nil {
+		x.in.feed(data, end, nil)
+		return
+	}
+	x.pass(data, end)
+}
+
+// pass passes on more of the body, or keeps it while no try can take it.
+func (x *exchange) pass(data []byte, end bool) {
 	x.requestEnded = x.requestEnded || end
 	for _, m := range x.mirrors {
 		m.data(data, end)
@@ -139,7 +153,9 @@ func (x *exchange) OnRequestAbort(why observe.Reason) {
 func (x *exchange) hold() {
 	if !x.held && !x.requestEnded {
 		x.held = true
-		x.stream.Pause()
+		if x.in == nil || !x.in.ended {
+			x.stream.Pause()
+		}
 	}
 }
 

@@ -95,6 +95,8 @@ type worker struct {
 	shelf  wire.Shelf // the responses' heads
 	hit    route.Hit  // of the request in hand
 	spare  []*mirror
+	pipes  []*pipe
+	rooms  [][]byte // for what a Body makes, by stage, for the length of one call
 	kept   [][]byte // buffers for request bodies that may be sent again
 	tmp    []byte   // scratch, for the length of one call
 	out    []byte   // likewise

@@ -7,19 +7,21 @@ import (
 
 // refuse answers with the problem document of why.
 func (x *exchange) refuse(why observe.Reason) {
-	x.Why = why
-	x.keepRefusal(why)
+	x.w.shelf.Lend(&x.Response)
+	x.Refuse(why)
 	x.reply()
 }
 
 // reply sends the answer that a filter or refuse has made.
 func (x *exchange) reply() {
 	x.cancel()
+	x.dropOut()
 	x.asStatus()
 	x.ascend()
 	x.settle()
-	x.say()
-	x.finish()
+	if x.say(); x.live {
+		x.finish()
+	}
 }
 
 // say sends the answer in Response and Body.
@@ -27,6 +29,12 @@ func (x *exchange) say() {
 	body := x.Body
 	if string(x.Request.Method) == "HEAD" {
 		body = nil
+	}
+	if len(x.Outward) > 0 {
+		x.out = x.w.pipe(x, x.Outward, true)
+		x.out.own = true
+		x.out.feed(body, true, nil)
+		return
 	}
 	x.stream.Respond(&x.Response, body, true)
 }
@@ -68,6 +76,15 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 	}
 	x.detail = nil // of a try before this one
 	x.ascend()
+	if len(x.Outward) > 0 {
+		if x.status != 101 {
+			x.out = x.w.pipe(x, x.Outward, true)
+			x.out.feed(data, end, nil)
+			return
+		}
+		x.dropOut()
+		x.dropIn()
+	}
 	x.settle()
 	if x.status == 101 {
 		// From here on bytes pass both ways for as long as they like.
@@ -87,6 +104,12 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 func (x *exchange) OnResponseData(data []byte, end bool) {
 	if end {
 		x.client = nil
+	}
+	if x.out != nil {
+		x.out.feed(data, end, nil)
+		return
+	}
+	if end {
 		x.stream.Data(data, true)
 		x.finish()
 		return
@@ -101,6 +124,10 @@ func (x *exchange) OnResponseTrailers(t *wire.Head) {
 	if x.GRPC {
 		x.called(t)
 	}
+	if x.out != nil {
+		x.out.feed(nil, true, t)
+		return
+	}
 	x.stream.Trailers(t)
 	x.finish()
 }
@@ -114,6 +141,9 @@ func (x *exchange) throttle() {
 
 // OnResponseDrained lets the service send on.
 func (x *exchange) OnResponseDrained() {
+	if x.out != nil && !x.out.resume() {
+		return
+	}
 	if x.client != nil {
 		x.client.Resume()
 	}

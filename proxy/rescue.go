@@ -37,7 +37,9 @@ func (x *exchange) crash() {
 		return
 	}
 	x.answered = true
-	x.keepRefusal(observe.Internal)
+	x.dropOut()
+	x.w.shelf.Lend(&x.Response)
+	x.Refuse(observe.Internal)
 	x.status = x.Response.Status
 	x.say()
 }
