@@ -21,6 +21,9 @@ const (
 	BadTarget
 	BadUpgrade
 	BadExpect
+	// And of HTTP/2 (RFC 9113).
+	BadPseudo
+	BadFrame
 	// A bound was passed.
 	URITooLong
 	HeadTooLarge
@@ -29,6 +32,16 @@ const (
 	HeadTimeout
 	BodyTimeout
 	TooManyConnections
+	TooManyStreams
+	// A client of HTTP/2 wastes what it may use.
+	RapidReset
+	ContinuationFlood
+	SettingsFlood
+	PingFlood
+	PriorityFlood
+	WindowFlood
+	EmptyFrameFlood
+	UnreadFlood
 	// The connection.
 	ClientGone
 	WriteTimeout

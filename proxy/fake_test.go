@@ -354,6 +354,12 @@ func (c *fakeClient) Close() {
 }
 func (c *fakeClient) Abort(f wire.Failure) { c.fail(f) }
 func (c *fakeClient) Idle() bool           { return c.x == nil && !c.gone }
+func (c *fakeClient) Room() int {
+	if c.Idle() {
+		return 1
+	}
+	return 0
+}
 
 // end tells the owner later, as codecs do.
 func (c *fakeClient) end(err error) {

@@ -128,6 +128,12 @@ func (c *fakeConn) Abort(f wire.Failure) {
 }
 
 func (c *fakeConn) Idle() bool { return !c.busy && !c.ended }
+func (c *fakeConn) Room() int {
+	if c.Idle() {
+		return 1
+	}
+	return 0
+}
 
 // over tells the owner later, as codecs do.
 func (c *fakeConn) over(err error) {

@@ -51,7 +51,8 @@ type Server interface {
 	// Request may be filled in part), back in the proxy's hands; its sink was
 	// never called, or gets no further call.
 	Refused(x *Exchange, sink RequestSink, why observe.Reason)
-	// Gone reports that the connection is closed and s will never be used again.
+	// Gone reports that s will never be used again: its connection is closed or,
+	// where a connection has a stream for each request, the stream is.
 	Gone(s ServerStream)
 	// Draining says that each response should be the last of its connection.
 	Draining() bool
@@ -166,15 +167,22 @@ type ClientConn interface {
 	Abort(f Failure)
 	// Idle says whether nothing runs on it and it is open or opening.
 	Idle() bool
+	// Room is how many more exchanges Send takes now: 0 or 1 for HTTP/1. It
+	// changes with what the service says (HTTP/2 GOAWAY and SETTINGS), so it is
+	// asked before each Send; without room a try fails as Unsent.
+	Room() int
 }
 
 // ClientOwner is told what becomes of a ClientConn: upstream's pool.
 type ClientOwner interface {
 	// OnOpen: the connection stands (TLS included).
 	OnOpen(c ClientConn)
-	// OnIdle: the exchange ended and the connection can take another. It comes
-	// before the sink's last event, so that the same connection can be lent
-	// again from within it.
+	// OnIdle: an exchange ended and the connection stays. It comes before the
+	// sink's last event, so that the same connection can be lent again from
+	// within it. On a connection with many exchanges it comes for each that
+	// ended, by a response, an abort or Cancel (then from the loop's top), while
+	// others may run on: Room and Idle tell how it stands. Where the connection
+	// ends with the exchange OnGone comes instead.
 	OnIdle(c ClientConn)
 	// OnGone: the connection is closed or must not be used again. It comes
 	// once, before the sink's OnResponseAbort if one is due.

@@ -44,6 +44,9 @@ type Field struct {
 	ID                                        FieldID
 	// Dropped fields are not there any more.
 	Dropped bool
+	// Never: the field must not enter a compression table, here or further on
+	// (RFC 7541 section 6.2.3).
+	Never bool
 }
 
 // Reset forgets everything and keeps the memory, unless it grew very large.
@@ -186,7 +189,7 @@ func (h *Head) AppendLine(id FieldID, start, nameEnd, valueStart, valueEnd, end 
 	// wait for the stores that made it.
 	f := &h.Fields[n]
 	f.Start, f.NameEnd, f.ValueStart, f.ValueEnd, f.End = start, nameEnd, valueStart, valueEnd, end
-	f.ID, f.Dropped = id, false
+	f.ID, f.Dropped, f.Never = id, false, false
 	h.seen |= 1 << id
 }
 

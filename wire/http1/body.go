@@ -1,5 +1,7 @@
 package http1
 
+import "github.com/naru-mesh/naru/wire"
+
 // framingKind is how the end of a body is known.
 type framingKind uint8
 
@@ -78,7 +80,7 @@ func (d *body) chunk(b []byte) (piece []byte, i int, e event) {
 		c := b[i]
 		switch d.step {
 		case chunkStart, chunkSize:
-			if v := hexValue(c); v <= 15 {
+			if v := wire.HexValue(c); v <= 15 {
 				if d.digits == maxDigits {
 					return nil, i, broken
 				}

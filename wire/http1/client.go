@@ -95,6 +95,14 @@ func (m *client) OnOpen() {
 // Idle is wire.ClientConn's.
 func (m *client) Idle() bool { return m.in == replyNone && !m.closing }
 
+// Room is wire.ClientConn's.
+func (m *client) Room() int {
+	if m.Idle() {
+		return 1
+	}
+	return 0
+}
+
 // OnData runs the machine over what came.
 func (m *client) OnData(b []byte) {
 	m.busy = true
@@ -329,7 +337,7 @@ func (m *client) trailers(b []byte) (rest []byte, run bool) {
 	k.t.Buf = append(k.t.Buf[:0], b[:n]...)
 	var f framing
 	f.read(&k.t, 0)
-	if dropForbidden(&k.t) {
+	if wire.DropForbidden(&k.t) {
 		m.finish(nil, b[n:], false, &k.t)
 	} else {
 		m.finish(nil, b[n:], false, nil)

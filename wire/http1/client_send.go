@@ -50,14 +50,14 @@ func (m *client) appendHead(out []byte, h *wire.Head, upgrade []byte) []byte {
 	out = append(out, " HTTP/1.1\r\nHost: "...)
 	out = append(out, h.Authority...)
 	out = append(out, "\r\n"...)
-	drop := writtenByUs | setOf(wire.Expect)
+	drop := writtenByUs | wire.SetOf(wire.Expect)
 	if !m.chunked {
-		drop |= setOf(wire.Trailer)
+		drop |= wire.SetOf(wire.Trailer)
 	}
 	if upgrade != nil {
-		drop |= setOf(wire.TE)
+		drop |= wire.SetOf(wire.TE)
 	}
-	te := prepare(h, drop).has(wire.TE)
+	te := h.Drop(drop).Has(wire.TE)
 	out = h.AppendFields(out)
 	switch {
 	case upgrade != nil:

@@ -5,27 +5,15 @@ import (
 	"github.com/naru-mesh/naru/wire"
 )
 
-// set is a set of known fields.
-type set uint64
-
-func setOf(ids ...wire.FieldID) (s set) {
-	for _, id := range ids {
-		s |= 1 << id
-	}
-	return s
-}
-
-func (s set) has(id wire.FieldID) bool { return s>>id&1 != 0 }
-
 var (
 	// framingFields decide how a message is read and where it goes; the rest
 	// of a head is passed on unread.
-	framingFields = setOf(wire.Host, wire.Connection, wire.ContentLength, wire.TransferEncoding,
+	framingFields = wire.SetOf(wire.Host, wire.Connection, wire.ContentLength, wire.TransferEncoding,
 		wire.KeepAlive, wire.TE, wire.Trailer, wire.Upgrade, wire.ProxyConnection, wire.Expect, wire.HTTP2Settings)
 	// unnameable fields stay even if Connection names them: those that the
 	// framing was decided by, and those by which a proxy in front tells who the
 	// client is, which the client must not be able to have removed.
-	unnameable = setOf(wire.Host, wire.ContentLength, wire.TransferEncoding, wire.XForwardedFor, wire.XForwardedHost,
+	unnameable = wire.SetOf(wire.Host, wire.ContentLength, wire.TransferEncoding, wire.XForwardedFor, wire.XForwardedHost,
 		wire.XForwardedPort, wire.XForwardedProto, wire.Forwarded)
 )
 
@@ -57,14 +45,14 @@ type framing struct {
 // read gathers f from h.Fields and drops what is for this hop only (RFC 9110
 // section 7.6.1) or is carried elsewhere in Head. keep are fields that stay
 // although they are of the framing.
-func (f *framing) read(h *wire.Head, keep set) {
+func (f *framing) read(h *wire.Head, keep wire.FieldSet) {
 	*f = framing{length: -1, trailer: -1}
 	for i := range h.Fields {
 		fl := &h.Fields[i]
-		if !framingFields.has(fl.ID) {
+		if !framingFields.Has(fl.ID) {
 			continue
 		}
-		fl.Dropped = !keep.has(fl.ID)
+		fl.Dropped = !keep.Has(fl.ID)
 		v := h.Value(fl)
 		switch fl.ID {
 		case wire.Host:
@@ -72,7 +60,7 @@ func (f *framing) read(h *wire.Head, keep set) {
 			f.host = i
 		case wire.ContentLength:
 			f.lengths++
-			n, ok := decimal(v)
+			n, ok := wire.Decimal(v)
 			if !ok {
 				f.badLength = true
 			}
@@ -85,7 +73,7 @@ func (f *framing) read(h *wire.Head, keep set) {
 		case wire.TE:
 			for len(v) > 0 && !f.trailers {
 				var e []byte
-				e, v = element(v)
+				e, v = wire.Element(v)
 				f.trailers = wire.EqualFold(e, "trailers")
 			}
 		case wire.Trailer:
@@ -107,7 +95,7 @@ func (f *framing) read(h *wire.Head, keep set) {
 func (f *framing) connection(v []byte) {
 	for len(v) > 0 {
 		var o []byte
-		o, v = element(v)
+		o, v = wire.Element(v)
 		switch {
 		case wire.EqualFold(o, "keep-alive"):
 			f.keepAlive = true
@@ -131,29 +119,15 @@ func (f *framing) dropNamed(h *wire.Head) {
 		v := h.Value(c)
 		for n := 0; len(v) > 0 && n < maxOptions; n++ {
 			var o []byte
-			o, v = element(v)
+			o, v = wire.Element(v)
 			for j := range h.Fields {
 				fl := &h.Fields[j]
-				if !fl.Dropped && !unnameable.has(fl.ID) && equalNames(h.Name(fl), o) {
+				if !fl.Dropped && !unnameable.Has(fl.ID) && equalNames(h.Name(fl), o) {
 					fl.Dropped = true
 				}
 			}
 		}
 	}
-}
-
-// decimal reads 1*DIGIT, at most 18 of them.
-func decimal(v []byte) (n int64, ok bool) {
-	if len(v) == 0 || len(v) > 18 {
-		return 0, false
-	}
-	for _, c := range v {
-		if c < '0' || '9' < c {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, true
 }
 
 // body decides a message's body from a head that is not exempt from having
@@ -213,7 +187,7 @@ func fillRequest(x *wire.Exchange, head []byte, s *scanner, f *framing) observe.
 	}
 	if f.hosts == 1 {
 		host := h.Value(&h.Fields[f.host])
-		if !validAuthority(host) {
+		if !wire.ValidAuthority(host) {
 			return observe.BadHost
 		}
 		// The target's authority replaces Host (RFC 9112 section 3.2.2).
@@ -234,7 +208,7 @@ func fillRequest(x *wire.Exchange, head []byte, s *scanner, f *framing) observe.
 	if f.wantsUpgrade && f.upgrades == 1 && s.minor == 1 && length == 0 {
 		// An upgrade of a request with a body, or without Connection: upgrade,
 		// may be ignored (RFC 9110 section 7.8), and is.
-		if u := h.Value(&h.Fields[f.upgrade]); tunnels(u) {
+		if u := h.Value(&h.Fields[f.upgrade]); wire.Tunnels(u) {
 			x.Upgrade = u
 		}
 	}
@@ -249,32 +223,6 @@ func fillRequest(x *wire.Exchange, head []byte, s *scanner, f *framing) observe.
 	return 0
 }
 
-// tunnels says whether an Upgrade value may be asked of the service. Not the
-// protocols that carry HTTP or TLS again: inside a tunnel they would pass
-// every rule unseen (h2c is how requests are smuggled through an upgrade).
-func tunnels(v []byte) bool {
-	some := false
-	for len(v) > 0 {
-		var p []byte
-		p, v = element(v)
-		name := p
-		for i, c := range p {
-			if c == '/' {
-				name = p[:i]
-				break
-			}
-			if !wire.IsToken(c) {
-				return false
-			}
-		}
-		if wire.EqualFold(name, "h2c") || wire.EqualFold(name, "h2") || wire.EqualFold(name, "http") || wire.EqualFold(name, "tls") {
-			return false
-		}
-		some = some || len(name) > 0
-	}
-	return some
-}
-
 // fillResponse makes x.Response of a complete head. until says that the body
 // ends with the connection.
 func fillResponse(x *wire.Exchange, head []byte, s *scanner, f *framing, toHEAD bool) (until bool, why observe.Reason) {
@@ -282,12 +230,12 @@ func fillResponse(x *wire.Exchange, head []byte, s *scanner, f *framing, toHEAD 
 	h.Buf = append(h.Buf[:0], head...)
 	h.Minor = s.minor
 	h.Status = int(s.status)
-	keep := set(0)
+	keep := wire.FieldSet(0)
 	switch {
 	case h.Status == 101, h.Status == 426:
-		keep = setOf(wire.Upgrade) // what was agreed, or what is asked for
+		keep = wire.SetOf(wire.Upgrade) // what was agreed, or what is asked for
 	case h.Status == 304 || toHEAD && h.Status >= 200 && h.Status != 204:
-		keep = setOf(wire.ContentLength) // of the body that is not there
+		keep = wire.SetOf(wire.ContentLength) // of the body that is not there
 	}
 	f.read(h, keep)
 	if f.options > maxOptions {
@@ -314,24 +262,4 @@ func fillResponse(x *wire.Exchange, head []byte, s *scanner, f *framing, toHEAD 
 // lent again, where it would be another request's answer.
 func (f *framing) denies(status int) bool {
 	return status == 204 && (f.codings > 0 || f.length > 0)
-}
-
-// forbiddenTrailers are fields that must not come after the body: whoever
-// merges them into the head would change what was decided by it (RFC 9110
-// section 6.5.1). They are dropped, as are all whose name begins with
-// "content-".
-var forbiddenTrailers = ^setOf(wire.OtherField, wire.Date, wire.ServerField, wire.Traceparent, wire.XRequestID)
-
-// dropForbidden leaves in a trailer section what may be there, and says
-// whether that is anything.
-func dropForbidden(h *wire.Head) (some bool) {
-	for i := range h.Fields {
-		fl := &h.Fields[i]
-		name := h.Name(fl)
-		if forbiddenTrailers.has(fl.ID) || len(name) > 8 && wire.EqualFold(name[:8], "content-") {
-			fl.Dropped = true
-		}
-		some = some || !fl.Dropped
-	}
-	return some
 }

@@ -66,7 +66,7 @@ func (s *scanner) request(b []byte, h *wire.Head, l *bounds) (n int, why observe
 		i++
 	}
 	if s.step == stepTarget {
-		for i < len(b) && targetByte[b[i]] {
+		for i < len(b) && wire.TargetByte[b[i]] {
 			i++
 		}
 		length := i - int(s.method) - 1
@@ -161,7 +161,7 @@ func (s *scanner) statusLine(b []byte) bool {
 		}
 		s.status = s.status*10 + uint16(c-'0')
 	}
-	return s.status >= 100 && (b[12] == ' ' || b[12] == '\r') && valueEnd(b, 12) == len(b)-2 && b[len(b)-2] == '\r'
+	return s.status >= 100 && (b[12] == ' ' || b[12] == '\r') && wire.ValueEnd(b, 12) == len(b)-2 && b[len(b)-2] == '\r'
 }
 
 // trailers reads a trailer section, which begins at the start of b.
@@ -210,7 +210,7 @@ func (s *scanner) fields(b []byte, i int, full bool, h *wire.Head, l *bounds) (n
 			name = i
 			i++
 		}
-		i = valueEnd(b, i)
+		i = wire.ValueEnd(b, i)
 		if i == len(b) {
 			break
 		}

@@ -348,7 +348,7 @@ func (m *server) trailers(b []byte) (rest []byte, run bool) {
 	m.in = inWait
 	var f framing
 	f.read(&k.t, 0)
-	if dropForbidden(&k.t) {
+	if wire.DropForbidden(&k.t) {
 		m.sink.OnRequestTrailers(&k.t)
 	} else {
 		m.sink.OnRequestData(nil, true)

@@ -18,7 +18,7 @@ func (m *server) Inform(h *wire.Head) {
 	if h.Status == 100 {
 		m.asked = false
 	}
-	prepare(h, writtenByUs)
+	h.Drop(writtenByUs)
 	out := append(m.loc.out[:0], statusLine(h.Status)...)
 	out = h.AppendFields(out)
 	out = append(out, "\r\n"...)
@@ -42,30 +42,30 @@ func (m *server) Respond(h *wire.Head, data []byte, end bool) {
 	}
 	m.out = m.frame(h, len(data), end)
 	m.last = m.last || m.out == outClose || m.srv.Draining() || !m.drainable()
-	drop := writtenByUs | setOf(wire.Trailer)
+	drop := writtenByUs | wire.SetOf(wire.Trailer)
 	switch {
 	case m.out == outChunks:
 		drop = writtenByUs
 	case m.out == outNothing && h.Status != 204:
-		drop = drop &^ setOf(wire.ContentLength)
+		drop = drop &^ wire.SetOf(wire.ContentLength)
 	}
 	if h.Status == 426 {
-		drop = drop &^ setOf(wire.Upgrade)
+		drop = drop &^ wire.SetOf(wire.Upgrade)
 	}
-	there := prepare(h, drop)
+	there := h.Drop(drop)
 	out := append(m.loc.out[:0], statusLine(h.Status)...)
 	out = h.AppendFields(out)
-	if !there.has(wire.Date) {
+	if !there.Has(wire.Date) {
 		out = append(out, m.loc.dateLine()...)
 	}
-	out = m.appendConnection(out, there.has(wire.Upgrade))
+	out = m.appendConnection(out, there.Has(wire.Upgrade))
 	switch m.out {
 	case outLength:
 		out = appendLength(out, m.left)
 	case outChunks:
 		out = append(out, "Transfer-Encoding: chunked\r\n"...)
 	case outNothing:
-		if m.toHEAD && h.Length > 0 && !there.has(wire.ContentLength) {
+		if m.toHEAD && h.Length > 0 && !there.Has(wire.ContentLength) {
 			out = appendLength(out, h.Length)
 		}
 	}
@@ -122,7 +122,7 @@ func (m *server) switchProtocols(h *wire.Head, data []byte, end bool) {
 		m.cut(end)
 		return
 	}
-	prepare(h, writtenByUs&^setOf(wire.Upgrade)|setOf(wire.Trailer))
+	h.Drop(writtenByUs&^wire.SetOf(wire.Upgrade) | wire.SetOf(wire.Trailer))
 	out := append(m.loc.out[:0], statusLine(101)...)
 	out = h.AppendFields(out)
 	out = append(out, "Connection: Upgrade\r\n\r\n"...)

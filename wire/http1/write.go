@@ -8,26 +8,8 @@ import (
 
 // writtenByUs are fields of a message that the codec writes by itself, from
 // what it knows: they are never taken from Head.Fields.
-var writtenByUs = setOf(wire.Connection, wire.ContentLength, wire.TransferEncoding, wire.KeepAlive,
+var writtenByUs = wire.SetOf(wire.Connection, wire.ContentLength, wire.TransferEncoding, wire.KeepAlive,
 	wire.ProxyConnection, wire.Upgrade, wire.HTTP2Settings, wire.Host)
-
-// prepare drops the fields of drop, which somebody may have added, and gives
-// the set of fields that are there. A field that the codec writes by itself
-// must not stand twice: two lengths are how messages are split.
-func prepare(h *wire.Head, drop set) (there set) {
-	for i := range h.Fields {
-		f := &h.Fields[i]
-		if f.Dropped {
-			continue
-		}
-		if drop.has(f.ID) {
-			f.Dropped = true
-			continue
-		}
-		there |= 1 << f.ID
-	}
-	return there
-}
 
 func appendLength(out []byte, n int64) []byte {
 	out = append(out, "Content-Length: "...)
@@ -75,7 +57,7 @@ func (l *local) writeChunk(c wire.Conn, head, b []byte, last bool) {
 
 // writeTrailers ends a chunked body.
 func (l *local) writeTrailers(c wire.Conn, t *wire.Head) {
-	prepare(t, forbiddenTrailers)
+	t.Drop(wire.ForbiddenTrailers)
 	out := append(l.out[:0], "0\r\n"...)
 	out = t.AppendFields(out)
 	out = append(out, "\r\n"...)
