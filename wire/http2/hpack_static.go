@@ -1,0 +1,210 @@
+package http2
+
+// pair is a field of the static table. It is lent to sinks, which must not
+// write to it.
+type pair struct{ name, value []byte }
+
+// staticPairs is RFC 7541 appendix A; index 0 does not exist.
+var staticPairs = makeStatic()
+
+// staticCount is the largest index of the static table.
+const staticCount = 61
+
+// staticNames are the names of RFC 7541 appendix A in its order, each with the
+// values that it has there.
+var staticNames = [...]struct {
+	name   string
+	values []string
+}{
+	{":authority", nil},
+	{":method", []string{"GET", "POST"}},
+	{":path", []string{"/", "/index.html"}},
+	{":scheme", []string{"http", "https"}},
+	{":status", []string{"200", "204", "206", "304", "400", "404", "500"}},
+	{"accept-charset", nil},
+	{"accept-encoding", []string{"gzip, deflate"}},
+	{"accept-language", nil},
+	{"accept-ranges", nil},
+	{"accept", nil},
+	{"access-control-allow-origin", nil},
+	{"age", nil},
+	{"allow", nil},
+	{"authorization", nil},
+	{"cache-control", nil},
+	{"content-disposition", nil},
+	{"content-encoding", nil},
+	{"content-language", nil},
+	{"content-length", nil},
+	{"content-location", nil},
+	{"content-range", nil},
+	{"content-type", nil},
+	{"cookie", nil},
+	{"date", nil},
+	{"etag", nil},
+	{"expect", nil},
+	{"expires", nil},
+	{"from", nil},
+	{"host", nil},
+	{"if-match", nil},
+	{"if-modified-since", nil},
+	{"if-none-match", nil},
+	{"if-range", nil},
+	{"if-unmodified-since", nil},
+	{"last-modified", nil},
+	{"link", nil},
+	{"location", nil},
+	{"max-forwards", nil},
+	{"proxy-authenticate", nil},
+	{"proxy-authorization", nil},
+	{"range", nil},
+	{"referer", nil},
+	{"refresh", nil},
+	{"retry-after", nil},
+	{"server", nil},
+	{"set-cookie", nil},
+	{"strict-transport-security", nil},
+	{"transfer-encoding", nil},
+	{"user-agent", nil},
+	{"vary", nil},
+	{"via", nil},
+	{"www-authenticate", nil},
+}
+
+func makeStatic() (pairs [staticCount + 1]pair) {
+	i := 1
+	for _, n := range staticNames {
+		name := []byte(n.name)
+		if n.values == nil {
+			pairs[i] = pair{name, []byte{}}
+			i++
+		}
+		for _, v := range n.values {
+			pairs[i] = pair{name, []byte(v)}
+			i++
+		}
+	}
+	return pairs
+}
+
+// habit says how the values of a name behave, which decides how they are sent.
+type habit uint8
+
+const (
+	// plain values are told apart by watching: those that come again are
+	// indexed, those that do not are not.
+	plain habit = iota
+	// fleeting values are new each time, or nearly, or so short that looking
+	// them up costs more than sending them. Only their name is indexed.
+	fleeting
+	// secret values are worth guessing: never indexed (RFC 7541 section 7.1.3).
+	secret
+	// crumbs are the values of cookie: secret where they are short enough to be
+	// guessed, else plain.
+	crumbs
+)
+
+// habits are those that are not plain. The list is what nghttp2 refuses to
+// index, and what proxies and tracers add to every request.
+var habits = [...]struct {
+	name  string
+	habit habit
+}{
+	{"authorization", secret},
+	{"proxy-authorization", secret},
+	{"cookie", crumbs},
+
+	{"age", fleeting},
+	{"content-length", fleeting},
+	{"content-range", fleeting},
+	{"date", fleeting},
+	{"etag", fleeting},
+	{"expires", fleeting},
+	{"if-match", fleeting},
+	{"if-modified-since", fleeting},
+	{"if-none-match", fleeting},
+	{"if-range", fleeting},
+	{"if-unmodified-since", fleeting},
+	{"last-modified", fleeting},
+	{"location", fleeting},
+	{"range", fleeting},
+	{"set-cookie", fleeting},
+
+	{"b3", fleeting},
+	{"cf-ray", fleeting},
+	{"forwarded", fleeting},
+	{"grpc-status-details-bin", fleeting},
+	{"grpc-timeout", fleeting},
+	{"grpc-trace-bin", fleeting},
+	{"server-timing", fleeting},
+	{"traceparent", fleeting},
+	{"tracestate", fleeting},
+	{"x-amzn-trace-id", fleeting},
+	{"x-b3-parentspanid", fleeting},
+	{"x-b3-spanid", fleeting},
+	{"x-b3-traceid", fleeting},
+	{"x-cloud-trace-context", fleeting},
+	{"x-correlation-id", fleeting},
+	{"x-envoy-upstream-service-time", fleeting},
+	{"x-forwarded-for", fleeting},
+	{"x-ratelimit-remaining", fleeting},
+	{"x-request-id", fleeting},
+	{"x-request-start", fleeting},
+	{"x-response-time", fleeting},
+	{"x-runtime", fleeting},
+}
+
+// known is what the encoder knows of a name.
+type known struct {
+	name   string
+	index  uint8 // the first in the static table, 0 is none
+	values uint8 // how many indices from there on have a value
+	habit  habit
+}
+
+// knownSlots is the size of the hash table of names, which is a quarter full.
+const knownSlots = 512
+
+// knownNames has the names of staticNames and habits; the name with hash h is
+// at h modulo knownSlots or behind that, before the first empty name.
+var knownNames = makeKnown()
+
+func makeKnown() *[knownSlots]known {
+	t := &[knownSlots]known{}
+	slot := func(name string) *known {
+		var low foldedName
+		h := foldName(&low, name)
+		for ; ; h++ {
+			k := &t[h%knownSlots]
+			if k.name == "" || k.name == name {
+				k.name = name
+				return k
+			}
+		}
+	}
+	i := uint8(1)
+	for _, n := range staticNames {
+		k := slot(n.name)
+		k.index, k.values = i, uint8(len(n.values))
+		i += max(1, k.values)
+	}
+	for _, n := range habits {
+		slot(n.name).habit = n.habit
+	}
+	return t
+}
+
+// unknown is what the encoder knows of every other name.
+var unknown known
+
+// lookupKnown finds what is known of a name in lower case with hash h.
+func lookupKnown(h uint32, name []byte) *known {
+	for ; ; h++ {
+		k := &knownNames[h%knownSlots]
+		if k.name == string(name) {
+			return k
+		}
+		if k.name == "" {
+			return &unknown
+		}
+	}
+}
