@@ -1,67 +1,54 @@
 package http2
 
-import "encoding/binary"
-
 // text is what the encoder takes.
 type text interface{ []byte | string }
 
-// longestName is the length of the longest names that the encoder looks up, in
-// octets; longer ones are sent as they are.
-const longestName = 64
-
-// foldedName is room for a name in lower case, which RFC 9113 section 8.2.1
-// demands. Behind the name are zeros.
-type foldedName [longestName]byte
-
 // Odd numbers without a pattern, to mix with.
-const mix1, mix2 = 0x9e3779b97f4a7c15, 0xd6e8feb86659fd93
+const (
+	mix1 = 0x9e3779b97f4a7c15
+	mix2 = 0xd6e8feb86659fd93
+	mix3 = 0xc2b2ae3d27d4eb4f
+	mix4 = 0xa0761d6478bd642f
+)
 
-// foldName puts s in lower case into low, which is empty, and gives a hash of
-// it. s is at most longestName octets.
-func foldName[T text](low *foldedName, s T) uint32 {
+// hashName hashes a name without regard to ASCII case: its length, its first
+// and its last eight octets, which tell the names that there are apart. What a
+// hash finds is compared.
+func hashName[T text](s T) uint32 {
+	const bit5 = 0x2020202020202020 // sets letters, and some others, in lower case
 	n := len(s)
-	if n >= 8 {
-		for i := 0; i < n-8; i += 8 {
-			binary.LittleEndian.PutUint64(low[i:], lower8(load8(s, i)))
-		}
-		// The last eight again: no loop for what is left over.
-		binary.LittleEndian.PutUint64(low[n-8:], lower8(load8(s, n-8)))
-	} else {
-		binary.LittleEndian.PutUint64(low[:], lower8(loadFew(s)))
+	if n < 8 {
+		return uint32(((loadFew(s)|bit5)*mix1 + uint64(n)*mix2) >> 32)
 	}
-	h := uint64(n)
-	for i := 0; i < n; i += 8 {
-		h = (h ^ binary.LittleEndian.Uint64(low[i:])) * mix1
-		h ^= h >> 32
-	}
-	return uint32(h)
+	return uint32(((load8(s, 0)|bit5)*mix1 + ((load8(s, n-8)|bit5)^uint64(n))*mix2) >> 32)
 }
 
-// hashValue continues h, the hash of a name, with a value.
-func hashValue[T text](h uint32, s T) uint32 {
-	x := uint64(h) ^ uint64(len(s))*mix2
+// hashPair continues h, the hash of a name, in the same way with a value.
+func hashPair[T text](h uint32, s T) uint32 {
 	n := len(s)
+	var x uint64
+	if n < 8 {
+		x = loadFew(s)*mix3 + uint64(n)*mix4
+	} else {
+		x = load8(s, 0)*mix3 + (load8(s, n-8)^uint64(n))*mix4
+	}
+	return h ^ uint32(x>>32)
+}
+
+// hashAll continues h, the hash of a name, with all of a value.
+func hashAll[T text](h uint32, s T) uint32 {
+	n := len(s)
+	x := uint64(h) ^ uint64(n)*mix4
 	if n < 8 {
 		x = (x ^ loadFew(s)) * mix1
 		x ^= x >> 29
 		return uint32(x * mix2 >> 32)
 	}
-	// Two lanes, so that a multiplication need not wait for the one before.
-	y := x ^ mix1
-	i := 0
-	for ; i < n-16; i += 16 {
-		x = (x ^ load8(s, i)) * mix1
-		x ^= x >> 29
-		y = (y ^ load8(s, i+8)) * mix2
-		y ^= y >> 31
-	}
-	if n-i > 8 {
+	for i := 0; i < n-8; i += 8 {
 		x = (x ^ load8(s, i)) * mix1
 		x ^= x >> 29
 	}
-	y = (y ^ load8(s, n-8)) * mix2
-	y ^= y >> 31
-	x = (x ^ y) * mix1
+	x = (x ^ load8(s, n-8)) * mix2
 	return uint32(x >> 32)
 }
 
@@ -72,13 +59,18 @@ func load8[T text](s T, i int) uint64 {
 		uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
 }
 
-// loadFew takes all of s, which is shorter than eight octets, the first
-// lowest.
-func loadFew[T text](s T) (x uint64) {
-	for i := len(s) - 1; i >= 0; i-- {
-		x = x<<8 | uint64(s[i])
+// loadFew takes all of s, which is shorter than eight octets; with its length
+// it is unique.
+func loadFew[T text](s T) uint64 {
+	n := len(s)
+	if n >= 4 {
+		return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[n-4])<<32 | uint64(s[n-3])<<40 | uint64(s[n-2])<<48 | uint64(s[n-1])<<56
 	}
-	return x
+	if n == 0 {
+		return 0
+	}
+	return uint64(s[0]) | uint64(s[n>>1])<<8 | uint64(s[n-1])<<16
 }
 
 // lower8 puts the ASCII letters among eight octets in lower case.
@@ -87,6 +79,38 @@ func lower8(x uint64) uint64 {
 	low := x &^ tops
 	upper := (low + ones*(0x80-'A')) &^ (low + ones*(0x7f-'Z')) &^ x & tops
 	return x | upper>>2
+}
+
+// copyLower copies s to the front of out with ASCII letters in lower case,
+// which RFC 9113 section 8.2.1 demands of names.
+func copyLower[T text](out []byte, s T) {
+	out = out[:len(s)]
+	copy(out, s)
+	for i, c := range out {
+		if 'A' <= c && c <= 'Z' {
+			out[i] = c + 'a' - 'A'
+		}
+	}
+}
+
+// equalLower compares low, which is in lower case, with s in lower case.
+func equalLower[T text](low []byte, s T) bool {
+	n := len(s)
+	if len(low) != n {
+		return false
+	}
+	if n < 8 {
+		x, y := loadFew(low), loadFew(s)
+		return x == y || x == lower8(y)
+	}
+	// Eight octets together, the last eight again.
+	for i := 0; i < n-8; i += 8 {
+		if x, y := load8(low, i), load8(s, i); x != y && x != lower8(y) {
+			return false
+		}
+	}
+	x, y := load8(low, n-8), load8(s, n-8)
+	return x == y || x == lower8(y)
 }
 
 // equal compares without a copy.

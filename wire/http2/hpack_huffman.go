@@ -30,10 +30,10 @@ var huffmanLengths = [256]uint8{
 }
 
 const (
-	// huffmanStep is how many bits the decoder looks at together. All that is
-	// usual in fields has codes of at most eight bits, so that two symbols
-	// mostly come of one look. The table takes 8 KiB, of which text uses a part.
-	huffmanStep = 11
+	// huffmanStep is how many bits the decoder looks at together: enough for two
+	// of the lower-case letters and digits. The table takes 16 KiB, of which
+	// text uses a part.
+	huffmanStep = 12
 	// huffmanLongest is the length of the longest codes and of EOS, in bits.
 	huffmanLongest = 30
 )
@@ -43,10 +43,7 @@ var huffman = makeHuffman()
 
 type huffmanTables struct {
 	codes [256]uint32
-	// steps tells what the next huffmanStep bits begin with: the first symbol in
-	// bits 0-7, the second in 8-15, the bits of the first in 16-19, the bits of
-	// all in 20-23, how many symbols in 24-25. 0 means a longer code.
-	steps [1 << huffmanStep]uint32
+	steps [1 << huffmanStep]huffmanEntry
 	// Codes of n bits, put at the top of 32, are below limit[n]; symbols has
 	// those of n bits from first[n] on.
 	limit   [huffmanLongest + 1]uint64
@@ -54,6 +51,18 @@ type huffmanTables struct {
 	first   [huffmanLongest + 1]uint16
 	symbols [256]uint8
 }
+
+// huffmanEntry tells what some bits begin with, one symbol or two: in bits 0-5
+// the bits of all (lowest, because the next look waits for them), in 8-15 the
+// first symbol, in 16-23 the second, in 24-27 the bits of the first, in 28-29
+// how many symbols. 0 means a longer code.
+type huffmanEntry uint32
+
+func (e huffmanEntry) bits() uint      { return uint(e) & 63 }
+func (e huffmanEntry) first() byte     { return byte(e >> 8) }
+func (e huffmanEntry) second() byte    { return byte(e >> 16) }
+func (e huffmanEntry) firstBits() uint { return uint(e>>24) & 15 }
+func (e huffmanEntry) symbols() int    { return int(e >> 28) }
 
 func makeHuffman() *huffmanTables {
 	t := &huffmanTables{}
@@ -76,17 +85,16 @@ func makeHuffman() *huffmanTables {
 		}
 		from := t.codes[c] << (huffmanStep - n)
 		for i := range uint32(1) << (huffmanStep - n) {
-			t.steps[from+i] = uint32(c) | uint32(n)<<16 | uint32(n)<<20 | 1<<24
+			t.steps[from+i] = huffmanEntry(uint32(n) | uint32(c)<<8 | uint32(n)<<24 | 1<<28)
 		}
 	}
 	for i, s := range t.steps {
 		if s == 0 {
 			continue
 		}
-		n := s >> 16 & 15
-		second := t.steps[i<<n&(1<<huffmanStep-1)]
-		if m := second >> 16 & 15; m > 0 && n+m <= huffmanStep {
-			t.steps[i] = s&0xff | second&0xff<<8 | n<<16 | (n+m)<<20 | 2<<24
+		second := t.steps[i<<s.firstBits()&(1<<huffmanStep-1)]
+		if m := second.firstBits(); m > 0 && s.firstBits()+m <= huffmanStep {
+			t.steps[i] = s&^63 + huffmanEntry(s.firstBits()+m) + huffmanEntry(second.first())<<16 + 1<<28
 		}
 	}
 	return t
@@ -118,18 +126,19 @@ func decodeHuffman(out, src []byte) ([]byte, bool) {
 				return t.decodeEnd(dst[:k], acc, n)
 			}
 		}
-		for n >= huffmanLongest {
-			s := t.steps[acc>>(64-huffmanStep)]
-			if s != 0 {
+		for n >= huffmanStep {
+			if e := t.steps[acc>>(64-huffmanStep)]; e != 0 {
 				if k+1 >= len(dst) {
 					return nil, false // cannot be, see Grow; spares two checks
 				}
-				dst[k], dst[k+1] = byte(s), byte(s>>8)
-				k += int(s >> 24)
-				used := uint(s>>20) & 15
-				acc <<= used
-				n -= used
+				dst[k], dst[k+1] = e.first(), e.second()
+				k += e.symbols()
+				acc <<= e.bits()
+				n -= e.bits()
 				continue
+			}
+			if n < huffmanLongest {
+				break
 			}
 			c, used := t.long(acc)
 			if used == 0 {
@@ -148,8 +157,8 @@ func (t *huffmanTables) decodeEnd(out []byte, acc uint64, n uint) ([]byte, bool)
 	for {
 		var c uint8
 		var used uint
-		if s := t.steps[acc>>(64-huffmanStep)]; s != 0 {
-			c, used = uint8(s), uint(s>>16)&15
+		if e := t.steps[acc>>(64-huffmanStep)]; e != 0 {
+			c, used = e.first(), e.firstBits()
 		} else {
 			c, used = t.long(acc)
 		}

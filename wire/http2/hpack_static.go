@@ -155,56 +155,73 @@ var habits = [...]struct {
 
 // known is what the encoder knows of a name.
 type known struct {
-	name   string
-	index  uint8 // the first in the static table, 0 is none
-	values uint8 // how many indices from there on have a value
-	habit  habit
+	name  []byte
+	index uint8 // the first in the static table, 0 is none
+	habit habit
 }
 
-// knownSlots is the size of the hash table of names, which is a quarter full.
-const knownSlots = 512
+// knownTable finds what is known of names, and the fields of the static table
+// that have values. Slots are sparse hash tables of indices, of which 0 is
+// none.
+type knownTable struct {
+	names     []known // index 0 stands for every name that is not known
+	nameSlots [512]uint8
+	pairSlots [128]uint8 // indices of the static table
+}
 
-// knownNames has the names of staticNames and habits; the name with hash h is
-// at h modulo knownSlots or behind that, before the first empty name.
+// knownNames has the names of staticNames and habits and never changes.
 var knownNames = makeKnown()
 
-func makeKnown() *[knownSlots]known {
-	t := &[knownSlots]known{}
-	slot := func(name string) *known {
-		var low foldedName
-		h := foldName(&low, name)
-		for ; ; h++ {
-			k := &t[h%knownSlots]
-			if k.name == "" || k.name == name {
-				k.name = name
+func makeKnown() *knownTable {
+	t := &knownTable{names: make([]known, 1, 1+len(staticNames)+len(habits))}
+	entry := func(name string) *known {
+		h := hashName(name)
+		for ; t.nameSlots[h%uint32(len(t.nameSlots))] != 0; h++ {
+			if k := &t.names[t.nameSlots[h%uint32(len(t.nameSlots))]]; string(k.name) == name {
 				return k
 			}
 		}
+		t.nameSlots[h%uint32(len(t.nameSlots))] = uint8(len(t.names))
+		t.names = append(t.names, known{name: []byte(name)})
+		return &t.names[len(t.names)-1]
 	}
-	i := uint8(1)
-	for _, n := range staticNames {
-		k := slot(n.name)
-		k.index, k.values = i, uint8(len(n.values))
-		i += max(1, k.values)
+	for i, p := range staticPairs[1:] {
+		index := uint8(i + 1)
+		if k := entry(string(p.name)); k.index == 0 {
+			k.index = index
+		}
+		if len(p.value) > 0 {
+			h := hashPair(hashName(p.name), p.value)
+			for ; t.pairSlots[h%uint32(len(t.pairSlots))] != 0; h++ {
+			}
+			t.pairSlots[h%uint32(len(t.pairSlots))] = index
+		}
 	}
 	for _, n := range habits {
-		slot(n.name).habit = n.habit
+		entry(n.name).habit = n.habit
 	}
 	return t
 }
 
-// unknown is what the encoder knows of every other name.
-var unknown known
-
-// lookupKnown finds what is known of a name in lower case with hash h.
-func lookupKnown(h uint32, name []byte) *known {
+// lookupKnown finds what is known of a name, whose hash is h.
+func lookupKnown[T text](h uint32, name T) *known {
+	t := knownNames
 	for ; ; h++ {
-		k := &knownNames[h%knownSlots]
-		if k.name == string(name) {
+		i := t.nameSlots[h%uint32(len(t.nameSlots))]
+		if k := &t.names[i]; i == 0 || equalLower(k.name, name) {
 			return k
 		}
-		if k.name == "" {
-			return &unknown
+	}
+}
+
+// lookupStatic finds the index of a field with a value, whose hash is h, in
+// the static table; 0 is none.
+func lookupStatic[T text](h uint32, name, value T) uint8 {
+	t := knownNames
+	for ; ; h++ {
+		i := t.pairSlots[h%uint32(len(t.pairSlots))]
+		if p := &staticPairs[i]; i == 0 || equal(p.value, value) && equalLower(p.name, name) {
+			return i
 		}
 	}
 }

@@ -118,129 +118,103 @@ func (w *hpackWriter) fieldString(out []byte, name, value string, never bool) []
 }
 
 func put[T text](w *hpackWriter, out []byte, name, value T, never bool) []byte {
-	if len(name) > longestName {
-		return putLong(out, name, value, never)
+	h := hashName(name)
+	if never {
+		return putLiteral(w, out, neverField, lookupKnown(h, name), h, name, value)
 	}
-	var folded foldedName
-	h := foldName(&folded, name)
-	low := folded[:len(name)]
-	k := lookupKnown(h, low)
-	how := k.habit
-	if how == crumbs {
-		how = plain
-		if len(value) <= shortSecret {
-			how = secret
-		}
+	hp := hashPair(h, value)
+	if i := lookupStatic(hp, name, value); i != 0 {
+		return append(out, indexedField|i)
 	}
-	if never || how == secret {
-		return putLiteral(w, out, neverField, k, h, low, value)
-	}
-	for i := k.index; i < k.index+k.values; i++ {
-		if equal(staticPairs[i].value, value) {
-			return append(out, indexedField|i)
-		}
-	}
-	size := len(name) + len(value) + entryCost
-	if size > int(w.table.max)/2 {
-		return putLiteral(w, out, passedField, k, h, low, value)
-	}
-	if how == fleeting {
-		if k.index == 0 {
-			if _, ok := w.findName(h, low); !ok {
-				return putAdded(w, out, k, h, low, value)
-			}
-		}
-		return putLiteral(w, out, passedField, k, h, low, value)
-	}
-	hv := hashValue(h, value)
-	if i, ok := findPair(w, hv, low, value); ok {
+	// What is in the table was allowed to go there.
+	if i := findPair(w, hp, name, value); i != 0 {
 		return appendInteger(out, indexedField, indexedMask, i)
 	}
-	if !w.again(hv) {
-		return putLiteral(w, out, passedField, k, h, low, value)
-	}
-	out = putAdded(w, out, k, h, low, value)
-	w.place(hv, w.table.next-1)
-	return out
-}
-
-// putLong appends a field whose name is too long to be looked up.
-func putLong[T text](out []byte, name, value T, never bool) []byte {
-	first := byte(passedField)
-	if never {
-		first = neverField
-	}
-	out = append(out, first)
-	out = appendInteger(out, 0, stringMask, uint32(len(name)))
-	at := len(out)
-	out = append(out, name...)
-	for i, c := range out[at:] {
-		if 'A' <= c && c <= 'Z' {
-			out[at+i] = c + 'a' - 'A'
+	k := lookupKnown(h, name)
+	switch how := k.habit; {
+	case how == secret || how == crumbs && len(value) <= shortSecret:
+		return putLiteral(w, out, neverField, k, h, name, value)
+	case len(name)+len(value)+entryCost > int(w.table.max)/2:
+		return putLiteral(w, out, passedField, k, h, name, value)
+	case how == fleeting:
+		if k.index == 0 && findName(w, h, name) == 0 {
+			return putAdded(w, out, k, h, hp, name, value)
 		}
+		return putLiteral(w, out, passedField, k, h, name, value)
+	case w.again(hashAll(h, value)):
+		return putAdded(w, out, k, h, hp, name, value)
 	}
-	return appendPlain(out, value)
+	return putLiteral(w, out, passedField, k, h, name, value)
 }
 
 // putLiteral appends a field that does not go into the table; first is how.
 // Its value is new and may stay so: Huffman code would be paid for each time.
-func putLiteral[T text](w *hpackWriter, out []byte, first byte, k *known, h uint32, low []byte, value T) []byte {
+func putLiteral[T text](w *hpackWriter, out []byte, first byte, k *known, h uint32, name, value T) []byte {
 	i := uint32(k.index)
 	if i == 0 {
-		i, _ = w.findName(h, low)
+		i = findName(w, h, name)
 	}
 	if out = appendInteger(out, first, passedMask, i); i == 0 {
-		out = appendPlain(out, low)
+		out = appendPlain(out, name)
+		low := out[len(out)-len(name):]
+		copyLower(low, low)
 	}
 	return appendPlain(out, value)
 }
 
-// putAdded appends a field and adds it to the table. It fits.
-func putAdded[T text](w *hpackWriter, out []byte, k *known, h uint32, low []byte, value T) []byte {
+// putAdded appends a field, which fits the table, and adds it there under its
+// hashes h and hp.
+func putAdded[T text](w *hpackWriter, out []byte, k *known, h, hp uint32, name, value T) []byte {
 	i := uint32(k.index)
 	if i == 0 {
-		i, _ = w.findName(h, low)
+		i = findName(w, h, name)
+	}
+	room := w.table.add(len(name), len(value))
+	low := room[:len(name)]
+	copyLower(low, name)
+	copy(room[len(name):], value)
+	if len(w.index) < ways*len(w.table.entries) {
+		w.reindex()
+	} else {
+		if k.index == 0 {
+			w.place(h, w.table.next-1)
+		}
+		w.place(hp, w.table.next-1)
 	}
 	if out = appendInteger(out, addedField, addedMask, i); i == 0 {
 		out = appendShort(out, low)
 	}
-	out = appendShort(out, value)
-	room := w.table.add(len(low), len(value))
-	copy(room[copy(room, low):], value)
-	if ways*len(w.table.entries) > len(w.index) {
-		w.reindex()
-	} else if k.index == 0 {
-		w.place(h, w.table.next-1)
-	}
-	return out
+	return appendShort(out, value)
 }
 
-// findPair finds the index of a field, whose hash is h.
-func findPair[T text](w *hpackWriter, h uint32, low []byte, value T) (uint32, bool) {
+// findPair finds the index of a field, whose hash is h, in the table; 0 is
+// none.
+func findPair[T text](w *hpackWriter, h uint32, name, value T) uint32 {
 	for _, s := range w.set(h) {
 		age := uint32(uint16(w.table.next - 1 - s))
 		if s>>16 != h>>16 || age >= w.table.count {
 			continue
 		}
-		if n, v := w.table.at(age); string(n) == string(low) && equal(v, value) {
-			return staticCount + 1 + age, true
+		if n, v := w.table.at(age); equal(v, value) && equalLower(n, name) {
+			return staticCount + 1 + age
 		}
 	}
-	return 0, false
+	return 0
 }
 
-// findName finds the index of an entry with a name, whose hash is h.
-func (w *hpackWriter) findName(h uint32, low []byte) (uint32, bool) {
+// findName finds the index of an entry with a name, whose hash is h, in the
+// table; 0 is none.
+func findName[T text](w *hpackWriter, h uint32, name T) uint32 {
 	for _, s := range w.set(h) {
 		age := uint32(uint16(w.table.next - 1 - s))
 		if s>>16 != h>>16 || age >= w.table.count {
 			continue
 		}
-		if n, _ := w.table.at(age); string(n) == string(low) {
-			return staticCount + 1 + age, true
+		if n, _ := w.table.at(age); equalLower(n, name) {
+			return staticCount + 1 + age
 		}
 	}
-	return 0, false
+	return 0
 }
 
 // set is the slots where entries with hash h are.
@@ -274,12 +248,11 @@ func (w *hpackWriter) reindex() {
 	w.index = make([]uint32, ways*len(w.table.entries))
 	for age := w.table.count; age > 0; age-- {
 		name, value := w.table.at(age - 1)
-		var folded foldedName
-		h := foldName(&folded, name)
+		h := hashName(name)
 		if lookupKnown(h, name).index == 0 {
 			w.place(h, w.table.next-age)
 		}
-		w.place(hashValue(h, value), w.table.next-age)
+		w.place(hashPair(h, value), w.table.next-age)
 	}
 }
 
