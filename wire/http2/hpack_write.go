@@ -227,16 +227,20 @@ func (w *hpackWriter) set(h uint32) []uint32 {
 }
 
 // place makes entry k known by the hash h: in the place of an equal hash, else
-// of the oldest entry.
+// of nothing or an evicted entry, else of the oldest.
 func (w *hpackWriter) place(h, k uint32) {
 	set := w.set(h)
-	worst, oldest := 0, uint16(0)
+	worst, oldest := 0, uint32(0)
 	for i, s := range set {
 		if s>>16 == h>>16 {
 			worst = i
 			break
 		}
-		if age := uint16(k - s); age >= oldest {
+		age := uint32(uint16(w.table.next - 1 - s))
+		if s == 0 {
+			age = maxTableSize
+		}
+		if age >= oldest {
 			worst, oldest = i, age
 		}
 	}
