@@ -90,20 +90,20 @@ func makeStatic() (pairs [staticCount + 1]pair) {
 type habit uint8
 
 const (
-	// plain values are told apart by watching: those that come again are
-	// indexed, those that do not are not.
-	plain habit = iota
+	// Values of most names are told apart by watching: those that come again
+	// are indexed, those that do not are not.
+	_ habit = iota
 	// fleeting values are new each time, or nearly, or so short that looking
 	// them up costs more than sending them. Only their name is indexed.
 	fleeting
 	// secret values are worth guessing: never indexed (RFC 7541 section 7.1.3).
 	secret
 	// crumbs are the values of cookie: secret where they are short enough to be
-	// guessed, else plain.
+	// guessed, else as most.
 	crumbs
 )
 
-// habits are those that are not plain. The list is what nghttp2 refuses to
+// habits are those of names unlike most. The list is what nghttp2 refuses to
 // index, and what proxies and tracers add to every request.
 var habits = [...]struct {
 	name  string

@@ -90,6 +90,7 @@ func (d *theirs) read(block []byte) error {
 		if block[0] == sizeUpdate|sizeMask {
 			for n++; n < len(block) && block[n-1] >= 0x80; n++ {
 			}
+			n = min(n, len(block))
 		}
 		if _, err := d.Write(block[:n]); err != nil {
 			return err
