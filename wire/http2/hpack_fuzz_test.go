@@ -34,7 +34,7 @@ func TestHpackDifferences(t *testing.T) {
 		if !strings.Contains(string(doc), "| "+c.name+" |") {
 			t.Errorf("differences.md does not list %q", c.name)
 		}
-		block := unhex(t, c.block)
+		block := blockOf(t, c.block)
 		d := hpack.NewDecoder(4096, func(hpack.HeaderField) {})
 		_, theirs := d.Write(block)
 		if theirs == nil {
@@ -45,8 +45,8 @@ func TestHpackDifferences(t *testing.T) {
 			t.Errorf("%s: here %v, x/net %v", c.name, err, theirs)
 		}
 		if c.name == "second update" {
-			_, theirs = d.Write(unhex(t, "3f 21 3f e1 1f"))
-			if err := r.read(unhex(t, "3f 21 3f e1 1f"), &listed{}); err != nil || theirs == nil {
+			_, theirs = d.Write(blockOf(t, "3f 21 3f e1 1f"))
+			if err := r.read(blockOf(t, "3f 21 3f e1 1f"), &listed{}); err != nil || theirs == nil {
 				t.Errorf("%s: here %v, x/net %v", c.name, err, theirs)
 			}
 		}
@@ -63,7 +63,7 @@ func FuzzHpackRead(f *testing.F) {
 	add := func(blocks ...string) {
 		var data []byte
 		for _, s := range blocks {
-			b := unhex(f, s)
+			b := blockOf(f, s)
 			data = append(append(data, byte(len(b))), b...)
 		}
 		f.Add(data)

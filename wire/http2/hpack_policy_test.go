@@ -44,7 +44,7 @@ func TestIndexesWhatRepeats(t *testing.T) {
 				one(w, c.name, c.value)
 				continue
 			}
-			if got := one(w, c.name, c.value); !bytes.Equal(got, unhex(t, want)) {
+			if got := one(w, c.name, c.value); !bytes.Equal(got, blockOf(t, want)) {
 				t.Errorf("%s: %s, time %d: got % x, want %s", c.name, c.value, i+1, got, want)
 			}
 		}
@@ -145,7 +145,7 @@ func TestSizeUpdates(t *testing.T) {
 		for _, n := range c.sizes {
 			w.setPeerTable(n)
 		}
-		if got := w.begin(nil); !bytes.Equal(got, unhex(t, c.want)) {
+		if got := w.begin(nil); !bytes.Equal(got, blockOf(t, c.want)) {
 			t.Errorf("%s: got % x, want %s", c.name, got, c.want)
 		}
 		if got := w.begin(nil); len(got) != 0 {
@@ -156,7 +156,7 @@ func TestSizeUpdates(t *testing.T) {
 	w.setPeerTable(0)
 	w.begin(nil)
 	w.setPeerTable(1 << 16)
-	if got := w.begin(nil); !bytes.Equal(got, unhex(t, "3f e1 1f")) {
+	if got := w.begin(nil); !bytes.Equal(got, blockOf(t, "3f e1 1f")) {
 		t.Errorf("grown: got % x", got)
 	}
 }

@@ -34,8 +34,8 @@ func newReader(table uint32) *hpackReader {
 	return r
 }
 
-// unhex reads octets with blanks between them.
-func unhex(t testing.TB, s string) []byte {
+// blockOf reads octets with blanks between them.
+func blockOf(t testing.TB, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(strings.Join(strings.Fields(s), ""))
 	if err != nil {
@@ -90,7 +90,7 @@ func TestReadRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			if err := newReader(4096).read(unhex(t, c.block), &listed{}); !errors.Is(err, c.want) {
+			if err := newReader(4096).read(blockOf(t, c.block), &listed{}); !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
@@ -117,7 +117,7 @@ func TestReadAccepts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var got listed
-			err := newReader(4096).read(unhex(t, c.block), &got)
+			err := newReader(4096).read(blockOf(t, c.block), &got)
 			if err != nil || !slices.Equal(got.fields, c.want) {
 				t.Errorf("got %q, %v, want %q", got.fields, err, c.want)
 			}
@@ -155,11 +155,11 @@ func TestReadLimit(t *testing.T) {
 			for _, n := range c.limits {
 				r.setLimit(n)
 			}
-			if err := r.read(unhex(t, c.block), &listed{}); !errors.Is(err, c.want) {
+			if err := r.read(blockOf(t, c.block), &listed{}); !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 			if c.want == nil {
-				if err := r.read(unhex(t, "82"), &listed{}); err != nil {
+				if err := r.read(blockOf(t, "82"), &listed{}); err != nil {
 					t.Errorf("next block: %v", err)
 				}
 			}
@@ -171,10 +171,10 @@ func TestReadLimit(t *testing.T) {
 // default; if it is less the peer may not know yet.
 func TestReadFirstLimit(t *testing.T) {
 	t.Parallel()
-	if err := newReader(8192).read(unhex(t, "3f e1 3f"), &listed{}); err != nil {
+	if err := newReader(8192).read(blockOf(t, "3f e1 3f"), &listed{}); err != nil {
 		t.Errorf("8192 of 8192: %v", err)
 	}
-	if err := newReader(0).read(unhex(t, "40 01 61 01 62 be"), &listed{}); err != nil {
+	if err := newReader(0).read(blockOf(t, "40 01 61 01 62 be"), &listed{}); err != nil {
 		t.Errorf("table before our SETTINGS came: %v", err)
 	}
 }
@@ -186,17 +186,17 @@ func TestReadAfterRefusal(t *testing.T) {
 	got := listed{most: 2}
 	// The third field goes into the table by Huffman code; the fourth is
 	// malformed there and of no interest.
-	err := r.read(unhex(t, "82 84 40 01 61 83 00 2e 7f 00 01 61 84 ff ff ff ff be"), &got)
+	err := r.read(blockOf(t, "82 84 40 01 61 83 00 2e 7f 00 01 61 84 ff ff ff ff be"), &got)
 	if want := []string{`":method": "GET"`, `":path": "/"`}; err != nil || !slices.Equal(got.fields, want) {
 		t.Errorf("got %q, %v, want %q", got.fields, err, want)
 	}
 	got = listed{}
-	err = r.read(unhex(t, "be"), &got)
+	err = r.read(blockOf(t, "be"), &got)
 	if want := []string{`"a": "00:"`}; err != nil || !slices.Equal(got.fields, want) {
 		t.Errorf("got %q, %v, want %q", got.fields, err, want)
 	}
 	for _, block := range []string{"82 84 bf", "82 84 00 01 61 05 62"} {
-		if err := r.read(unhex(t, block), &listed{most: 1}); err == nil {
+		if err := r.read(blockOf(t, block), &listed{most: 1}); err == nil {
 			t.Errorf("%s was accepted", block)
 		}
 	}
@@ -260,7 +260,7 @@ func TestTableMemory(t *testing.T) {
 	if size := reflect.TypeFor[hpackWriter]().Size(); size > 256 {
 		t.Errorf("a writer takes %d bytes", size)
 	}
-	if err := r.read(unhex(t, "40 01 61 01 62"), &listed{}); err != nil || len(r.table.buf) != smallTable {
+	if err := r.read(blockOf(t, "40 01 61 01 62"), &listed{}); err != nil || len(r.table.buf) != smallTable {
 		t.Errorf("%d bytes for one entry, %v", len(r.table.buf), err)
 	}
 	for n := range 300 {
@@ -271,7 +271,7 @@ func TestTableMemory(t *testing.T) {
 	if n := len(r.table.buf); n != 4096 {
 		t.Errorf("%d bytes for a full table", n)
 	}
-	if err := r.read(unhex(t, "20"), &listed{}); err != nil || r.table.buf != nil || r.table.entries != nil {
+	if err := r.read(blockOf(t, "20"), &listed{}); err != nil || r.table.buf != nil || r.table.entries != nil {
 		t.Errorf("%d bytes for a table of nothing, %v", len(r.table.buf), err)
 	}
 	const zeros = keepScratch + 4 // octets, a multiple of five bits

@@ -46,7 +46,7 @@ func TestAppendixC(t *testing.T) {
 				r.table.resize(table)
 			}
 		case ">":
-			v.block = append(v.block, unhex(t, rest)...)
+			v.block = append(v.block, blockOf(t, rest)...)
 		case "field":
 			v.fields = append(v.fields, rest)
 		case "table":
@@ -83,7 +83,7 @@ func testInteger(t *testing.T, example string) {
 	if _, err := fmt.Sscan(example, &prefix, &octets, &value); err != nil {
 		t.Fatal(err)
 	}
-	block := unhex(t, octets)
+	block := blockOf(t, octets)
 	mask := byte(1<<prefix - 1)
 	if got := appendInteger(nil, 0, mask, value); !slices.Equal(got, block) {
 		t.Errorf("%d is written as %x, want %x", value, got, block)
