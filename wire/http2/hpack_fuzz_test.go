@@ -53,8 +53,8 @@ func TestHpackDifferences(t *testing.T) {
 	}
 }
 
-// cut takes the next block from fuzzed octets, whose first says how long it is.
-func cut(data []byte) (block, rest []byte) {
+// nextBlock takes the next block from fuzzed octets, whose first says how long it is.
+func nextBlock(data []byte) (block, rest []byte) {
 	n := min(int(data[0]), len(data)-1)
 	return data[1 : 1+n], data[1+n:]
 }
@@ -86,7 +86,7 @@ func FuzzHpackRead(f *testing.F) {
 		r, d := newReader(4096), newTheirs(4096)
 		var block []byte
 		for len(data) > 0 {
-			block, data = cut(data)
+			block, data = nextBlock(data)
 			var got listed
 			ours, theirs := r.read(block, &got), d.read(block)
 			if errors.Is(ours, errInteger) || errors.Is(ours, errTable) {
@@ -141,8 +141,8 @@ func FuzzHpackWrite(f *testing.F) {
 				block, want, data = w.begin(block[:0]), nil, data[1:]
 			default:
 				var name, value []byte
-				if name, data = cut(data); len(data) > 0 {
-					value, data = cut(data)
+				if name, data = nextBlock(data); len(data) > 0 {
+					value, data = nextBlock(data)
 				}
 				low := lowerASCII(string(name))
 				never := low == "authorization" || low == "proxy-authorization" || low == "cookie" && len(value) < 20
