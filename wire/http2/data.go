@@ -119,7 +119,9 @@ func (m *session) collect(s *stream, b []byte, end bool) {
 		m.loc.join = append(m.loc.join, b...)
 		g.data = m.loc.join
 	}
-	g.end = end
+	if g.end = end; end {
+		m.tell()
+	}
 }
 
 // tell tells what was gathered.

@@ -80,7 +80,7 @@ func (m *session) appendLength(out []byte, n int64) []byte {
 // respond writes the head of a response.
 func (m *session) respond(s *stream, h *wire.Head) {
 	drop := writtenByUs
-	empty := s.noBody || h.Status == 204 || h.Status == 304
+	empty := s.noBody || h.Status == 204 || h.Status == 304 // s.noBody: to HEAD
 	if empty && h.Status != 204 {
 		drop &^= wire.SetOf(wire.ContentLength)
 	}

@@ -118,6 +118,9 @@ func (m *session) onRequest(id uint32, block []byte, end bool) code {
 	}
 	s.upgrade = x.Upgrade != nil
 	m.collect(s, nil, end)
+	if s.upgrade {
+		m.tell() // what follows belongs to the tunnel
+	}
 	return codeNone
 }
 

@@ -34,16 +34,17 @@ func (s *stream) Respond(h *wire.Head, data []byte, end bool) {
 		s.grant(h, data, end)
 		return
 	}
-	s.noBody = s.noBody || h.Status == 204 || h.Status == 304
+	empty := s.noBody || h.Status == 204 || h.Status == 304
 	s.left = h.Length
 	if s.left < 0 && end {
 		s.left = int64(len(data)) // it is here as a whole
 	}
-	if end && (s.noBody || len(data) == 0 && s.left <= 0) {
+	if end && (empty || len(data) == 0 && s.left <= 0) {
 		// The head is all there is: it ends the stream.
 		s.outEnd = true
 	}
 	m.respond(s, h)
+	s.noBody = empty
 	if s.outEnd {
 		m.over(s)
 		m.finished(s)

@@ -99,6 +99,9 @@ func (m *session) tick(now time.Duration) {
 				switch {
 				case s.out.n > 0 && over(s.progress, m.lim.Write):
 					m.out = appendReset(m.room(), s.id, codeCancel)
+					if s.x == nil {
+						m.complain(observe.WriteTimeout)
+					}
 					m.lose(s, true, observe.WriteTimeout)
 					again = true
 				case m.awaits(s) && over(s.at, m.lim.Body):

@@ -74,6 +74,8 @@ func (v *visit) OnRequest(data []byte, end bool) {
 	case "/pause":
 		v.stream.Pause()
 		v.site.loop.Post(v.stream.Resume)
+	case "/held":
+		v.stream.Pause()
 	case "/inform":
 		var h wire.Head
 		h.Status = 103
@@ -132,6 +134,8 @@ func (v *visit) take(data []byte, end bool) {
 		v.over = true
 		v.stream.Data([]byte("end"), true)
 	case p == "/never":
+	case p == "/big":
+		v.answer(200, strings.Repeat("x", 80<<10))
 	case p == "/later":
 		v.site.loop.Post(func() { v.answer(200, "later") })
 	case p == "/chunks", p == "/large-chunks", p == "/trailers":

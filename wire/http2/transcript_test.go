@@ -113,6 +113,8 @@ func common(t *testing.T, conn *fakeConn, do string) {
 		conn.loop.turn()
 	case "stuck":
 		conn.stuck = true
+	case "buffered":
+		conn.waiting, _ = strconv.Atoi(arg)
 	case "take":
 		n, _ := strconv.Atoi(arg)
 		conn.take(n)
