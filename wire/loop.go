@@ -1,9 +1,13 @@
 package wire
 
 import (
+	"errors"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
+
+	"github.com/naru-mesh/naru/observe"
 )
 
 // Driver is the set of event loops of a process.
@@ -172,6 +176,20 @@ func (e *DialError) Error() string {
 }
 
 func (e *DialError) Unwrap() error { return e.Err }
+
+// DialReason tells why a connection could not be made.
+func DialReason(err error) observe.Reason {
+	var d *DialError
+	switch {
+	case errors.As(err, &d) && d.TLS:
+		return observe.UpstreamTLS
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return observe.ConnectRefused
+	case errors.Is(err, syscall.ETIMEDOUT):
+		return observe.ConnectTimeout
+	}
+	return observe.ConnectFailed
+}
 
 // ErrClosed is OnClose's error when the peer closed in an orderly way while
 // nobody could be told by OnEOF.

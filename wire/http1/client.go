@@ -2,7 +2,6 @@ package http1
 
 import (
 	"errors"
-	"syscall"
 
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
@@ -427,24 +426,10 @@ func (m *client) OnClose(err error) {
 		m.in = replyClosed
 		m.fail = m.lost(err)
 		if !m.open {
-			m.fail.Reason = dialReason(err)
+			m.fail.Reason = wire.DialReason(err)
 		}
 	}
 	m.leave()
-}
-
-// dialReason tells why a connection could not be made.
-func dialReason(err error) observe.Reason {
-	var d *wire.DialError
-	switch {
-	case errors.As(err, &d) && d.TLS:
-		return observe.UpstreamTLS
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return observe.ConnectRefused
-	case errors.Is(err, syscall.ETIMEDOUT):
-		return observe.ConnectTimeout
-	}
-	return observe.ConnectFailed
 }
 
 // shut gives the connection up; why is told to what runs on it, on the way

@@ -1,0 +1,299 @@
+package http2
+
+import (
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// Serve is wire.ServerCodec's.
+func (c *Codec) Serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) {
+	c.serve(conn, srv, lim)
+}
+
+// ServeFrom is Serve for a connection of which somebody else has read the
+// first bytes. It is called from the loop's top.
+func (c *Codec) ServeFrom(conn wire.Conn, srv wire.Server, lim *wire.Limits, first []byte) {
+	c.serve(conn, srv, lim).OnData(first)
+}
+
+func (c *Codec) serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) *session {
+	loc := c.local(conn.Loop())
+	m := loc.newSession()
+	m.conn, m.srv, m.lim = conn, srv, lim
+	m.start(loc)
+	m.partAt = m.at
+	conn.SetHandler(m)
+	m.wakeAt(m.partAt, m.headBound())
+	return m
+}
+
+// Refuse is wire.ServerCodec's. Clients try elsewhere when they are told at
+// once that nothing was processed; the reason stands in GOAWAY for a person.
+func (c *Codec) Refuse(conn wire.Conn, why observe.Reason) {
+	conn.SetHandler(deaf{})
+	loc := c.local(conn.Loop())
+	out := appendFrame(loc.borrow(), 0, frameSettings, 0, 0)
+	text := why.String()
+	out = appendFrame(out, 8+len(text), frameGoAway, 0, 0)
+	out = append(out, 0, 0, 0, 0, 0, 0, 0, byte(codeRefused))
+	out = append(out, text...)
+	conn.Write(out, nil)
+	conn.Finish()
+	loc.giveBack(out)
+}
+
+// deaf hears nothing: the handler of a connection that is being refused.
+type deaf struct{}
+
+func (deaf) OnOpen()       {}
+func (deaf) OnData([]byte) {}
+func (deaf) OnEOF()        {}
+func (deaf) OnDrained()    {}
+func (deaf) OnClose(error) {}
+
+// OnOpen: a dialled connection stands. For an accepted one it does not come.
+func (m *session) OnOpen() {
+	if m.client {
+		m.opened()
+	}
+}
+
+// onRequest reads the head of a new request.
+func (m *session) onRequest(id uint32, block []byte, end bool) code {
+	m.last = id
+	if m.final {
+		// GOAWAY named a stream before this one: it was never here.
+		return m.ignore(block)
+	}
+	if m.streams.n >= ourStreams {
+		if why := m.ignore(block); why != codeNone {
+			return why
+		}
+		m.out = appendReset(m.room(), id, codeRefused)
+		m.remember(id, true)
+		m.complain(observe.TooManyStreams)
+		if !m.spend(wasteResets) || m.unread() {
+			return codeEnhanceYourCalm
+		}
+		return codeNone
+	}
+	if m.unread() {
+		return codeEnhanceYourCalm
+	}
+	s := m.begin()
+	s.id = id
+	s.window, s.recv = m.peerWindow, ourWindow
+	s.urgency = middling
+	s.untold = true
+	s.inEnd = end
+	m.streams.add(m.loc, s)
+	m.earn(wastePriorities, 4)
+	m.earn(wastePings, 1)
+	x := s.x
+	r := m.loc.fields.start(&x.Request, m.headBounds())
+	r.request, r.uri = true, m.lim.URIBytes
+	r.stream = s
+	if m.read.read(block, r) != nil {
+		return codeCompression // end tells it
+	}
+	r.finishRequest(x, end)
+	why := r.why
+	if m.blockSelf {
+		why = observe.BadFrame
+	}
+	s.noBody = string(x.Request.Method) == "HEAD"
+	s.left = -1
+	s.expect = -1
+	if !end && x.Request.Length >= 0 && x.Upgrade == nil {
+		s.expect = x.Request.Length
+	}
+	if why == 0 && m.lim.BodyBytes >= 0 && x.Request.Length > m.lim.BodyBytes {
+		why = observe.BodyTooLarge
+	}
+	if m.served++; m.lim.Requests >= 0 && int(m.served) >= m.lim.Requests {
+		m.retire()
+	}
+	if why != 0 {
+		return m.refuse(s, why)
+	}
+	s.upgrade = x.Upgrade != nil
+	m.collect(s, nil, end)
+	if s.upgrade {
+		m.tell() // what follows belongs to the tunnel
+	}
+	return codeNone
+}
+
+// ignore reads a header block that nobody wants, because it changes the table.
+func (m *session) ignore(block []byte) code {
+	if m.read.read(block, nothing{}) != nil {
+		return codeCompression
+	}
+	return codeNone
+}
+
+// begin asks for a place for a request.
+func (m *session) begin() *stream {
+	s := m.loc.newStream()
+	s.m = m
+	x, sink := m.srv.Begin(s)
+	s.x, s.req = x, sink
+	x.Request.Reset()
+	x.Request.Minor = 2
+	x.Peer = m.conn.Peer()
+	x.Upgrade, x.ExpectContinue = nil, false
+	x.BytesIn, x.BytesOut = 0, 0
+	now := m.loc.loop.Now()
+	x.Began, x.Headed = now, now
+	if m.blocks > 1 {
+		x.Began = m.partAt
+	}
+	s.at = now
+	return s
+}
+
+// complain reports what no request in particular is to blame for.
+func (m *session) complain(why observe.Reason) {
+	s := m.begin()
+	x := s.x
+	s.x, s.closed = nil, true
+	m.srv.Refused(x, s.req, why)
+	s.next, m.grave = m.grave, s
+}
+
+// malformed are reasons that the RFC wants a stream reset for (section 8.1.1).
+// What is well-formed and passes a bound, or asks for what we do not do, gets
+// an answer.
+func malformed(why observe.Reason) bool {
+	switch why {
+	case observe.BadField, observe.BadHost, observe.BadLength, observe.BadTarget, observe.BadPseudo, observe.BadFrame:
+		return true
+	}
+	return false
+}
+
+// refuse ends a request that is not acceptable: with an answer while none has
+// begun.
+func (m *session) refuse(s *stream, why observe.Reason) code {
+	if malformed(why) {
+		return m.breakFor(s, codeProtocol, why)
+	}
+	if s.x == nil {
+		return codeNone
+	}
+	if s.begun {
+		m.out = appendReset(m.room(), s.id, codeCancel)
+		m.lose(s, true, why)
+		return codeNone
+	}
+	x, sink := s.x, s.req
+	x.Response.Status = why.Info().Status
+	if !s.noBody {
+		x.BytesOut = int64(len(wire.Problem(why)))
+	}
+	m.problem(s, why)
+	m.srv.Refused(x, sink, why)
+	return codeNone
+}
+
+// problem answers s with the document of why.
+func (m *session) problem(s *stream, why observe.Reason) {
+	h := m.loc.newHead()
+	wire.KeepProblem(h, why)
+	s.untold = false
+	m.respond(s, h)
+	body := wire.Problem(why)
+	if s.noBody {
+		body = nil
+	}
+	s.outEnd = true
+	m.over(s)
+	s.push(body)
+	m.loc.freeHead(h)
+}
+
+// over is the end of a response as the proxy sees it: the exchange is the
+// proxy's. What waits is still sent.
+func (m *session) over(s *stream) {
+	s.x, s.req = nil, nil
+	s.held, s.asked = false, false
+	m.returnCredit(int32(s.in.n))
+	s.in.clear(m.loc)
+	m.loc.freeHead(s.inTrailers)
+	s.inTrailers = nil
+	m.earn(wasteResets, 1)
+	if g := &m.loc.gather; g.s == s {
+		m.returnCredit(int32(len(g.data)))
+		*g = gather{}
+	}
+}
+
+// finished is the end of our direction on the wire. The rest of a request
+// whose response is complete is not wanted (RFC 9113 section 8.1).
+func (m *session) finished(s *stream) {
+	s.finished = true
+	if m.client {
+		return
+	}
+	if !s.inEnd {
+		m.out = appendReset(m.room(), s.id, codeNone)
+	}
+	m.forget(s, !s.inEnd)
+}
+
+// proceed sends 100 (Continue), when the body is wanted and nothing else was
+// said (RFC 9110 section 10.1.1).
+func (m *session) proceed(s *stream) {
+	if s.asked && !s.closed && s.x != nil && !s.held && !s.begun {
+		s.asked = false
+		s.at = m.loc.loop.Now()
+		m.appendStatus(s, 100)
+	}
+}
+
+// endUnfinished ends what can never be complete, because the client sends no
+// more.
+func (m *session) endUnfinished() {
+	for again := true; again; {
+		again = false
+		for i := range m.streams.rows {
+			for s := m.streams.rows[i]; s != nil; s = s.next {
+				if !s.inEnd {
+					m.lose(s, true, observe.ClientGone)
+					again = true
+					break
+				}
+			}
+		}
+	}
+}
+
+// farewellPing tells when the client has heard GOAWAY: what it had sent before
+// has come then, and may be told apart from what was never processed (RFC 9113
+// section 6.8).
+const farewellPing = "farewell"
+
+// retire begins to end the connection politely.
+func (m *session) retire() {
+	if m.retiring || m.final || m.closed {
+		return
+	}
+	m.retiring = true
+	m.out = appendGoAway(m.room(), maxID, codeNone)
+	m.out = appendPing(m.room(), 0, []byte(farewellPing))
+	m.bye = m.loc.loop.Now()
+	m.wakeAt(m.bye, farewellTime)
+}
+
+// finalGoAway names the last stream. The connection ends with the last of
+// those that run.
+func (m *session) finalGoAway() {
+	if !m.retiring || m.final || m.closed {
+		return
+	}
+	m.final = true
+	m.out = appendGoAway(m.room(), m.last, codeNone)
+	if m.streams.n == 0 {
+		m.shut(finish)
+	}
+}

@@ -1,0 +1,52 @@
+package http2
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/binary"
+	"math/rand/v2"
+
+	"github.com/naru-mesh/naru/wire"
+)
+
+// An exchange that asks for another protocol has the form of HTTP/1.1
+// whatever it came by (RFC 8441 section 5): GET with Upgrade, answered by 101.
+// What a WebSocket's handshake has there and not here is put in and taken out.
+
+var (
+	keySocketKey    = wire.KeyOf("Sec-WebSocket-Key")
+	keySocketAccept = wire.KeyOf("Sec-WebSocket-Accept")
+)
+
+// challenge gives a request the key that services of HTTP/1.1 ask for. It is
+// no secret: it proves that who answers has understood (RFC 6455 section 1.3).
+func challenge(h *wire.Head, protocol []byte) {
+	if !wire.EqualFold(protocol, "websocket") {
+		return
+	}
+	var raw [16]byte
+	binary.LittleEndian.PutUint64(raw[:], rand.Uint64())
+	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
+	var key [24]byte
+	base64.StdEncoding.Encode(key[:], raw[:])
+	h.Set(keySocketKey, key[:])
+}
+
+// granted makes a 101 of the answer to an extended CONNECT.
+func (m *session) granted(x *wire.Exchange) {
+	h := &x.Response
+	h.Status = 101
+	h.Length = -1
+	h.Add(wire.KeyUpgrade, x.Upgrade)
+	key, ok := x.Request.Get(keySocketKey)
+	if !ok || !wire.EqualFold(x.Upgrade, "websocket") {
+		return
+	}
+	buf := append(m.loc.name[:0], key...)
+	buf = append(buf, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...)
+	m.loc.name = buf
+	sum := sha1.Sum(buf)
+	var accept [28]byte
+	base64.StdEncoding.Encode(accept[:], sum[:])
+	h.Set(keySocketAccept, accept[:])
+}
