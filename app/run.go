@@ -18,6 +18,7 @@ import (
 	"github.com/naru-mesh/naru/proxy"
 	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire/http1"
+	"github.com/naru-mesh/naru/wire/http2"
 	"github.com/naru-mesh/naru/wire/loop"
 	"github.com/naru-mesh/naru/wire/secure"
 )
@@ -100,10 +101,11 @@ func newGateway(opt Options) (*gateway, error) {
 	}
 	g.registry = observe.NewRegistry(len(g.driver.Loops()))
 	g.security = secure.New(len(g.driver.Loops()))
-	codec := http1.New(len(g.driver.Loops()))
-	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, TLS: g.dialer, Log: g.log})
+	codec, codec2 := http1.New(len(g.driver.Loops())), http2.New(len(g.driver.Loops()))
+	codec.HandOver(codec2)
+	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Log: g.log})
 	g.proxy = proxy.New(proxy.Options{
-		Driver: g.driver, Server: codec, Security: g.security, Clusters: g.clusters,
+		Driver: g.driver, Server: codec, HTTP2: codec2, Security: g.security, Clusters: g.clusters,
 		Families: Families(), Registry: g.registry, Log: g.log,
 	})
 	g.logs = &accessLogs{gateway: g}

@@ -15,6 +15,7 @@ type Codec struct {
 var (
 	_ wire.ServerCodec = (*Codec)(nil)
 	_ wire.ClientCodec = (*Codec)(nil)
+	_ wire.Taker       = (*Codec)(nil)
 )
 
 // New makes a codec for a driver with that many loops.

@@ -10,9 +10,9 @@ func (c *Codec) Serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) {
 	c.serve(conn, srv, lim)
 }
 
-// ServeFrom is Serve for a connection of which somebody else has read the
+// Take is wire.Taker's: Serve for a connection of which somebody else has read the
 // first bytes. It is called from the loop's top.
-func (c *Codec) ServeFrom(conn wire.Conn, srv wire.Server, lim *wire.Limits, first []byte) {
+func (c *Codec) Take(conn wire.Conn, srv wire.Server, lim *wire.Limits, first []byte) {
 	c.serve(conn, srv, lim).OnData(first)
 }
 
