@@ -54,7 +54,7 @@ var syntaxHints = []struct{ contains, message, hint string }{
 	{"cannot start any token", "a character stands where no value can begin with it", "put the value in quotes"},
 	{"unexpected end of stream", "the text ends inside quotes", "close the quotes"},
 	{"did not find expected ',' or ']'", "a list in brackets is not closed, or a comma is missing", "write [a, b]"},
-	{"did not find expected ',' or '}'", "a mapping in braces is not closed, or a comma is missing", "write {a: 1, b: 2}"},
+	{"did not find expected ',' or '}'", "a mapping in braces is not closed, or a comma is missing", "write {a: 1, b: 2}, and put text that holds ? , [ ] { or } in quotes"},
 	{"unknown anchor", "an alias (*name) refers to nothing", "text that begins with * must be in quotes"},
 	{"did not find expected alphabetic or numeric", "a name must follow * or &", "text that begins with * or & must be in quotes"},
 	{"unknown escape character", "the text in double quotes holds an unknown \\ escape", "use single quotes: they know no escapes"},

@@ -35,6 +35,24 @@ func TestRequestGoesToTheServiceAndBack(t *testing.T) {
 	w.settled(2)
 }
 
+// TestTrailersAndRetry: a request with trailers may be tried again, without
+// them.
+func TestTrailersAndRetry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(shop(1))
+	s := w.open("PUT", "/", -1)
+	s.request("body", false)
+	s.sink.OnRequestTrailers(&wire.Head{})
+	w.conn(0).fail(stale)
+	if c := w.conn(1); string(c.body) != "body" || !c.sent {
+		t.Fatalf("the second try sent %q, ended %v", c.body, c.sent)
+	}
+	w.conn(1).respond(200, "ok", true)
+	w.expect(s, 200, "ok", observe.ReasonNone)
+	w.settled(1)
+}
+
 func TestTrailersBothWays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

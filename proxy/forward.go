@@ -106,7 +106,9 @@ func (x *exchange) OnRequestTrailers(t *wire.Head) {
 	x.passTrailers(t)
 }
 
-// passTrailers ends the request. Trailers are passed on, and not kept.
+// passTrailers ends the request. Trailers are passed on, and not kept: whoever
+// gets the request on another try gets it without them, which a recipient must
+// be able to bear (RFC 9110 section 6.5.1).
 func (x *exchange) passTrailers(t *wire.Head) {
 	x.requestEnded = true
 	for _, m := range x.mirrors {
@@ -115,7 +117,6 @@ func (x *exchange) passTrailers(t *wire.Head) {
 	if x.client == nil {
 		return // between tries: the next one goes without trailers
 	}
-	x.whole = false
 	x.client.Trailers(t)
 	x.patience()
 }

@@ -71,6 +71,19 @@ func (ep *Endpoint) usable(now time.Duration, avoid *Tried) bool {
 	return ep.aside.Load() <= int64(now) && !avoid.Has(ep)
 }
 
+// hope compares endpoints that are not usable: best is one that was not tried
+// yet, next one that was and does not stand aside, as it takes connections.
+func (ep *Endpoint) hope(now time.Duration, avoid *Tried) int {
+	hope := 0
+	if ep.aside.Load() <= int64(now) {
+		hope++
+	}
+	if !avoid.Has(ep) {
+		hope += 2
+	}
+	return hope
+}
+
 // maxTried is one more than the most retries of a model.Retry.
 const maxTried = 11
 

@@ -188,9 +188,8 @@ func (p *plan) draw(cur *cursor) *row {
 }
 
 // another is tried when something speaks against first: other candidates, then
-// a look along the rows, then an endpoint that at least was not tried before.
-// A retry is rare and a service whose endpoints are all down has time, but not
-// without bound.
+// a look along the rows for the best that there is. A retry is rare and a
+// service whose endpoints are all down has time, but not without bound.
 func (p *plan) another(cur *cursor, now time.Duration, avoid *Tried, first *Endpoint) *Endpoint {
 	const candidates, look = 8, 256
 	if p.count == 1 {
@@ -202,18 +201,18 @@ func (p *plan) another(cur *cursor, now time.Duration, avoid *Tried, first *Endp
 		}
 	}
 	at := int(cur.next() % uint64(len(p.rows)))
-	untried := first
+	best := first
 	for range min(len(p.rows), look) {
 		ep := p.rows[at].ep
 		if ep.usable(now, avoid) {
 			return ep
 		}
-		if avoid.Has(untried) {
-			untried = ep
+		if ep.hope(now, avoid) > best.hope(now, avoid) {
+			best = ep
 		}
 		if at++; at == len(p.rows) {
 			at = 0
 		}
 	}
-	return untried
+	return best
 }

@@ -52,6 +52,20 @@ type known struct {
 	emptied time.Time      // first seen empty after having had content
 }
 
+// moved says whether the file has another name now: what was renamed is not
+// missing, and its documents must not be there twice.
+func (k *known) moved(entries []entry) bool {
+	if k.info == nil {
+		return false
+	}
+	for _, e := range entries {
+		if info, err := os.Stat(e.path); err == nil && os.SameFile(info, k.info) {
+			return true
+		}
+	}
+	return false
+}
+
 // unsettled says whether the file may not be what it seems.
 func (k *known) unsettled() bool {
 	return k.problem != nil || !k.gone.IsZero() || !k.emptied.IsZero()
@@ -128,7 +142,7 @@ func (r *reader) list(now time.Time) {
 		if before != nil {
 			for _, e := range before[i] {
 				k := r.files[identity(e.path)]
-				if e.named || here[e.path] || k == nil || !k.there {
+				if e.named || here[e.path] || k == nil || !k.there || k.moved(entries) {
 					continue
 				}
 				if k.gone.IsZero() {

@@ -156,6 +156,35 @@ func TestWatchFolder(t *testing.T) {
 	w.until("d: 2")
 }
 
+// TestRenamed: under its new name a file is not there twice, not even for a
+// moment, although one that is missing is waited for.
+func TestRenamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "a.yaml"), "a: 1\n")
+	write(t, filepath.Join(dir, "b.yaml"), "b: 1\n")
+	r := New(dir).reader()
+	now := time.Now()
+	look := func(now time.Time) string {
+		set, _ := r.look(now, nil)
+		return show(set)
+	}
+	if got := look(now); got != "a: 1, b: 1" {
+		t.Fatalf("at first %q", got)
+	}
+	must(t, os.Rename(filepath.Join(dir, "a.yaml"), filepath.Join(dir, "c.yaml")))
+	if got := look(now); got != "b: 1, a: 1" {
+		t.Errorf("renamed: %q", got)
+	}
+	must(t, os.Remove(filepath.Join(dir, "b.yaml")))
+	if got := look(now); got != "b: 1, a: 1" {
+		t.Errorf("a file that was removed a moment ago: %q", got)
+	}
+	if got := look(now.Add(time.Minute)); got != "a: 1" {
+		t.Errorf("and after a while: %q", got)
+	}
+}
+
 func TestWatchGlob(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -368,11 +368,19 @@ func (m *server) trailers(b []byte) (rest []byte, run bool) {
 	}
 	n, why := k.s.trailers(b, &k.t, &bounds{m.lim.HeadBytes, m.lim.Fields, -1})
 	if why != 0 {
-		m.fail(why)
+		if m.in == inDrain {
+			m.shut(finish)
+		} else {
+			m.fail(why)
+		}
 		return nil, false
 	}
 	if n == 0 {
 		return b, false
+	}
+	if m.in == inDrain {
+		m.ready() // nobody waits for them
+		return b[n:], true
 	}
 	k.t.Buf = append(k.t.Buf[:0], b[:n]...)
 	m.in = inWait
@@ -391,10 +399,11 @@ func (m *server) drain(b []byte) (rest []byte, run bool) {
 	_, n, e := m.body.next(b)
 	m.left -= int64(n)
 	switch {
-	case e == broken, e == trailers, m.left < 0:
-		// Trailers that nobody waits for are not worth reading.
+	case e == broken, m.left < 0:
 		m.shut(finish)
 		return nil, false
+	case e == trailers:
+		return m.trailers(b[n:])
 	case e == done:
 		m.ready()
 	}
