@@ -21,6 +21,7 @@ const (
 	BadTarget
 	BadUpgrade
 	BadExpect
+	BadMessage
 	// And of HTTP/2 (RFC 9113).
 	BadPseudo
 	BadFrame
@@ -65,6 +66,7 @@ const (
 	UpstreamReset
 	UpstreamBadResponse
 	UpstreamHeadTooLarge
+	UpstreamBadMessage
 	UpstreamTimeout
 	RequestTimeout
 	// Answered on purpose.
