@@ -69,6 +69,14 @@ const (
 	UpstreamBadMessage
 	UpstreamTimeout
 	RequestTimeout
+	// Connections and datagrams that are not requests.
+	BadProxyHeader
+	ProxyHeaderTimeout
+	NoFlow
+	FlowIdle
+	TooManySessions
+	DatagramLost
+
 	// Answered on purpose.
 	Redirected
 	Responded

@@ -60,6 +60,13 @@ var infos = [Reasons]Info{
 	UpstreamTimeout:      {"upstream_timeout", 504, "The service did not answer in time", "UT", "No response head within the rule's backend timeout.", "Look at the service; raise timeouts.backendRequest if it may take that long."},
 	RequestTimeout:       {"request_timeout", 504, "The request took too long", "UT", "The rule's request timeout ended before the response was complete.", "Raise timeouts.request if it may take that long."},
 
+	BadProxyHeader:     {"bad_proxy_header", 0, "The PROXY header is missing or malformed", "", "The listener reads the PROXY protocol, and the connection did not begin with a header of version 1 or 2. It was closed.", "Let the load balancer in front send the header, or name its networks in proxyProtocol.from and leave the others in without."},
+	ProxyHeaderTimeout: {"proxy_header_timeout", 0, "The PROXY header took too long", "", "The header was not complete within limits.handshake.", "See whether the load balancer in front is set to send it."},
+	NoFlow:             {"no_flow", 0, "No route takes this connection", "NR", "No tcp, tls or udp route of the listener is for the server name (SNI) that the client asked for, or for any. It was reset.", "Run `naru explain tls://NAME:PORT`; add the name to a route."},
+	FlowIdle:           {"flow_idle", 0, "The connection was idle too long", "", "Nothing passed in either direction for the route's idle time, so both sides were reset.", "Raise the route's idle time, or let the client send keep-alives."},
+	TooManySessions:    {"too_many_sessions", 0, "The listener has too many sessions", "", "As many clients as limits.connections allows have a session (udp); the datagrams of others were dropped.", "Raise the limit, or shorten the route's idle time."},
+	DatagramLost:       {"datagram_lost", 0, "A datagram could not be passed on", "", "The kernel had no room for it, or it was too large for the way.", "Few are normal under bursts; raise net.core.wmem_max otherwise."},
+
 	Redirected: {"redirected", 0, "Redirected by the route", "", "The route has a redirect.", "Nothing."},
 	Responded:  {"responded", 0, "Answered by the route", "", "The route answers by itself.", "Nothing."},
 	Preflight:  {"preflight", 0, "CORS preflight answered", "", "The route's CORS rule answered the browser's OPTIONS request.", "Nothing."},
