@@ -6,6 +6,7 @@ import (
 	"github.com/naru-mesh/naru/dialect/short"
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/filter/cors"
+	"github.com/naru-mesh/naru/filter/grpcweb"
 	"github.com/naru-mesh/naru/filter/headers"
 	"github.com/naru-mesh/naru/filter/redirect"
 	"github.com/naru-mesh/naru/filter/respond"
@@ -30,6 +31,7 @@ func Families() []filter.Family {
 		redirect.Family(),        // before rewrites: Location is made from what the client asked
 		respond.Family(),         //
 		headers.RequestFamily(),  // a header set here may be Host, which a rewrite of the hostname overrides
-		rewrite.Family(),         // last: matches and headers see the path as the client sent it
+		rewrite.Family(),         // after all that asks: matches and headers see the path as the client sent it
+		grpcweb.Family(),         // last, as all that translates: the filters above see the client's request and response
 	}
 }

@@ -48,8 +48,10 @@ func (l *lines) json(b []byte, r *observe.Record) []byte {
 	b = appendJSONField(b, `,"host":`, r.Host)
 	b = appendJSONField(b, `,"path":`, r.Path)
 	b = appendJSONField(b, `,"query":`, r.Query)
-	b = append(appendProtocol(append(b, `,"protocol":"`...), r.Minor), '"')
-	b = strconv.AppendInt(append(b, `,"status":`...), int64(r.Status), 10)
+	if !r.IsFlow() {
+		b = append(appendProtocol(append(b, `,"protocol":"`...), r.Minor), '"')
+		b = strconv.AppendInt(append(b, `,"status":`...), int64(r.Status), 10)
+	}
 	if r.GRPC {
 		b = appendJSONField(b, `,"grpc_status":`, r.GRPCStatus.String())
 		b = appendJSONField(b, `,"grpc_method":`, r.GRPCMethod)
@@ -67,6 +69,7 @@ func (l *lines) json(b []byte, r *observe.Record) []byte {
 	}
 	b = appendJSONField(b, `,"listener":`, r.Listener)
 	b = appendJSONField(b, `,"route":`, r.Route)
+	b = appendJSONField(b, `,"flow":`, r.Flow)
 	b = appendJSONField(b, `,"service":`, r.Service)
 	b = appendJSONPort(b, `,"endpoint":"`, r.Endpoint)
 	b = appendJSONField(b, `,"user_agent":`, r.UserAgent)
@@ -83,17 +86,26 @@ func (l *lines) common(b []byte, r *observe.Record) []byte {
 		b = append(b, '-')
 	}
 	b = append(append(b, " - - ["...), l.stamp(r.Start, "02/Jan/2006:15:04:05")...)
-	b = appendText(append(b, ` +0000] "`...), r.Method)
-	b = appendText(append(b, ' '), r.Path)
-	if len(r.Query) > 0 {
-		b = appendText(append(b, '?'), r.Query)
+	b = append(b, ` +0000] "`...)
+	if r.IsFlow() {
+		b = append(append(b, r.Scheme...), `" -`...) // neither request nor status
+	} else {
+		b = appendText(b, r.Method)
+		b = appendText(append(b, ' '), r.Path)
+		if len(r.Query) > 0 {
+			b = appendText(append(b, '?'), r.Query)
+		}
+		b = appendProtocol(append(b, ' '), r.Minor)
+		b = strconv.AppendInt(append(b, `" `...), int64(r.Status), 10)
 	}
-	b = appendProtocol(append(b, ' '), r.Minor)
-	b = strconv.AppendInt(append(b, `" `...), int64(r.Status), 10)
 	b = strconv.AppendInt(append(b, ' '), r.BytesOut, 10)
 	b = append(appendMillis(append(b, ' '), r.Duration), "ms"...)
 	b = appendWord(append(b, " host="...), r.Host)
-	b = appendWord(append(b, " route="...), r.Route)
+	if r.IsFlow() {
+		b = appendWord(append(b, " flow="...), r.Flow)
+	} else {
+		b = appendWord(append(b, " route="...), r.Route)
+	}
 	b = appendWord(append(b, " service="...), r.Service)
 	b = append(b, " endpoint="...)
 	if r.Endpoint.IsValid() {

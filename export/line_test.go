@@ -43,6 +43,10 @@ func TestLines(t *testing.T) {
 			`{"time":"0001-01-01T00:00:00.000Z","protocol":"HTTP/1.0","status":200,"grpc_status":"UNAVAILABLE","grpc_method":"p.S/M","bytes_in":0,"bytes_out":0,"duration_ms":0.000}`},
 		{"gRPC text", true, &observe.Record{GRPC: true, GRPCMethod: []byte("p.S/M"), Minor: 2, Status: 200},
 			`- - - [01/Jan/0001:00:00:00 +0000] "  HTTP/2" 200 0 0.000ms host=- route=- service=- endpoint=- attempts=0 grpc_status=OK grpc_method=p.S/M reason=- id=- agent=""`},
+		{"flow json", false, &observe.Record{Scheme: "tls", Host: []byte("db.example.com"), Flow: "routes/0", Service: "db", Reason: observe.FlowIdle, BytesIn: 1, BytesOut: 2},
+			`{"time":"0001-01-01T00:00:00.000Z","scheme":"tls","host":"db.example.com","reason":"flow_idle","bytes_in":1,"bytes_out":2,"duration_ms":0.000,"flow":"routes/0","service":"db"}`},
+		{"flow text", true, &observe.Record{Scheme: "tcp", Flow: "routes/0", Service: "db", BytesOut: 2},
+			`- - - [01/Jan/0001:00:00:00 +0000] "tcp" - 2 0.000ms host=- flow=routes/0 service=db endpoint=- attempts=0 reason=- id=- agent=""`},
 		{"empty json", false, &observe.Record{}, `{"time":"0001-01-01T00:00:00.000Z","protocol":"HTTP/1.0","status":0,"bytes_in":0,"bytes_out":0,"duration_ms":0.000}`},
 		{"empty text", true, &observe.Record{Minor: 2, Duration: -1}, `- - - [01/Jan/0001:00:00:00 +0000] "  HTTP/2" 0 0 0.000ms host=- route=- service=- endpoint=- attempts=0 reason=- id=- agent=""`},
 	} {

@@ -143,6 +143,7 @@ func (r *Route) write(b *content) {
 		}
 		b.time(t.Backoff)
 	}
+	b.bool(r.CountCalls)
 	b.int(r.Order.Created)
 	b.text(r.Order.Name)
 	b.int(int64(r.Order.Index))
@@ -203,6 +204,13 @@ func (b *content) filters(list []Filter) {
 			b.strings(c.ExposeHeaders...)
 			b.bool(c.Credentials)
 			b.time(c.MaxAge)
+		}
+		b.bool(f.GRPCWeb != nil)
+		if t := f.Transcode; b.bool(t != nil) {
+			b.text(t.Descriptors)
+			b.strings(t.Services...)
+			b.bool(t.Auto)
+			b.int(t.MaxBytes)
 		}
 	}
 }

@@ -12,6 +12,8 @@ type Filter struct {
 	Respond         *Respond    `json:"respond,omitempty"`
 	Mirror          *Mirror     `json:"mirror,omitempty"`
 	CORS            *CORS       `json:"cors,omitempty"`
+	GRPCWeb         *GRPCWeb    `json:"grpcWeb,omitempty"`
+	Transcode       *Transcode  `json:"transcode,omitempty"`
 }
 
 // Field is a header name and value.
@@ -67,6 +69,30 @@ type Mirror struct {
 	Numerator   int `json:"numerator,omitempty"`
 	Denominator int `json:"denominator,omitempty"`
 }
+
+// GRPCWeb lets pages call a gRPC service. Other requests pass as they are.
+type GRPCWeb struct{}
+
+// Transcode lets clients call a gRPC service with JSON over HTTP, by the
+// google.api.http rules of its methods. Requests that are gRPC already pass as
+// they are; others for which no method has a rule get 404.
+type Transcode struct {
+	// Descriptors is a file that protoc wrote with --descriptor_set_out and
+	// --include_imports. It is read when a Program is built, and again when it
+	// changes.
+	Descriptors string `json:"descriptors"`
+	// Services are full names ("shop.v1.Orders"); none: all of the file.
+	Services []string `json:"services,omitempty"`
+	// Auto maps POST /pkg.Service/Method for methods that have no rule.
+	Auto bool `json:"auto,omitempty"`
+	// MaxBytes bounds a message, as JSON and as protobuf. 0 is
+	// DefaultTranscodeBytes.
+	MaxBytes int64 `json:"maxBytes,omitempty"`
+}
+
+// DefaultTranscodeBytes is Transcode.MaxBytes where nothing is said: what gRPC
+// servers take by default.
+const DefaultTranscodeBytes = 4 << 20
 
 // CORS answers preflights and marks responses (Fetch standard).
 type CORS struct {

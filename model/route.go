@@ -26,12 +26,19 @@ type Route struct {
 	Backends []Backend `json:"backends,omitempty"`
 	Timeouts Timeouts  `json:"timeouts"`
 	Retry    *Retry    `json:"retry,omitempty"`
+	// CountCalls counts gRPC calls by service, method and status, besides what
+	// is counted of every Route. Methods are names that clients send: at most
+	// MostMethods of a Route are counted each by itself.
+	CountCalls bool `json:"countCalls,omitempty"`
 	// Order breaks ties between Routes whose matches are equally specific:
 	// smaller wins. Dialects give it from creation time, name and position,
 	// as Gateway API demands.
 	Order  Order  `json:"order"`
 	Origin Origin `json:"origin"`
 }
+
+// MostMethods bounds the gRPC methods that one Route counts by themselves.
+const MostMethods = 500
 
 // Order is compared field by field.
 type Order struct {

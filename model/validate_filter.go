@@ -24,7 +24,7 @@ func (v *checker) filterList(r *Route, list []Filter) bool {
 func (v *checker) filter(r *Route, f *Filter) (wrong, hint string) {
 	set := 0
 	for _, is := range [...]bool{f.RequestHeaders != nil, f.ResponseHeaders != nil, f.Redirect != nil,
-		f.Rewrite != nil, f.Respond != nil, f.Mirror != nil, f.CORS != nil} {
+		f.Rewrite != nil, f.Respond != nil, f.Mirror != nil, f.CORS != nil, f.GRPCWeb != nil, f.Transcode != nil} {
 		if is {
 			set++
 		}
@@ -47,6 +47,8 @@ func (v *checker) filter(r *Route, f *Filter) (wrong, hint string) {
 		return v.respond(r, f.Respond)
 	case f.CORS != nil:
 		return cors(f.CORS)
+	case f.Transcode != nil:
+		return transcode(f.Transcode)
 	}
 	return "", ""
 }
@@ -165,6 +167,22 @@ func (v *checker) respond(r *Route, s *Respond) (wrong, hint string) {
 	}
 	if s.Body != "" && (s.Status == 204 || s.Status == 304) {
 		v.doubtful("unused", fmt.Sprintf("route %s answers %d with a body, which that status cannot have", r.Name, s.Status), "use 200")
+	}
+	return "", ""
+}
+
+// transcode checks what can be known without the file.
+func transcode(t *Transcode) (wrong, hint string) {
+	if t.Descriptors == "" {
+		return "a translation to gRPC without descriptors", "name a file that protoc --descriptor_set_out --include_imports wrote"
+	}
+	for _, s := range t.Services {
+		if s == "" || strings.ContainsAny(s, "/ ") || s[0] == '.' {
+			return "a translation to the gRPC service " + strconv.Quote(s), "write the full name, such as shop.v1.Orders"
+		}
+	}
+	if t.MaxBytes < 0 {
+		return fmt.Sprintf("a translation to gRPC of messages of at most %d bytes", t.MaxBytes), "leave it out for the default, 4MiB"
 	}
 	return "", ""
 }

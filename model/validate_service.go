@@ -27,6 +27,13 @@ func (v *checker) service(s *Service) *Service {
 		v.broken("bad-value", fmt.Sprintf("service %s is told who the client is by version %d of the PROXY protocol", s.Name, s.ProxyProtocol), "write 1 or 2")
 		return nil
 	}
+	switch s.Protocol {
+	case "", HTTP1, HTTP2, HTTPAuto:
+	default:
+		v.broken("bad-value", "service "+s.Name+" speaks "+strconv.Quote(string(s.Protocol)), "write http1, http2 or auto")
+		s = copied(s)
+		s.Protocol = ""
+	}
 	if s.TLS != nil && !v.backendTLS(s) {
 		return nil
 	}
@@ -102,6 +109,14 @@ func (v *checker) health(s *Service) bool {
 	said := len(v.problems)
 	if h.Path != "" && (h.Path[0] != '/' || hasControl(h.Path) || strings.ContainsRune(h.Path, ' ')) {
 		v.broken("bad-path", "the health check of service "+s.Name+" asks for "+strconv.Quote(h.Path), "a path begins with /")
+	}
+	switch h.Kind {
+	case HealthHTTP, HealthGRPC, HealthTCP:
+	default:
+		v.broken("bad-value", "the health check of service "+s.Name+" is of the kind "+strconv.Quote(string(h.Kind)), "leave it out for HTTP, or write grpc or tcp")
+	}
+	if h.Service != "" && (h.Kind != HealthGRPC || hasControl(h.Service) || len(h.Service) > 1024) {
+		v.broken("bad-value", "the health check of service "+s.Name+" asks about "+strconv.Quote(h.Service), "a name is for kind grpc")
 	}
 	if h.Host != "" && !isHostPort(h.Host) && !isHost(h.Host) {
 		v.broken("bad-hostname", "the health check of service "+s.Name+" asks the host "+strconv.Quote(h.Host), "write a host name")

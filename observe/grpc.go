@@ -101,6 +101,8 @@ func (r Reason) GRPC() GRPCCode {
 		return GRPCDeadlineExceeded // which clients do not try again, as they do after UNAVAILABLE
 	case URITooLong, HeadTooLarge, TooManyFields, BodyTooLarge:
 		return GRPCResourceExhausted
+	case BadMessage:
+		return GRPCInvalidArgument
 	case ClientGone, WriteTimeout:
 		return GRPCCancelled
 	case Internal, NoBackend, InvalidBackend, InvalidFilter:

@@ -21,6 +21,7 @@ const (
 	BadTarget
 	BadUpgrade
 	BadExpect
+	BadMessage
 	// And of HTTP/2 (RFC 9113).
 	BadPseudo
 	BadFrame
@@ -65,8 +66,17 @@ const (
 	UpstreamReset
 	UpstreamBadResponse
 	UpstreamHeadTooLarge
+	UpstreamBadMessage
 	UpstreamTimeout
 	RequestTimeout
+	// Connections and datagrams that are not requests.
+	BadProxyHeader
+	ProxyHeaderTimeout
+	NoFlow
+	FlowIdle
+	TooManySessions
+	DatagramLost
+
 	// Answered on purpose.
 	Redirected
 	Responded

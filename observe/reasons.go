@@ -15,6 +15,7 @@ var infos = [Reasons]Info{
 	BadExpect:         {"bad_expect", 417, "The expectation is not understood", "DPE", "The only expectation is 100-continue (RFC 9110 section 10.1.1).", "Leave the Expect header out."},
 	BadPseudo:         {"bad_pseudo", 400, "The pseudo-header fields are malformed", "DPE", "An HTTP/2 request must carry :method, :scheme and :path once, before all other fields, and no unknown pseudo-header field (RFC 9113 section 8.3). The stream was reset with PROTOCOL_ERROR.", "Correct the client."},
 	BadFrame:          {"bad_frame", 400, "The client broke the HTTP/2 protocol", "DPE", "A frame was malformed, came where it must not, or passed a flow-control window (RFC 9113 section 5.4). The stream was reset, or the connection ended, with the error code of the RFC.", "Correct the client; HTTP/1.1 or TLS on an HTTP/2 port looks like this too."},
+	BadMessage:        {"bad_message", 400, "The request body cannot be translated", "", "The route translates the body, and it is not what it should be: base64 for gRPC-Web text, or JSON that fits the method's request message.", "Correct the client; the answer's detail, or the access log, says what does not fit."},
 
 	URITooLong:         {"uri_too_long", 414, "The request target is too long", "", "The target is longer than the listener's uriBytes.", "Shorten it, or raise limits.uriBytes."},
 	HeadTooLarge:       {"head_too_large", 431, "The request head is too large", "", "Request line and header fields together exceed the listener's headBytes.", "Send fewer or smaller cookies, or raise limits.headBytes."},
@@ -55,8 +56,16 @@ var infos = [Reasons]Info{
 	UpstreamReset:        {"upstream_reset", 502, "The service closed the connection", "UC", "The endpoint closed or reset the connection before its response was complete, and another try was not safe.", "Look at the service's log; if it closes idle connections early, lower the service's idle time."},
 	UpstreamBadResponse:  {"upstream_bad_response", 502, "The service's response is not HTTP", "UPE", "The endpoint's bytes were not a valid HTTP/1 response.", "Check that the port speaks plain HTTP/1.1."},
 	UpstreamHeadTooLarge: {"upstream_head_too_large", 502, "The service's response head is too large", "UPE", "The response head exceeds 64 KiB or 200 fields.", "Send smaller or fewer response headers."},
+	UpstreamBadMessage:   {"upstream_bad_message", 502, "The service's response cannot be translated", "UPE", "The route translates gRPC to JSON, and the response is not gRPC, is compressed, is larger than the route allows, or does not fit the descriptors.", "Check that the service speaks gRPC and that the route's descriptors are those of the service."},
 	UpstreamTimeout:      {"upstream_timeout", 504, "The service did not answer in time", "UT", "No response head within the rule's backend timeout.", "Look at the service; raise timeouts.backendRequest if it may take that long."},
 	RequestTimeout:       {"request_timeout", 504, "The request took too long", "UT", "The rule's request timeout ended before the response was complete.", "Raise timeouts.request if it may take that long."},
+
+	BadProxyHeader:     {"bad_proxy_header", 0, "The PROXY header is missing or malformed", "", "The listener reads the PROXY protocol, and the connection did not begin with a header of version 1 or 2. It was closed.", "Let the load balancer in front send the header, or name its networks in proxyProtocol.from and leave the others in without."},
+	ProxyHeaderTimeout: {"proxy_header_timeout", 0, "The PROXY header took too long", "", "The header was not complete within limits.handshake.", "See whether the load balancer in front is set to send it."},
+	NoFlow:             {"no_flow", 0, "No route takes this connection", "NR", "No tcp, tls or udp route of the listener is for the server name (SNI) that the client asked for, or for any. It was reset.", "Run `naru explain tls://NAME:PORT`; add the name to a route."},
+	FlowIdle:           {"flow_idle", 0, "The connection was idle too long", "", "Nothing passed in either direction for the route's idle time, so both sides were reset.", "Raise the route's idle time, or let the client send keep-alives."},
+	TooManySessions:    {"too_many_sessions", 0, "The listener has too many sessions", "", "As many clients as limits.connections allows have a session (udp); the datagrams of others were dropped.", "Raise the limit, or shorten the route's idle time."},
+	DatagramLost:       {"datagram_lost", 0, "A datagram could not be passed on", "", "The kernel had no room for it, or it was too large for the way.", "Few are normal under bursts; raise net.core.wmem_max otherwise."},
 
 	Redirected: {"redirected", 0, "Redirected by the route", "", "The route has a redirect.", "Nothing."},
 	Responded:  {"responded", 0, "Answered by the route", "", "The route answers by itself.", "Nothing."},

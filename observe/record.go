@@ -5,7 +5,9 @@ import (
 	"time"
 )
 
-// Record is the single account of a finished exchange. Its slices are lent
+// Record is the single account of a finished exchange, or of a finished
+// connection (udp: session) of a flow, which has no method, no status, and tcp,
+// tls or udp for its Scheme. Its slices are lent
 // for the call that carries it.
 type Record struct {
 	// Loop is the event loop that served it.
@@ -40,8 +42,11 @@ type Record struct {
 	GRPCStatus GRPCCode
 	GRPCMethod []byte
 
-	// Listener, Route and Service are configured names, Endpoint the address
-	// that answered last; invalid without one.
-	Listener, Route, Service string
-	Endpoint                 netip.AddrPort
+	// Listener, Route, Flow and Service are configured names, Endpoint the
+	// address that answered last; invalid without one.
+	Listener, Route, Flow, Service string
+	Endpoint                       netip.AddrPort
 }
+
+// IsFlow says whether it is of a connection, not of a request.
+func (r *Record) IsFlow() bool { return r.Scheme == "tcp" || r.Scheme == "tls" || r.Scheme == "udp" }

@@ -14,6 +14,9 @@ const (
 	ScopeRoute    Scope = "route"
 	ScopeService  Scope = "service"
 	ScopeListener Scope = "listener"
+	// Connections and sessions of flows: by flow, and by the service they led to.
+	ScopeFlow        Scope = "flow"
+	ScopeServiceFlow Scope = "service_flow"
 )
 
 // Registry holds every metric of the process.
@@ -137,6 +140,8 @@ func (g *Registry) Collect(emit func(Family)) {
 	for _, s := range []Scope{ScopeRoute, ScopeService, ScopeListener} {
 		all = append(all, g.trafficFamilies(s)...)
 	}
+	all = append(all, g.flowFamilies(ScopeFlow, "flow", "a tcp, tls or udp route")...)
+	all = append(all, g.flowFamilies(ScopeServiceFlow, "service", "tcp, tls and udp routes to a service")...)
 	slices.SortFunc(all, func(a, b Family) int { return strings.Compare(a.Name, b.Name) })
 	for _, f := range all {
 		emit(f)

@@ -32,6 +32,11 @@ func TestCollect(t *testing.T) {
 		one.Begin()
 	}
 	g.Traffic(ScopeRoute, "unused", 0)
+	flow := g.Traffic(ScopeFlow, "f", 0)
+	flow.Begin()
+	flow.Moved(3, 4)
+	flow.Begin()
+	flow.Done(&Record{Scheme: "tcp"})
 	g.Refused(0, NoRoute)
 	g.Refused(1, NoRoute)
 	g.Refused(99, Reasons) // neither such a loop nor such a reason
@@ -44,6 +49,11 @@ func TestCollect(t *testing.T) {
 	want := []string{
 		"naru_connections{few,} 1",
 		"naru_connections{a,b} 2",
+		"naru_flow_connection_duration_seconds{f} 1",
+		"naru_flow_connections_active{f} 1",
+		"naru_flow_connections_total{f} 1",
+		"naru_flow_received_bytes_total{f} 3",
+		"naru_flow_sent_bytes_total{f} 4",
 		"naru_refused_total{no_route} 2",
 		"naru_refused_total{internal} 1",
 		"naru_service_request_bytes_total{a} 1",

@@ -50,6 +50,39 @@ func (g *Registry) trafficFamilies(s Scope) []Family {
 	}
 }
 
+// flowFamilies are the metrics of a scope of flows.
+func (g *Registry) flowFamilies(s Scope, label, of string) []Family {
+	labels := []string{label}
+	prefix := "naru_" + string(s) + "_"
+	return []Family{
+		{
+			Name: prefix + "connections_total", Kind: KindCounter, Labels: labels,
+			Help: "Connections (udp: sessions of clients) of " + of + " that have ended.",
+			each: g.each(s, func(out *Sample, t *Totals) { out.Value = float64(t.Requests()) }),
+		},
+		{
+			Name: prefix + "connections_active", Kind: KindGauge, Labels: labels,
+			Help: "Connections (udp: sessions of clients) of " + of + " that are open.",
+			each: g.each(s, func(out *Sample, t *Totals) { out.Value = float64(t.Active) }),
+		},
+		{
+			Name: prefix + "connection_duration_seconds", Kind: KindHistogram, Labels: labels,
+			Help: "Time from the first byte or accept to the end of a connection of " + of + ", in seconds.",
+			each: g.each(s, func(out *Sample, t *Totals) { out.Distribution = &t.Duration }),
+		},
+		{
+			Name: prefix + "received_bytes_total", Kind: KindCounter, Labels: labels,
+			Help: "Bytes that clients sent through " + of + ", as they pass.",
+			each: g.each(s, func(out *Sample, t *Totals) { out.Value = float64(t.BytesIn) }),
+		},
+		{
+			Name: prefix + "sent_bytes_total", Kind: KindCounter, Labels: labels,
+			Help: "Bytes that clients were sent through " + of + ", as they pass.",
+			each: g.each(s, func(out *Sample, t *Totals) { out.Value = float64(t.BytesOut) }),
+		},
+	}
+}
+
 // each makes one sample a name.
 func (g *Registry) each(s Scope, fill func(*Sample, *Totals)) func(func(*Sample)) {
 	return func(emit func(*Sample)) {

@@ -74,6 +74,13 @@ func (t *Traffic) Done(r *Record) {
 	}
 }
 
+// Moved counts bytes of what is not finished yet: a connection may last for
+// days. Its Done comes with none.
+func (t *Traffic) Moved(in, out int) {
+	t.in.Add(uint64(in))
+	t.out.Add(uint64(out))
+}
+
 // Totals are the sum of several Traffics.
 type Totals struct {
 	Duration          Distribution

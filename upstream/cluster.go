@@ -148,7 +148,7 @@ func (c *Cluster) rebuild() {
 		}
 		if ep = c.endpoints[key]; ep == nil {
 			ep = &Endpoint{
-				addr: key.addr, host: t.host, dialer: t.dialer, codec: sp.codec,
+				addr: key.addr, host: t.host, dialer: t.dialer, raw: t.raw, codec: sp.codec,
 				pools: make([]atomic.Pointer[pool], len(c.owner.loops)),
 			}
 		}

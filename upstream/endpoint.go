@@ -15,6 +15,7 @@ type Endpoint struct {
 	addr   netip.AddrPort
 	host   string
 	dialer wire.Dialer
+	raw    wire.Dialer // for flows
 	codec  wire.ClientCodec
 
 	// pools has one for each loop, made by the loop when it first picks here.

@@ -90,11 +90,12 @@ type check struct {
 	ep      *Endpoint
 	cfg     model.HealthCheck // defaults filled in
 	tls     *model.BackendTLS
+	speaks  model.ServiceProtocol
 	host    string // of the request
 }
 
 func newCheck(c *Cluster, ep *Endpoint, svc *model.Service) *check {
-	k := &check{cluster: c, ep: ep, cfg: *svc.Health, tls: svc.TLS}
+	k := &check{cluster: c, ep: ep, cfg: *svc.Health, tls: svc.TLS, speaks: svc.Protocol}
 	h := &k.cfg
 	if h.Path == "" || h.Path[0] != '/' {
 		h.Path = "/" + h.Path
@@ -126,7 +127,7 @@ func orDefault[T time.Duration | int](v *T, def T) {
 // so that the checks of many gateways do not come together.
 func (k *check) run(ctx context.Context) {
 	log := k.cluster.owner.env.Log.With("service", k.cluster.name, "endpoint", k.ep.addr)
-	client, req, err := k.prepare(ctx)
+	ask, err := k.prepare(ctx)
 	if err != nil {
 		log.Error("health check is not possible; the endpoint counts as it did before", "error", err)
 		return
@@ -145,7 +146,7 @@ func (k *check) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		err := k.ask(ctx, client, req)
+		err := k.bounded(ctx, ask)
 		<-k.cluster.owner.checks
 		if ctx.Err() != nil {
 			return
@@ -183,53 +184,109 @@ func (n *streak) add(failed, sick bool, h *model.HealthCheck) bool {
 	return true
 }
 
-// prepare makes the client, whose connections last for one check: that the
-// endpoint takes new ones is part of being healthy.
-func (k *check) prepare(ctx context.Context) (*http.Client, *http.Request, error) {
-	transport := &http.Transport{
-		DisableKeepAlives:  true,
-		DisableCompression: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "tcp", k.ep.addr.String())
-		},
-		MaxResponseHeaderBytes: 64 << 10,
+// prepare makes the question of the check's kind: nil is a healthy answer.
+func (k *check) prepare(ctx context.Context) (ask func(context.Context) error, err error) {
+	if k.cfg.Kind == model.HealthTCP {
+		return k.connect, nil
+	}
+	client, err := k.client()
+	if err != nil {
+		return nil, err
+	}
+	if k.cfg.Kind == model.HealthGRPC {
+		return k.askGRPC(client), nil
 	}
 	target, err := url.ParseRequestURI(k.cfg.Path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	target.Scheme, target.Host = "http", k.host // DialContext knows where
-	if k.tls != nil {
-		target.Scheme = "https"
-		if transport.TLSClientConfig, err = checkTLS(k.tls, k.ep.host); err != nil {
-			return nil, nil, err
-		}
-	}
+	target.Scheme, target.Host = k.scheme(), k.host // client's DialContext knows where
 	req := (&http.Request{
 		Method: http.MethodGet, URL: target, Host: k.host,
 		Header: http.Header{"User-Agent": {checkAgent}},
 	}).WithContext(ctx)
-	client := &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return client, req, nil
+	return func(ctx context.Context) error { return k.askHTTP(ctx, client, req) }, nil
 }
 
-// ask makes one check; nil is a healthy answer.
-func (k *check) ask(ctx context.Context, client *http.Client, req *http.Request) error {
+func (k *check) scheme() string {
+	if k.tls != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// client makes one whose connections last for one check: that the endpoint
+// takes new ones is part of being healthy.
+//
+// Checks are few and may take their time, so they are made with net/http, on
+// goroutines of their own, and not on the loops, which serve: a check sees
+// what a client of the service would see, whatever state the pools are in.
+func (k *check) client() (*http.Client, error) {
+	transport := &http.Transport{
+		DisableKeepAlives:  true,
+		DisableCompression: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return k.dial(ctx)
+		},
+		MaxResponseHeaderBytes: 64 << 10,
+		Protocols:              k.protocols(),
+	}
+	if k.tls != nil {
+		var err error
+		if transport.TLSClientConfig, err = checkTLS(k.tls, k.ep.host); err != nil {
+			return nil, err
+		}
+	}
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
+}
+
+// protocols are what the check speaks: that of the service, but gRPC is always
+// HTTP/2.
+func (k *check) protocols() *http.Protocols {
+	p := new(http.Protocols)
+	two := k.speaks == model.HTTP2 || k.cfg.Kind == model.HealthGRPC
+	p.SetHTTP1(!two)
+	p.SetHTTP2(k.tls != nil && (two || k.speaks == model.HTTPAuto))
+	p.SetUnencryptedHTTP2(k.tls == nil && two)
+	return p
+}
+
+func (k *check) dial(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", k.ep.addr.String())
+}
+
+// connect is the check of kind tcp.
+func (k *check) connect(ctx context.Context) error {
+	c, err := k.dial(ctx)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// bounded asks within the check's time.
+func (k *check) bounded(ctx context.Context, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.Timeout)
 	defer cancel()
+	err := ask(ctx)
+	if errors.Is(err, context.DeadlineExceeded) || err != nil && ctx.Err() == context.DeadlineExceeded {
+		return fmt.Errorf("no answer within %v", k.cfg.Timeout)
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// askHTTP is the check of kind http.
+func (k *check) askHTTP(ctx context.Context, client *http.Client, req *http.Request) error {
 	res, err := client.Do(req.WithContext(ctx))
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("no answer within %v", k.cfg.Timeout)
-		}
-		var u *url.Error
-		if errors.As(err, &u) {
-			return u.Err
-		}
 		return err
 	}
 	res.Body.Close()

@@ -29,6 +29,8 @@ type pool struct {
 	sweep wire.Timer
 	// closed: the endpoint was removed; nothing is kept.
 	closed bool
+	// leases are the connections that flows have, the newest first.
+	leases *Lease
 
 	// Those picked and not yet settled are active.
 	picks, settled, connects atomic.Uint64
@@ -347,6 +349,11 @@ func (p *pool) empty() {
 	}
 	for p.oldest != nil {
 		p.retire(p.oldest)
+	}
+	for k := p.leases; k != nil; {
+		older := k.older // k may end itself
+		k.holder.OnRemoved()
+		k = older
 	}
 }
 

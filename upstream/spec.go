@@ -41,6 +41,7 @@ type target struct {
 	port   uint16
 	weight uint32
 	dialer wire.Dialer
+	raw    wire.Dialer // for flows: no protocol is offered
 }
 
 // newSpec makes svc ready for c. It holds the names it needs, on c's behalf,
@@ -59,19 +60,23 @@ func newSpec(c *Cluster, svc *model.Service) (sp *spec, fresh []*name, err error
 		sp.err = err
 		return sp, nil, err
 	}
-	dialers := map[string]wire.Dialer{}
+	type pair struct{ dialer, raw wire.Dialer }
+	dialers := map[string]pair{}
 	for i := range svc.Endpoints {
 		e := &svc.Endpoints[i]
 		d := dialers[e.Host]
-		if d == nil {
-			if d, err = c.owner.dialer(svc, e.Host); err != nil {
+		if d.dialer == nil {
+			if d.dialer, err = c.owner.dialer(svc, e.Host); err == nil {
+				d.raw, err = c.owner.raw(svc, e.Host)
+			}
+			if err != nil {
 				sp.err = err
 				sp.targets = nil
 				return sp, nil, err
 			}
 			dialers[e.Host] = d
 		}
-		t := target{host: e.Host, port: e.Port, weight: uint32(min(max(e.Weight, 1), maxWeight)), dialer: d}
+		t := target{host: e.Host, port: e.Port, weight: uint32(min(max(e.Weight, 1), maxWeight)), dialer: d.dialer, raw: d.raw}
 		if t.addr, err = netip.ParseAddr(e.Host); err != nil {
 			var isNew bool
 			t.name, isNew = c.owner.names.hold(e.Host, c)
@@ -111,6 +116,15 @@ func (s *Set) dialer(svc *model.Service, host string) (wire.Dialer, error) {
 		return s.env.TLS(t, host, "h2", "http/1.1")
 	}
 	return s.env.TLS(t, host, "http/1.1")
+}
+
+// raw makes what connects to host for flows, whose bytes are of a protocol that
+// is not known here.
+func (s *Set) raw(svc *model.Service, host string) (wire.Dialer, error) {
+	if svc.TLS == nil {
+		return wire.PlainDialer{}, nil
+	}
+	return s.env.TLS(svc.TLS, host)
 }
 
 // codec gives what speaks the service's protocol.
@@ -161,7 +175,7 @@ func sameService(a, b *model.Service) bool {
 	if a == b {
 		return true
 	}
-	return a.Name == b.Name && a.Host == b.Host && a.Balance == b.Balance &&
+	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle &&
 		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health)
 }

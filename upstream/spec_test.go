@@ -20,21 +20,22 @@ func TestEverySettingIsAChange(t *testing.T) {
 		t.Fatal("equal services differ")
 	}
 	for name, change := range map[string]func(*model.Service){
-		"name":         func(s *model.Service) { s.Name = "b" },
-		"host":         func(s *model.Service) { s.Host = "b" },
-		"endpoints":    func(s *model.Service) { s.Endpoints[0].Port++ },
-		"weight":       func(s *model.Service) { s.Endpoints[0].Weight++ },
-		"tls off":      func(s *model.Service) { s.TLS = nil },
-		"tls insecure": func(s *model.Service) { s.TLS.Insecure = true },
-		"tls name":     func(s *model.Service) { s.TLS.ServerName = "z" },
-		"tls ca":       func(s *model.Service) { s.TLS.CA = []byte("z") },
-		"tls file":     func(s *model.Service) { s.TLS.CAFile = "z" },
-		"balance":      func(s *model.Service) { s.Balance = model.LeastRequest },
-		"health":       func(s *model.Service) { s.Health.Path = "/x" },
-		"health off":   func(s *model.Service) { s.Health = nil },
-		"connect":      func(s *model.Service) { s.Connect++ },
-		"idle":         func(s *model.Service) { s.Idle++ },
-		"maxIdle":      func(s *model.Service) { s.MaxIdle++ },
+		"name":          func(s *model.Service) { s.Name = "b" },
+		"host":          func(s *model.Service) { s.Host = "b" },
+		"endpoints":     func(s *model.Service) { s.Endpoints[0].Port++ },
+		"weight":        func(s *model.Service) { s.Endpoints[0].Weight++ },
+		"tls off":       func(s *model.Service) { s.TLS = nil },
+		"tls insecure":  func(s *model.Service) { s.TLS.Insecure = true },
+		"tls name":      func(s *model.Service) { s.TLS.ServerName = "z" },
+		"tls ca":        func(s *model.Service) { s.TLS.CA = []byte("z") },
+		"tls file":      func(s *model.Service) { s.TLS.CAFile = "z" },
+		"balance":       func(s *model.Service) { s.Balance = model.LeastRequest },
+		"health":        func(s *model.Service) { s.Health.Path = "/x" },
+		"health off":    func(s *model.Service) { s.Health = nil },
+		"connect":       func(s *model.Service) { s.Connect++ },
+		"idle":          func(s *model.Service) { s.Idle++ },
+		"maxIdle":       func(s *model.Service) { s.MaxIdle++ },
+		"proxyProtocol": func(s *model.Service) { s.ProxyProtocol = 2 },
 	} {
 		s := base()
 		if change(s); sameService(base(), s) {
@@ -50,7 +51,7 @@ func TestTLSDialersAreMadePerHost(t *testing.T) {
 	s.Endpoints = append(s.Endpoints, model.Endpoint{Host: s.Endpoints[0].Host, Port: 81})
 	s.TLS = &model.BackendTLS{ServerName: "a.example"}
 	w.apply(s)
-	if strings.Join(w.hosts, " ") != "10.0.0.0 10.0.0.1" {
+	if strings.Join(w.hosts, " ") != "10.0.0.0 10.0.0.0 10.0.0.1 10.0.0.1" { // for requests, and for flows
 		t.Errorf("dialers were made for %v", w.hosts)
 	}
 	for _, m := range w.cluster("a").members {

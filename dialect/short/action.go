@@ -250,7 +250,7 @@ func (r *retry) noun() *model.Retry {
 	}
 	m := &model.Retry{Attempts: r.Attempts, Codes: []int{502, 503, 504}, Backoff: r.Backoff.duration()}
 	if r.On != nil {
-		m.Codes = *r.On
+		m.Codes, m.GRPC = r.On.http, r.On.grpc
 	}
 	return m
 }

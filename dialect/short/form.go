@@ -85,44 +85,48 @@ type logging struct {
 
 // route is one rule.
 type route struct {
-	Name     text          `json:"name" doc:"name in metrics and logs" default:"routes/ and its number from 0"`
-	Listen   words         `json:"listen" doc:"only behind these listeners, by their address as written under listen: one or a list" default:"all"`
-	Match    matches       `json:"match" doc:"which requests: \"METHOD host/path\", an object, or a list of these" default:"/"`
-	To       *destinations `json:"to" doc:"where they go: a service, a URL, or several with weights"`
-	Redirect *redirect     `json:"redirect" doc:"answer with another place: https, a URL, a path, or an object"`
-	Respond  *respond      `json:"respond" doc:"answer at once: a status, a status and a text, or an object"`
-	Rewrite  *rewrite      `json:"rewrite" doc:"what the service sees: a path or an object"`
-	Headers  *headers      `json:"headers" doc:"changes of header fields"`
-	CORS     *cors         `json:"cors" doc:"which pages of other origins may call: true, an origin, a list, or an object"`
-	Mirror   mirrors       `json:"mirror" doc:"where a copy goes, whose answer nobody sees: a service, a URL, an object, or a list"`
-	Timeout  *timeouts     `json:"timeout" doc:"for the whole request, or an object" unit:"duration"`
-	Retry    *retry        `json:"retry" doc:"how many further tries, or an object" default:"0"`
-	Auth     *later        `json:"auth" doc:"who may call; not in this version"`
-	Limit    *later        `json:"limit" doc:"how often; not in this version"`
-	Cache    *later        `json:"cache" doc:"how long answers are kept; not in this version"`
-	_        struct{}      `also:"path,paths,pathPrefix,prefix,uri,location,from" hint:"the path stands in the match: for example match: /orders"`
-	_        struct{}      `also:"host,hosts,hostname,hostnames,domain,domains" hint:"the host stands in the match: for example match: api.example.com/orders"`
-	_        struct{}      `also:"method,methods" hint:"the method stands in the match: for example match: GET /orders"`
-	_        struct{}      `also:"query,queryParams,cookies,when,rule,conditions,predicates" hint:"conditions stand in the match: for example match: {path: /orders, headers: {x-beta: \"1\"}, query: {v: \"2\"}}"`
-	_        struct{}      `also:"service,services,backend,backends,backendRef,backendRefs,upstream,upstreams,url,target,targets,proxyPass,proxy,forward,forwardTo,destination,destinations,cluster,servers,endpoint,endpoints" hint:"where requests go is to: for example to: orders, or to: \"http://127.0.0.1:9001\""`
-	_        struct{}      `also:"weight,weights,weighted,split,trafficSplit" hint:"weights stand under to: for example to: {orders: 90, orders-next: 10}"`
-	_        struct{}      `also:"retries,retryPolicy,retryOn,attempts,numRetries" hint:"retries are retry: for example retry: 2"`
-	_        struct{}      `also:"timeoutMs,timeouts,timeoutSeconds,readTimeout,writeTimeout,requestTimeout,responseTimeout,proxyReadTimeout,connectTimeout" hint:"time-outs are timeout, with a unit: for example timeout: 3s, or timeout: {backend: 3s}; a service has connect: 5s"`
-	_        struct{}      `also:"stripPrefix,stripPath,stripPathPrefix,rewriteTarget,replacePath,rewritePath,prefixRewrite,rewriteUri,trimPrefix,addPrefix,pathRewrite" hint:"paths are changed with rewrite: for example match: /api and rewrite: / takes /api away"`
-	_        struct{}      `also:"hostRewrite,preserveHost,passHostHeader,hostHeader" hint:"the Host that a service sees is rewrite: {host: internal.example.com}; without it that of the request"`
-	_        struct{}      `also:"setHeaders,addHeaders,requestHeaders,responseHeaders,headersRequest,requestTransformer,responseTransformer,header" hint:"header fields are changed with headers: for example headers: {request: {set: {x-name: value}}}"`
-	_        struct{}      `also:"response,return,status,staticResponse,directResponse,fixedResponse" hint:"naru answers by itself with respond: for example respond: 200 hello"`
-	_        struct{}      `also:"redirectTo,redirectScheme,httpsRedirect,redirectHttps,forceHttps" hint:"redirects are redirect: https, a URL or a path"`
-	_        struct{}      `also:"mirroring,shadow,trafficMirror,requestMirror" hint:"copies are mirror: for example mirror: orders-next"`
-	_        struct{}      `also:"crossOrigin,corsPolicy" hint:"did you mean cors?"`
-	_        struct{}      `also:"rateLimit,rateLimiting,ratelimit,limits,throttle" hint:"how often a route may be called can not be bounded in this version; sizes and connections are bounded by limits at the top or at a listener"`
-	_        struct{}      `also:"healthCheck,health,loadBalancing,balance,lbPolicy,circuitBreaker" hint:"health and balance are said at a service: services: {orders: {endpoints: [\"10.0.0.1:9002\"], health: /healthz}}"`
-	_        struct{}      `also:"listener,listeners,entryPoints,entryPoint,gateway,port,ports" hint:"did you mean listen? It names listeners by their address"`
-	_        struct{}      `also:"tls,ssl,certificate" hint:"certificates stand at the top or at a listener: tls: {cert: cert.pem, key: key.pem}"`
-	_        struct{}      `also:"id,label" hint:"did you mean name?"`
-	_        struct{}      `also:"plugins,middlewares,filters,middleware" hint:"each has a field of its own here: headers, cors, rewrite, retry, timeout, mirror"`
-	_        struct{}      `also:"websocket,websockets,upgrade" hint:"upgrades pass through by themselves: leave it out"`
-	_        struct{}      `also:"priority,order" hint:"the most specific match wins; leave it out"`
+	Name      text          `json:"name" doc:"name in metrics and logs" default:"routes/ and its number from 0"`
+	Listen    words         `json:"listen" doc:"only behind these listeners, by their address as written under listen: one or a list" default:"all"`
+	Match     matches       `json:"match" doc:"which requests: \"METHOD host/path\", an object, or a list of these" default:"/"`
+	To        *destinations `json:"to" doc:"where they go: a service, a URL, or several with weights"`
+	Redirect  *redirect     `json:"redirect" doc:"answer with another place: https, a URL, a path, or an object"`
+	Respond   *respond      `json:"respond" doc:"answer at once: a status, a status and a text, or an object"`
+	Rewrite   *rewrite      `json:"rewrite" doc:"what the service sees: a path or an object"`
+	Headers   *headers      `json:"headers" doc:"changes of header fields"`
+	CORS      *cors         `json:"cors" doc:"which pages of other origins may call: true, an origin, a list, or an object"`
+	Mirror    mirrors       `json:"mirror" doc:"where a copy goes, whose answer nobody sees: a service, a URL, an object, or a list"`
+	Timeout   *timeouts     `json:"timeout" doc:"for the whole request, or an object" unit:"duration"`
+	Retry     *retry        `json:"retry" doc:"how many further tries, or an object" default:"0"`
+	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
+	Transcode *transcode    `json:"transcode" doc:"clients call a gRPC service with JSON: a descriptor file, or an object"`
+	Auth      *later        `json:"auth" doc:"who may call; not in this version"`
+	Limit     *later        `json:"limit" doc:"how often; not in this version"`
+	Cache     *later        `json:"cache" doc:"how long answers are kept; not in this version"`
+	_         struct{}      `also:"path,paths,pathPrefix,prefix,uri,location,from" hint:"the path stands in the match: for example match: /orders"`
+	_         struct{}      `also:"host,hosts,hostname,hostnames,domain,domains" hint:"the host stands in the match: for example match: api.example.com/orders"`
+	_         struct{}      `also:"method,methods" hint:"the method stands in the match: for example match: GET /orders"`
+	_         struct{}      `also:"query,queryParams,cookies,when,rule,conditions,predicates" hint:"conditions stand in the match: for example match: {path: /orders, headers: {x-beta: \"1\"}, query: {v: \"2\"}}"`
+	_         struct{}      `also:"service,services,backend,backends,backendRef,backendRefs,upstream,upstreams,url,target,targets,proxyPass,proxy,forward,forwardTo,destination,destinations,cluster,servers,endpoint,endpoints" hint:"where requests go is to: for example to: orders, or to: \"http://127.0.0.1:9001\""`
+	_         struct{}      `also:"weight,weights,weighted,split,trafficSplit" hint:"weights stand under to: for example to: {orders: 90, orders-next: 10}"`
+	_         struct{}      `also:"retries,retryPolicy,retryOn,attempts,numRetries" hint:"retries are retry: for example retry: 2"`
+	_         struct{}      `also:"timeoutMs,timeouts,timeoutSeconds,readTimeout,writeTimeout,requestTimeout,responseTimeout,proxyReadTimeout,connectTimeout" hint:"time-outs are timeout, with a unit: for example timeout: 3s, or timeout: {backend: 3s}; a service has connect: 5s"`
+	_         struct{}      `also:"stripPrefix,stripPath,stripPathPrefix,rewriteTarget,replacePath,rewritePath,prefixRewrite,rewriteUri,trimPrefix,addPrefix,pathRewrite" hint:"paths are changed with rewrite: for example match: /api and rewrite: / takes /api away"`
+	_         struct{}      `also:"hostRewrite,preserveHost,passHostHeader,hostHeader" hint:"the Host that a service sees is rewrite: {host: internal.example.com}; without it that of the request"`
+	_         struct{}      `also:"setHeaders,addHeaders,requestHeaders,responseHeaders,headersRequest,requestTransformer,responseTransformer,header" hint:"header fields are changed with headers: for example headers: {request: {set: {x-name: value}}}"`
+	_         struct{}      `also:"response,return,status,staticResponse,directResponse,fixedResponse" hint:"naru answers by itself with respond: for example respond: 200 hello"`
+	_         struct{}      `also:"redirectTo,redirectScheme,httpsRedirect,redirectHttps,forceHttps" hint:"redirects are redirect: https, a URL or a path"`
+	_         struct{}      `also:"mirroring,shadow,trafficMirror,requestMirror" hint:"copies are mirror: for example mirror: orders-next"`
+	_         struct{}      `also:"crossOrigin,corsPolicy" hint:"did you mean cors?"`
+	_         struct{}      `also:"grpcWeb,grpcweb" hint:"write grpc: web"`
+	_         struct{}      `also:"grpcJson,grpcTranscode,grpcJsonTranscoder,transcoding,grpcGateway" hint:"did you mean transcode? For example transcode: {descriptors: shop.pb}"`
+	_         struct{}      `also:"rateLimit,rateLimiting,ratelimit,limits,throttle" hint:"how often a route may be called can not be bounded in this version; sizes and connections are bounded by limits at the top or at a listener"`
+	_         struct{}      `also:"healthCheck,health,loadBalancing,balance,lbPolicy,circuitBreaker" hint:"health and balance are said at a service: services: {orders: {endpoints: [\"10.0.0.1:9002\"], health: /healthz}}"`
+	_         struct{}      `also:"listener,listeners,entryPoints,entryPoint,gateway,port,ports" hint:"did you mean listen? It names listeners by their address"`
+	_         struct{}      `also:"tls,ssl,certificate" hint:"certificates stand at the top or at a listener: tls: {cert: cert.pem, key: key.pem}"`
+	_         struct{}      `also:"id,label" hint:"did you mean name?"`
+	_         struct{}      `also:"plugins,middlewares,filters,middleware" hint:"each has a field of its own here: headers, cors, rewrite, retry, timeout, mirror"`
+	_         struct{}      `also:"websocket,websockets,upgrade" hint:"upgrades pass through by themselves: leave it out"`
+	_         struct{}      `also:"priority,order" hint:"the most specific match wins; leave it out"`
 
 	origin model.Origin
 	broken bool
@@ -240,7 +244,7 @@ type timeouts struct {
 // retry says when a failed try is made again.
 type retry struct {
 	Attempts int      `json:"attempts" doc:"tries after the first, at most 10" default:"1"`
-	On       *codes   `json:"on" doc:"statuses that count as failed; connections that fail always do" default:"[502, 503, 504]"`
+	On       *codes   `json:"on" doc:"statuses that count as failed, gRPC ones by name (unavailable); connections that fail always do" default:"[502, 503, 504]"`
 	Backoff  *span    `json:"backoff" doc:"most to wait before the second try, at least half of it; it doubles" default:"25ms" unit:"duration"`
 	_        struct{} `also:"retries,count,max,maxAttempts,numRetries,tries" hint:"did you mean attempts?"`
 	_        struct{} `also:"codes,statuses,statusCodes,retryOn,conditions" hint:"did you mean on? For example on: [502, 503, 504]"`
@@ -251,7 +255,8 @@ type retry struct {
 type service struct {
 	Endpoints endpoints `json:"endpoints" doc:"\"host:port\", one or a list; every address of a DNS name is an endpoint"`
 	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"round-robin,least-request" default:"round-robin"`
-	Health    *health   `json:"health" doc:"path to ask each endpoint for, or an object" default:"no checks"`
+	Protocol  text      `json:"protocol" doc:"HTTP version that the endpoints speak; gRPC needs http2, auto asks a TLS endpoint" enum:"http1,http2,auto" default:"http1"`
+	Health    *health   `json:"health" doc:"path to ask each endpoint for, grpc, tcp, or an object" default:"no checks"`
 	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`
 	Connect   *span     `json:"connect" doc:"until a connection can be used, TLS included" default:"5s" unit:"duration"`
 	Idle      *span     `json:"idle" doc:"unused connections are kept" default:"30s" unit:"duration"`
@@ -263,12 +268,13 @@ type service struct {
 	_         struct{}  `also:"retries,retry,attempts" hint:"retries stand at a route: retry: 2"`
 	_         struct{}  `also:"timeout,timeouts,timeoutMs,readTimeout,requestTimeout,responseTimeout" hint:"an answer is bounded at a route: timeout: 3s; a connection here: connect: 5s"`
 	_         struct{}  `also:"connectTimeout,connectionTimeout,dialTimeout" hint:"did you mean connect? For example connect: 5s"`
-	_         struct{}  `also:"scheme,protocol,ssl,https" hint:"a service that speaks TLS has tls: true"`
+	_         struct{}  `also:"scheme,ssl,https" hint:"a service that speaks TLS has tls: true"`
 	_         struct{}  `also:"keepalive,idleTimeout,keepAliveTimeout" hint:"did you mean idle? For example idle: 30s"`
 	_         struct{}  `also:"maxIdleConnections,maxIdleConnsPerHost,poolSize" hint:"did you mean maxIdle?"`
 	_         struct{}  `also:"path,paths,rewrite,stripPrefix" hint:"a service has no path: say rewrite: /v1 at the route"`
 	_         struct{}  `also:"hostHeader,passHostHeader,preserveHost,hostRewrite" hint:"did you mean host?"`
 	_         struct{}  `also:"weight,weights" hint:"weights stand at endpoints ({address: \"10.0.0.1:9002\", weight: 2}) or at a route (to: {a: 90, b: 10})"`
+	_         struct{}  `also:"http2,h2,h2c,grpc,httpVersion,appProtocol" hint:"a service that speaks HTTP/2, as gRPC does, has protocol: http2"`
 	_         struct{}  `also:"ca,serverName,insecure,certificate" hint:"this stands under tls: for example tls: {ca: ca.pem}"`
 
 	name   string
@@ -288,6 +294,8 @@ type endpoint struct {
 // health asks each endpoint and believes the answer.
 type health struct {
 	Path      text     `json:"path" doc:"path to ask for" default:"/"`
+	GRPC      *asked   `json:"grpc" doc:"ask by grpc.health.v1: true for the server, or one of its services"`
+	TCP       bool     `json:"tcp" doc:"only connect" default:"false"`
 	Host      text     `json:"host" doc:"Host header" default:"the service's host, or the endpoint"`
 	Interval  *span    `json:"interval" doc:"between two checks" default:"5s" unit:"duration"`
 	Timeout   *span    `json:"timeout" doc:"for an answer" default:"2s" unit:"duration"`

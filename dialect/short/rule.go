@@ -145,6 +145,7 @@ func (c *compiler) compile(r *route, index int) rule {
 	if r.Retry != nil {
 		base.Retry = r.Retry.noun()
 	}
+	base.CountCalls = r.GRPC != nil && r.GRPC.metrics
 	left := r.Match
 	for len(left) > 0 {
 		// All patterns for the hosts of the first that is left.
@@ -226,6 +227,15 @@ func (c *compiler) filters(r *route, out *rule) []model.Filter {
 	}
 	if r.CORS != nil && !r.CORS.off {
 		list = append(list, model.Filter{CORS: r.CORS.noun()})
+	}
+	if r.GRPC != nil && r.GRPC.web {
+		if n := len(list); n > 0 && list[n-1].CORS != nil {
+			exposeStatus(list[n-1].CORS)
+		}
+		list = append(list, model.Filter{GRPCWeb: &model.GRPCWeb{}})
+	}
+	if r.Transcode != nil {
+		list = append(list, model.Filter{Transcode: r.Transcode.noun(c.doc.Path)})
 	}
 	return list
 }

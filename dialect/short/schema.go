@@ -72,7 +72,12 @@ func (s *schemas) of(t reflect.Type) way {
 	case *pairs:
 		return way{dialect.MappingOf(aText), "mapping of text"}
 	case *codes:
-		return way{dialect.EitherOf(aNumber, dialect.ListOf(aNumber)), "number, list"}
+		return way{dialect.EitherOf(aText, dialect.ListOf(aText)), "number, text, list"}
+	case *calls:
+		word := schema{"enum": []string{"web", "metrics"}}
+		return way{dialect.EitherOf(word, dialect.ListOf(word)), "text, list"}
+	case *asked:
+		return way{dialect.EitherOf(aBoolean, aString), "true, text"}
 	case *later:
 		return way{schema{"not": schema{}}, "-"}
 	case *conditions:
@@ -127,6 +132,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("timeouts", t, isOff, aDuration), "duration, timeouts"}
 	case *retry:
 		return way{item("retry", t, aNumber), "number, retry"}
+	case *transcode:
+		return way{item("transcode", t, aString), "text, transcode"}
 	case *health:
 		return way{item("health", t, aBoolean, aString), "text, true, health"}
 	case *trust:

@@ -2,6 +2,7 @@ package short
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,6 +54,9 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		}
 		in.Problem(n, "bad-value", "balance is round-robin or least-request, not "+strconv.Quote(string(s.Balance)), hint)
 	}
+	if p := string(s.Protocol); p != "" && !slices.Contains(serviceProtocols, p) {
+		in.Problem(n, "bad-value", "a service's protocol is http1, http2 or auto, not "+strconv.Quote(p), "gRPC needs protocol: http2; TLS is tls: true")
+	}
 	if s.Connect.duration() < 0 || s.Idle.duration() < 0 || s.MaxIdle < 0 {
 		in.Problem(n, "bad-value", "connect, idle and maxIdle of a service are always bounded", "leave them out for their defaults")
 	}
@@ -60,13 +64,14 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 
 func (s *service) noun(folder string) *model.Service {
 	m := &model.Service{
-		Name:    s.name,
-		Host:    string(s.Host),
-		Balance: model.Balance(s.Balance),
-		Connect: s.Connect.duration(),
-		Idle:    s.Idle.duration(),
-		MaxIdle: s.MaxIdle,
-		Origin:  s.origin,
+		Name:     s.name,
+		Host:     string(s.Host),
+		Protocol: model.ServiceProtocol(s.Protocol),
+		Balance:  model.Balance(s.Balance),
+		Connect:  s.Connect.duration(),
+		Idle:     s.Idle.duration(),
+		MaxIdle:  s.MaxIdle,
+		Origin:   s.origin,
 	}
 	for i := range s.Endpoints {
 		m.Endpoints = append(m.Endpoints, s.Endpoints[i].noun)
@@ -85,6 +90,12 @@ func (s *service) noun(folder string) *model.Service {
 			Interval: h.Interval.duration(), Timeout: h.Timeout.duration(),
 			Healthy: h.Healthy, Unhealthy: h.Unhealthy,
 			MinStatus: h.low, MaxStatus: h.high,
+		}
+		switch {
+		case h.GRPC != nil && !h.GRPC.off:
+			m.Health.Kind, m.Health.Service, m.Health.Path = model.HealthGRPC, h.GRPC.service, ""
+		case h.TCP:
+			m.Health.Kind, m.Health.Path = model.HealthTCP, ""
 		}
 	}
 	return m
@@ -145,7 +156,26 @@ func (e *endpoint) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	e.noun = model.Endpoint{Host: host, Port: uint16(number), Weight: e.Weight}
 }
 
-// ReadNode takes a path, true or an object.
+// asked is a service by the name under which grpc.health.v1 knows it.
+type asked struct {
+	service string // "" is the whole server
+	off     bool   // grpc: false
+}
+
+// ReadNode takes true or a name.
+func (a *asked) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Tag == "!!bool" {
+		var on bool
+		in.Into(n, &on)
+		a.off = !on
+		return
+	}
+	var t text
+	in.Into(n, &t)
+	a.service = string(t)
+}
+
+// ReadNode takes a path, grpc, tcp, true or an object.
 func (h *health) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	switch {
 	case n.Kind == yaml.MappingNode:
@@ -155,9 +185,14 @@ func (h *health) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		var on bool
 		in.Into(n, &on)
 		h.off = !on
+	case n.Value == string(model.HealthGRPC):
+		h.GRPC = &asked{}
+	case n.Value == string(model.HealthTCP):
+		h.TCP = true
 	default:
 		in.Into(n, &h.Path)
 	}
+	h.oneKind(in, n)
 	if h.Path == "" {
 		h.Path = "/"
 	}
@@ -179,6 +214,17 @@ func (h *health) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	h.high, err2 = strconv.Atoi(strings.TrimSpace(high))
 	if err1 != nil || err2 != nil || h.low < 100 || h.high > 599 || h.low > h.high {
 		in.Problem(n, "bad-value", "this is no range of statuses: "+string(h.Status), "for example 200-399")
+	}
+}
+
+// oneKind checks that a check is of one kind.
+func (h *health) oneKind(in *dialect.Decoder, n *yaml.Node) {
+	grpc := h.GRPC != nil && !h.GRPC.off
+	if http := h.Path != "" || h.Status != ""; grpc && h.TCP || http && (grpc || h.TCP) {
+		in.Problem(n, "bad-value", "a health check asks for a path, or by grpc, or by tcp", "leave path and status out for grpc and tcp")
+	}
+	if h.Host != "" && h.TCP {
+		in.Problem(n, "bad-value", "a connection alone names no host", "leave host out, or ask for a path")
 	}
 }
 

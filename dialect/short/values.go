@@ -197,31 +197,6 @@ func isFieldName(s string) bool {
 	return s != ""
 }
 
-// codes are response statuses: one or a list.
-type codes []int
-
-// ReadNode takes a number or a list of numbers.
-func (c *codes) ReadNode(in *dialect.Decoder, n *yaml.Node) {
-	nodes := []*yaml.Node{n}
-	if n.Kind == yaml.SequenceNode {
-		nodes = n.Content
-	}
-	*c = codes{}
-	for _, node := range nodes {
-		var code int
-		before := in.Broken()
-		in.Into(node, &code)
-		if in.Broken() > before {
-			continue
-		}
-		if code < 400 || code > 599 {
-			in.Wrong(node, "a status between 400 and 599", "NAME: [502, 503]")
-			continue
-		}
-		*c = append(*c, code)
-	}
-}
-
 // later is a word of a later version. It takes its route out of service,
 // because a route must not serve without a protection that was asked for.
 type later struct{}

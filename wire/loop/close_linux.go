@@ -88,10 +88,7 @@ func (c *conn) flushed() {
 
 // limit bounds the phase that was entered.
 func (c *conn) limit(d time.Duration) {
-	if c.end == nil {
-		c.end = &wire.Timer{Handler: c}
-	}
-	c.loop.wheel.Arm(c.end, c.loop.now, d)
+	c.loop.wheel.Arm(&c.extra().end, c.loop.now, d)
 }
 
 // OnTimer ends a phase that took too long. Output that is still there is

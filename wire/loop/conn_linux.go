@@ -23,13 +23,27 @@ const (
 	closed
 )
 
+// rare is what few connections need.
+type rare struct {
+	end wire.Timer // bounds flushing and finishing
+	relay
+}
+
+// extra gives c room for what few need.
+func (c *conn) extra() *rare {
+	if c.rare == nil {
+		c.rare = &rare{end: wire.Timer{Handler: c}}
+	}
+	return c.rare
+}
+
 // conn is one connection. It holds no buffer while idle.
 type conn struct {
 	loop    *loop
 	handler wire.ConnHandler
 	peer    wire.Peer
 	from    *listenSocket // that accepted it; nil when dialled
-	end     *wire.Timer   // bounds flushing and finishing; nil before
+	rare    *rare         // what few connections need; nil before
 
 	// Output that the kernel did not take: full chunks but for the last.
 	head, tail *chunk
@@ -130,6 +144,9 @@ func (c *conn) event(events uint32) {
 			return
 		}
 	}
+	if events&unix.EPOLLOUT != 0 && c.rare != nil {
+		c.fed()
+	}
 	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) == 0 {
 		return
 	}
@@ -139,7 +156,7 @@ func (c *conn) event(events uint32) {
 		// After our own end of stream EPOLLHUP only says that the peer ended
 		// too, and input may wait: that is an end to be read, not an error.
 		broken := events&unix.EPOLLERR != 0 || events&unix.EPOLLHUP != 0 && !c.finSent
-		if broken && (c.paused || c.eof) {
+		if broken && (c.paused || c.eof || c.stuck()) {
 			e := socketError(c.fd)
 			if e == 0 {
 				e = syscall.ECONNRESET
@@ -162,7 +179,7 @@ func (c *conn) attend() {
 	case c.phase != open:
 	case c.errno != 0 && c.dialling:
 		c.refused(syscall.Errno(c.errno))
-	case c.errno != 0 && (c.paused || c.eof):
+	case c.errno != 0 && (c.paused || c.eof || c.stuck()):
 		c.lost(syscall.Errno(c.errno))
 	case c.readable && !c.paused && !c.dialling:
 		c.read()
@@ -196,8 +213,9 @@ func (c *conn) release() {
 	l := c.loop
 	c.phase = closed
 	c.dropOutput()
-	if c.end != nil {
-		l.wheel.Disarm(c.end)
+	c.unrelay()
+	if c.rare != nil {
+		l.wheel.Disarm(&c.rare.end)
 	}
 	if c.fd < 0 {
 		return // never stood

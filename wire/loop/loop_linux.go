@@ -37,7 +37,10 @@ type loop struct {
 	wallAt time.Duration
 
 	wheel      wire.Wheel
-	table      table
+	table      table[conn]
+	packets    table[packetSocket]
+	pipes      pipes
+	batch      *batch // of datagrams; made when the first socket for them is
 	generation int32
 	buffer     []byte // lent to OnData
 	joined     []byte // scratch of Write
@@ -179,6 +182,12 @@ func (l *loop) handleEvents() {
 		if e.Fd < 0 {
 			if e.Fd != wakeID {
 				l.sockets.event(e.Fd)
+			}
+			continue
+		}
+		if e.Fd >= packetBase {
+			if s := l.packets.at(e.Fd - packetBase); s != nil && s.generation == e.Pad {
+				s.ready()
 			}
 			continue
 		}
@@ -327,6 +336,14 @@ func (l *loop) end() {
 			l.tellQuietly(c, wire.ErrClosed)
 		}
 	}
+	for _, page := range l.packets.pages {
+		for _, s := range page {
+			if s != nil {
+				s.release()
+			}
+		}
+	}
+	l.pipes.close()
 	l.count.show()
 	l.closeFiles()
 }

@@ -322,7 +322,7 @@ func TestProcsAreRaised(t *testing.T) {
 // TestTableAgainstMap adds and removes at random.
 func TestTableAgainstMap(t *testing.T) {
 	t.Parallel()
-	var table table
+	var table table[conn]
 	want := map[int32]*conn{}
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {

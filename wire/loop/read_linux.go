@@ -14,6 +14,14 @@ func (c *conn) read() {
 		if c.eof {
 			return
 		}
+		if r := c.rare; r != nil && r.to != nil {
+			if r.pipe != nil {
+				return // what was read last has not gone out; c.to tells
+			}
+			if r.bulk && c.forward() {
+				return
+			}
+		}
 		n, e := recv(c.fd, l.buffer)
 		switch {
 		case e == syscall.EINTR:
@@ -35,6 +43,9 @@ func (c *conn) read() {
 		// But no edge announces an end that was already seen.
 		if n < len(l.buffer) && !c.hungUp && c.errno == 0 {
 			c.readable = false
+		}
+		if c.rare != nil {
+			c.rare.saw(n, len(l.buffer))
 		}
 		c.handler.OnData(l.buffer[:n])
 		if c.phase != open || c.paused || !c.readable {

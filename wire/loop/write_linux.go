@@ -63,8 +63,13 @@ func (c *conn) Write(a, b []byte) {
 	c.keep(b[n-len(a):])
 }
 
-// Buffered is how many bytes wait for the kernel.
-func (c *conn) Buffered() int { return c.buffered }
+// Buffered is how many bytes wait for the kernel, or in it for the socket.
+func (c *conn) Buffered() int {
+	if r := c.rare; r != nil && r.from != nil {
+		return c.buffered + r.from.rare.piped
+	}
+	return c.buffered
+}
 
 // keep copies b behind what is buffered.
 func (c *conn) keep(b []byte) {

@@ -148,11 +148,11 @@ func TestCloseGivesUp(t *testing.T) {
 		c.Write(big, nil)
 		c.Close()
 		k := c.(*conn)
-		if k.phase != flushing || !k.end.Armed() {
+		if k.phase != flushing || !k.extra().end.Armed() {
 			t.Error("Close does not wait for what is buffered")
 		}
-		k.loop.wheel.Disarm(k.end)
-		k.OnTimer(k.end)
+		k.loop.wheel.Disarm(&k.extra().end)
+		k.OnTimer(&k.extra().end)
 		if k.phase != closed || k.buffered != 0 || k.head != nil {
 			t.Error("the time-out did not close")
 		}
@@ -197,11 +197,11 @@ func TestFinishGivesUp(t *testing.T) {
 	}
 	on(t, c.Loop(), func() {
 		k := c.(*conn)
-		if k.phase != finishing || !k.end.Armed() {
+		if k.phase != finishing || !k.extra().end.Armed() {
 			t.Error("Finish does not wait for the peer's end")
 		}
-		k.loop.wheel.Disarm(k.end)
-		k.OnTimer(k.end)
+		k.loop.wheel.Disarm(&k.extra().end)
+		k.OnTimer(&k.extra().end)
 		if k.phase != closed {
 			t.Error("the time-out did not close")
 		}

@@ -1,0 +1,153 @@
+package upstream
+
+import (
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// Lease is a connection, or a socket for datagrams, to an endpoint that one
+// flow has for itself: it comes from no pool and goes to none. It belongs to its
+// loop.
+type Lease struct {
+	pool   *pool
+	holder Holder
+	timer  wire.Timer // bounds the connect
+	// newer and older are its neighbours among those of the pool.
+	newer, older *Lease
+
+	opening bool
+	counted bool // in Endpoint.inflight
+	ended   bool
+}
+
+// Holder is who has a Lease.
+type Holder interface {
+	// OnSlow: the connection does not stand within the service's connect time.
+	// The holder gives it up.
+	OnSlow()
+	// OnRemoved: the endpoint is configured no more. The connection may go on
+	// for as long as its holder likes.
+	OnRemoved()
+}
+
+// Lease chooses an endpoint for a connection of the holder's own, as Pick does
+// for a request: of the same plan, by the same health. The holder dials by
+// Dial, says what becomes of that by Stands or Failed, and ends the Lease in
+// any case.
+func (c *Cluster) Lease(l wire.Loop, avoid *Tried, holder Holder) (*Lease, observe.Reason) {
+	p := c.plan.Load()
+	i := l.Index()
+	ep := p.choose(&c.cursors[i], l.Now(), avoid)
+	if ep == nil {
+		return nil, p.none
+	}
+	pl := ep.pools[i].Load()
+	if pl == nil {
+		pl = newPool(ep, l)
+		ep.pools[i].Store(pl)
+	}
+	pl.set = p.set
+	return pl.lease(holder), observe.ReasonNone
+}
+
+func (p *pool) lease(holder Holder) *Lease {
+	k := &Lease{pool: p, holder: holder, opening: true}
+	k.timer.Handler = k
+	p.picks.Add(1)
+	p.connects.Add(1)
+	p.open.Add(1)
+	p.opening.Add(1)
+	if p.set.least {
+		k.counted = true
+		p.ep.inflight.Add(1)
+	}
+	k.older = p.leases
+	if p.leases != nil {
+		p.leases.newer = k
+	}
+	p.leases = k
+	if p.set.connect > 0 {
+		p.loop.Arm(&k.timer, p.set.connect)
+	}
+	return k
+}
+
+// Endpoint is what was chosen.
+func (k *Lease) Endpoint() *Endpoint { return k.pool.ep }
+
+// Dial starts the connection, with the service's TLS if it has any.
+func (k *Lease) Dial(h wire.ConnHandler) wire.Conn {
+	ep := k.pool.ep
+	return ep.raw.Dial(k.pool.loop, ep.addr, h)
+}
+
+// Stands says that the connection can be used.
+func (k *Lease) Stands() {
+	if k.opening {
+		k.opened()
+	}
+	k.pool.ep.connected()
+}
+
+// Unconnected says that nothing is going to stand, which is how datagrams are
+// sent: nobody is waited for. An answer is a reason to call Stands all the same.
+func (k *Lease) Unconnected() {
+	if k.opening {
+		k.opened()
+	}
+}
+
+// Failed says that there will be no connection, and gives the reason. The
+// endpoint stands aside for a while. err may be nil where it took too long.
+func (k *Lease) Failed(err error) observe.Reason {
+	i := connectFailure(err, err == nil)
+	if i < 0 {
+		i = 2 // something else went wrong on the way
+	}
+	p := k.pool
+	p.failed[i].Add(1)
+	p.ep.connectFailed(p.loop.Now())
+	k.End()
+	return connectReasons[i]
+}
+
+// End gives the Lease back; the connection is closed, or will be by its holder.
+// Once more does nothing.
+func (k *Lease) End() {
+	if k.ended {
+		return
+	}
+	k.ended = true
+	if k.opening {
+		k.opened()
+	}
+	p := k.pool
+	p.settled.Add(1)
+	p.open.Add(-1)
+	if k.counted {
+		p.ep.inflight.Add(-1)
+	}
+	if k.newer != nil {
+		k.newer.older = k.older
+	} else {
+		p.leases = k.older
+	}
+	if k.older != nil {
+		k.older.newer = k.newer
+	}
+	k.newer, k.older = nil, nil
+}
+
+// opened ends the opening, either way.
+func (k *Lease) opened() {
+	k.opening = false
+	k.pool.opening.Add(-1)
+	k.pool.loop.Disarm(&k.timer)
+}
+
+// OnTimer: connecting takes too long.
+func (k *Lease) OnTimer(*wire.Timer) {
+	if k.opening && !k.ended {
+		k.holder.OnSlow()
+	}
+}
