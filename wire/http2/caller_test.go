@@ -15,10 +15,10 @@ import (
 
 // caller owns one connection to a service and sends requests on it.
 type caller struct {
-	loop *fakeLoop
-	conn *fakeConn
-	c    wire.ClientConn
-	log  strings.Builder
+	loop  *fakeLoop
+	conn  *fakeConn
+	c     wire.ClientConn
+	log   strings.Builder
 	call  *call
 	calls []*call
 	// again sends another request from within the last event, as pools do.

@@ -75,11 +75,7 @@ func (m *session) sendDeferred() {
 		m.deferred, s.next = s.next, nil
 		m.deferrals--
 		s.deferred = false
-		if s.x == nil {
-			m.discard(s)
-		} else {
-			m.request(s, nil, true)
-		}
+		m.request(s, nil, true)
 	}
 }
 
@@ -109,7 +105,15 @@ func (s *stream) Cancel() {
 	}
 	s.x, s.failing = nil, false
 	m.owesIdle++
-	if !s.closed && !s.deferred {
+	if s.deferred {
+		at := &m.deferred
+		for *at != s {
+			at = &(*at).next
+		}
+		*at, s.deferred = s.next, false
+		m.deferrals--
+		m.discard(s)
+	} else if !s.closed {
 		m.out = appendReset(m.room(), s.id, codeCancel)
 		m.forget(s, true)
 	}

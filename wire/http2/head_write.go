@@ -9,7 +9,7 @@ import (
 // writtenByUs are fields that the machine writes by itself or that HTTP/2 does
 // not have: they are never taken from Head.Fields.
 var writtenByUs = wire.SetOf(wire.Connection, wire.ContentLength, wire.TransferEncoding, wire.KeepAlive,
-	wire.ProxyConnection, wire.Upgrade, wire.HTTP2Settings, wire.Host, wire.TE)
+	wire.ProxyConnection, wire.Upgrade, wire.HTTP2Settings, wire.Host)
 
 // secrets are fields that never enter a compression table, whose size on the
 // wire could tell an attacker that a guess was right (RFC 7541 section 7.1).
@@ -59,7 +59,7 @@ func (m *session) closeBlock(out []byte, at int, id uint32, end bool) {
 func (m *session) appendFields(out []byte, h *wire.Head) []byte {
 	for i := range h.Fields {
 		f := &h.Fields[i]
-		if f.Dropped {
+		if f.Dropped || f.ID == wire.TE && !wire.EqualFold(h.Value(f), "trailers") {
 			continue
 		}
 		name := m.loc.name[:0]
@@ -139,11 +139,7 @@ func (m *session) appendTrailers(s *stream, t *wire.Head) {
 
 // appendRequest writes the head of a request.
 func (m *session) appendRequest(s *stream, h *wire.Head) {
-	te := h.Has(wire.KeyTE)
 	h.Drop(writtenByUs | wire.SetOf(wire.Expect))
-	if s.upgrade {
-		h.Remove(keySocketKey)
-	}
 	out, at := m.openBlock()
 	if s.upgrade {
 		out = m.write.fieldString(out, ":method", "CONNECT", false)
@@ -168,9 +164,16 @@ func (m *session) appendRequest(s *stream, h *wire.Head) {
 	}
 	out = m.write.field(out, namePath, path, false)
 	out = m.write.field(out, nameAuthority, h.Authority, false)
+	key := -1
+	if s.upgrade {
+		key = h.Next(keySocketKey, 0)
+	}
+	if key >= 0 { // not sent, and needed for the answer or another try
+		h.Fields[key].Dropped = true
+	}
 	out = m.appendFields(out, h)
-	if te {
-		out = m.write.fieldString(out, "te", "trailers", false)
+	if key >= 0 {
+		h.Fields[key].Dropped = false
 	}
 	if s.left > 0 || s.left == 0 && (h.Length < 0 || hasContent(h.Method)) {
 		out = m.appendLength(out, s.left)

@@ -24,6 +24,7 @@ func (c *Codec) serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) *sessio
 	m.partAt = m.at
 	conn.SetHandler(m)
 	m.wakeAt(m.partAt, m.headBound())
+	m.wakeAt(m.at, lim.Idle)
 	return m
 }
 
@@ -248,6 +249,7 @@ func (m *session) proceed(s *stream) {
 		s.asked = false
 		s.at = m.loc.loop.Now()
 		m.appendStatus(s, 100)
+		m.expectBody(s)
 	}
 }
 

@@ -86,7 +86,7 @@ func (m *session) tick(now time.Duration) {
 		return
 	case m.retiring && !m.final && over(m.bye, farewellTime):
 		m.finalGoAway()
-	case m.streams.n == 0 && m.greeted && over(m.at, m.lim.Idle):
+	case m.streams.n == 0 && over(m.at, m.lim.Idle):
 		m.final = true
 		m.out = appendGoAway(m.room(), m.last, codeNone)
 		m.shut(orderly)

@@ -75,8 +75,12 @@ func (s *stream) Loop() wire.Loop  { return s.m.loc.loop }
 func (s *stream) Peer() *wire.Peer { return s.m.conn.Peer() }
 
 // Buffered is how many bytes wait; more than wire.HighWater also where the
-// connection as a whole keeps too much.
+// connection as a whole keeps too much. While a service's connection is still
+// opening everything waits.
 func (s *stream) Buffered() int {
+	if m := s.m; m.client && !m.open && !m.closed {
+		return s.out.n + len(m.out) + m.conn.Buffered()
+	}
 	if s.out.n > streamLow && s.m.waiting > crowded {
 		return max(s.out.n, wire.HighWater+1)
 	}
