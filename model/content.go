@@ -74,6 +74,7 @@ func (l *Listener) write(b *content) {
 		b.strings(i.OnDemand...)
 	}
 	b.bool(l.NoHTTP2)
+	b.bool(l.NoHTTP1)
 	b.bool(l.HTTP3)
 	if p := l.ProxyProtocol; b.bool(p != nil) {
 		b.strings(p.From...)

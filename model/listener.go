@@ -49,6 +49,8 @@ type Listener struct {
 	// NoHTTP2: HTTP/2 is neither offered (https) nor understood (http, by
 	// prior knowledge).
 	NoHTTP2 bool `json:"noHTTP2,omitempty"`
+	// NoHTTP1: only HTTP/2 is spoken, as between programs that agreed on it.
+	NoHTTP1 bool `json:"noHTTP1,omitempty"`
 	// HTTP3, for HTTPS only: the same is served over QUIC on the UDP port of
 	// the same number, and announced by Alt-Svc.
 	HTTP3 bool `json:"http3,omitempty"`

@@ -42,6 +42,9 @@ func (v *checker) listener(l *Listener) *Listener {
 	default:
 		v.broken("bad-value", "listener "+l.Name+" wants at least TLS "+strconv.Quote(l.MinTLS), "write 1.2 or 1.3")
 	}
+	if l.NoHTTP1 && l.NoHTTP2 {
+		v.broken("bad-value", "listener "+l.Name+" speaks neither HTTP/1.1 nor HTTP/2", "leave one of them")
+	}
 	if l.TrustedHops < 0 {
 		v.broken("bad-value", fmt.Sprintf("listener %s trusts %d hops", l.Name, l.TrustedHops), "write 0 or more")
 	}

@@ -310,7 +310,7 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 			e = &entrance{addr: addr, secure: noun.Protocol == model.HTTPS}
 			e.limited = noun
 			e.limits, e.maxConns = limitsOf(&noun.Limits)
-			e.limits.HTTP2 = c.http2
+			e.limits.HTTP2, e.only2 = c.http2, c.http2
 			if e.secure {
 				e.tls = &wire.ServerTLS{Handshake: pick(noun.Limits.Handshake, model.DefaultLimits.Handshake), MinVersion: tls.VersionTLS12}
 			}
@@ -326,6 +326,7 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 		e.listeners = append(e.listeners, c.prog.byName[noun.Name])
 		// It is settled before anybody knows which host a request is for.
 		e.limits.HTTP2 = e.limits.HTTP2 && !noun.NoHTTP2
+		e.only2 = e.only2 && noun.NoHTTP1
 		if e.tls == nil {
 			continue
 		}
@@ -348,6 +349,9 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 			e.tls.Protocols = []string{"http/1.1"}
 			if e.limits.HTTP2 {
 				e.tls.Protocols = []string{"h2", "http/1.1"}
+			}
+			if e.only2 {
+				e.tls.Protocols = []string{"h2"}
 			}
 		}
 		hosts := route.NewHosts[*listener]()

@@ -49,6 +49,7 @@ type entrance struct {
 	limited   *model.Listener // the one whose limits are those of the port
 	limits    *wire.Limits
 	maxConns  int
+	only2     bool // HTTP/1 is not spoken
 	listeners []*listener
 	hosts     *route.Hosts[*listener]
 }

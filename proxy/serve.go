@@ -26,18 +26,23 @@ func (d *door) accept(port *port, c wire.Conn, over bool) {
 		c.Abort()
 	case over:
 		d.full()
-		p.opt.Server.Refuse(c, observe.TooManyConnections)
+		e.codec(p, false).Refuse(c, observe.TooManyConnections)
 	case e.secure:
 		port.secure.Secure(c, func(plain wire.Conn) {
-			codec := p.opt.Server
-			if p.opt.HTTP2 != nil && plain.Peer().TLS.Protocol == "h2" {
-				codec = p.opt.HTTP2
-			}
-			codec.Serve(plain, d, e.limits)
+			e.codec(p, plain.Peer().TLS.Protocol == "h2").Serve(plain, d, e.limits)
 		})
 	default:
-		p.opt.Server.Serve(c, d, e.limits)
+		e.codec(p, false).Serve(c, d, e.limits)
 	}
+}
+
+// codec is what speaks to a client; chosen says that its handshake chose
+// HTTP/2.
+func (e *entrance) codec(p *Proxy, chosen bool) wire.ServerCodec {
+	if p.opt.HTTP2 != nil && (chosen || e.only2) {
+		return p.opt.HTTP2
+	}
+	return p.opt.Server
 }
 
 func (d *door) full() {

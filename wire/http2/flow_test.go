@@ -177,15 +177,15 @@ func TestCrowded(t *testing.T) {
 	}
 }
 
-// TestServeFrom: the first bytes may have been read by somebody else.
-func TestServeFrom(t *testing.T) {
+// TestTake: the first bytes may have been read by somebody else.
+func TestTake(t *testing.T) {
 	t.Parallel()
 	loop := &fakeLoop{}
 	conn := newFakeConn(loop)
 	s := &site{loop: loop}
 	sc := newScribe()
 	in := append(sc.frames(t, "PREFACE"), sc.frames(t, "HEADERS 1 end_stream end_headers "+postTo+"/")...)
-	New(1).ServeFrom(conn, s, &testLimits, in[:40])
+	New(1).Take(conn, s, &testLimits, in[:40])
 	conn.give(in[40:])
 	if !strings.Contains(s.log.String(), "request POST path=/") {
 		t.Fatalf("heard %q", s.log.String())
