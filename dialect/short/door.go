@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -126,6 +127,8 @@ func (l *listen) noun(certificates []string, common *limits) *model.Listener {
 		Hostname:    string(l.Hostname),
 		MinTLS:      string(l.MinTLS),
 		TrustedHops: l.TrustedHops,
+		NoHTTP1:     l.Protocols.without("h1"),
+		NoHTTP2:     l.Protocols.without("h2"),
 		Origin:      l.origin,
 	}
 	common.into(&m.Limits)
@@ -156,6 +159,36 @@ func (l *listen) rule() rule {
 		}},
 	}
 }
+
+// versions are those of HTTP; none is all.
+type versions []text
+
+// ReadNode takes one or a list.
+func (v *versions) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Kind == yaml.SequenceNode {
+		for i, c := range n.Content {
+			var one versions
+			in.Item(i, c, &one)
+			*v = append(*v, one...)
+		}
+		if len(n.Content) == 0 {
+			in.Wrong(n, "at least one version of HTTP", "NAME: [h1, h2]")
+		}
+		return
+	}
+	var t text
+	in.Into(n, &t)
+	switch t {
+	case "h1", "h2":
+		*v = append(*v, t)
+	case "h2c":
+		in.Problem(n, "bad-value", "h2c is h2 without TLS, which is what a plain listener speaks", "write h2")
+	default:
+		in.Problem(n, "bad-value", "no version of HTTP is called "+strconv.Quote(string(t)), "write h1 or h2")
+	}
+}
+
+func (v versions) without(one text) bool { return len(v) > 0 && !slices.Contains(v, one) }
 
 // tlsKeys are certificates, or the wish for those at the top.
 type tlsKeys struct {

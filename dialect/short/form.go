@@ -36,6 +36,7 @@ type listen struct {
 	MinTLS      text     `json:"minTLS" doc:"lowest TLS version" enum:"1.2,1.3" default:"1.2"`
 	TrustedHops int      `json:"trustedHops" doc:"how many proxies in front may be believed about X-Forwarded-For" default:"0"`
 	Limits      *limits  `json:"limits" doc:"bounds of this listener"`
+	Protocols   versions `json:"protocols" doc:"versions of HTTP that are spoken: h1, h2, or both" default:"[h1, h2]"`
 	// Redirect is a rule of its own, behind the routes that name the listener.
 	Redirect *redirect `json:"redirect" doc:"answer everything with another place, as at a route: https, a URL or an object; only routes that name this listener go before it"`
 	_        struct{}  `also:"port,bind,host,ip" hint:"the address has the port: for example address: \":8080\""`
@@ -261,6 +262,7 @@ type service struct {
 	Connect   *span     `json:"connect" doc:"until a connection can be used, TLS included" default:"5s" unit:"duration"`
 	Idle      *span     `json:"idle" doc:"unused connections are kept" default:"30s" unit:"duration"`
 	MaxIdle   int       `json:"maxIdle" doc:"unused connections kept per endpoint and core" default:"1024"`
+	Streams   int       `json:"maxStreams" doc:"requests at once on one HTTP/2 connection" default:"100"`
 	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
 	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
 	_         struct{}  `also:"healthCheck,healthChecks,check,probe,activeHealthCheck" hint:"health checks are health: for example health: /healthz"`

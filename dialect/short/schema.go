@@ -73,6 +73,9 @@ func (s *schemas) of(t reflect.Type) way {
 		return way{dialect.MappingOf(aText), "mapping of text"}
 	case *codes:
 		return way{dialect.EitherOf(aText, dialect.ListOf(aText)), "number, text, list"}
+	case *versions:
+		word := schema{"enum": []string{"h1", "h2"}}
+		return way{dialect.EitherOf(word, dialect.ListOf(word)), "text, list"}
 	case *calls:
 		word := schema{"enum": []string{"web", "metrics"}}
 		return way{dialect.EitherOf(word, dialect.ListOf(word)), "text, list"}

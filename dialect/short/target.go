@@ -119,8 +119,10 @@ type target struct {
 	name string
 	url  bool
 	tls  bool
-	host string
-	port uint16
+	// http2: alone, as gRPC needs it.
+	http2 bool
+	host  string
+	port  uint16
 }
 
 // checkTarget notes what is wrong with a text under to.
@@ -148,8 +150,8 @@ func parseTarget(s string) (t target, wrong, hint string) {
 	switch {
 	case err != nil:
 		return t, strconv.Quote(s) + " is no URL", "for example http://127.0.0.1:3000"
-	case u.Scheme != "http" && u.Scheme != "https":
-		return t, "naru does not speak " + u.Scheme + ": " + s, "write http:// or https://"
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "h2c" && u.Scheme != "h2":
+		return t, "naru does not speak " + u.Scheme + ": " + s, "write http:// or https://, or h2c:// or h2:// (with TLS) for HTTP/2, as gRPC needs it"
 	case u.Hostname() == "":
 		return t, "the URL has no host: " + s, "for example http://127.0.0.1:3000"
 	case u.User != nil:
@@ -159,7 +161,7 @@ func parseTarget(s string) (t target, wrong, hint string) {
 	case u.Path != "" && u.Path != "/":
 		return t, "the URL holds a path: " + s, "write to: " + u.Scheme + "://" + u.Host + " and rewrite: " + u.Path
 	}
-	t = target{url: true, tls: u.Scheme == "https", host: u.Hostname(), port: 80}
+	t = target{url: true, tls: u.Scheme == "https" || u.Scheme == "h2", http2: u.Scheme[:2] == "h2", host: u.Hostname(), port: 80}
 	if t.tls {
 		t.port = 443
 	}
@@ -180,6 +182,9 @@ func (t *target) service(at model.Origin) *model.Service {
 		Name:      t.name,
 		Endpoints: []model.Endpoint{{Host: t.host, Port: t.port}},
 		Origin:    at,
+	}
+	if t.http2 {
+		s.Protocol = model.HTTP2
 	}
 	if t.tls {
 		s.TLS = &model.BackendTLS{}

@@ -57,21 +57,22 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if p := string(s.Protocol); p != "" && !slices.Contains(serviceProtocols, p) {
 		in.Problem(n, "bad-value", "a service's protocol is http1, http2 or auto, not "+strconv.Quote(p), "gRPC needs protocol: http2; TLS is tls: true")
 	}
-	if s.Connect.duration() < 0 || s.Idle.duration() < 0 || s.MaxIdle < 0 {
+	if s.Connect.duration() < 0 || s.Idle.duration() < 0 || s.MaxIdle < 0 || s.Streams < 0 {
 		in.Problem(n, "bad-value", "connect, idle and maxIdle of a service are always bounded", "leave them out for their defaults")
 	}
 }
 
 func (s *service) noun(folder string) *model.Service {
 	m := &model.Service{
-		Name:     s.name,
-		Host:     string(s.Host),
-		Protocol: model.ServiceProtocol(s.Protocol),
-		Balance:  model.Balance(s.Balance),
-		Connect:  s.Connect.duration(),
-		Idle:     s.Idle.duration(),
-		MaxIdle:  s.MaxIdle,
-		Origin:   s.origin,
+		Name:       s.name,
+		Host:       string(s.Host),
+		Protocol:   model.ServiceProtocol(s.Protocol),
+		Balance:    model.Balance(s.Balance),
+		Connect:    s.Connect.duration(),
+		Idle:       s.Idle.duration(),
+		MaxIdle:    s.MaxIdle,
+		MaxStreams: s.Streams,
+		Origin:     s.origin,
 	}
 	for i := range s.Endpoints {
 		m.Endpoints = append(m.Endpoints, s.Endpoints[i].noun)
