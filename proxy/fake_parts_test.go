@@ -68,8 +68,13 @@ func (s *fakeSecurity) Update(cfg *wire.ServerTLS) error {
 func (s *fakeSecurity) Close() { s.closed = true }
 func (s *fakeSecurity) Secure(c wire.Conn, ready func(wire.Conn)) {
 	s.secured++
-	ready(c)
+	ready(securedConn{c})
 }
+
+// securedConn is a connection after its handshake.
+type securedConn struct{ wire.Conn }
+
+func (securedConn) Peer() *wire.Peer { return &wire.Peer{TLS: &wire.TLSState{}} }
 
 // testFilter does what a Respond's body says, word by word:
 //
