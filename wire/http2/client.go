@@ -149,18 +149,20 @@ func (m *session) onResponse(s *stream, block []byte, end bool) code {
 	x.Shelf.Lend(h)
 	h.Reset()
 	h.Minor = 2
-	r := m.loc.fields.start(h, bounds{maxResponseHead, maxResponseFields})
+	r := &m.loc.fields
+	r.stream = nil
+	r.StartResponse(h, m.headBounds())
 	if m.read.read(block, r) != nil {
 		return codeCompression
 	}
-	r.finishResponse(h, end, s.noBody)
+	r.FinishResponse(end, s.noBody)
 	switch {
-	case r.why == observe.HeadTooLarge || r.why == observe.TooManyFields:
+	case r.Why == observe.HeadTooLarge || r.Why == observe.TooManyFields:
 		s.fail = wire.Failure{Reason: observe.UpstreamHeadTooLarge}
 		m.out = appendReset(m.room(), s.id, codeCancel)
 		m.lose(s, true, 0)
 		return codeNone
-	case r.why != 0 || m.blockSelf || h.Status < 200 && end:
+	case r.Why != 0 || m.blockSelf || h.Status < 200 && end:
 		return m.breakStream(s, codeProtocol)
 	case h.Status < 200:
 		if s.informs++; s.informs > maxInforms {
@@ -178,7 +180,7 @@ func (m *session) onResponse(s *stream, block []byte, end bool) code {
 	switch {
 	case s.upgrade && h.Status < 300:
 		s.tunnel = true
-		m.granted(x)
+		m.loc.name = wire.Granted(x, m.loc.name)
 	case h.Length >= 0 && !end:
 		s.expect = h.Length
 	}

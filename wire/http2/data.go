@@ -210,8 +210,9 @@ func (m *session) unhold(s *stream) {
 // onTrailers reads the fields that end the peer's half of s.
 func (m *session) onTrailers(s *stream, block []byte, end bool) code {
 	t := m.loc.newHead()
-	r := m.loc.fields.start(t, m.headBounds())
-	r.trailers = true
+	r := &m.loc.fields
+	r.stream = nil
+	r.StartTrailers(t, m.headBounds())
 	if m.read.read(block, r) != nil {
 		m.loc.freeHead(t)
 		return codeCompression
@@ -219,15 +220,15 @@ func (m *session) onTrailers(s *stream, block []byte, end bool) code {
 	s.inEnd = end
 	switch {
 	case !end || m.blockSelf:
-		r.why = observe.BadFrame
-	case r.why == 0 && s.expect > 0:
-		r.why = observe.BadLength
+		r.Why = observe.BadFrame
+	case r.Why == 0 && s.expect > 0:
+		r.Why = observe.BadLength
 	case s.tunnel || s.upgrade:
-		r.why = observe.BadFrame // RFC 9113 section 8.5
+		r.Why = observe.BadFrame // RFC 9113 section 8.5
 	}
-	if r.why != 0 {
+	if r.Why != 0 {
 		m.loc.freeHead(t)
-		return m.breakFor(s, codeProtocol, r.why)
+		return m.breakFor(s, codeProtocol, r.Why)
 	}
 	if s.x == nil {
 		m.loc.freeHead(t)

@@ -104,7 +104,10 @@ func (m *session) respond(s *stream, h *wire.Head) {
 	m.unreadHeads()
 }
 
-var nameDate = []byte("date")
+var (
+	nameDate   = []byte("date")
+	nameLength = []byte("content-length")
+)
 
 // appendInform writes an interim response.
 func (m *session) appendInform(s *stream, h *wire.Head) {
@@ -124,7 +127,7 @@ func (m *session) appendStatus(s *stream, status int) {
 // appendGrant writes the answer that opens a tunnel.
 func (m *session) appendGrant(s *stream, h *wire.Head) {
 	h.Drop(writtenByUs | wire.SetOf(wire.Trailer))
-	h.Remove(keySocketAccept)
+	h.Remove(wire.KeySocketAccept)
 	out, at := m.openBlock()
 	out = m.write.status(out, 200)
 	m.closeBlock(m.appendFields(out, h), at, s.id, false)
@@ -166,7 +169,7 @@ func (m *session) appendRequest(s *stream, h *wire.Head) {
 	out = m.write.field(out, nameAuthority, h.Authority, false)
 	key := -1
 	if s.upgrade {
-		key = h.Next(keySocketKey, 0)
+		key = h.Next(wire.KeySocketKey, 0)
 	}
 	if key >= 0 { // not sent, and needed for the answer or another try
 		h.Fields[key].Dropped = true

@@ -91,14 +91,14 @@ func (m *session) onRequest(id uint32, block []byte, end bool) code {
 	m.earn(wastePriorities, 4)
 	m.earn(wastePings, 1)
 	x := s.x
-	r := m.loc.fields.start(&x.Request, m.headBounds())
-	r.request, r.uri = true, m.lim.URIBytes
+	r := &m.loc.fields
 	r.stream = s
+	r.StartRequest(&x.Request, m.headBounds())
 	if m.read.read(block, r) != nil {
 		return codeCompression // end tells it
 	}
-	r.finishRequest(x, end)
-	why := r.why
+	r.FinishRequest(x, end)
+	why := r.Why
 	if m.blockSelf {
 		why = observe.BadFrame
 	}

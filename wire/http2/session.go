@@ -53,7 +53,6 @@ type session struct {
 	peerStreams uint32
 	last        uint32 // highest stream that the client has opened
 	nextID      uint32 // of the next stream to a service
-	goneAfter   uint32 // of the peer's GOAWAY
 	served      uint32
 	owesIdle    uint16  // OnIdle for tries that were cancelled
 	deferred    *stream // wait for SETTINGS, by next
@@ -408,6 +407,8 @@ func (m *session) release() {
 	m.loc.giveBack(m.block)
 	m.loc.giveBack(m.out)
 	m.kept, m.block, m.out = nil, nil, nil
+	m.read.reset()
+	m.write.reset()
 	if !m.client {
 		m.loc.freeSession(m)
 	}
