@@ -16,7 +16,7 @@ func (l *local) refuse(c wire.Conn, why observe.Reason, toHEAD bool) {
 	body := wire.Problem(why)
 	out := append(l.out[:0], statusLine(status)...)
 	out = append(out, "Content-Type: "+wire.ProblemType+"\r\nConnection: close\r\n"...)
-	out = append(out, l.dateLine()...)
+	out = append(out, l.date.Line(l.loop)...)
 	out = appendLength(out, int64(len(body)))
 	out = append(out, "\r\n"...)
 	l.out = out

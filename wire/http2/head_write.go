@@ -89,7 +89,7 @@ func (m *session) respond(s *stream, h *wire.Head) {
 	out = m.write.status(out, h.Status)
 	out = m.appendFields(out, h)
 	if !there.Has(wire.Date) {
-		out = m.write.field(out, nameDate, m.loc.dateValue(), false)
+		out = m.write.field(out, nameDate, m.loc.date.Value(m.loc.loop), false)
 	}
 	switch {
 	case !empty && s.left >= 0:

@@ -218,8 +218,8 @@ func (m *session) problem(s *stream, why observe.Reason) {
 func (m *session) over(s *stream) {
 	s.x, s.req = nil, nil
 	s.held, s.asked = false, false
-	m.returnCredit(int32(s.in.n))
-	s.in.clear(m.loc)
+	m.returnCredit(int32(s.in.Len()))
+	s.in.Clear(&m.loc.chunks)
 	m.loc.freeHead(s.inTrailers)
 	s.inTrailers = nil
 	m.earn(wasteResets, 1)

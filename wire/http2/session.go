@@ -271,10 +271,10 @@ func (m *session) remember(id uint32, ours bool) {
 
 // drop lets go of what s holds.
 func (m *session) drop(s *stream) {
-	m.returnCredit(int32(s.in.n))
-	s.in.clear(m.loc)
-	m.waiting -= s.out.n
-	s.out.clear(m.loc)
+	m.returnCredit(int32(s.in.Len()))
+	s.in.Clear(&m.loc.chunks)
+	m.waiting -= s.out.Len()
+	s.out.Clear(&m.loc.chunks)
 	m.loc.freeHead(s.inTrailers)
 	m.loc.freeHead(s.outTrailers)
 	s.inTrailers, s.outTrailers = nil, nil
