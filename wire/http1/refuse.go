@@ -29,15 +29,6 @@ func (l *local) refuse(c wire.Conn, why observe.Reason, toHEAD bool) {
 
 // Refuse is wire.ServerCodec's.
 func (c *Codec) Refuse(conn wire.Conn, why observe.Reason) {
-	conn.SetHandler(deaf{})
+	conn.SetHandler(wire.Deaf{})
 	c.local(conn.Loop()).refuse(conn, why, false)
 }
-
-// deaf hears nothing: the handler of a connection that is being refused.
-type deaf struct{}
-
-func (deaf) OnOpen()       {}
-func (deaf) OnData([]byte) {}
-func (deaf) OnEOF()        {}
-func (deaf) OnDrained()    {}
-func (deaf) OnClose(error) {}

@@ -33,8 +33,8 @@ func (c *Codec) Open(owner wire.ClientOwner, dial func(wire.ConnHandler) wire.Co
 	return m
 }
 
-// opened tells the owner that the connection stands.
-func (m *session) opened() {
+// OnOpen: a dialled connection stands. For an accepted one it does not come.
+func (m *session) OnOpen() {
 	m.busy = true
 	m.open = true
 	m.owner.OnOpen(m)
@@ -123,18 +123,10 @@ func (m *session) resetFailure(s *stream, why code) wire.Failure {
 func (m *session) farewell(last uint32) {
 	m.final = true
 	m.fail.Err = errGoAway
-	for again := true; again; {
-		again = false
-		for i := range m.streams.rows {
-			for s := m.streams.rows[i]; s != nil; s = s.next {
-				if s.id > last {
-					s.fail = wire.Failure{Reason: observe.UpstreamReset, Err: errGoAway, Unsent: !s.answered, Reused: !s.answered}
-					m.lose(s, true, 0)
-					again = true
-					break
-				}
-			}
-		}
+	after := func(s *stream) bool { return s.id > last }
+	for s := m.streams.first(after); s != nil; s = m.streams.first(after) {
+		s.fail = wire.Failure{Reason: observe.UpstreamReset, Err: errGoAway, Unsent: !s.answered, Reused: !s.answered}
+		m.lose(s, true, 0)
 	}
 	m.endDeferred()
 	if m.streams.n == 0 {

@@ -42,7 +42,6 @@ type local struct {
 
 	sessions []*session
 	streams  *stream // by next
-	rows     [][]*stream
 	buffers  [][]byte
 	heads    []*wire.Head
 	chunks   wire.ChunkPool

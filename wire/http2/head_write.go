@@ -15,8 +15,6 @@ var writtenByUs = wire.SetOf(wire.Connection, wire.ContentLength, wire.TransferE
 // wire could tell an attacker that a guess was right (RFC 7541 section 7.1).
 var secrets = wire.SetOf(wire.Authorization, wire.ProxyAuthorization)
 
-func appendDecimal(out []byte, n int64) []byte { return strconv.AppendInt(out, n, 10) }
-
 // openBlock begins a HEADERS frame, closeBlock ends it.
 func (m *session) openBlock() (out []byte, at int) {
 	out = m.room()
@@ -74,7 +72,7 @@ func (m *session) appendFields(out []byte, h *wire.Head) []byte {
 
 func (m *session) appendLength(out []byte, n int64) []byte {
 	var digits [20]byte
-	return m.write.field(out, nameLength, appendDecimal(digits[:0], n), false)
+	return m.write.field(out, nameLength, strconv.AppendInt(digits[:0], n, 10), false)
 }
 
 // respond writes the head of a response.
@@ -116,12 +114,6 @@ func (m *session) appendInform(s *stream, h *wire.Head) {
 	out = m.write.status(out, h.Status)
 	m.closeBlock(m.appendFields(out, h), at, s.id, false)
 	m.unreadHeads()
-}
-
-// appendStatus writes an interim response without fields.
-func (m *session) appendStatus(s *stream, status int) {
-	out, at := m.openBlock()
-	m.closeBlock(m.write.status(out, status), at, s.id, false)
 }
 
 // appendGrant writes the answer that opens a tunnel.

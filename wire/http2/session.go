@@ -242,7 +242,7 @@ func (m *session) forget(s *stream, ours bool) {
 	}
 	s.closed = true
 	if s.id != 0 {
-		m.streams.remove(m.loc, s)
+		m.streams.remove(s)
 		m.remember(s.id, ours)
 	}
 	m.withdraw(s)
@@ -355,7 +355,8 @@ func (m *session) end() {
 	m.gone()
 	m.rouseAll()
 	told := false
-	for s := m.streams.any(); s != nil; s = m.streams.any() {
+	any := func(*stream) bool { return true }
+	for s := m.streams.first(any); s != nil; s = m.streams.first(any) {
 		told = told || s.x != nil
 		s.fail = m.lostFailure(s)
 		m.lose(s, true, m.why)
