@@ -98,6 +98,15 @@ type ConnHandler interface {
 	OnClose(err error)
 }
 
+// Deaf hears nothing: the handler of a connection that is being refused.
+type Deaf struct{}
+
+func (Deaf) OnOpen()       {}
+func (Deaf) OnData([]byte) {}
+func (Deaf) OnEOF()        {}
+func (Deaf) OnDrained()    {}
+func (Deaf) OnClose(error) {}
+
 // Watermarks of a Conn's output. A producer stops (pauses its source) when
 // Buffered passes HighWater and goes on at OnDrained.
 const (

@@ -1,10 +1,6 @@
 package http1
 
-import (
-	"time"
-
-	"github.com/naru-mesh/naru/wire"
-)
+import "github.com/naru-mesh/naru/wire"
 
 // Codec is wire.ServerCodec and wire.ClientCodec for HTTP/1. One serves all
 // loops: what it keeps is kept for each loop apart.
@@ -59,12 +55,11 @@ type local struct {
 	tasks, running []task
 	run            func() // runs tasks; made once
 
-	date    []byte        // "Date: ...\r\n"
-	dateEnd time.Duration // Loop.Now when it is not right any more
+	date wire.DateLine
 }
 
 func newLocal() *local {
-	l := &local{out: make([]byte, 0, 4<<10), date: make([]byte, 0, 40)}
+	l := &local{out: make([]byte, 0, 4<<10)}
 	l.run = l.runTasks
 	return l
 }
@@ -163,16 +158,4 @@ func (l *local) hold(k *kept, rest []byte) *kept {
 		k.off = len(k.b) - len(rest)
 	}
 	return k
-}
-
-// dateLine gives "Date: ...\r\n" of this second (RFC 9110 section 6.6.1).
-func (l *local) dateLine() []byte {
-	if now := l.loop.Now(); now >= l.dateEnd || len(l.date) == 0 {
-		wall := l.loop.Wall()
-		l.dateEnd = now + time.Second - time.Duration(wall.Nanosecond())
-		l.date = append(l.date[:0], "Date: "...)
-		l.date = wall.UTC().AppendFormat(l.date, "Mon, 02 Jan 2006 15:04:05 GMT")
-		l.date = append(l.date, "\r\n"...)
-	}
-	return l.date
 }

@@ -16,7 +16,7 @@ func (l *local) refuse(c wire.Conn, why observe.Reason, toHEAD bool) {
 	body := wire.Problem(why)
 	out := append(l.out[:0], statusLine(status)...)
 	out = append(out, "Content-Type: "+wire.ProblemType+"\r\nConnection: close\r\n"...)
-	out = append(out, l.dateLine()...)
+	out = append(out, l.date.Line(l.loop)...)
 	out = appendLength(out, int64(len(body)))
 	out = append(out, "\r\n"...)
 	l.out = out
@@ -29,15 +29,6 @@ func (l *local) refuse(c wire.Conn, why observe.Reason, toHEAD bool) {
 
 // Refuse is wire.ServerCodec's.
 func (c *Codec) Refuse(conn wire.Conn, why observe.Reason) {
-	conn.SetHandler(deaf{})
+	conn.SetHandler(wire.Deaf{})
 	c.local(conn.Loop()).refuse(conn, why, false)
 }
-
-// deaf hears nothing: the handler of a connection that is being refused.
-type deaf struct{}
-
-func (deaf) OnOpen()       {}
-func (deaf) OnData([]byte) {}
-func (deaf) OnEOF()        {}
-func (deaf) OnDrained()    {}
-func (deaf) OnClose(error) {}

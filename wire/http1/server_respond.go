@@ -56,7 +56,7 @@ func (m *server) Respond(h *wire.Head, data []byte, end bool) {
 	out := append(m.loc.out[:0], statusLine(h.Status)...)
 	out = h.AppendFields(out)
 	if !there.Has(wire.Date) {
-		out = append(out, m.loc.dateLine()...)
+		out = append(out, m.loc.date.Line(m.loc.loop)...)
 	}
 	out = m.appendConnection(out, there.Has(wire.Upgrade))
 	switch m.out {

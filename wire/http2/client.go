@@ -33,8 +33,8 @@ func (c *Codec) Open(owner wire.ClientOwner, dial func(wire.ConnHandler) wire.Co
 	return m
 }
 
-// opened tells the owner that the connection stands.
-func (m *session) opened() {
+// OnOpen: a dialled connection stands. For an accepted one it does not come.
+func (m *session) OnOpen() {
 	m.busy = true
 	m.open = true
 	m.owner.OnOpen(m)
@@ -123,18 +123,10 @@ func (m *session) resetFailure(s *stream, why code) wire.Failure {
 func (m *session) farewell(last uint32) {
 	m.final = true
 	m.fail.Err = errGoAway
-	for again := true; again; {
-		again = false
-		for i := range m.streams.rows {
-			for s := m.streams.rows[i]; s != nil; s = s.next {
-				if s.id > last {
-					s.fail = wire.Failure{Reason: observe.UpstreamReset, Err: errGoAway, Unsent: !s.answered, Reused: !s.answered}
-					m.lose(s, true, 0)
-					again = true
-					break
-				}
-			}
-		}
+	after := func(s *stream) bool { return s.id > last }
+	for s := m.streams.first(after); s != nil; s = m.streams.first(after) {
+		s.fail = wire.Failure{Reason: observe.UpstreamReset, Err: errGoAway, Unsent: !s.answered, Reused: !s.answered}
+		m.lose(s, true, 0)
 	}
 	m.endDeferred()
 	if m.streams.n == 0 {
@@ -149,18 +141,20 @@ func (m *session) onResponse(s *stream, block []byte, end bool) code {
 	x.Shelf.Lend(h)
 	h.Reset()
 	h.Minor = 2
-	r := m.loc.fields.start(h, bounds{maxResponseHead, maxResponseFields})
+	r := &m.loc.fields
+	r.stream = nil
+	r.StartResponse(h, m.headBounds())
 	if m.read.read(block, r) != nil {
 		return codeCompression
 	}
-	r.finishResponse(h, end, s.noBody)
+	r.FinishResponse(end, s.noBody)
 	switch {
-	case r.why == observe.HeadTooLarge || r.why == observe.TooManyFields:
+	case r.Why == observe.HeadTooLarge || r.Why == observe.TooManyFields:
 		s.fail = wire.Failure{Reason: observe.UpstreamHeadTooLarge}
 		m.out = appendReset(m.room(), s.id, codeCancel)
 		m.lose(s, true, 0)
 		return codeNone
-	case r.why != 0 || m.blockSelf || h.Status < 200 && end:
+	case r.Why != 0 || m.blockSelf || h.Status < 200 && end:
 		return m.breakStream(s, codeProtocol)
 	case h.Status < 200:
 		if s.informs++; s.informs > maxInforms {
@@ -178,7 +172,7 @@ func (m *session) onResponse(s *stream, block []byte, end bool) code {
 	switch {
 	case s.upgrade && h.Status < 300:
 		s.tunnel = true
-		m.granted(x)
+		m.loc.name = wire.Granted(x, m.loc.name)
 	case h.Length >= 0 && !end:
 		s.expect = h.Length
 	}

@@ -51,7 +51,7 @@ func (m *session) request(s *stream, data []byte, end bool) {
 	s.expect = -1
 	s.begun = true
 	s.noBody = string(h.Method) == "HEAD"
-	m.streams.add(m.loc, s)
+	m.streams.add(s)
 	s.left = h.Length
 	switch {
 	case s.upgrade:

@@ -1,10 +1,6 @@
 package http2
 
-import (
-	"time"
-
-	"github.com/naru-mesh/naru/wire"
-)
+import "github.com/naru-mesh/naru/wire"
 
 // Codec is wire.ServerCodec and wire.ClientCodec for HTTP/2. One serves all
 // loops: what it keeps is kept for each loop apart.
@@ -47,21 +43,19 @@ type local struct {
 
 	sessions []*session
 	streams  *stream // by next
-	rows     [][]*stream
 	buffers  [][]byte
 	heads    []*wire.Head
-	chunks   *chunk
-	kept     struct{ streams, chunks int }
+	chunks   wire.ChunkPool
+	kept     int // of streams
 
 	tasks, running []*session
 	run            func() // runs tasks; made once
 
-	date    []byte        // the value of Date
-	dateEnd time.Duration // Loop.Now when it is not right any more
+	date wire.DateLine
 }
 
 func newLocal() *local {
-	l := &local{date: make([]byte, 0, 32), name: make([]byte, 0, 64)}
+	l := &local{name: make([]byte, 0, 64)}
 	l.run = l.runTasks
 	return l
 }
@@ -87,7 +81,6 @@ func (l *local) runTasks() {
 const (
 	maxSessions = 1024
 	maxStreams  = 4096
-	maxChunks   = 1024
 	maxFree     = 64
 	maxPooled   = 128 << 10 // bytes of a buffer that is kept for later
 )
@@ -131,15 +124,15 @@ func (l *local) newStream() *stream {
 		return &stream{}
 	}
 	l.streams, s.next = s.next, nil
-	l.kept.streams--
+	l.kept--
 	return s
 }
 
 func (l *local) freeStream(s *stream) {
 	*s = stream{}
-	if l.kept.streams < maxStreams {
+	if l.kept < maxStreams {
 		s.next, l.streams = l.streams, s
-		l.kept.streams++
+		l.kept++
 	}
 }
 
@@ -157,14 +150,4 @@ func (l *local) freeHead(h *wire.Head) {
 		h.Reset()
 		l.heads = append(l.heads, h)
 	}
-}
-
-// dateValue gives the value of Date of this second (RFC 9110 section 6.6.1).
-func (l *local) dateValue() []byte {
-	if now := l.loop.Now(); now >= l.dateEnd || len(l.date) == 0 {
-		wall := l.loop.Wall()
-		l.dateEnd = now + time.Second - time.Duration(wall.Nanosecond())
-		l.date = wall.UTC().AppendFormat(l.date[:0], "Mon, 02 Jan 2006 15:04:05 GMT")
-	}
-	return l.date
 }

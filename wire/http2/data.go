@@ -140,8 +140,8 @@ func (m *session) deliver(s *stream, data []byte, end bool) {
 		m.used(s, int32(len(data))) // the response has ended
 		return
 	}
-	if s.held || s.in.n > 0 || s.upgrade && !s.untold {
-		s.in.push(m.loc, data)
+	if s.held || s.in.Len() > 0 || s.upgrade && !s.untold {
+		s.in.Push(&m.loc.chunks, data)
 		s.inOver = s.inOver || end
 		return
 	}
@@ -189,18 +189,18 @@ func (m *session) hand(s *stream, data []byte, end bool) {
 
 // unhold goes on with what was kept while the sink had paused.
 func (m *session) unhold(s *stream) {
-	for !s.closed && !s.held && !s.upgrade && s.x != nil && (s.in.n > 0 || s.untold && m.client && s.headed() || s.inOver) {
-		n := min(s.in.n, maxJoin)
-		m.loc.join = s.in.take(m.loc, m.loc.join[:0], n)
-		end := s.in.n == 0 && s.inOver && s.inTrailers == nil
-		if end || s.in.n == 0 && s.inTrailers != nil {
+	for !s.closed && !s.held && !s.upgrade && s.x != nil && (s.in.Len() > 0 || s.untold && m.client && s.headed() || s.inOver) {
+		n := min(s.in.Len(), maxJoin)
+		m.loc.join = s.in.Take(&m.loc.chunks, m.loc.join[:0], n)
+		end := s.in.Len() == 0 && s.inOver && s.inTrailers == nil
+		if end || s.in.Len() == 0 && s.inTrailers != nil {
 			s.inOver = false
 		}
 		if n > 0 || end || s.untold {
 			m.hand(s, m.loc.join, end)
 		}
 	}
-	if t := s.inTrailers; t != nil && !s.closed && !s.held && s.in.n == 0 && s.x != nil {
+	if t := s.inTrailers; t != nil && !s.closed && !s.held && s.in.Len() == 0 && s.x != nil {
 		s.inTrailers = nil
 		m.handTrailers(s, t)
 		m.loc.freeHead(t)
@@ -210,8 +210,9 @@ func (m *session) unhold(s *stream) {
 // onTrailers reads the fields that end the peer's half of s.
 func (m *session) onTrailers(s *stream, block []byte, end bool) code {
 	t := m.loc.newHead()
-	r := m.loc.fields.start(t, m.headBounds())
-	r.trailers = true
+	r := &m.loc.fields
+	r.stream = nil
+	r.StartTrailers(t, m.headBounds())
 	if m.read.read(block, r) != nil {
 		m.loc.freeHead(t)
 		return codeCompression
@@ -219,15 +220,15 @@ func (m *session) onTrailers(s *stream, block []byte, end bool) code {
 	s.inEnd = end
 	switch {
 	case !end || m.blockSelf:
-		r.why = observe.BadFrame
-	case r.why == 0 && s.expect > 0:
-		r.why = observe.BadLength
+		r.Why = observe.BadFrame
+	case r.Why == 0 && s.expect > 0:
+		r.Why = observe.BadLength
 	case s.tunnel || s.upgrade:
-		r.why = observe.BadFrame // RFC 9113 section 8.5
+		r.Why = observe.BadFrame // RFC 9113 section 8.5
 	}
-	if r.why != 0 {
+	if r.Why != 0 {
 		m.loc.freeHead(t)
-		return m.breakFor(s, codeProtocol, r.why)
+		return m.breakFor(s, codeProtocol, r.Why)
 	}
 	if s.x == nil {
 		m.loc.freeHead(t)
@@ -238,7 +239,7 @@ func (m *session) onTrailers(s *stream, block []byte, end bool) code {
 		m.deliver(s, nil, true)
 		return codeNone
 	}
-	if s.held || s.in.n > 0 {
+	if s.held || s.in.Len() > 0 {
 		s.inTrailers, s.inOver = t, true
 		return codeNone
 	}

@@ -203,6 +203,7 @@ func TestAgainstClient(t *testing.T) {
 		New(1).Serve(c, echo{}, &wire.Limits{HeadBytes: 32 << 10, Fields: 100, URIBytes: 8 << 10, BodyBytes: -1, Requests: -1, Idle: -1, Head: -1, Body: -1, Write: -1})
 		go c.read()
 	})
+	//lint:ignore SA1019 net/http has it for connections that it dials only
 	cc, err := (&http2.Transport{AllowHTTP: true}).NewClientConn(theirs)
 	if err != nil {
 		t.Fatal(err)
@@ -284,6 +285,7 @@ func TestAgainstServer(t *testing.T) {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
+		//lint:ignore SA1019 net/http has it for its own listeners only
 		(&http2.Server{}).ServeConn(theirs, &http2.ServeConnOpts{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Trailer", "X-Sum")
 			io.Copy(w, r.Body)

@@ -43,7 +43,7 @@ func (v *taking) OnRequest(data []byte, end bool) {
 	v.host, v.upgrade = string(h.Authority), string(v.x.Upgrade)
 	v.length = h.Length
 	for i := range h.Fields {
-		if f := &h.Fields[i]; h.Next(keySocketKey, i) != i && !f.Dropped { // it is made up anew
+		if f := &h.Fields[i]; h.Next(wire.KeySocketKey, i) != i && !f.Dropped { // it is made up anew
 			v.fields += fmt.Sprintf("%s: %s\r\n", h.Name(f), h.Value(f))
 		}
 	}

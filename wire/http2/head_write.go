@@ -15,8 +15,6 @@ var writtenByUs = wire.SetOf(wire.Connection, wire.ContentLength, wire.TransferE
 // wire could tell an attacker that a guess was right (RFC 7541 section 7.1).
 var secrets = wire.SetOf(wire.Authorization, wire.ProxyAuthorization)
 
-func appendDecimal(out []byte, n int64) []byte { return strconv.AppendInt(out, n, 10) }
-
 // openBlock begins a HEADERS frame, closeBlock ends it.
 func (m *session) openBlock() (out []byte, at int) {
 	out = m.room()
@@ -74,7 +72,7 @@ func (m *session) appendFields(out []byte, h *wire.Head) []byte {
 
 func (m *session) appendLength(out []byte, n int64) []byte {
 	var digits [20]byte
-	return m.write.field(out, nameLength, appendDecimal(digits[:0], n), false)
+	return m.write.field(out, nameLength, strconv.AppendInt(digits[:0], n, 10), false)
 }
 
 // respond writes the head of a response.
@@ -89,7 +87,7 @@ func (m *session) respond(s *stream, h *wire.Head) {
 	out = m.write.status(out, h.Status)
 	out = m.appendFields(out, h)
 	if !there.Has(wire.Date) {
-		out = m.write.field(out, nameDate, m.loc.dateValue(), false)
+		out = m.write.field(out, nameDate, m.loc.date.Value(m.loc.loop), false)
 	}
 	switch {
 	case !empty && s.left >= 0:
@@ -104,7 +102,10 @@ func (m *session) respond(s *stream, h *wire.Head) {
 	m.unreadHeads()
 }
 
-var nameDate = []byte("date")
+var (
+	nameDate   = []byte("date")
+	nameLength = []byte("content-length")
+)
 
 // appendInform writes an interim response.
 func (m *session) appendInform(s *stream, h *wire.Head) {
@@ -115,16 +116,10 @@ func (m *session) appendInform(s *stream, h *wire.Head) {
 	m.unreadHeads()
 }
 
-// appendStatus writes an interim response without fields.
-func (m *session) appendStatus(s *stream, status int) {
-	out, at := m.openBlock()
-	m.closeBlock(m.write.status(out, status), at, s.id, false)
-}
-
 // appendGrant writes the answer that opens a tunnel.
 func (m *session) appendGrant(s *stream, h *wire.Head) {
 	h.Drop(writtenByUs | wire.SetOf(wire.Trailer))
-	h.Remove(keySocketAccept)
+	h.Remove(wire.KeySocketAccept)
 	out, at := m.openBlock()
 	out = m.write.status(out, 200)
 	m.closeBlock(m.appendFields(out, h), at, s.id, false)
@@ -166,7 +161,7 @@ func (m *session) appendRequest(s *stream, h *wire.Head) {
 	out = m.write.field(out, nameAuthority, h.Authority, false)
 	key := -1
 	if s.upgrade {
-		key = h.Next(keySocketKey, 0)
+		key = h.Next(wire.KeySocketKey, 0)
 	}
 	if key >= 0 { // not sent, and needed for the answer or another try
 		h.Fields[key].Dropped = true

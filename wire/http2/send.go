@@ -40,7 +40,7 @@ func (m *session) roomy() bool {
 // offer puts s among the streams that may send, behind those that are as
 // urgent.
 func (m *session) offer(s *stream) {
-	if s.ready || s.closed || s.out.n > 0 && s.window <= 0 || s.out.n == 0 && (!s.outEnd || s.finished) {
+	if s.ready || s.closed || s.out.Len() > 0 && s.window <= 0 || s.out.Len() == 0 && (!s.outEnd || s.finished) {
 		return
 	}
 	s.ready = true
@@ -85,7 +85,7 @@ func (m *session) withdraw(s *stream) {
 // connection let it.
 func (m *session) pump() {
 	for s := m.ready; s != nil && m.roomy(); s = m.ready {
-		if m.window <= 0 && s.out.n > 0 {
+		if m.window <= 0 && s.out.Len() > 0 {
 			break
 		}
 		m.withdraw(s)
@@ -93,17 +93,17 @@ func (m *session) pump() {
 		if s.incremental {
 			frames = 1
 		}
-		for ; frames > 0 && s.out.n > 0; frames-- {
-			n := int(min(int32(min(s.out.n, ourFrame)), s.window, m.window))
+		for ; frames > 0 && s.out.Len() > 0; frames-- {
+			n := int(min(int32(min(s.out.Len(), ourFrame)), s.window, m.window))
 			if n <= 0 {
 				break
 			}
 			m.appendData(s, n, nil)
 		}
-		if s.out.n == 0 && s.outEnd && !s.finished {
+		if s.out.Len() == 0 && s.outEnd && !s.finished {
 			m.sendEnd(s)
 		}
-		if s.high && s.out.n <= streamLow {
+		if s.high && s.out.Len() <= streamLow {
 			s.high = false
 			if s.x != nil {
 				s.drained = true
@@ -119,12 +119,12 @@ func (m *session) pump() {
 func (m *session) appendData(s *stream, n int, b []byte) {
 	flags := uint8(0)
 	queued := b == nil
-	if s.outEnd && s.outTrailers == nil && (queued && n == s.out.n || !queued && n == len(b)) {
+	if s.outEnd && s.outTrailers == nil && (queued && n == s.out.Len() || !queued && n == len(b)) {
 		flags = flagEndStream
 	}
 	m.out = appendFrame(m.room(), n, frameData, flags, s.id)
 	if queued {
-		m.out = s.out.take(m.loc, m.out, n)
+		m.out = s.out.Take(&m.loc.chunks, m.out, n)
 		m.waiting -= n
 	} else {
 		m.out = append(m.out, b[:n]...)
@@ -154,7 +154,7 @@ func (m *session) sendEnd(s *stream) {
 // push sends b, and what cannot be sent now later.
 func (s *stream) push(b []byte) {
 	m := s.m
-	if s.out.n == 0 && m.ready == nil && !s.deferred {
+	if s.out.Len() == 0 && m.ready == nil && !s.deferred {
 		for len(b) > 0 && m.roomy() {
 			n := int(min(int32(min(len(b), ourFrame)), s.window, m.window))
 			if n <= 0 {
@@ -171,13 +171,13 @@ func (s *stream) push(b []byte) {
 		}
 	}
 	if len(b) > 0 {
-		if s.out.n == 0 {
+		if s.out.Len() == 0 {
 			s.progress = m.loc.loop.Now()
 			m.wakeAt(s.progress, m.writeBound())
 		}
-		s.out.push(m.loc, b)
+		s.out.Push(&m.loc.chunks, b)
 		m.waiting += len(b)
-		s.high = s.high || s.out.n > streamLow
+		s.high = s.high || s.out.Len() > streamLow
 	}
 	if !s.deferred {
 		m.offer(s)
@@ -240,7 +240,7 @@ func (s *stream) Trailers(t *wire.Head) {
 	if !m.client {
 		m.over(s)
 	}
-	if s.out.n == 0 && !s.deferred {
+	if s.out.Len() == 0 && !s.deferred {
 		m.appendTrailers(s, t)
 		m.finished(s)
 		return

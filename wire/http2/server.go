@@ -31,7 +31,7 @@ func (c *Codec) serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) *sessio
 // Refuse is wire.ServerCodec's. Clients try elsewhere when they are told at
 // once that nothing was processed; the reason stands in GOAWAY for a person.
 func (c *Codec) Refuse(conn wire.Conn, why observe.Reason) {
-	conn.SetHandler(deaf{})
+	conn.SetHandler(wire.Deaf{})
 	loc := c.local(conn.Loop())
 	out := appendFrame(loc.borrow(), 0, frameSettings, 0, 0)
 	text := why.String()
@@ -41,22 +41,6 @@ func (c *Codec) Refuse(conn wire.Conn, why observe.Reason) {
 	conn.Write(out, nil)
 	conn.Finish()
 	loc.giveBack(out)
-}
-
-// deaf hears nothing: the handler of a connection that is being refused.
-type deaf struct{}
-
-func (deaf) OnOpen()       {}
-func (deaf) OnData([]byte) {}
-func (deaf) OnEOF()        {}
-func (deaf) OnDrained()    {}
-func (deaf) OnClose(error) {}
-
-// OnOpen: a dialled connection stands. For an accepted one it does not come.
-func (m *session) OnOpen() {
-	if m.client {
-		m.opened()
-	}
 }
 
 // onRequest reads the head of a new request.
@@ -87,18 +71,18 @@ func (m *session) onRequest(id uint32, block []byte, end bool) code {
 	s.urgency = middling
 	s.untold = true
 	s.inEnd = end
-	m.streams.add(m.loc, s)
+	m.streams.add(s)
 	m.earn(wastePriorities, 4)
 	m.earn(wastePings, 1)
 	x := s.x
-	r := m.loc.fields.start(&x.Request, m.headBounds())
-	r.request, r.uri = true, m.lim.URIBytes
+	r := &m.loc.fields
 	r.stream = s
+	r.StartRequest(&x.Request, m.headBounds())
 	if m.read.read(block, r) != nil {
 		return codeCompression // end tells it
 	}
-	r.finishRequest(x, end)
-	why := r.why
+	r.FinishRequest(x, end)
+	why := r.Why
 	if m.blockSelf {
 		why = observe.BadFrame
 	}
@@ -218,8 +202,8 @@ func (m *session) problem(s *stream, why observe.Reason) {
 func (m *session) over(s *stream) {
 	s.x, s.req = nil, nil
 	s.held, s.asked = false, false
-	m.returnCredit(int32(s.in.n))
-	s.in.clear(m.loc)
+	m.returnCredit(int32(s.in.Len()))
+	s.in.Clear(&m.loc.chunks)
 	m.loc.freeHead(s.inTrailers)
 	s.inTrailers = nil
 	m.earn(wasteResets, 1)
@@ -248,7 +232,8 @@ func (m *session) proceed(s *stream) {
 	if s.asked && !s.closed && s.x != nil && !s.held && !s.begun {
 		s.asked = false
 		s.at = m.loc.loop.Now()
-		m.appendStatus(s, 100)
+		out, at := m.openBlock()
+		m.closeBlock(m.write.status(out, 100), at, s.id, false)
 		m.expectBody(s)
 	}
 }
@@ -256,17 +241,9 @@ func (m *session) proceed(s *stream) {
 // endUnfinished ends what can never be complete, because the client sends no
 // more.
 func (m *session) endUnfinished() {
-	for again := true; again; {
-		again = false
-		for i := range m.streams.rows {
-			for s := m.streams.rows[i]; s != nil; s = s.next {
-				if !s.inEnd {
-					m.lose(s, true, observe.ClientGone)
-					again = true
-					break
-				}
-			}
-		}
+	unfinished := func(s *stream) bool { return !s.inEnd }
+	for s := m.streams.first(unfinished); s != nil; s = m.streams.first(unfinished) {
+		m.lose(s, true, observe.ClientGone)
 	}
 }
 

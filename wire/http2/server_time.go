@@ -48,7 +48,7 @@ func (m *session) expectBody(s *stream) {
 
 // awaits says whether it is the client's turn to send more of s's body.
 func (m *session) awaits(s *stream) bool {
-	return !s.inEnd && !s.closed && s.x != nil && !s.held && !s.asked && !s.tunnel && !s.upgrade && s.in.n == 0
+	return !s.inEnd && !s.closed && s.x != nil && !s.held && !s.asked && !s.tunnel && !s.upgrade && s.in.Len() == 0
 }
 
 // OnTimer looks at what is due.
@@ -92,24 +92,17 @@ func (m *session) tick(now time.Duration) {
 		m.shut(orderly)
 		return
 	}
-	for again := true; again; {
-		again = false
-		for i := range m.streams.rows {
-			for s := m.streams.rows[i]; s != nil && !again; s = s.next {
-				switch {
-				case s.out.n > 0 && over(s.progress, m.lim.Write):
-					m.out = appendReset(m.room(), s.id, codeCancel)
-					if s.x == nil {
-						m.complain(observe.WriteTimeout)
-					}
-					m.lose(s, true, observe.WriteTimeout)
-					again = true
-				case m.awaits(s) && over(s.at, m.lim.Body):
-					m.refuse(s, observe.BodyTimeout)
-					again = true
-				}
-			}
+	unread := func(s *stream) bool { return s.out.Len() > 0 && over(s.progress, m.lim.Write) }
+	for s := m.streams.first(unread); s != nil; s = m.streams.first(unread) {
+		m.out = appendReset(m.room(), s.id, codeCancel)
+		if s.x == nil {
+			m.complain(observe.WriteTimeout)
 		}
+		m.lose(s, true, observe.WriteTimeout)
+	}
+	unsent := func(s *stream) bool { return m.awaits(s) && over(s.at, m.lim.Body) }
+	for s := m.streams.first(unsent); s != nil; s = m.streams.first(unsent) {
+		m.refuse(s, observe.BodyTimeout)
 	}
 }
 

@@ -53,7 +53,6 @@ type session struct {
 	peerStreams uint32
 	last        uint32 // highest stream that the client has opened
 	nextID      uint32 // of the next stream to a service
-	goneAfter   uint32 // of the peer's GOAWAY
 	served      uint32
 	owesIdle    uint16  // OnIdle for tries that were cancelled
 	deferred    *stream // wait for SETTINGS, by next
@@ -243,7 +242,7 @@ func (m *session) forget(s *stream, ours bool) {
 	}
 	s.closed = true
 	if s.id != 0 {
-		m.streams.remove(m.loc, s)
+		m.streams.remove(s)
 		m.remember(s.id, ours)
 	}
 	m.withdraw(s)
@@ -272,10 +271,10 @@ func (m *session) remember(id uint32, ours bool) {
 
 // drop lets go of what s holds.
 func (m *session) drop(s *stream) {
-	m.returnCredit(int32(s.in.n))
-	s.in.clear(m.loc)
-	m.waiting -= s.out.n
-	s.out.clear(m.loc)
+	m.returnCredit(int32(s.in.Len()))
+	s.in.Clear(&m.loc.chunks)
+	m.waiting -= s.out.Len()
+	s.out.Clear(&m.loc.chunks)
 	m.loc.freeHead(s.inTrailers)
 	m.loc.freeHead(s.outTrailers)
 	s.inTrailers, s.outTrailers = nil, nil
@@ -356,7 +355,8 @@ func (m *session) end() {
 	m.gone()
 	m.rouseAll()
 	told := false
-	for s := m.streams.any(); s != nil; s = m.streams.any() {
+	any := func(*stream) bool { return true }
+	for s := m.streams.first(any); s != nil; s = m.streams.first(any) {
 		told = told || s.x != nil
 		s.fail = m.lostFailure(s)
 		m.lose(s, true, m.why)
@@ -408,6 +408,8 @@ func (m *session) release() {
 	m.loc.giveBack(m.block)
 	m.loc.giveBack(m.out)
 	m.kept, m.block, m.out = nil, nil, nil
+	m.read.reset()
+	m.write.reset()
 	if !m.client {
 		m.loc.freeSession(m)
 	}

@@ -138,15 +138,16 @@ func (m *session) set(s setting, v uint32) code {
 func (m *session) rewindow(n int32) code {
 	by := int64(n) - int64(m.peerWindow)
 	m.peerWindow = n
-	for i := range m.streams.rows {
-		for s := m.streams.rows[i]; s != nil; s = s.next {
-			w := int64(s.window) + by
-			if w > maxWindow {
-				return codeFlowControl
-			}
-			s.window = int32(w)
-			m.offer(s)
+	if m.streams.first(func(s *stream) bool {
+		w := int64(s.window) + by
+		if w > maxWindow {
+			return true
 		}
+		s.window = int32(w)
+		m.offer(s)
+		return false
+	}) != nil {
+		return codeFlowControl
 	}
 	return codeNone
 }

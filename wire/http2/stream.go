@@ -19,7 +19,7 @@ type stream struct {
 	req wire.RequestSink  // of a request from a client
 	res wire.ResponseSink // of a response from a service
 
-	in, out                queue
+	in, out                wire.Queue
 	inTrailers             *wire.Head // came, and cannot be told yet
 	outTrailers            *wire.Head // end what is queued
 	window                 int32      // what may be sent
@@ -79,12 +79,12 @@ func (s *stream) Peer() *wire.Peer { return s.m.conn.Peer() }
 // opening everything waits.
 func (s *stream) Buffered() int {
 	if m := s.m; m.client && !m.open && !m.closed {
-		return s.out.n + len(m.out) + m.conn.Buffered()
+		return s.out.Len() + len(m.out) + m.conn.Buffered()
 	}
-	if s.out.n > streamLow && s.m.waiting > crowded {
-		return max(s.out.n, wire.HighWater+1)
+	if s.out.Len() > streamLow && s.m.waiting > crowded {
+		return max(s.out.Len(), wire.HighWater+1)
 	}
-	return s.out.n
+	return s.out.Len()
 }
 
 // Pause and Resume hold what comes. Resume tells from the loop's top.

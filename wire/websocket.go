@@ -1,27 +1,26 @@
-package http2
+package wire
 
 import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/binary"
 	"math/rand/v2"
-
-	"github.com/naru-mesh/naru/wire"
 )
 
 // An exchange that asks for another protocol has the form of HTTP/1.1
 // whatever it came by (RFC 8441 section 5): GET with Upgrade, answered by 101.
 // What a WebSocket's handshake has there and not here is put in and taken out.
 
+// Keys of a WebSocket's handshake.
 var (
-	keySocketKey    = wire.KeyOf("Sec-WebSocket-Key")
-	keySocketAccept = wire.KeyOf("Sec-WebSocket-Accept")
+	KeySocketKey    = KeyOf("Sec-WebSocket-Key")
+	KeySocketAccept = KeyOf("Sec-WebSocket-Accept")
 )
 
 // challenge gives a request the key that services of HTTP/1.1 ask for. It is
 // no secret: it proves that who answers has understood (RFC 6455 section 1.3).
-func challenge(h *wire.Head, protocol []byte) {
-	if !wire.EqualFold(protocol, "websocket") {
+func challenge(h *Head, protocol []byte) {
+	if !EqualFold(protocol, "websocket") {
 		return
 	}
 	var raw [16]byte
@@ -29,24 +28,24 @@ func challenge(h *wire.Head, protocol []byte) {
 	binary.LittleEndian.PutUint64(raw[8:], rand.Uint64())
 	var key [24]byte
 	base64.StdEncoding.Encode(key[:], raw[:])
-	h.Set(keySocketKey, key[:])
+	h.Set(KeySocketKey, key[:])
 }
 
-// granted makes a 101 of the answer to an extended CONNECT.
-func (m *session) granted(x *wire.Exchange) {
+// Granted makes a 101 of the answer to an extended CONNECT. tmp is scratch.
+func Granted(x *Exchange, tmp []byte) []byte {
 	h := &x.Response
 	h.Status = 101
 	h.Length = -1
-	h.Add(wire.KeyUpgrade, x.Upgrade)
-	key, ok := x.Request.Get(keySocketKey)
-	if !ok || !wire.EqualFold(x.Upgrade, "websocket") {
-		return
+	h.Add(KeyUpgrade, x.Upgrade)
+	key, ok := x.Request.Get(KeySocketKey)
+	if !ok || !EqualFold(x.Upgrade, "websocket") {
+		return tmp
 	}
-	buf := append(m.loc.name[:0], key...)
-	buf = append(buf, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...)
-	m.loc.name = buf
-	sum := sha1.Sum(buf)
+	tmp = append(tmp[:0], key...)
+	tmp = append(tmp, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...)
+	sum := sha1.Sum(tmp)
 	var accept [28]byte
 	base64.StdEncoding.Encode(accept[:], sum[:])
-	h.Set(keySocketAccept, accept[:])
+	h.Set(KeySocketAccept, accept[:])
+	return tmp
 }
