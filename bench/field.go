@@ -31,6 +31,7 @@ type field struct {
 	children  []*exec.Cmd
 	generator *load.Generator
 	origin    netip.AddrPort
+	calls     netip.AddrPort // its gRPC
 	cert      *peer.Certificate
 	kinds     []*peer.Kind
 	missing   []string
@@ -118,7 +119,11 @@ func (f *field) startEnds() error {
 	if err != nil {
 		return fmt.Errorf("origin: %w", err)
 	}
-	if f.origin, err = netip.ParseAddrPort(strings.TrimSpace(line)); err != nil {
+	plain, calls, _ := strings.Cut(strings.TrimSpace(line), " ")
+	if f.origin, err = netip.ParseAddrPort(plain); err != nil {
+		return err
+	}
+	if f.calls, err = netip.ParseAddrPort(calls); err != nil {
 		return err
 	}
 	generator := child("generator")
@@ -136,11 +141,14 @@ func (f *field) startEnds() error {
 func (f *field) start(k *peer.Kind, folder string, j peer.Job) (*peer.Peer, error) {
 	var err error
 	j.Dir = filepath.Join(f.dir, folder)
-	j.Origin, j.Cert, j.Host, j.Conns = f.origin, f.cert, host, f.conns
+	j.Origin, j.Calls, j.Cert, j.Host, j.Conns = f.origin, f.calls, f.cert, host, f.conns
 	if j.Plain, err = peer.FreePort(); err != nil {
 		return nil, err
 	}
 	if j.Secure, err = peer.FreePort(); err != nil {
+		return nil, err
+	}
+	if j.Streams, err = peer.FreePort(); err != nil {
 		return nil, err
 	}
 	cpus := f.cpus

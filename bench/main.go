@@ -99,7 +99,7 @@ func bench(ctx context.Context, opt options) error {
 	defer f.close()
 	r := &report{Facts: f.facts(), Rounds: opt.rounds, Window: opt.window.Seconds()}
 	fmt.Fprint(opt.out, r.heading())
-	err = errors.Join(f.rows(ctx, r), f.figures(ctx, r))
+	err = errors.Join(f.rows(ctx, r), f.streams(ctx, r), f.figures(ctx, r))
 	r.judge()
 	fmt.Fprint(opt.out, "\n", r.targets())
 	if ctx.Err() != nil {

@@ -74,8 +74,15 @@ func (f *field) rows(ctx context.Context, r *report) error {
 	return nil
 }
 
-// row gives each proxy its turns at one load, in rotating order.
+// row gives each proxy its turns at one load.
 func (f *field) row(ctx context.Context, l row, peers []*peer.Peer) (*rowReport, error) {
+	return f.take(ctx, l, peers, func(p *peer.Peer) (load.Result, error) {
+		return f.generator.Run(f.plan(p, l.body, l.plan))
+	})
+}
+
+// take gives each proxy its turns, in rotating order.
+func (f *field) take(ctx context.Context, l row, peers []*peer.Peer, run func(*peer.Peer) (load.Result, error)) (*rowReport, error) {
 	out := &rowReport{Key: l.key, Title: l.title, Peers: map[string]*measured{}}
 	for _, p := range peers {
 		out.Order = append(out.Order, p.Name)
@@ -87,9 +94,9 @@ func (f *field) row(ctx context.Context, l row, peers []*peer.Peer) (*rowReport,
 				return out, nil
 			}
 			p := peers[(round+i)%len(peers)]
-			res, again, err := f.turn(ctx, p, l)
+			res, again, err := f.turn(ctx, p, run)
 			if err != nil {
-				return nil, errors.Join(errors.New("the generator ended"), err)
+				return nil, errors.Join(errors.New("the client ended"), err)
 			}
 			out.Peers[p.Name].results = append(out.Peers[p.Name].results, res)
 			out.Again += again
@@ -102,9 +109,9 @@ func (f *field) row(ctx context.Context, l row, peers []*peer.Peer) (*rowReport,
 // turn measures a proxy once at a load. Where others used its processor
 // meanwhile it waits and measures again, and the least disturbed counts: which
 // turn that is has nothing to do with who was measured.
-func (f *field) turn(ctx context.Context, p *peer.Peer, l row) (best load.Result, again int, err error) {
+func (f *field) turn(ctx context.Context, p *peer.Peer, run func(*peer.Peer) (load.Result, error)) (best load.Result, again int, err error) {
 	for {
-		res, err := f.generator.Run(f.plan(p, l.body, l.plan))
+		res, err := run(p)
 		if err != nil {
 			return best, again, err
 		}

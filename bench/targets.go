@@ -27,6 +27,8 @@ func (r *report) judge() {
 		{"paced-8000", "nginx", 0.90}, {"paced-8000", "haproxy", 0.80},
 		{"tls-64", "nginx", 0.75}, {"tls-64", "haproxy", 0.75},
 		{"16k", "nginx", 0.75}, {"16k", "haproxy", 0.75},
+		{"h2", "nginx", 0.70}, {"h2", "haproxy", 0.70}, {"h2", "envoy", 0.70},
+		{"grpc", "nginx", 0.70}, {"grpc", "haproxy", 0.70}, {"grpc", "envoy", 0.70},
 	} {
 		for _, row := range r.Rows {
 			if m := row.Peers[t.peer]; row.Key == t.row && m != nil && m.Ratio != nil {

@@ -21,7 +21,8 @@ import (
 // most four.
 func loops() int { return min(runtime.NumCPU(), 4) }
 
-// Serve is the origin's process: it prints its address and answers until
+// Serve is the origin's process: it prints its address and that of its gRPC
+// service, and answers until
 // standard input ends.
 func Serve() error {
 	d, err := loop.New(loop.Options{Loops: loops()})
@@ -33,7 +34,11 @@ func Serve() error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(l.Addr())
+	calls, err := listenCalls(d, netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		return err
+	}
+	fmt.Println(l.Addr(), calls.Addr())
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }

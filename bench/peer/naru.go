@@ -12,6 +12,7 @@ import (
 // startNaru: as users run it, metrics on, access log off, on one core, with
 // more than the default of idle connections kept to the service, as all get.
 func startNaru(program string, j *Job) (*exec.Cmd, error) {
+	j.Streams = j.Plain // one listener speaks both
 	// A folder is read whole: no file of a Job before may be left in it.
 	if err := os.RemoveAll(j.path("conf")); err != nil {
 		return nil, err
@@ -107,7 +108,7 @@ func RoutePath(i int) string { return fmt.Sprintf("/team%04d/service%06d/v1", i/
 func (j *Job) shortFile(b *strings.Builder, base bool, from, to, generation int) {
 	if base {
 		fmt.Fprintf(b, "listen: [\"%s\", {address: \"https://%s\", tls: {cert: %s, key: %s}}]\n", j.Plain, j.Secure, j.Cert.ChainFile, j.Cert.KeyFile)
-		fmt.Fprintf(b, "services:\n  origin: {endpoints: \"%s\"}\n", j.Origin)
+		fmt.Fprintf(b, "services:\n  origin: {endpoints: \"%s\"}\n  calls: {endpoints: \"%s\", protocol: http2}\n", j.Origin, j.Calls)
 	}
 	b.WriteString("routes:\n")
 	for i := from; i < to; i++ {
@@ -117,6 +118,7 @@ func (j *Job) shortFile(b *strings.Builder, base bool, from, to, generation int)
 		}
 	}
 	if base {
+		fmt.Fprintf(b, "- {name: calls, match: %s, to: calls}\n", CallPrefix)
 		b.WriteString("- {name: all, match: /, to: origin}\n")
 	}
 }
@@ -147,7 +149,14 @@ apiVersion: v1
 kind: Service
 metadata: {name: origin}
 spec: {clusterIP: %s, ports: [{port: %d}]}
-`, j.Plain.Addr(), j.Plain.Port(), j.Secure.Port(), indent(j.Cert.Chain), indent(j.Cert.Key), j.Origin.Addr(), j.Origin.Port())
+---
+apiVersion: v1
+kind: Service
+metadata: {name: calls}
+spec: {clusterIP: %s, ports: [{port: %d, appProtocol: kubernetes.io/h2c}]}
+`, j.Plain.Addr(), j.Plain.Port(), j.Secure.Port(), indent(j.Cert.Chain), indent(j.Cert.Key), j.Origin.Addr(), j.Origin.Port(), j.Calls.Addr(), j.Calls.Port())
+		j.gatewayRoute(b, "calls", "PathPrefix", CallPrefix,
+			fmt.Sprintf("backendRefs: [{name: calls, port: %d}]", j.Calls.Port()))
 		j.gatewayRoute(b, "all", "PathPrefix", "/", "")
 	}
 	for i := from; i < to; i++ {

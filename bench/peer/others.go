@@ -28,15 +28,18 @@ http {
   proxy_buffers 16 64k;
   proxy_busy_buffers_size 128k;
   proxy_max_temp_file_size 0;
+  upstream calls { server %s; keepalive 1024; keepalive_requests 1000000000; keepalive_timeout 300s; }
   upstream service { server %s; keepalive 1024; keepalive_requests 1000000000; keepalive_timeout 300s; }
   server {
     listen %s backlog=4096;
     listen %s ssl backlog=4096;
+    listen %s http2 backlog=4096;
     server_name %s;
     ssl_certificate %s;
     ssl_certificate_key %s;
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_tickets off;
+    location %s { grpc_pass grpc://calls; grpc_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }
     location / {
       proxy_pass http://service;
       proxy_http_version 1.1;
@@ -49,7 +52,7 @@ http {
     }
   }
 }
-`, user, 2*j.Conns, j.Origin, j.Plain, j.Secure, j.Host, j.Cert.ChainFile, j.Cert.KeyFile)
+`, user, 2*j.Conns, j.Calls, j.Origin, j.Plain, j.Secure, j.Streams, j.Host, j.Cert.ChainFile, j.Cert.KeyFile, CallPrefix)
 	return exec.Command(program, "-p", j.Dir, "-c", conf, "-e", "stderr"), err
 }
 
@@ -71,6 +74,8 @@ frontend all
   maxconn %d
   bind %s backlog 4096
   bind %s backlog 4096 ssl crt %s ssl-min-ver TLSv1.2 no-tls-tickets
+  bind %s backlog 4096 proto h2
+  use_backend calls if { path_beg %s }
   http-request set-header X-Forwarded-Proto https if { ssl_fc }
   http-request set-header X-Forwarded-Proto http unless { ssl_fc }
   http-request set-header X-Forwarded-Host %%[req.hdr(Host)]
@@ -79,7 +84,9 @@ frontend all
   default_backend service
 backend service
   server s %s pool-max-conn 1024
-`, j.Conns, j.Conns, j.Plain, j.Secure, j.Cert.Both, j.Origin)
+backend calls
+  server s %s proto h2
+`, j.Conns, j.Conns, j.Plain, j.Secure, j.Cert.Both, j.Streams, CallPrefix, j.Origin, j.Calls)
 	return exec.Command(program, "-db", "-q", "-f", conf), err
 }
 
@@ -90,10 +97,11 @@ func startCaddy(program string, j *Job) (*exec.Cmd, error) {
 	admin off
 	auto_https off
 	servers {
-		protocols h1
+		protocols h1 h2 h2c
 	}
 }
 (all) {
+	reverse_proxy %s* h2c://%s
 	reverse_proxy %s {
 		header_up X-Request-Id {http.request.uuid}
 		transport http {
@@ -108,12 +116,16 @@ http://:%d {
 	bind 127.0.0.1
 	import all
 }
+http://:%d {
+	bind 127.0.0.1
+	import all
+}
 https://%s:%d {
 	bind 127.0.0.1
 	tls %s %s
 	import all
 }
-`, j.Origin, j.Plain.Port(), j.Host, j.Secure.Port(), j.Cert.ChainFile, j.Cert.KeyFile)
+`, CallPrefix, j.Calls, j.Origin, j.Plain.Port(), j.Streams.Port(), j.Host, j.Secure.Port(), j.Cert.ChainFile, j.Cert.KeyFile)
 	cmd := exec.Command(program, "run", "--config", conf, "--adapter", "caddyfile")
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "HOME="+j.Dir, "XDG_CONFIG_HOME="+j.Dir, "XDG_DATA_HOME="+j.Dir)
 	return cmd, err
@@ -126,20 +138,26 @@ func startEnvoy(program string, j *Job) (*exec.Cmd, error) {
           typed_config:
             "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
             stat_prefix: all
-            codec_type: HTTP1
+            codec_type: AUTO
             use_remote_address: true
             generate_request_id: true
             route_config:
               virtual_hosts:
               - name: all
                 domains: ["*"]
-                routes: [{match: {prefix: "/"}, route: {cluster: service, append_x_forwarded_host: true, timeout: 60s}}]
+                routes:
+                - {match: {prefix: "/bench.Bench/"}, route: {cluster: calls, append_x_forwarded_host: true}}
+                - {match: {prefix: "/"}, route: {cluster: service, append_x_forwarded_host: true, timeout: 60s}}
             http_filters:
             - name: envoy.filters.http.router
               typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}`
 	conf, err := write(j.Dir, "envoy.yaml", `static_resources:
   listeners:
   - name: plain
+    address: {socket_address: {address: 127.0.0.1, port_value: %d}}
+    filter_chains:
+    - filters:%s
+  - name: streams
     address: {socket_address: {address: 127.0.0.1, port_value: %d}}
     filter_chains:
     - filters:%s
@@ -155,6 +173,17 @@ func startEnvoy(program string, j *Job) (*exec.Cmd, error) {
           common_tls_context:
             tls_certificates: [{certificate_chain: {filename: %s}, private_key: {filename: %s}}]
   clusters:
+  - name: calls
+    type: STATIC
+    connect_timeout: 5s
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+    circuit_breakers: {thresholds: [{max_connections: 20000, max_pending_requests: 20000, max_requests: 20000}]}
+    load_assignment:
+      cluster_name: calls
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]
   - name: service
     type: STATIC
     connect_timeout: 5s
@@ -162,6 +191,6 @@ func startEnvoy(program string, j *Job) (*exec.Cmd, error) {
     load_assignment:
       cluster_name: service
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]
-`, j.Plain.Port(), manager, j.Secure.Port(), manager, j.Cert.ChainFile, j.Cert.KeyFile, j.Origin.Port())
+`, j.Plain.Port(), manager, j.Streams.Port(), manager, j.Secure.Port(), manager, j.Cert.ChainFile, j.Cert.KeyFile, j.Calls.Port(), j.Origin.Port())
 	return exec.Command(program, "-c", conf, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"), err
 }

@@ -23,7 +23,9 @@ import (
 type Job struct {
 	Dir           string // for the configuration
 	Plain, Secure netip.AddrPort
+	Streams       netip.AddrPort // HTTP/2 in plain text
 	Origin        netip.AddrPort
+	Calls         netip.AddrPort // the origin's gRPC, below CallPrefix
 	Cert          *Certificate
 	Host          string // the name of Secure
 	Conns         int    // that must be possible, each of them with one to the service
@@ -33,6 +35,9 @@ type Job struct {
 	Short         bool   // naru's configuration in the short form, not as Gateway API
 	PerFile       int    // naru's: routes in one file; 0 is all of them
 }
+
+// CallPrefix is the path below which requests are gRPC calls.
+const CallPrefix = "/bench.Bench/"
 
 // Kind is a product.
 type Kind struct {
