@@ -1,6 +1,8 @@
 package gatewayapi
 
 import (
+	"strings"
+
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/naru-mesh/naru/model"
@@ -34,20 +36,27 @@ func (l *linker) conflicts(g *gatewayState) {
 		owners = append(owners, &set.owner)
 	}
 	for _, o := range owners {
+		var left []*listenerState // of those that can join the older
 		for _, s := range o.listeners {
-			if s.refused.reason == "" {
-				s.conflict = conflictAmong(s, o.listeners)
+			if s.refused.reason != "" {
+				continue
 			}
-			if r := rooms[s.listener.side()]; r != nil && s.refused.reason == "" && s.conflict.reason == "" {
+			if r := rooms[s.listener.side()]; r != nil {
 				s.conflict = r.conflict(s)
 			}
-			if s.conflict.reason != "" {
-				l.noteConflict(s)
+			if s.conflict.reason == "" {
+				left = append(left, s)
 			}
 		}
+		for _, s := range left {
+			s.conflict = conflictAmong(s, left)
+		}
+		for _, s := range left {
+			enter(rooms, s)
+		}
 		for _, s := range o.listeners {
-			if s.refused.reason == "" {
-				enter(rooms, s)
+			if s.conflict.reason != "" {
+				l.noteConflict(s)
 			}
 		}
 	}
@@ -60,12 +69,12 @@ func (l *linker) conflicts(g *gatewayState) {
 	}
 }
 
-// conflictAmong says why a listener cannot be told apart from another of its
-// object; zero when it can.
+// conflictAmong says why a listener cannot be told apart from another; zero
+// when it can.
 func conflictAmong(s *listenerState, among []*listenerState) refusal {
 	var out refusal
 	for _, other := range among {
-		if other == s || other.refused.reason != "" || other.listener.side() != s.listener.side() {
+		if other == s || other.listener.side() != s.listener.side() {
 			continue
 		}
 		switch {
@@ -79,15 +88,17 @@ func conflictAmong(s *listenerState, among []*listenerState) refusal {
 	return out
 }
 
+// olderListener is one of the Gateway or of an older ListenerSet.
+const olderListener = "an older listener of the Gateway"
+
 // conflict says why a listener cannot join those that came before; zero when
 // it can. Whose they are is not told: they may be in another namespace.
 func (r *room) conflict(s *listenerState) refusal {
-	const other = "an older listener of the Gateway"
 	switch {
 	case r.mixed || r.protocol != s.listener.protocol:
-		return refusal{string(gateway.ListenerReasonProtocolConflict), other + " has another protocol on the same port"}
+		return refusal{string(gateway.ListenerReasonProtocolConflict), olderListener + " has another protocol on the same port"}
 	case r.claims.has(s.listener.hostname):
-		return s.listener.double(other)
+		return s.listener.double(olderListener)
 	default:
 		return refusal{}
 	}
@@ -110,20 +121,18 @@ func enter(rooms map[side]*room, s *listenerState) {
 		r = &room{protocol: s.listener.protocol}
 		rooms[at] = r
 	}
-	if s.conflict.reason == "" || s.owner == &s.owner.gateway.owner {
-		r.mixed = r.mixed || r.protocol != s.listener.protocol
-		r.claims.add(s.listener.hostname, nil, 1)
-	}
+	r.mixed = r.mixed || r.protocol != s.listener.protocol
+	r.claims.add(s.listener.hostname, nil, 1)
 }
 
 // noteConflict tells of a conflict.
 func (l *linker) noteConflict(s *listenerState) {
 	field, hint := ".port", "neither is served"
+	if strings.HasPrefix(s.conflict.message, olderListener) {
+		hint = "the older is served"
+	}
 	if s.conflict.reason == string(gateway.ListenerReasonHostnameConflict) && s.listener.hostname != "" {
 		field = ".hostname"
-	}
-	if s.owner != &s.owner.gateway.owner {
-		hint = ""
 	}
 	l.note(l.problem(s.owner.object, s.listener.field+field, model.Problem{
 		Code: "conflict", Message: s.conflict.message, Hint: hint,

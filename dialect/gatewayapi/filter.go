@@ -22,8 +22,12 @@ type filters struct {
 
 // httpFilters are the types of filters of an HTTPRoute.
 func httpFilters() []string {
-	return append(grpcFilters(), string(gateway.HTTPRouteFilterRequestRedirect), string(gateway.HTTPRouteFilterURLRewrite),
-		string(gateway.HTTPRouteFilterCORS), string(gateway.HTTPRouteFilterExternalAuth))
+	return []string{
+		string(gateway.HTTPRouteFilterRequestHeaderModifier), string(gateway.HTTPRouteFilterResponseHeaderModifier),
+		string(gateway.HTTPRouteFilterRequestRedirect), string(gateway.HTTPRouteFilterURLRewrite),
+		string(gateway.HTTPRouteFilterRequestMirror), string(gateway.HTTPRouteFilterCORS),
+		string(gateway.HTTPRouteFilterExternalAuth), string(gateway.HTTPRouteFilterExtensionRef),
+	}
 }
 
 // filters reads the filters of a rule or of a backendRef. matches are those of

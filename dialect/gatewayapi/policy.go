@@ -186,7 +186,7 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 // policyTargets reads what the policy is for.
 func (r *reader) policyTargets(p *backendPolicy, refs []gateway.LocalPolicyTargetReferenceWithSectionName) {
 	if len(refs) == 0 && !r.spoiled("spec") {
-		r.broken("spec", "missing-field", "a "+p.kind+" has targetRefs", "targetRefs: [{kind: Service, name: orders}]")
+		r.broken("spec", "missing-field", "a "+p.kind+" has targetRefs", `targetRefs: [{group: "", kind: Service, name: orders}]`)
 	}
 	for i, ref := range refs {
 		field := item("spec.targetRefs", i)

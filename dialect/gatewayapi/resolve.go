@@ -212,10 +212,14 @@ func (made *linkedRoute) build() {
 		made.rules(made.parents, first, "")
 		return
 	}
-	rest, suffix := made.verdicts, ""
+	rest, i := made.verdicts, 0
 	made.distinct(func(w way, parents []string) {
+		suffix := ""
+		if i > 0 {
+			suffix = "@" + strconv.Itoa(i)
+		}
 		made.rules(parents, rest[:n], suffix)
-		rest, suffix = rest[n:], "@"+strconv.Itoa(len(made.verdicts)/n-len(rest)/n+1)
+		rest, i = rest[n:], i+1
 	})
 }
 
@@ -324,12 +328,11 @@ func (l *linker) referenceProblem(route *routeObject, ref *reference, w why) mod
 		p.Code = "not-served"
 		port := l.services[ref.service].port(ref.port, route.datagrams())
 		p.Message = "port " + strconv.Itoa(int(ref.port)) + " of Service " + ref.service.String() + " is for " + port.protocol()
-		switch {
-		case port.written.udp() != route.datagrams() || !port.written.served():
-			p.Message += ", which no " + route.kind + " leads to"
-		default:
+		if overTLS(port.written.app) && port.secured() == nil && !port.written.udp() && !route.datagrams() {
 			p.Message += ", and no policy says how its certificate is checked"
 			p.Hint = "a BackendTLSPolicy, or a BackendPolicy with tls"
+		} else {
+			p.Message += ", which no " + route.kind + " leads to"
 		}
 	}
 	return l.problem(&route.object, field, p)
