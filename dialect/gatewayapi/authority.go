@@ -128,15 +128,21 @@ type checkState struct {
 
 // clientCheck resolves how a listener checks its clients' certificates; nil
 // where it does not. What is found for one listener counts for all of the port.
-func (l *linker) clientCheck(g *gatewayState, written *listener) *checkState {
-	if written.protocol != gateway.HTTPSProtocolType {
-		return nil
-	}
+func (l *linker) clientCheck(s *listenerState) *checkState {
+	g, written := s.owner.gateway, s.listener
 	check, ok := g.gateway.frontend[written.port]
 	if !ok {
 		check = g.gateway.frontend[0]
 	}
-	if check == nil {
+	if check == nil || !written.terminates() {
+		return nil
+	}
+	if written.protocol != gateway.HTTPSProtocolType {
+		l.note(l.problem(s.owner.object, written.field, model.Problem{
+			Severity: model.Doubtful, Code: "unused",
+			Message: "clients' certificates are checked for HTTPS alone, so everybody is let in here",
+			Hint:    "see spec.tls.frontend of the Gateway",
+		}))
 		return nil
 	}
 	if g.checks == nil {

@@ -215,7 +215,7 @@ func (w *town) edit(items []any) []any {
 // makes of the documents is what one makes that sees them for the first time.
 func TestRelink(t *testing.T) {
 	t.Parallel()
-	seeds := uint64(25)
+	seeds := uint64(16)
 	if testing.Short() {
 		seeds = 8
 	}

@@ -99,7 +99,7 @@ func (l *linker) linkGateways() {
 func (l *linker) resolveListeners(o *owner) {
 	for _, s := range o.listeners {
 		l.certificates(s)
-		if check := l.clientCheck(o.gateway, s.listener); check != nil {
+		if check := l.clientCheck(s); check != nil {
 			s.auth = check.auth
 			if s.refused.reason == "" {
 				s.refused = check.refused

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -26,7 +27,6 @@ func (r *reader) backendTLSPolicy(k *servedKind) *backendPolicy {
 		return nil
 	}
 	p := &backendPolicy{object: *o}
-	before := len(r.problems)
 	r.policyTargets(p, in.Spec.TargetRefs)
 	v := &in.Spec.Validation
 	const field = "spec.validation"
@@ -53,13 +53,13 @@ func (r *reader) backendTLSPolicy(k *servedKind) *backendPolicy {
 	}
 	for i := range r.problems {
 		problem := &r.problems[i]
-		if problem.Severity != model.Broken {
+		if problem.Severity != model.Broken || !strings.HasPrefix(problem.Origin.Field, r.full("spec")) {
 			continue
 		}
-		if i >= before && problem.Condition == "" {
+		if problem.Condition == "" {
 			problem.Condition, problem.Reason = string(gateway.PolicyConditionAccepted), string(gateway.PolicyReasonInvalid)
 		}
-		if p.refusal.reason == "" && (i >= before || r.spoiled("spec")) {
+		if p.refusal.reason == "" {
 			p.refusal, p.wrong = refusal{string(gateway.PolicyReasonInvalid), problem.Message}, true
 		}
 	}
