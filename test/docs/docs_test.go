@@ -241,7 +241,7 @@ func TestExamples(t *testing.T) {
 					t.Error(p)
 				}
 			}
-			if len(snapshot.Listeners) == 0 || len(snapshot.Routes) == 0 {
+			if len(snapshot.Listeners) == 0 || len(snapshot.Routes)+len(snapshot.Flows) == 0 {
 				t.Error("nothing is served")
 			}
 			if _, err := os.Stat(filepath.Join(filepath.Dir(name), "README.md")); err != nil {
