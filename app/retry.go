@@ -47,7 +47,7 @@ func (g *gateway) lacking() bool {
 	g.mu.Lock()
 	refused := g.refused
 	g.mu.Unlock()
-	return refused != nil || slices.ContainsFunc(g.proxy.Problems(), func(p model.Problem) bool { return p.Code == "not-opened" })
+	return refused != nil || slices.ContainsFunc(g.proxy.Problems(), func(p model.Problem) bool { return p.Code == "not-opened" || p.Code == "not-compiled" })
 }
 
 // mended logs what is no longer wrong with what serves.

@@ -13,6 +13,7 @@ import (
 	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/control"
 	"github.com/naru-mesh/naru/export"
+	"github.com/naru-mesh/naru/filter/transcode"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/proxy"
@@ -34,6 +35,8 @@ type gateway struct {
 	proxy    *proxy.Proxy
 	control  *control.Control
 	logs     *accessLogs
+	// descriptors are the files that filters have read.
+	descriptors transcode.Descriptors
 
 	mu    sync.Mutex
 	admin *admin.Server
@@ -73,6 +76,7 @@ func Run(ctx context.Context, opt Options) error {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { g.control.Run(following) })
 	tasks.Go(func() { g.proxy.Follow(following, &retrying{Feed: g.control, lacking: g.lacking}, g.applied) })
+	tasks.Go(func() { g.watchDescriptors(following) })
 	end := func() { stop(); tasks.Wait() }
 	defer end()
 
@@ -106,7 +110,7 @@ func newGateway(opt Options) (*gateway, error) {
 	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Log: g.log})
 	g.proxy = proxy.New(proxy.Options{
 		Driver: g.driver, Server: codec, HTTP2: codec2, Security: g.security, Clusters: g.clusters,
-		Families: Families(), Registry: g.registry, Log: g.log,
+		Families: Families(&g.descriptors), Registry: g.registry, Log: g.log,
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()
@@ -202,7 +206,7 @@ func (g *gateway) problems() []model.Problem {
 		all = append(all, model.Problem{Severity: model.Broken, Code: "not-applied", Message: "a setting is not in force: " + unsettled.Error()})
 	}
 	if refused == nil {
-		return append(all, g.proxy.Problems()...)
+		return append(append(all, g.proxy.Problems()...), g.descriptors.Problems()...)
 	}
 	return append(all, model.Problem{
 		Severity: model.Broken, Code: "not-applied",

@@ -51,6 +51,7 @@ const (
 	// Routing.
 	NoListener
 	NoRoute
+	NoMethod
 	NoBackend
 	InvalidBackend
 	InvalidFilter
