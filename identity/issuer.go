@@ -1,0 +1,81 @@
+package identity
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+)
+
+// Issuer gives certificates. Safe for use by any goroutine.
+type Issuer interface {
+	// Follow makes wants all that is wanted from now on. It returns at once;
+	// what has to be got is got in the background. One caller at a time.
+	Follow(wants []Want)
+	// Certificate gives what is at hand for a client of listener, nil where
+	// nothing is. It does not wait. Without a name in hello it is that of the
+	// listener's first name.
+	Certificate(listener string, hello *tls.ClientHelloInfo) *tls.Certificate
+	// Issue gets one where Certificate gave none; it waits until ctx ends.
+	// nil without an error: this name is none of the listener's.
+	Issue(ctx context.Context, listener string, hello *tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Challenge is what hello's name is proved with (TLS-ALPN-01, RFC 8737),
+	// nil while nobody wants that.
+	Challenge(hello *tls.ClientHelloInfo) *tls.Certificate
+	// Answer is what host is proved with at the path of a request (HTTP-01,
+	// RFC 8555 section 8.3), nil while nobody wants that. The path begins with
+	// ChallengePath.
+	Answer(host, path []byte) []byte
+	// Problems are the names that have no certificate, or an old one, and why.
+	Problems() []model.Problem
+	// Holdings are the certificates at hand, at most max, sorted by name.
+	Holdings(max int) []Holding
+	Counts() Counts
+	// Close ends what runs in the background, and waits for it.
+	Close()
+}
+
+// ChallengePath is where authorities ask (RFC 8555 section 8.3).
+const ChallengePath = "/.well-known/acme-challenge/"
+
+// Want is a listener's wish for certificates.
+type Want struct {
+	Listener string   // its name
+	Names    []string // to hold certificates for, sorted; maybe none
+	Issuance *model.Issuance
+	Origin   model.Origin
+}
+
+// Wants are those of the listeners of c whose authority is of the kind by, in
+// the order of the listeners. Names that it gives nobody are left out; that
+// they are was told when c was checked.
+func Wants(c *model.Config, by model.IssuedBy) (wants []Want) {
+	for _, l := range c.Listeners {
+		if l.Issuance == nil || l.Issuance.By != by {
+			continue
+		}
+		w := Want{Listener: l.Name, Issuance: l.Issuance, Origin: l.Origin}
+		for _, name := range c.IssuedNames(l) {
+			if l.Issuance.Obtainable(name) == "" {
+				w.Names = append(w.Names, name)
+			}
+		}
+		wants = append(wants, w)
+	}
+	return wants
+}
+
+// Holding is a certificate at hand.
+type Holding struct {
+	Name     string
+	Issuer   string // who signed it, for people
+	NotAfter time.Time
+}
+
+// Counts are since the start.
+type Counts struct {
+	Issued, Renewed, Failed uint64
+	// Challenges are proofs that an authority was given.
+	Challenges uint64
+}
