@@ -14,6 +14,7 @@ import (
 	"github.com/naru-mesh/naru/control"
 	"github.com/naru-mesh/naru/export"
 	"github.com/naru-mesh/naru/filter/transcode"
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/proxy"
@@ -37,6 +38,7 @@ type gateway struct {
 	logs     *accessLogs
 	// descriptors are the files that filters have read.
 	descriptors transcode.Descriptors
+	issuers     map[model.IssuedBy]identity.Issuer
 
 	mu    sync.Mutex
 	admin *admin.Server
@@ -108,9 +110,10 @@ func newGateway(opt Options) (*gateway, error) {
 	codec, codec2 := http1.New(len(g.driver.Loops())), http2.New(len(g.driver.Loops()))
 	codec.HandOver(codec2)
 	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Log: g.log})
+	g.issuers = g.newIssuers()
 	g.proxy = proxy.New(proxy.Options{
 		Driver: g.driver, Server: codec, HTTP2: codec2, Security: g.security, Clusters: g.clusters,
-		Families: Families(&g.descriptors), Registry: g.registry, Log: g.log,
+		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()
@@ -126,6 +129,9 @@ func (g *gateway) close() {
 	g.mu.Unlock()
 	if server != nil {
 		server.Close()
+	}
+	for _, from := range g.issuers {
+		from.Close()
 	}
 	g.clusters.Close()
 	g.driver.Close()
@@ -158,6 +164,7 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 			g.announce(s)
 		}
 		g.mended()
+		g.certify(s)
 		err = g.settle(&s.Settings)
 		g.mu.Lock()
 		g.unsettled = err
@@ -198,7 +205,7 @@ func (g *gateway) announce(s *model.Snapshot) {
 // serves. What an older configuration had wrong is not told where the newest
 // could not be applied: why that is, is.
 func (g *gateway) problems() []model.Problem {
-	all := slices.Clone(g.control.Problems())
+	all := append(slices.Clone(g.control.Problems()), g.uncertified()...)
 	g.mu.Lock()
 	refused, unsettled := g.refused, g.unsettled
 	g.mu.Unlock()

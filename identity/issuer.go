@@ -39,6 +39,11 @@ type Issuer interface {
 // ChallengePath is where authorities ask (RFC 8555 section 8.3).
 const ChallengePath = "/.well-known/acme-challenge/"
 
+// NoAuthority is the code of a Problem that the next Follow may mend: nothing
+// can be got of an authority at all, for example because its storage cannot be
+// written to.
+const NoAuthority = "no-authority"
+
 // Want is a listener's wish for certificates.
 type Want struct {
 	Listener string   // its name

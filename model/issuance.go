@@ -8,8 +8,8 @@ import (
 
 // IssuedNames are the names that l, which has an Issuance, holds certificates
 // for from the start, sorted: those that its Issuance names, or its Hostname
-// and those of its Routes within it. Wildcards are among them only where the
-// authority is this machine: proving one to another takes DNS.
+// and those of its Routes and Flows within it. Wildcards are among them only
+// where the authority is this machine: proving one to another takes DNS.
 func (c *Config) IssuedNames(l *Listener) []string {
 	i := l.Issuance
 	if len(i.Names) > 0 {
@@ -23,16 +23,22 @@ func (c *Config) IssuedNames(l *Listener) []string {
 			found[host] = true
 		}
 	}
-	add(l.Hostname)
-	for _, r := range c.Routes {
-		if !slices.Contains(r.Parents, l.Name) {
-			continue
+	below := func(parents, hosts []string) {
+		if len(hosts) == 0 || !slices.Contains(parents, l.Name) {
+			return
 		}
-		for _, host := range r.Hostnames {
+		for _, host := range hosts {
 			if inside(l.Hostname, host) && !strings.HasPrefix(host, "[") {
 				add(host)
 			}
 		}
+	}
+	add(l.Hostname)
+	for _, r := range c.Routes {
+		below(r.Parents, r.Hostnames)
+	}
+	for _, f := range c.Flows {
+		below(f.Parents, f.Hostnames)
 	}
 	names := make([]string, 0, len(found))
 	for name := range found {

@@ -82,6 +82,7 @@ const (
 	Redirected
 	Responded
 	Preflight
+	Challenged
 	// The process.
 	Draining
 	Internal

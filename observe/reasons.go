@@ -71,6 +71,7 @@ var infos = [Reasons]Info{
 	Redirected: {"redirected", 0, "Redirected by the route", "", "The route has a redirect.", "Nothing."},
 	Responded:  {"responded", 0, "Answered by the route", "", "The route answers by itself.", "Nothing."},
 	Preflight:  {"preflight", 0, "CORS preflight answered", "", "The route's CORS rule answered the browser's OPTIONS request.", "Nothing."},
+	Challenged: {"challenged", 0, "An authority was given its proof", "", "A certificate authority asked for the proof that a name leads here (RFC 8555 section 8.3).", "Nothing."},
 
 	Draining: {"draining", 503, "The gateway is shutting down", "", "The drain time ended before the exchange did.", "Raise --drain for long requests."},
 	Internal: {"internal", 500, "The gateway failed", "", "A defect in naru; a stack is in the log and the process goes on.", "Please report it."},

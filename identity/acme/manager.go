@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/caddyserver/certmagic"
+
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 )
@@ -33,10 +35,10 @@ type Manager struct {
 	opt    Options
 	log    *slog.Logger
 	counts counts
-	anchor *anchor
 	now    atomic.Pointer[wanted]
 
 	mu          sync.Mutex // of what follows; never held while waiting
+	anchor      *anchor    // from the first authority on
 	authorities map[account]*authority
 	failed      []model.Problem // Wants whose authority could not be set up
 	closed      bool
@@ -59,16 +61,14 @@ type want struct {
 	from  *authority
 }
 
-// New makes a Manager that wants nothing yet.
-func New(opt Options) (*Manager, error) {
+// New makes a Manager that nobody wants anything of yet.
+func New(opt Options) *Manager {
 	m := &Manager{opt: opt, log: opt.Log, authorities: map[account]*authority{}}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
 	}
 	m.now.Store(&wanted{})
-	var err error
-	m.anchor, err = newAnchor()
-	return m, err
+	return m
 }
 
 // Follow implements identity.Issuer.
@@ -84,7 +84,7 @@ func (m *Manager) Follow(wants []identity.Want) {
 	for _, w := range wants {
 		a, err := m.authority(w.Issuance)
 		if err != nil {
-			m.failed = append(m.failed, model.Problem{Origin: w.Origin, Severity: model.Broken, Code: "no-authority",
+			m.failed = append(m.failed, model.Problem{Origin: w.Origin, Severity: model.Broken, Code: identity.NoAuthority,
 				Message: "listener " + w.Listener + " gets no certificates: " + err.Error()})
 			continue
 		}
@@ -123,6 +123,12 @@ func (m *Manager) authority(i *model.Issuance) (*authority, error) {
 	key := account{i.Directory, i.DirectoryCAFile, i.Email, filepath.Clean(storage)}
 	if a := m.authorities[key]; a != nil {
 		return a, nil
+	}
+	if m.anchor == nil {
+		var err error
+		if m.anchor, err = newAnchor(); err != nil {
+			return nil, err
+		}
 	}
 	a, err := newAuthority(m, key)
 	if err == nil {
@@ -237,7 +243,12 @@ func (m *Manager) Close() {
 	for _, a := range m.authorities {
 		a.close()
 	}
-	m.anchor.close()
+	if m.anchor != nil {
+		m.anchor.close()
+	}
+	// What is being ordered is given up, and the next process need not wait for
+	// its locks to grow old.
+	certmagic.CleanUpOwnLocks(context.Background(), newZap(m.log))
 }
 
 func sorted[T any](m map[string]T) []string {

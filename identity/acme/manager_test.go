@@ -87,10 +87,7 @@ func (s *site) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 // run gives the site a Manager that follows want.
 func (s *site) run(opt Options, names []string, i *model.Issuance) *Manager {
 	s.t.Helper()
-	m, err := New(opt)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	m := New(opt)
 	s.t.Cleanup(m.Close)
 	s.manager.Store(m)
 	m.Follow([]identity.Want{{Listener: "l", Names: names, Issuance: i}})
@@ -349,10 +346,7 @@ func TestNoAuthority(t *testing.T) {
 		"holds no PEM":   {Storage: dir, DirectoryCAFile: file},
 		"no such file":   {Storage: dir, DirectoryCAFile: filepath.Join(dir, "none")},
 	} {
-		m, err := New(Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		m := New(Options{})
 		t.Cleanup(m.Close)
 		m.Follow([]identity.Want{{Listener: "l", Names: []string{"a.test"}, Issuance: i, Origin: model.Origin{Line: 7}}})
 		list := m.Problems()
@@ -367,10 +361,7 @@ func TestNoAuthority(t *testing.T) {
 
 func TestAnswerIsForTheRightHostAndToken(t *testing.T) {
 	t.Parallel()
-	m, err := New(Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := New(Options{})
 	t.Cleanup(m.Close)
 	for _, path := range []string{identity.ChallengePath, identity.ChallengePath + "token", "/", ""} {
 		if got := m.Answer([]byte("nobody.test"), []byte(path)); got != nil {

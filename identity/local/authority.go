@@ -203,7 +203,7 @@ func (a *Authority) Problems() (all []model.Problem) {
 			key := filepath.Join(a.folder(w), scope)
 			if err := a.troubles[key]; err != nil && !said[key] {
 				said[key] = true
-				all = append(all, model.Problem{Origin: w.Origin, Severity: model.Broken, Code: "no-authority",
+				all = append(all, model.Problem{Origin: w.Origin, Severity: model.Broken, Code: identity.NoAuthority,
 					Message: "listener " + listener + " gets no local certificates: " + err.Error()})
 			}
 		}
