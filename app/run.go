@@ -345,16 +345,25 @@ func (g *gateway) greet() {
 	}
 	fmt.Fprintf(g.opt.Out, "  serving    %s to %s\n", count(len(prog.Snapshot.Routes), "route"), count(len(prog.Snapshot.Services), "service"))
 	if len(urls) > 0 {
-		flag := ""
-		if strings.HasPrefix(urls[0], "https") {
-			flag = "-k "
-		}
-		fmt.Fprintf(g.opt.Out, "try:  curl %s-i %s/\n", flag, urls[0])
+		fmt.Fprintln(g.opt.Out, "try:  curl "+g.try(urls))
 	}
 	if adminAddr != "" {
 		fmt.Fprintf(g.opt.Out, "      curl %s/metrics\n", adminAddr)
 	}
 	fmt.Fprintln(g.opt.Out, "Ctrl-C stops it.")
+}
+
+// try gives what curl is told to try: a name, where there is one.
+func (g *gateway) try(urls []string) string {
+	i := max(slices.IndexFunc(urls, func(u string) bool { return strings.HasPrefix(u, "https") == (g.opt.TLS != "") }), 0)
+	u := urls[i] + "/"
+	switch {
+	case g.opt.TLS == "auto" && len(g.opt.Names) > 0:
+		return "-i https://" + g.opt.Names[0] + strings.TrimSuffix(u[strings.LastIndexByte(u, ':'):], ":443/")
+	case strings.HasPrefix(u, "https"):
+		return "-k -i " + u
+	}
+	return "-i " + u
 }
 
 // count writes "1 route", "2 routes".

@@ -21,6 +21,13 @@ import (
 
 // sources are the files, or the document that --to stands for.
 func sources(opt Options) ([]source.Source, error) {
+	if opt.TLS != "" {
+		list := []source.Source{fixed{source.Document{Path: "--tls", Line: 1, Data: short.Secure(opt.To, opt.Listen, opt.TLS, opt.Names)}}}
+		if len(opt.Files) > 0 {
+			list = append(list, file.New(opt.Files...))
+		}
+		return list, nil
+	}
 	if opt.To != "" {
 		// A mistake in the URL or the address is found where any other is, and
 		// is reported at its flag.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/caddyserver/certmagic"
@@ -51,7 +50,7 @@ type name struct {
 const maxCached = 10_000
 
 func newAuthority(m *Manager, key account) (*authority, error) {
-	if !filepath.IsAbs(key.storage) {
+	if key.storage == "" {
 		return nil, errors.New("there is no folder to keep certificates in: name one as storage")
 	}
 	if err := writable(key.storage); err != nil {

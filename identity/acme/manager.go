@@ -120,7 +120,13 @@ func (m *Manager) authority(i *model.Issuance) (*authority, error) {
 	if storage == "" {
 		storage = m.opt.Folder
 	}
-	key := account{i.Directory, i.DirectoryCAFile, i.Email, filepath.Clean(storage)}
+	if storage != "" {
+		var err error
+		if storage, err = filepath.Abs(storage); err != nil {
+			return nil, err
+		}
+	}
+	key := account{i.Directory, i.DirectoryCAFile, i.Email, storage}
 	if a := m.authorities[key]; a != nil {
 		return a, nil
 	}

@@ -341,7 +341,7 @@ func TestNoAuthority(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, i := range map[string]*model.Issuance{
-		"no folder":      {Storage: "relative"},
+		"no folder":      {},
 		"cannot be kept": {Storage: filepath.Join(file, "below")},
 		"holds no PEM":   {Storage: dir, DirectoryCAFile: file},
 		"no such file":   {Storage: dir, DirectoryCAFile: filepath.Join(dir, "none")},

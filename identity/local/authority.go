@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"fmt"
+	"errors"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -156,8 +156,8 @@ func (a *Authority) root(w *identity.Want, scope string) (*root, error) {
 		return r, nil
 	}
 	var err error
-	if !filepath.IsAbs(folder) {
-		err = fmt.Errorf("there is no folder to keep roots in: name one as storage")
+	if folder == "" {
+		err = errors.New("there is no folder to keep roots in: name one as storage")
 	} else {
 		var r *root
 		var made bool
