@@ -51,13 +51,29 @@ func dataFolder() (string, error) {
 
 // certify tells the issuers what s wants of them.
 func (g *gateway) certify(s *model.Snapshot) {
-	for by, from := range g.issuers {
-		from.Follow(identity.Wants(&s.Config, by))
+	var wrong []model.Problem
+	for _, by := range []model.IssuedBy{model.ACME, model.Local} {
+		wants, problems := identity.Wants(&s.Config, by)
+		g.issuers[by].Follow(wants)
+		wrong = append(wrong, problems...)
+	}
+	g.mu.Lock()
+	before := g.unwanted
+	g.unwanted = wrong
+	g.mu.Unlock()
+	for _, p := range wrong {
+		if !slices.Contains(before, p) {
+			g.log.Warn(p.String(), "code", p.Code)
+		}
 	}
 }
 
-// uncertified are the Problems of the issuers.
+// uncertified is what is wrong with certificates that naru gets by itself: with
+// what is wanted, and with getting it.
 func (g *gateway) uncertified() (all []model.Problem) {
+	g.mu.Lock()
+	all = slices.Clone(g.unwanted)
+	g.mu.Unlock()
 	for _, by := range []model.IssuedBy{model.ACME, model.Local} {
 		all = append(all, g.issuers[by].Problems()...)
 	}

@@ -44,9 +44,10 @@ type gateway struct {
 	admin *admin.Server
 	// adminWanted is the address that was configured last.
 	adminWanted string
-	ready       error // why not; nil when ready
-	refused     error // why the newest configuration is not in force; nil when it is
-	unsettled   error // which of its settings is not; nil when all are
+	ready       error           // why not; nil when ready
+	refused     error           // why the newest configuration is not in force; nil when it is
+	unsettled   error           // which of its settings is not; nil when all are
+	unwanted    []model.Problem // with the certificates that it wants
 
 	first chan error // the outcome of the first configuration
 

@@ -11,6 +11,7 @@ import (
 	"github.com/naru-mesh/naru/dialect/short"
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/filter/transcode"
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/proxy"
 	"github.com/naru-mesh/naru/source"
@@ -55,6 +56,10 @@ func (f fixed) Watch(ctx context.Context, changed func(source.Set)) error {
 func Check(_ context.Context, files []string, _ io.Reader) (*model.Snapshot, []model.Problem, error) {
 	s, problems := control.Check([]source.Set{file.Read(files...)}, Dialects())
 	problems = append(problems, checkCertificates(s, time.Now())...)
+	for _, by := range []model.IssuedBy{model.ACME, model.Local} {
+		_, wrong := identity.Wants(&s.Config, by)
+		problems = append(problems, wrong...)
+	}
 	return s, append(problems, checkFilters(s)...), nil
 }
 

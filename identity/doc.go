@@ -22,6 +22,5 @@
 //
 // # Not here
 //
-// Certificates that somebody configured (wire/secure); which names a listener
-// serves (model).
+// Certificates that somebody configured (wire/secure).
 package identity

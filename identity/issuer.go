@@ -52,25 +52,6 @@ type Want struct {
 	Origin   model.Origin
 }
 
-// Wants are those of the listeners of c whose authority is of the kind by, in
-// the order of the listeners. Names that it gives nobody are left out; that
-// they are was told when c was checked.
-func Wants(c *model.Config, by model.IssuedBy) (wants []Want) {
-	for _, l := range c.Listeners {
-		if l.Issuance == nil || l.Issuance.By != by {
-			continue
-		}
-		w := Want{Listener: l.Name, Issuance: l.Issuance, Origin: l.Origin}
-		for _, name := range c.IssuedNames(l) {
-			if l.Issuance.Obtainable(name) == "" {
-				w.Names = append(w.Names, name)
-			}
-		}
-		wants = append(wants, w)
-	}
-	return wants
-}
-
 // Holding is a certificate at hand.
 type Holding struct {
 	Name     string

@@ -82,7 +82,6 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 	out.Flows = v.shadowed(check(v, "flow", c.Flows, v.flow))
 	hashes := v.twins(out.Routes, last.hashes)
 	v.partly(out.Routes)
-	v.obtaining(out)
 	*last = Validator{out.Listeners, out.Services, sound, hashes}
 	return out, v.problems
 }

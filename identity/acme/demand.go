@@ -55,7 +55,7 @@ func (r refusal) Error() string { return r.why }
 func (w *want) demanded(name string) bool { return allowed(w.Issuance, name) }
 
 func allowed(i *model.Issuance, name string) bool {
-	if name == "" || len(i.OnDemand) == 0 && i.Ask == "" || i.Obtainable(name) != "" || !certmagic.SubjectQualifiesForCert(name) {
+	if name == "" || len(i.OnDemand) == 0 && i.Ask == "" || identity.Obtainable(i, name) != "" || !certmagic.SubjectQualifiesForCert(name) {
 		return false
 	}
 	return len(i.OnDemand) == 0 || slices.ContainsFunc(i.OnDemand, func(p string) bool { return identity.Covers(p, name) })
