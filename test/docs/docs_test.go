@@ -28,6 +28,11 @@ func withPrograms(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(bin)
+	// What naru keeps for its user, it keeps here.
+	if err = os.Setenv("XDG_DATA_HOME", filepath.Join(bin, "data")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	for name, from := range map[string]string{"naru": "cmd/naru", "echo-service": "examples/echo"} {
 		build := exec.Command("go", "build", "-o", filepath.Join(bin, name), "github.com/naru-mesh/naru/"+from)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
