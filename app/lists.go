@@ -11,6 +11,7 @@ import (
 	"github.com/naru-mesh/naru/filter/redirect"
 	"github.com/naru-mesh/naru/filter/respond"
 	"github.com/naru-mesh/naru/filter/rewrite"
+	"github.com/naru-mesh/naru/filter/transcode"
 )
 
 // Dialects are asked in this order whether a document is theirs. The full form
@@ -23,8 +24,8 @@ func Dialects() []dialect.Dialect {
 }
 
 // Families is the order in which filters see a request; responses pass them in
-// the opposite order.
-func Families() []filter.Family {
+// the opposite order. What reads files is built by what keeps them current.
+func Families(descriptors *transcode.Descriptors) []filter.Family {
 	return []filter.Family{
 		cors.Family(),            // first: a preflight carries no credentials and wants no other answer
 		headers.ResponseFamily(), // early, so that it is late on the way back and also marks answers of the rest
@@ -33,5 +34,6 @@ func Families() []filter.Family {
 		headers.RequestFamily(),  // a header set here may be Host, which a rewrite of the hostname overrides
 		rewrite.Family(),         // after all that asks: matches and headers see the path as the client sent it
 		grpcweb.Family(),         // last, as all that translates: the filters above see the client's request and response
+		descriptors.Family(),     //
 	}
 }

@@ -26,6 +26,7 @@ func (g *gateway) measure() {
 		})
 	g.measureLoops()
 	g.measureServices()
+	g.measureCertificates()
 }
 
 func (g *gateway) measureLoops() {

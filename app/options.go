@@ -13,6 +13,11 @@ type Options struct {
 	Files []string
 	// To and Listen make a configuration of one route where there is no file.
 	To, Listen string
+	// TLS is where certificates come from for a listener on top of what Files
+	// say: auto or local. Names are the hosts that they are for; none: those of
+	// the routes. "" is no such listener.
+	TLS   string
+	Names []string
 	// Admin and AccessLog go before what the configuration says; "" leaves it.
 	Admin     string
 	AccessLog string

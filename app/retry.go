@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -47,7 +48,9 @@ func (g *gateway) lacking() bool {
 	g.mu.Lock()
 	refused := g.refused
 	g.mu.Unlock()
-	return refused != nil || slices.ContainsFunc(g.proxy.Problems(), func(p model.Problem) bool { return p.Code == "not-opened" })
+	return refused != nil || slices.ContainsFunc(append(g.proxy.Problems(), g.uncertified()...), func(p model.Problem) bool {
+		return p.Code == "not-opened" || p.Code == "not-compiled" || p.Code == identity.NoAuthority
+	})
 }
 
 // mended logs what is no longer wrong with what serves.

@@ -13,6 +13,8 @@ import (
 	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/control"
 	"github.com/naru-mesh/naru/export"
+	"github.com/naru-mesh/naru/filter/transcode"
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/proxy"
@@ -34,14 +36,18 @@ type gateway struct {
 	proxy    *proxy.Proxy
 	control  *control.Control
 	logs     *accessLogs
+	// descriptors are the files that filters have read.
+	descriptors transcode.Descriptors
+	issuers     map[model.IssuedBy]identity.Issuer
 
 	mu    sync.Mutex
 	admin *admin.Server
 	// adminWanted is the address that was configured last.
 	adminWanted string
-	ready       error // why not; nil when ready
-	refused     error // why the newest configuration is not in force; nil when it is
-	unsettled   error // which of its settings is not; nil when all are
+	ready       error           // why not; nil when ready
+	refused     error           // why the newest configuration is not in force; nil when it is
+	unsettled   error           // which of its settings is not; nil when all are
+	unwanted    []model.Problem // with the certificates that it wants
 
 	first chan error // the outcome of the first configuration
 
@@ -73,6 +79,7 @@ func Run(ctx context.Context, opt Options) error {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { g.control.Run(following) })
 	tasks.Go(func() { g.proxy.Follow(following, &retrying{Feed: g.control, lacking: g.lacking}, g.applied) })
+	tasks.Go(func() { g.watchDescriptors(following) })
 	end := func() { stop(); tasks.Wait() }
 	defer end()
 
@@ -104,9 +111,10 @@ func newGateway(opt Options) (*gateway, error) {
 	codec, codec2 := http1.New(len(g.driver.Loops())), http2.New(len(g.driver.Loops()))
 	codec.HandOver(codec2)
 	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Log: g.log})
+	g.issuers = g.newIssuers()
 	g.proxy = proxy.New(proxy.Options{
 		Driver: g.driver, Server: codec, HTTP2: codec2, Security: g.security, Clusters: g.clusters,
-		Families: Families(), Registry: g.registry, Log: g.log,
+		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()
@@ -122,6 +130,9 @@ func (g *gateway) close() {
 	g.mu.Unlock()
 	if server != nil {
 		server.Close()
+	}
+	for _, from := range g.issuers {
+		from.Close()
 	}
 	g.clusters.Close()
 	g.driver.Close()
@@ -154,6 +165,7 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 			g.announce(s)
 		}
 		g.mended()
+		g.certify(s)
 		err = g.settle(&s.Settings)
 		g.mu.Lock()
 		g.unsettled = err
@@ -194,7 +206,7 @@ func (g *gateway) announce(s *model.Snapshot) {
 // serves. What an older configuration had wrong is not told where the newest
 // could not be applied: why that is, is.
 func (g *gateway) problems() []model.Problem {
-	all := slices.Clone(g.control.Problems())
+	all := append(slices.Clone(g.control.Problems()), g.uncertified()...)
 	g.mu.Lock()
 	refused, unsettled := g.refused, g.unsettled
 	g.mu.Unlock()
@@ -202,7 +214,7 @@ func (g *gateway) problems() []model.Problem {
 		all = append(all, model.Problem{Severity: model.Broken, Code: "not-applied", Message: "a setting is not in force: " + unsettled.Error()})
 	}
 	if refused == nil {
-		return append(all, g.proxy.Problems()...)
+		return append(append(all, g.proxy.Problems()...), g.descriptors.Problems()...)
 	}
 	return append(all, model.Problem{
 		Severity: model.Broken, Code: "not-applied",
@@ -334,16 +346,25 @@ func (g *gateway) greet() {
 	}
 	fmt.Fprintf(g.opt.Out, "  serving    %s to %s\n", count(len(prog.Snapshot.Routes), "route"), count(len(prog.Snapshot.Services), "service"))
 	if len(urls) > 0 {
-		flag := ""
-		if strings.HasPrefix(urls[0], "https") {
-			flag = "-k "
-		}
-		fmt.Fprintf(g.opt.Out, "try:  curl %s-i %s/\n", flag, urls[0])
+		fmt.Fprintln(g.opt.Out, "try:  curl "+g.try(urls))
 	}
 	if adminAddr != "" {
 		fmt.Fprintf(g.opt.Out, "      curl %s/metrics\n", adminAddr)
 	}
 	fmt.Fprintln(g.opt.Out, "Ctrl-C stops it.")
+}
+
+// try gives what curl is told to try: a name, where there is one.
+func (g *gateway) try(urls []string) string {
+	i := max(slices.IndexFunc(urls, func(u string) bool { return strings.HasPrefix(u, "https") == (g.opt.TLS != "") }), 0)
+	u := urls[i] + "/"
+	switch {
+	case g.opt.TLS == "auto" && len(g.opt.Names) > 0:
+		return "-i https://" + g.opt.Names[0] + strings.TrimSuffix(u[strings.LastIndexByte(u, ':'):], ":443/")
+	case strings.HasPrefix(u, "https"):
+		return "-k -i " + u
+	}
+	return "-i " + u
 }
 
 // count writes "1 route", "2 routes".

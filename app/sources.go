@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/naru-mesh/naru/control"
 	"github.com/naru-mesh/naru/dialect/short"
+	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/filter/transcode"
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/proxy"
 	"github.com/naru-mesh/naru/source"
 	"github.com/naru-mesh/naru/source/file"
 	"github.com/naru-mesh/naru/wire"
@@ -17,6 +22,13 @@ import (
 
 // sources are the files, or the document that --to stands for.
 func sources(opt Options) ([]source.Source, error) {
+	if opt.TLS != "" {
+		list := []source.Source{fixed{source.Document{Path: "--tls", Line: 1, Data: short.Secure(opt.To, opt.Listen, opt.TLS, opt.Names)}}}
+		if len(opt.Files) > 0 {
+			list = append(list, file.New(opt.Files...))
+		}
+		return list, nil
+	}
 	if opt.To != "" {
 		// A mistake in the URL or the address is found where any other is, and
 		// is reported at its flag.
@@ -43,7 +55,59 @@ func (f fixed) Watch(ctx context.Context, changed func(source.Set)) error {
 // in certificates too.
 func Check(_ context.Context, files []string, _ io.Reader) (*model.Snapshot, []model.Problem, error) {
 	s, problems := control.Check([]source.Set{file.Read(files...)}, Dialects())
-	return s, append(problems, checkCertificates(s, time.Now())...), nil
+	problems = append(problems, checkCertificates(s, time.Now())...)
+	for _, by := range []model.IssuedBy{model.ACME, model.Local} {
+		_, wrong := identity.Wants(&s.Config, by)
+		problems = append(problems, wrong...)
+	}
+	return s, append(problems, checkFilters(s)...), nil
+}
+
+// checkFilters builds the filters that read files.
+func checkFilters(s *model.Snapshot) (problems []model.Problem) {
+	families := Families(new(transcode.Descriptors))
+	check := func(at model.Origin, list []model.Filter) {
+		if !slices.ContainsFunc(list, func(f model.Filter) bool { return f.Transcode != nil }) {
+			return
+		}
+		if _, err := filter.Compile(families, list); err != nil {
+			problems = append(problems, model.Problem{Origin: at, Severity: model.Broken, Code: "not-compiled", Message: err.Error()})
+		}
+	}
+	for _, r := range s.Routes {
+		check(r.Origin, r.Filters)
+		for i := range r.Backends {
+			check(r.Origin, r.Backends[i].Filters)
+		}
+	}
+	return problems
+}
+
+// watchDescriptors looks now and then whether files that filters have read
+// have changed.
+func (g *gateway) watchDescriptors(ctx context.Context) {
+	const every = time.Second // as certificates
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		g.descriptors.Look(func(file string, err error) {
+			if err != nil {
+				g.log.Error("changed descriptors cannot be used; those from before go on serving", "file", file, "error", err)
+				return
+			}
+			g.log.Info("descriptors were read again", "file", file)
+		})
+	}
+}
+
+// Explain says what the configuration s would do with a request.
+func Explain(s *model.Snapshot, q proxy.Question) (*proxy.Explanation, error) {
+	return proxy.Explain(s, Families(new(transcode.Descriptors)), q)
 }
 
 // checkCertificates reads what the nouns of s name.

@@ -3,6 +3,7 @@ package app
 import (
 	"time"
 
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/upstream"
 )
 
@@ -13,6 +14,15 @@ type status struct {
 	Active        int             `json:"active"` // exchanges under way
 	Listening     []portStatus    `json:"listening"`
 	Services      []serviceStatus `json:"services"`
+	// Certificates are those that naru gets by itself, at most maxShown.
+	Certificates []certificateStatus `json:"certificates,omitempty"`
+}
+
+type certificateStatus struct {
+	Name    string         `json:"name"`
+	By      model.IssuedBy `json:"by"`
+	Issuer  string         `json:"issuer"`
+	Expires time.Time      `json:"expires"`
 }
 
 type configStatus struct {
@@ -66,5 +76,10 @@ func (g *gateway) status() status {
 		}
 		s.Services = append(s.Services, one)
 	})
+	for _, by := range []model.IssuedBy{model.ACME, model.Local} {
+		for _, h := range g.issuers[by].Holdings(maxShown) {
+			s.Certificates = append(s.Certificates, certificateStatus{Name: h.Name, By: by, Issuer: h.Issuer, Expires: h.NotAfter})
+		}
+	}
 	return s
 }

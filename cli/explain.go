@@ -58,7 +58,7 @@ naru_refused_total.`,
 			for _, p := range problems {
 				fmt.Fprintln(cmd.ErrOrStderr(), p)
 			}
-			e, err := proxy.Explain(s, app.Families(), q)
+			e, err := app.Explain(s, q)
 			if err != nil {
 				return usage{err}
 			}

@@ -7,7 +7,7 @@ import "time"
 // TLSRoute or UDPRoute rule becomes one Flow.
 type Flow struct {
 	// Name is unique among the Flows of a Config, for example
-	// "shop/postgres/0" or "flows/1".
+	// "shop/postgres/tcp/0" or "flows/1".
 	Name string `json:"name"`
 	// Parents are names of Listeners whose protocol is tcp, tls or udp.
 	Parents []string `json:"parents"`

@@ -60,10 +60,13 @@ func (v *checker) listener(l *Listener) *Listener {
 	case (l.Protocol == TCP || l.Protocol == UDP) && (l.Hostname != "" || len(l.Certificates) > 0):
 		v.doubtful("unused", fmt.Sprintf("listener %s has a hostname or certificates but speaks %s, which knows no names", l.Name, l.Protocol), "did you mean tls?")
 	}
-	if l.Terminates() {
-		return v.certified(l)
+	if !l.Terminates() {
+		if l.Issuance != nil {
+			v.doubtful("unused", "listener "+l.Name+" gets certificates but ends no TLS", "did you mean https?")
+		}
+		return l
 	}
-	return l
+	return v.certified(l)
 }
 
 // introduced checks who may say whom a connection is from. A network that
@@ -113,7 +116,7 @@ func (v *checker) certified(l *Listener) *Listener {
 		}
 		good = keep(good, l.Certificates, i, ok)
 	}
-	if len(good) == 0 {
+	if len(good) == 0 && l.Issuance == nil {
 		if len(l.Certificates) == 0 {
 			v.broken("no-certificate", "listener "+l.Name+" speaks "+strings.ToUpper(string(l.Protocol))+" but has no certificate", "give it a certificate and a key")
 		}

@@ -51,6 +51,7 @@ const (
 	// Routing.
 	NoListener
 	NoRoute
+	NoMethod
 	NoBackend
 	InvalidBackend
 	InvalidFilter
@@ -81,6 +82,7 @@ const (
 	Redirected
 	Responded
 	Preflight
+	Challenged
 	// The process.
 	Draining
 	Internal

@@ -41,6 +41,7 @@ var infos = [Reasons]Info{
 
 	NoListener:     {"no_listener", 404, "No listener serves this host", "NR", "The port is open, but no listener on it has a hostname that covers the request's Host.", "Run `naru explain METHOD URL`; add the host to a listener."},
 	NoRoute:        {"no_route", 404, "No route matches", "NR", "No route of the listener matches host, path, method, headers, query and cookies.", "Run `naru explain METHOD URL` to see how near each route came."},
+	NoMethod:       {"no_method", 404, "No gRPC method has a rule for this request", "NR", "The route translates JSON to gRPC, and no google.api.http rule of its services fits the path, or none fits the method too (status 405).", "Compare the path with the rules in the .proto files; `auto: true` also maps POST /pkg.Service/Method."},
 	NoBackend:      {"no_backend", 500, "The route leads nowhere", "", "The rule has no backends, or all its weights are 0.", "Give the route a `to`, or backendRefs with weight."},
 	InvalidBackend: {"invalid_backend", 500, "The route's backend does not exist", "", "The backend reference did not resolve: unknown service or kind, no ReferenceGrant, or a service that is refused because of a mistake. A rule whose filters naru check refuses leads nowhere, too.", "Run `naru check`; it names the mistake and what would be right."},
 	InvalidFilter:  {"invalid_filter", 500, "A filter of the route cannot be built", "", "The configuration is valid, but a filter of the rule, or of the service that was chosen, could not be built from it. Requests do not pass without it, because it may be what protects the service.", "See /problems or the log: they name the rule and what is wrong."},
@@ -70,6 +71,7 @@ var infos = [Reasons]Info{
 	Redirected: {"redirected", 0, "Redirected by the route", "", "The route has a redirect.", "Nothing."},
 	Responded:  {"responded", 0, "Answered by the route", "", "The route answers by itself.", "Nothing."},
 	Preflight:  {"preflight", 0, "CORS preflight answered", "", "The route's CORS rule answered the browser's OPTIONS request.", "Nothing."},
+	Challenged: {"challenged", 0, "An authority was given its proof", "", "A certificate authority asked for the proof that a name leads here (RFC 8555 section 8.3).", "Nothing."},
 
 	Draining: {"draining", 503, "The gateway is shutting down", "", "The drain time ended before the exchange did.", "Raise --drain for long requests."},
 	Internal: {"internal", 500, "The gateway failed", "", "A defect in naru; a stack is in the log and the process goes on.", "Please report it."},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/route"
@@ -23,6 +24,7 @@ type compiler struct {
 	loops    int
 	clusters map[string]*upstream.Cluster // nil when only tables are wanted
 	services map[string]*model.Service
+	issuers  map[model.IssuedBy]identity.Issuer
 	old      *Program
 	http2    bool // clients may speak it
 	prog     *Program
@@ -359,6 +361,9 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 			hosts.Add(l.noun.Hostname, l)
 		}
 		e.hosts = hosts
+		if e.tls != nil {
+			e.tls.Certifier = c.certifier(e)
+		}
 	}
 	return all, nil
 }

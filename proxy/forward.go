@@ -147,6 +147,10 @@ func (x *exchange) tryFailed(f wire.Failure) {
 	x.dropOut()
 	x.detail = f.Err
 	x.tryTimer.Stop()
+	if x.overdue() {
+		x.fail(observe.RequestTimeout)
+		return
+	}
 	if x.answered || !x.again(f) {
 		x.fail(f.Reason)
 	}

@@ -75,6 +75,13 @@ func (x *exchange) tellTime() bool {
 	return true
 }
 
+// overdue says whether the client's time is over. The service, which was told,
+// may be the first to give up.
+func (x *exchange) overdue() bool {
+	const early = 2 * time.Millisecond // its clock, and ours, which is coarse
+	return x.due != 0 && x.w.loop.Now()+early >= x.due
+}
+
 // called notes the status of a call, from trailers, or from a head that has
 // nothing behind it.
 func (x *exchange) called(h *wire.Head) {

@@ -86,6 +86,9 @@ func TestGRPCRefusals(t *testing.T) {
 			if len(s.body) > 0 || !s.ended {
 				t.Errorf("body %q, ended %t", s.body, s.ended)
 			}
+			if c.name == "filter" && w.last.GRPCStatus != observe.GRPCPermissionDenied {
+				t.Errorf("the record says %v", w.last.GRPCStatus)
+			}
 			if !w.last.GRPC {
 				t.Error("the record does not know that it was gRPC")
 			}
@@ -196,13 +199,21 @@ func TestGRPCDeadlineShrinks(t *testing.T) {
 		w.conn(-1).respond(200, "", true)
 		w.expect(s, 200, "", observe.ReasonNone)
 	}
+	// The service gave up first.
+	s = w.call("/p.S/M", "grpc-timeout", "1S")
+	s.x.Headed = w.loops[0].now
+	s.request("x", true)
+	w.busy().stand()
+	w.loops[0].now += time.Second - time.Millisecond
+	w.busy().fail(dropped)
+	w.expect(s, 200, "", observe.RequestTimeout)
 	// Its time was over when it came.
 	s = w.call("/p.S/M", "grpc-timeout", "1m")
 	s.x.Headed = w.loops[0].now - time.Second
 	s.request("x", true)
 	w.loops[0].pass(100 * time.Millisecond)
 	w.expect(s, 200, "", observe.RequestTimeout)
-	w.settled(4)
+	w.settled(5)
 }
 
 func TestGRPCRetry(t *testing.T) {

@@ -11,6 +11,9 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 	defer x.rescue()
 	x.begin()
 	x.requestEnded = end
+	if x.challenged() {
+		return
+	}
 	if why := x.match(); why != observe.ReasonNone {
 		x.refuse(why)
 		return

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/route"
 	"github.com/naru-mesh/naru/upstream"
@@ -26,7 +28,9 @@ type Options struct {
 	// Families is the order in which filters execute.
 	Families []filter.Family
 	Registry *observe.Registry
-	Log      *slog.Logger
+	// Issuers give certificates to listeners that have an Issuance, by its By.
+	Issuers map[model.IssuedBy]identity.Issuer
+	Log     *slog.Logger
 }
 
 // Recorder takes the Record of every finished exchange, on the loop that

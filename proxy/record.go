@@ -40,9 +40,9 @@ func (x *exchange) account() {
 	}
 }
 
-// onPurpose are the answers that a route gives by itself.
+// onPurpose are the answers that naru gives by itself because it was told to.
 func onPurpose(why observe.Reason) bool {
-	return why == observe.Redirected || why == observe.Responded || why == observe.Preflight
+	return why == observe.Redirected || why == observe.Responded || why == observe.Preflight || why == observe.Challenged
 }
 
 // describe fills in what only the access log wants.

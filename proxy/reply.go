@@ -17,6 +17,9 @@ func (x *exchange) reply() {
 	x.cancel()
 	x.dropOut()
 	x.asStatus()
+	if x.RPC != wire.NoRPC {
+		x.called(&x.Response)
+	}
 	x.ascend()
 	x.settle()
 	if x.say(); x.live {

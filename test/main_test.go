@@ -27,6 +27,11 @@ func withBinary(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	// What naru keeps for its user, it keeps here.
+	if err := os.Setenv("XDG_DATA_HOME", filepath.Join(dir, "data")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	binary = filepath.Join(dir, "naru")
 	args := []string{"build", "-o", binary}
 	if raceDetector {

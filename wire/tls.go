@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"context"
+	"crypto/tls"
 	"net/netip"
 	"time"
 
@@ -32,9 +34,12 @@ type ServerSecurity interface {
 // ServerTLS configures a ServerSecurity.
 type ServerTLS struct {
 	Credentials []Credential
-	MinVersion  uint16        // tls.VersionTLS12 where 0
-	Protocols   []string      // ALPN in order of preference, for example "http/1.1"
-	Handshake   time.Duration // bound of a handshake; negative none
+	// Certifier is asked for names that no Credential is for; nil: the first
+	// Credential serves them.
+	Certifier  Certifier
+	MinVersion uint16        // tls.VersionTLS12 where 0
+	Protocols  []string      // ALPN in order of preference, for example "http/1.1"
+	Handshake  time.Duration // bound of a handshake; negative none
 	// Failed is told of each handshake that did not succeed, on any goroutine.
 	Failed func(why observe.Reason, remote netip.AddrPort, err error)
 	// Reloaded is told when changed files were read again; err says that they
@@ -43,6 +48,26 @@ type ServerTLS struct {
 	// May be nil.
 	Reloaded func(name string, err error)
 }
+
+// Certifier has certificates that come by themselves. Its methods are called
+// from the goroutines of handshakes, several at a time. hello.Conn tells no
+// addresses and must not be used otherwise.
+type Certifier interface {
+	// Certificate gives what is at hand for the name that the client asks for
+	// ("" where it asks for none), nil where nothing is. It must not wait.
+	Certificate(hello *tls.ClientHelloInfo) *tls.Certificate
+	// Issue is called where Certificate had nothing, and gets one. It may wait
+	// until ctx ends, which it does with the connection. nil without an error:
+	// there is none for this name, and another may be shown.
+	Issue(ctx context.Context, hello *tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Challenge gives what proves to an authority that this is the server of
+	// hello's name (RFC 8737), nil where none has asked. It must not wait. No
+	// connection is served after such a handshake.
+	Challenge(hello *tls.ClientHelloInfo) *tls.Certificate
+}
+
+// ChallengeProtocol is the ALPN of an authority that asks (RFC 8737).
+const ChallengeProtocol = "acme-tls/1"
 
 // Credential is a certificate chain and its key, and the names it is for.
 type Credential struct {

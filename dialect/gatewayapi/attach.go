@@ -12,76 +12,116 @@ import (
 
 // parentState is what became of one parentRef.
 type parentState struct {
-	index int // in httpRoute.parents
-	// ours: the parent is a Gateway of naru's, so that the route has a status
+	index int // in routeObject.parents
+	// ours: the parent is of naru's, so that the route has a status
 	// with respect to it.
 	ours bool
 	// refusal is why the parent does not accept the route.
 	refusal refusal
 }
 
+// owner gives what a parentRef names; nil where it is not there.
+func (w *world) owner(ref *parentRef) *owner {
+	if ref.set {
+		if set := w.sets[ref.parent]; set != nil {
+			return &set.owner
+		}
+	} else if g := w.gateways[ref.parent]; g != nil {
+		return &g.owner
+	}
+	return nil
+}
+
 // attach finds the listeners that a route attaches to. It adds to l.try's
 // parents and states, and counts the route at each listener.
-func (l *linker) attach(route *httpRoute) {
+func (l *linker) attach(route *routeObject) {
 	for i := range route.parents {
 		ref := &route.parents[i]
 		state := parentState{index: i}
-		g := l.gateways[ref.gateway]
-		switch {
-		case g == nil:
-			state.refusal = refusal{string(gateway.RouteReasonNoMatchingParent), "there is no Gateway " + ref.gateway.String()}
-		case g.ours:
+		switch o := l.owner(ref); {
+		case o == nil:
+			state.refusal = refusal{string(gateway.RouteReasonNoMatchingParent), "there is no " + ref.about()}
+		case o.ours:
 			state.ours = true
-			state.refusal = l.attachTo(route, ref, g)
+			state.refusal = l.attachTo(route, ref, o)
 		}
 		l.try.states = append(l.try.states, state)
 	}
 }
 
-// attachTo attaches a route to the listeners of one Gateway, or says why not.
-func (l *linker) attachTo(route *httpRoute, ref *parentRef, g *gatewayState) refusal {
+// fits finds the listeners of a parent that a route fits, or says why there
+// are none. The list is good until the next call.
+func (l *linker) fits(route *routeObject, ref *parentRef, o *owner) ([]*listenerState, refusal) {
 	selected, allowed := false, false
-	var fits []*listenerState
-	for _, s := range g.listeners {
+	l.fitting = l.fitting[:0]
+	for _, s := range o.listeners {
 		written := s.listener
 		if ref.section != "" && ref.section != written.name || ref.port != 0 && ref.port != int32(written.port) {
 			continue
 		}
 		selected = true
-		if !l.allows(g, s, route.namespace) {
+		if !l.allows(s, route) {
 			continue
 		}
 		allowed = true
 		if coversAny(written.hostname, route.hostnames) {
-			fits = append(fits, s)
+			l.fitting = append(l.fitting, s)
 		}
 	}
 	switch {
 	case !selected:
-		return refusal{string(gateway.RouteReasonNoMatchingParent), noSuchListener(ref)}
+		return nil, refusal{string(gateway.RouteReasonNoMatchingParent), noSuchListener(ref)}
 	case !allowed:
-		return refusal{string(gateway.RouteReasonNotAllowedByListeners),
-			"no listener of Gateway " + ref.gateway.String() + " allows HTTPRoutes of namespace " + route.namespace}
-	case len(fits) == 0:
-		return refusal{string(gateway.RouteReasonNoMatchingListenerHostname),
-			"no listener of Gateway " + ref.gateway.String() + " is for " + strings.Join(route.hostnames, " or ")}
+		return nil, refusal{string(gateway.RouteReasonNotAllowedByListeners),
+			"no listener of " + ref.about() + " allows " + route.kind + "s of namespace " + route.namespace}
+	case len(l.fitting) == 0:
+		return nil, refusal{string(gateway.RouteReasonNoMatchingListenerHostname),
+			"no listener of " + ref.about() + " is for " + strings.Join(route.hostnames, " or ")}
+	}
+	return l.fitting, refusal{}
+}
+
+// attachTo attaches a route to the listeners of one parent, or says why not.
+func (l *linker) attachTo(route *routeObject, ref *parentRef, o *owner) refusal {
+	fits, none := l.fits(route, ref, o)
+	switch {
+	case none.reason != "":
+		return none
 	case route.refusal.reason != "":
 		return route.refusal
 	}
+	var winner *routeObject
+	accepted := false
 	for _, s := range fits {
-		s.attached += l.count
-		for _, name := range s.nouns {
-			if !slices.Contains(l.try.parents, name) {
-				l.try.parents = append(l.try.parents, name)
+		if s.contest != nil {
+			if w := s.contest.losers[route]; w != nil {
+				winner = w
+				continue
 			}
 		}
+		accepted = true
+		s.attached += l.count
+		for _, name := range s.nouns {
+			l.try.through(name, way{certificate: s.owner.gateway.certificate, raw: s.listener.passthrough})
+		}
+	}
+	if !accepted {
+		return refusal{reasonHostTaken, winner.about() + " goes before it: the same host cannot be for HTTPRoutes and GRPCRoutes"}
 	}
 	return refusal{}
 }
 
+// about names the parent for people.
+func (p *parentRef) about() string {
+	if p.set {
+		return listenerSetKind + " " + p.parent.String()
+	}
+	return gatewayKind + " " + p.parent.String()
+}
+
 // noSuchListener says what a parentRef asked for in vain.
 func noSuchListener(ref *parentRef) string {
-	message := "Gateway " + ref.gateway.String() + " has no listener"
+	message := ref.about() + " has no listener"
 	if ref.section != "" {
 		message += " " + ref.section
 	}
@@ -91,27 +131,36 @@ func noSuchListener(ref *parentRef) string {
 	return message
 }
 
-// allows says whether a listener allows HTTPRoutes of a namespace.
-func (l *linker) allows(g *gatewayState, s *listenerState, name string) bool {
-	if !s.listener.kinds {
+// allows says whether a listener allows a route.
+func (l *linker) allows(s *listenerState, route *routeObject) bool {
+	if !slices.Contains(s.listener.kinds, route.kind) {
 		return false
 	}
-	switch s.listener.from {
+	if s.listener.from != gateway.NamespacesFromSelector {
+		return l.allowed(&s.listener.allowance, s.owner.object.namespace, route.namespace)
+	}
+	yes, known := s.allows[route.namespace]
+	if !known {
+		yes = l.allowed(&s.listener.allowance, s.owner.object.namespace, route.namespace)
+		s.allows[route.namespace] = yes
+	}
+	return yes
+}
+
+// allowed says whether what is in namespace home allows what is in namespace
+// from.
+func (l *linker) allowed(a *allowance, home, from string) bool {
+	switch a.from {
 	case gateway.NamespacesFromAll:
 		return true
 	case gateway.NamespacesFromSame:
-		return name == g.gateway.namespace
+		return from == home
 	case gateway.NamespacesFromSelector:
-		yes, known := s.allows[name]
-		if !known {
-			var labels map[string]string
-			if ns := l.namespaces[name]; ns != nil {
-				labels = ns.labels
-			}
-			yes = s.listener.selector.chooses(name, labels)
-			s.allows[name] = yes
+		var labels map[string]string
+		if ns := l.namespaces[from]; ns != nil {
+			labels = ns.labels
 		}
-		return yes
+		return a.selector.chooses(from, labels)
 	default:
 		return false
 	}
@@ -152,14 +201,14 @@ func overlap(a, b string) bool {
 
 // parentProblem tells why a parent does not accept a route. What the route
 // itself is refused for was told when it was read.
-func (l *linker) parentProblem(route *httpRoute, state *parentState) (model.Problem, bool) {
+func (l *linker) parentProblem(route *routeObject, state *parentState) (model.Problem, bool) {
 	if state.refusal.reason == "" || state.refusal == route.refusal {
 		return model.Problem{}, false
 	}
 	ref := &route.parents[state.index]
 	field, code, hint := ref.field(), "not-attached", ""
 	switch gateway.RouteConditionReason(state.refusal.reason) {
-	case gateway.RouteReasonNoMatchingListenerHostname:
+	case gateway.RouteReasonNoMatchingListenerHostname, gateway.RouteConditionReason(reasonHostTaken):
 		field = "spec.hostnames"
 	case gateway.RouteReasonNotAllowedByListeners:
 		hint = "see allowedRoutes of the listeners"
@@ -173,14 +222,17 @@ func (l *linker) parentProblem(route *httpRoute, state *parentState) (model.Prob
 	}), true
 }
 
-// parentHint proposes a Gateway or listener that is there.
+// parentHint proposes a parent or listener that is there.
 func (l *linker) parentHint(ref *parentRef) string {
-	g := l.gateways[ref.gateway]
-	if g == nil {
-		return l.nearest("Gateway", ref.gateway)
+	o := l.owner(ref)
+	if o == nil {
+		if ref.set {
+			return l.nearest(listenerSetKind, ref.parent)
+		}
+		return l.nearest(gatewayKind, ref.parent)
 	}
 	var names []string
-	for _, s := range g.listeners {
+	for _, s := range o.listeners {
 		names = append(names, s.listener.name)
 	}
 	if slices.Contains(names, ref.section) || ref.section == "" {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"slices"
 
-	gateway "sigs.k8s.io/gateway-api/apis/v1"
-
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -18,18 +16,26 @@ type serviceState struct {
 // portState is one port of a Service while it is linked.
 type portState struct {
 	written *servicePort
-	policy  *policyState
-	// needed is how many references of routes that are served lead here.
-	needed int
-	// linked is the noun with what it was made of; nil until it is needed.
-	linked *linkedService
+	// policy is its BackendPolicy, trust its BackendTLSPolicy.
+	policy, trust *policyState
+	reached       []reachState
 }
 
-// policyState is a BackendPolicy with its authorities.
-type policyState struct {
-	policy *backendPolicy
-	ca     []byte
-	wrong  bool
+// reach is how a port is reached. What makes no difference to a port is zero.
+type reach struct {
+	way
+	// grpc: the route says that the port speaks gRPC, and nothing else does.
+	grpc bool
+}
+
+// reachState is one way in which routes reach a port.
+type reachState struct {
+	reach
+	noun string // name of the model.Service
+	// count is how many references of routes that are served lead here.
+	count int
+	// linked is the noun with what it was made of; nil until it is needed.
+	linked *linkedService
 }
 
 func newServiceState(s *service) *serviceState {
@@ -40,215 +46,230 @@ func newServiceState(s *service) *serviceState {
 	return out
 }
 
-// port gives a port by its number; the one for TCP where there are two.
-func (s *serviceState) port(number int32) *portState {
+// port gives a port by its number: of two, the one that is for datagrams or
+// not.
+func (s *serviceState) port(number int32, datagrams bool) *portState {
 	var found *portState
 	for i := range s.ports {
-		if p := &s.ports[i]; p.written.port == number && (found == nil || !p.written.udp) {
+		p := &s.ports[i]
+		if p.written.port != number {
+			continue
+		}
+		if p.written.served() && p.written.udp() == datagrams {
+			return p
+		}
+		if found == nil {
 			found = p
 		}
 	}
 	return found
 }
 
+// secured is the policy that says how the port's certificate is checked; nil
+// where connections are plain.
+func (p *portState) secured() *policyState {
+	switch {
+	case p.written.udp():
+		return nil
+	case p.trust != nil:
+		return p.trust
+	case p.policy != nil && p.policy.policy.noun.TLS != nil:
+		return p.policy
+	default:
+		return nil
+	}
+}
+
+// certificate names what the port's own policy has shown to backends; "" for
+// none.
+func (p *portState) certificate() string {
+	if p.policy == nil {
+		return ""
+	}
+	return p.policy.certificate
+}
+
+// mistrusted says whether a policy that asks for TLS cannot be used, so that
+// the port must not be reached.
+func (p *portState) mistrusted() bool {
+	switch {
+	case p.written.udp():
+		return false
+	case p.trust != nil && p.trust.wrong:
+		return true
+	default:
+		return p.policy != nil && p.policy.wrong
+	}
+}
+
 // protocol names what a port speaks, for people.
 func (p *portState) protocol() string {
-	if p.written.udp {
-		return "UDP or SCTP"
+	if !p.written.served() || p.written.udp() || p.written.app == "" {
+		return string(p.written.transport)
 	}
 	return p.written.app
 }
 
-// unspeakable says whether a port asks for a protocol that naru does not speak
-// to it. What asks for TLS needs a BackendPolicy that says how certificates
-// are checked. Names that are not known are taken for plain HTTP.
-func (p *portState) unspeakable() bool {
-	switch app := p.written.app; {
-	case p.written.udp:
+// unspeakable says whether a port is for a protocol that a route does not
+// lead to. What asks for TLS needs a policy that says how certificates are
+// checked. Names that are not known are taken for plain HTTP.
+func (p *portState) unspeakable(route *routeObject) bool {
+	app := p.written.app
+	switch {
+	case !p.written.served() || p.written.udp() != route.datagrams():
 		return true
-	case app == "kubernetes.io/h2c" || app == "grpc" || app == "h2c" || app == "http2":
+	case route.streams():
+		return false
+	case route.kind == grpcRoute && isWebSocket(app):
 		return true
 	default:
-		return overTLS(app) && (p.policy == nil || p.policy.policy.noun.TLS == nil)
+		return overTLS(app) && p.secured() == nil
 	}
 }
 
 // overTLS says whether an appProtocol is one over TLS.
 func overTLS(app string) bool {
-	return app == "https" || app == "wss" || app == "kubernetes.io/wss"
+	return app == "https" || app == "tls" || app == "wss" || app == "kubernetes.io/wss"
 }
 
-// linkPolicies gives each BackendPolicy to its Services. The policies come
-// oldest first, and the first for a target counts.
-func (l *linker) linkPolicies() {
-	for _, ports := range []bool{true, false} {
-		for _, p := range l.policies {
-			var state *policyState
-			for i := range p.targets {
-				t := &p.targets[i]
-				if (t.port != "") != ports {
-					continue
-				}
-				if state == nil {
-					state = l.policy(p)
-				}
-				l.target(state, t)
-			}
-		}
+// isWebSocket says whether an appProtocol is WebSocket.
+func isWebSocket(app string) bool {
+	return app == "ws" || app == "wss" || app == "kubernetes.io/ws" || app == "kubernetes.io/wss"
+}
+
+// appProtocol is the version of HTTP that an appProtocol stands for, "" where
+// it stands for none.
+func appProtocol(app string) model.ServiceProtocol {
+	switch app {
+	case "kubernetes.io/h2c", "h2c", "http2", "h2", "grpc":
+		return model.HTTP2
+	default:
+		return ""
 	}
 }
 
-// policy resolves the authorities of a policy.
-func (l *linker) policy(p *backendPolicy) *policyState {
-	state := &policyState{policy: p, wrong: p.wrong}
-	if p.noun.TLS == nil {
-		return state
+// speaks is the version of HTTP that something says the port speaks, "" where
+// nothing does.
+func (p *portState) speaks() model.ServiceProtocol {
+	if p.policy != nil && p.policy.policy.noun.Protocol != "" {
+		return p.policy.policy.noun.Protocol
 	}
-	var bundles [][]byte
-	if len(p.noun.TLS.CA) > 0 {
-		bundles = append(bundles, p.noun.TLS.CA)
-	}
-	for _, ref := range p.cas {
-		kind, bundle, found := "ConfigMap", []byte(nil), false
-		if ref.secret {
-			kind = "Secret"
-			if s := l.secrets[ref.object]; s != nil {
-				bundle, found = s.ca, true
-			}
-		} else if c := l.configMaps[ref.object]; c != nil {
-			bundle, found = c.ca, true
-		}
-		message, hint := "", ""
-		switch {
-		case !found:
-			message, hint = "there is no "+kind+" "+ref.object.String(), l.nearest(kind, ref.object)
-		case len(bundle) == 0:
-			message = kind + " " + ref.object.String() + " has no " + caKey
-		default:
-			if wrong := checkAuthorities(bundle); wrong != "" {
-				message = caKey + " of " + kind + " " + ref.object.String() + " cannot be used: " + wrong
-			}
-		}
-		if message == "" {
-			bundles = append(bundles, bundle)
-			continue
-		}
-		state.wrong = true
-		l.note(l.problem(&p.object, ref.field, model.Problem{
-			Code: "bad-certificate", Message: message, Hint: hint,
-			Condition: string(gateway.PolicyConditionAccepted),
-			Reason:    string(gateway.BackendTLSPolicyReasonInvalidCACertificateRef),
-		}))
-	}
-	state.ca = join(bundles)
-	return state
+	return appProtocol(p.written.app)
 }
 
-// target attaches a policy to a Service or to one port of it.
-func (l *linker) target(state *policyState, t *policyTarget) {
-	note := func(code, message, hint string, reason gateway.PolicyConditionReason, severity model.Severity) {
-		l.note(l.problem(&state.policy.object, t.field, model.Problem{
-			Severity: severity, Code: code, Message: message, Hint: hint,
-			Condition: string(gateway.PolicyConditionAccepted), Reason: string(reason),
-		}))
-	}
-	s := l.services[t.service]
-	if s == nil {
-		note("unknown-service", "there is no Service "+t.service.String(), l.nearest("Service", t.service),
-			gateway.PolicyReasonTargetNotFound, model.Doubtful)
-		return
-	}
-	known, taken := false, ""
-	for i := range s.ports {
-		p := &s.ports[i]
-		if t.port != "" && p.written.name != t.port {
-			continue
-		}
-		known = true
-		switch {
-		case p.policy == nil:
-			p.policy = state
-		case t.port != "" || !p.policy.forPort(t.service, p.written.name):
-			taken = p.policy.policy.about()
-		}
-	}
+// need gives one way in which the port is reached.
+func (p *portState) need(r reach) *reachState {
+	r.grpc = r.grpc && p.speaks() == ""
 	switch {
-	case taken != "":
-		note("conflict", taken+" is already for "+s.service.about(), "the older policy counts", gateway.PolicyReasonConflicted, model.Broken)
-	case !known && t.port != "":
-		note("unknown-service", s.service.about()+" has no port "+t.port, "", gateway.PolicyReasonTargetNotFound, model.Doubtful)
+	case p.secured() == nil:
+		r.way = way{}
+	case r.raw || p.certificate() != "":
+		r.certificate = ""
 	}
-}
-
-// forPort says whether a policy names a port of a Service rather than all.
-func (state *policyState) forPort(service key, port string) bool {
-	for _, t := range state.policy.targets {
-		if t.service == service && t.port == port && port != "" {
-			return true
+	for i := range p.reached {
+		if p.reached[i].reach == r {
+			return &p.reached[i]
 		}
 	}
-	return false
+	noun := p.written.noun
+	switch {
+	case r.raw:
+		noun += "/passthrough"
+	case r.grpc:
+		noun += "/grpc"
+	}
+	if r.certificate != "" {
+		noun += "/as/" + r.certificate
+	}
+	p.reached = append(p.reached, reachState{reach: r, noun: noun})
+	return &p.reached[len(p.reached)-1]
 }
 
 // linkedService is the noun of a port of a Service with what it was made of.
 type linkedService struct {
-	service *service
-	port    int
-	policy  *backendPolicy
-	ca      []byte
-	slices  []*slice
-	noun    *model.Service
-	without string // why there are no endpoints
+	service       *service
+	port          int
+	reach         reach
+	policy, trust *backendPolicy
+	// ca and certificate are what its policies say.
+	ca          []byte
+	certificate string
+	slices      []*slice
+	noun        *model.Service
+	without     string // why there are no endpoints
 }
 
 // linkServices makes the nouns of the ports that routes need.
 func (l *linker) linkServices() {
 	for _, s := range l.order {
 		for i := range s.ports {
-			p := &s.ports[i]
-			if p.needed == 0 {
-				continue
+			for j := range s.ports[i].reached {
+				n := &s.ports[i].reached[j]
+				if n.count == 0 {
+					continue
+				}
+				if n.linked == nil {
+					n.linked = l.linkService(s, i, n)
+					l.now.services[n.noun] = n.linked
+				}
+				if n.linked.without != "" {
+					l.note(model.Problem{Origin: s.service.at, Severity: model.Doubtful, Code: "no-endpoints", Message: n.linked.without})
+				}
+				l.fragment.Services = append(l.fragment.Services, n.linked.noun)
 			}
-			if p.linked == nil {
-				p.linked = l.linkService(s, i)
-				l.now.services[p.written.noun] = p.linked
-			}
-			if p.linked.without != "" {
-				l.note(model.Problem{Origin: s.service.at, Severity: model.Doubtful, Code: "no-endpoints", Message: p.linked.without})
-			}
-			l.fragment.Services = append(l.fragment.Services, p.linked.noun)
 		}
 	}
 }
 
 // linkService makes the noun of one port, or takes that of the last time.
-func (l *linker) linkService(s *serviceState, i int) *linkedService {
+func (l *linker) linkService(s *serviceState, i int, n *reachState) *linkedService {
 	p := &s.ports[i]
-	made := linkedService{service: s.service, port: i, slices: l.slices[s.service.key]}
+	made := linkedService{service: s.service, port: i, reach: n.reach, slices: l.slices[s.service.key]}
 	if p.policy != nil {
-		made.policy, made.ca = p.policy.policy, p.policy.ca
+		made.policy = p.policy.policy
 	}
-	linked := l.was.services[p.written.noun]
-	if linked == nil || linked.service != made.service || linked.port != made.port || linked.policy != made.policy ||
+	if p.trust != nil {
+		made.trust = p.trust.policy
+	}
+	if tls := p.secured(); tls != nil && !n.raw {
+		made.ca, made.certificate = tls.ca, p.certificate()
+	}
+	linked := l.was.services[n.noun]
+	if linked == nil || linked.service != made.service || linked.port != made.port || linked.reach != made.reach ||
+		linked.policy != made.policy || linked.trust != made.trust || linked.certificate != made.certificate ||
 		!bytes.Equal(linked.ca, made.ca) || !slices.Equal(linked.slices, made.slices) {
-		made.make(p.written)
+		made.make(p, n)
 		return &made
 	}
 	return linked
 }
 
 // make makes the noun.
-func (made *linkedService) make(p *servicePort) {
+func (made *linkedService) make(p *portState, n *reachState) {
 	noun := &model.Service{}
 	if made.policy != nil {
 		*noun = made.policy.noun
-		if noun.TLS != nil {
-			tls := *noun.TLS
-			tls.CA = made.ca
-			noun.TLS = &tls
-		}
 	}
-	noun.Name, noun.Origin = p.noun, made.service.at
-	noun.Endpoints, made.without = made.service.endpoints(p, made.slices)
+	if tls := p.secured(); tls != nil && !n.raw {
+		copied := *tls.policy.noun.TLS
+		copied.CA, copied.Certificate = made.ca, made.certificate
+		if n.certificate != "" {
+			copied.Certificate = n.certificate
+		}
+		noun.TLS = &copied
+	} else {
+		noun.TLS = nil
+	}
+	noun.Protocol = p.speaks()
+	switch {
+	case n.grpc:
+		noun.Protocol = model.HTTP2
+	case n.raw:
+		noun.Protocol = ""
+	case p.written.udp():
+		noun.Protocol, noun.Health, noun.ProxyProtocol = "", nil, 0
+	}
+	noun.Name, noun.Origin = n.noun, made.service.at
+	noun.Endpoints, made.without = made.service.endpoints(p.written, made.slices)
 	made.noun = noun
 }

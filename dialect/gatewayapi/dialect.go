@@ -37,7 +37,7 @@ func (*Dialect) Claims(doc *dialect.Document) bool {
 }
 
 // parsed is what Parse makes of one document: its objects in order, each a
-// pointer to one of the compact forms (*gatewayClass, *httpRoute, ...).
+// pointer to one of the compact forms (*gatewayClass, *routeObject, ...).
 type parsed struct {
 	objects []any
 }

@@ -21,7 +21,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the expectations in testdata")
 
 // Each case is a txtar file: documents (*.yaml), and what they come to: the
-// sections listeners, routes, services, certificates and status, of which a
+// sections listeners, routes, flows, services, certificates and status, of which a
 // case has those that it is about, and problems, which must be complete.
 func TestTranslate(t *testing.T) {
 	t.Parallel()
@@ -123,10 +123,12 @@ func sections(t *testing.T, d *Dialect, f *model.Fragment, problems []model.Prob
 		"listeners":    lines(t, f.Listeners),
 		"routes":       lines(t, f.Routes),
 		"services":     lines(t, f.Services),
+		"flows":        lines(t, f.Flows),
 		"certificates": lines(t, f.Certificates),
 		"problems":     b.String(),
 		"status": lines(t, status.GatewayClasses) + lines(t, status.Gateways) +
-			lines(t, status.HTTPRoutes),
+			lines(t, status.ListenerSets) + lines(t, status.HTTPRoutes) + lines(t, status.GRPCRoutes) +
+			lines(t, status.TLSRoutes) + lines(t, status.TCPRoutes) + lines(t, status.UDPRoutes) + lines(t, status.BackendTLSPolicies),
 	}
 }
 

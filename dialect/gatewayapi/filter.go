@@ -20,9 +20,19 @@ type filters struct {
 	clash bool
 }
 
+// httpFilters are the types of filters of an HTTPRoute.
+func httpFilters() []string {
+	return []string{
+		string(gateway.HTTPRouteFilterRequestHeaderModifier), string(gateway.HTTPRouteFilterResponseHeaderModifier),
+		string(gateway.HTTPRouteFilterRequestRedirect), string(gateway.HTTPRouteFilterURLRewrite),
+		string(gateway.HTTPRouteFilterRequestMirror), string(gateway.HTTPRouteFilterCORS),
+		string(gateway.HTTPRouteFilterExternalAuth), string(gateway.HTTPRouteFilterExtensionRef),
+	}
+}
+
 // filters reads the filters of a rule or of a backendRef. matches are those of
-// the rule.
-func (r *reader) filters(field string, in []gateway.HTTPRouteFilter, matches []gateway.HTTPRouteMatch) filters {
+// the rule, known the types that its kind has.
+func (r *reader) filters(field string, in []gateway.HTTPRouteFilter, matches []gateway.HTTPRouteMatch, known []string) filters {
 	var out filters
 	if len(in) > mostFilters {
 		r.broken(item(field, mostFilters), "bad-value", "at most 16 filters", "")
@@ -31,7 +41,7 @@ func (r *reader) filters(field string, in []gateway.HTTPRouteFilter, matches []g
 	seen := make(map[gateway.HTTPRouteFilterType]bool, len(in))
 	for i := range in {
 		f, at := &in[i], item(field, i)
-		if !r.union(at, f) {
+		if !r.union(at, f, known) {
 			continue
 		}
 		repeats := f.Type == gateway.HTTPRouteFilterRequestMirror || f.Type == gateway.HTTPRouteFilterExtensionRef
@@ -94,8 +104,9 @@ func (r *reader) failing(field, message string) {
 	p.Reason = string(gateway.RouteReasonInvalidKind)
 }
 
-// union checks that a filter has the content of its type, and no other.
-func (r *reader) union(at string, f *gateway.HTTPRouteFilter) bool {
+// union checks that a filter has the content of its type, which is one of
+// known, and no other.
+func (r *reader) union(at string, f *gateway.HTTPRouteFilter, known []string) bool {
 	contents := []struct {
 		kind  gateway.HTTPRouteFilterType
 		field string
@@ -109,10 +120,6 @@ func (r *reader) union(at string, f *gateway.HTTPRouteFilter) bool {
 		{gateway.HTTPRouteFilterCORS, "cors", f.CORS != nil},
 		{gateway.HTTPRouteFilterExternalAuth, "externalAuth", f.ExternalAuth != nil},
 		{gateway.HTTPRouteFilterExtensionRef, "extensionRef", f.ExtensionRef != nil},
-	}
-	known := make([]string, len(contents))
-	for i, c := range contents {
-		known[i] = string(c.kind)
 	}
 	if !r.oneOf(at+".type", string(f.Type), known...) {
 		return false

@@ -3,6 +3,7 @@ package gatewayapi
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/tools/txtar"
@@ -61,6 +62,24 @@ func FuzzTranslate(f *testing.F) {
 				if b.Service != "" && !known["service "+b.Service] {
 					t.Errorf("route %s has no service %s", r.Name, b.Service)
 				}
+			}
+		}
+		for _, f := range first.Flows {
+			add("flow ", f.Name, f.Origin)
+			for _, p := range f.Parents {
+				if !known["listener "+p] {
+					t.Errorf("flow %s has no parent %s", f.Name, p)
+				}
+			}
+			for _, b := range f.Backends {
+				if b.Service != "" && !known["service "+b.Service] {
+					t.Errorf("flow %s has no service %s", f.Name, b.Service)
+				}
+			}
+		}
+		for _, s := range first.Services {
+			if s.TLS != nil && s.TLS.Certificate != "" && !slices.ContainsFunc(first.Certificates, func(c *model.Certificate) bool { return c.Name == s.TLS.Certificate }) {
+				t.Errorf("service %s has no certificate %s", s.Name, s.TLS.Certificate)
 			}
 		}
 		d.Status()

@@ -13,7 +13,7 @@ type grant struct {
 }
 
 // referenceGrant reads a ReferenceGrant.
-func (r *reader) referenceGrant(k servedKind) *grant {
+func (r *reader) referenceGrant(k *servedKind) *grant {
 	var in gateway.ReferenceGrant
 	r.decode(&in)
 	o := r.object(k, &in.ObjectMeta)

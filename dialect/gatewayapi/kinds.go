@@ -42,31 +42,57 @@ type servedKind struct {
 	kind     string
 	versions []string
 	cluster  bool // has no namespace
+	read     func(*reader, *servedKind) any
 }
 
-func servedKinds() []servedKind {
-	both := []string{"v1", "v1beta1"}
-	return []servedKind{
-		{group: gatewayGroup, kind: "GatewayClass", versions: both, cluster: true},
-		{group: gatewayGroup, kind: "Gateway", versions: both},
-		{group: gatewayGroup, kind: "HTTPRoute", versions: both},
-		{group: gatewayGroup, kind: "ReferenceGrant", versions: []string{"v1", "v1beta1", "v1alpha2"}},
-		{group: coreGroup, kind: "Service", versions: both[:1]},
-		{group: coreGroup, kind: "Secret", versions: both[:1]},
-		{group: coreGroup, kind: "ConfigMap", versions: both[:1]},
-		{group: coreGroup, kind: "Namespace", versions: both[:1], cluster: true},
-		{group: discoveryGroup, kind: "EndpointSlice", versions: both[:1]},
-		{group: naruGroup, kind: "BackendPolicy", versions: []string{"v1alpha1"}},
+// servedKinds are all of them, the most frequent first; never written to. An
+// object's reader gives nil when nothing of it can be used.
+var servedKinds = []*servedKind{
+	{group: gatewayGroup, kind: httpRoute, versions: []string{"v1", "v1beta1"}, read: as((*reader).httpRoute)},
+	{group: coreGroup, kind: "Service", versions: []string{"v1"}, read: as((*reader).service)},
+	{group: discoveryGroup, kind: "EndpointSlice", versions: []string{"v1"}, read: as((*reader).endpointSlice)},
+	{group: gatewayGroup, kind: grpcRoute, versions: []string{"v1", "v1alpha2"}, read: as((*reader).grpcRoute)},
+	{group: gatewayGroup, kind: tlsRoute, versions: []string{"v1", "v1alpha3", "v1alpha2"}, read: as((*reader).tlsRoute)},
+	{group: gatewayGroup, kind: tcpRoute, versions: []string{"v1", "v1alpha2"}, read: as((*reader).tcpRoute)},
+	{group: gatewayGroup, kind: udpRoute, versions: []string{"v1", "v1alpha2"}, read: as((*reader).udpRoute)},
+	{group: gatewayGroup, kind: "GatewayClass", versions: []string{"v1", "v1beta1"}, cluster: true, read: as((*reader).gatewayClass)},
+	{group: gatewayGroup, kind: gatewayKind, versions: []string{"v1", "v1beta1"}, read: as((*reader).gateway)},
+	{group: gatewayGroup, kind: listenerSetKind, versions: []string{"v1"}, read: as((*reader).listenerSet)},
+	{group: gatewayGroup, kind: "ReferenceGrant", versions: []string{"v1", "v1beta1", "v1alpha2"}, read: as((*reader).referenceGrant)},
+	{group: gatewayGroup, kind: tlsPolicyKind, versions: []string{"v1", "v1alpha3"}, read: as((*reader).backendTLSPolicy)},
+	{group: naruGroup, kind: "BackendPolicy", versions: []string{"v1alpha1"}, read: as((*reader).backendPolicy)},
+	{group: coreGroup, kind: "Secret", versions: []string{"v1"}, read: as((*reader).secret)},
+	{group: coreGroup, kind: "ConfigMap", versions: []string{"v1"}, read: as((*reader).configMap)},
+	{group: coreGroup, kind: "Namespace", versions: []string{"v1"}, cluster: true, read: as((*reader).namespace)},
+}
+
+// Kinds that are asked about by name.
+const (
+	httpRoute       = "HTTPRoute"
+	grpcRoute       = "GRPCRoute"
+	tlsRoute        = "TLSRoute"
+	tcpRoute        = "TCPRoute"
+	udpRoute        = "UDPRoute"
+	gatewayKind     = "Gateway"
+	listenerSetKind = "ListenerSet"
+	tlsPolicyKind   = "BackendTLSPolicy"
+)
+
+// as makes a nil pointer a nil any.
+func as[T any](read func(*reader, *servedKind) *T) func(*reader, *servedKind) any {
+	return func(r *reader, k *servedKind) any {
+		if p := read(r, k); p != nil {
+			return p
+		}
+		return nil
 	}
 }
 
 // laterKinds are known, and not served by this version.
 func laterKinds(group string) []string {
 	switch group {
-	case gatewayGroup:
-		return []string{"GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "ListenerSet", "BackendTLSPolicy"}
 	case trialGroup:
-		return []string{"XBackendTrafficPolicy", "XListenerSet", "XMesh", "XBackend"}
+		return []string{"XBackendTrafficPolicy", "XMesh", "XBackend"}
 	case naruGroup:
 		return []string{"TrafficPolicy", "Mesh", "Consumer", "Plan", "Function", "Workload"}
 	case coreGroup:
@@ -99,7 +125,7 @@ func readObject(doc *dialect.Document, n *yaml.Node, base string, inherited type
 	if items := r.child("items"); items != nil && strings.HasSuffix(meta.kind, "List") {
 		return r.list(items, meta, depth, out)
 	}
-	for _, k := range servedKinds() {
+	for _, k := range servedKinds {
 		if k.group != meta.group || k.kind != meta.kind {
 			continue
 		}
@@ -108,7 +134,7 @@ func readObject(doc *dialect.Document, n *yaml.Node, base string, inherited type
 				"write "+typeMeta{k.group, k.versions[0], k.kind}.apiVersion())
 			return r.problems
 		}
-		if o := r.read(k); o != nil {
+		if o := k.read(r, k); o != nil {
 			out.objects = append(out.objects, o)
 		}
 		return r.named()
@@ -135,7 +161,7 @@ func (r *reader) typeMeta(inherited typeMeta) (typeMeta, bool) {
 		return meta, false
 	case meta.version == "":
 		hint := ""
-		for _, k := range servedKinds() {
+		for _, k := range servedKinds {
 			if k.kind == meta.kind {
 				hint = "apiVersion: " + typeMeta{k.group, k.versions[0], k.kind}.apiVersion()
 			}
@@ -177,10 +203,10 @@ func (r *reader) stranger(meta typeMeta) {
 		return
 	}
 	var ours []string
-	for _, k := range servedKinds() {
-		if k.kind == meta.kind {
+	for _, k := range servedKinds {
+		if k.kind == strings.TrimPrefix(meta.kind, "X") {
 			r.broken("apiVersion", "unknown-kind", "there is no "+meta.kind+" in "+meta.apiVersion(),
-				meta.kind+" is of "+typeMeta{k.group, k.versions[0], k.kind}.apiVersion())
+				k.kind+" is of "+typeMeta{k.group, k.versions[0], k.kind}.apiVersion())
 			return
 		}
 		if k.group == meta.group {
@@ -193,38 +219,4 @@ func (r *reader) stranger(meta typeMeta) {
 	}
 	r.broken("kind", "unknown-kind", "there is no kind "+meta.kind+" in "+meta.apiVersion(),
 		dialect.DidYouMean(meta.kind, append(ours, laterKinds(meta.group)...), "kinds"))
-}
-
-// read reads an object of a served kind; nil when it cannot be used.
-func (r *reader) read(k servedKind) any {
-	switch k.kind {
-	case "GatewayClass":
-		return some(r.gatewayClass(k))
-	case "Gateway":
-		return some(r.gateway(k))
-	case "HTTPRoute":
-		return some(r.httpRoute(k))
-	case "ReferenceGrant":
-		return some(r.referenceGrant(k))
-	case "Service":
-		return some(r.service(k))
-	case "EndpointSlice":
-		return some(r.endpointSlice(k))
-	case "Secret":
-		return some(r.secret(k))
-	case "ConfigMap":
-		return some(r.configMap(k))
-	case "Namespace":
-		return some(r.namespace(k))
-	default:
-		return some(r.backendPolicy(k))
-	}
-}
-
-// some makes a nil pointer a nil any.
-func some[T any](p *T) any {
-	if p == nil {
-		return nil
-	}
-	return p
 }

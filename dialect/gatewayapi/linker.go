@@ -13,14 +13,15 @@ type linker struct {
 	*world
 	was, now *memory
 	fragment *model.Fragment
-	routes   []*httpRoute
+	routes   []*routeObject
 
 	names map[kindKey][]string // made when a hint is wanted
 	hints map[kindKey]string
 
-	shown []*secret // whose certificates listeners show
-	read  *dialect.Document
-	try   linkedRoute // scratch
+	shown   []*secret // whose certificates are shown
+	read    *dialect.Document
+	try     linkedRoute      // scratch
+	fitting []*listenerState // scratch
 	// count is 1 where routes are linked, and -1 where they are taken away:
 	// what listeners and ports count of them.
 	count int
@@ -33,6 +34,7 @@ type world struct {
 	twice      bool               // an object has the name of another
 	classes    map[string]*gatewayClass
 	gateways   map[key]*gatewayState
+	sets       map[key]*setState
 	services   map[key]*serviceState
 	order      []*serviceState // as they came
 	slices     map[key][]*slice
@@ -41,6 +43,10 @@ type world struct {
 	configMaps map[key]*configMap
 	namespaces map[string]*namespace
 	policies   []*backendPolicy
+	// kinds is how many HTTPRoutes and GRPCRoutes there are; contested says
+	// that they were both when contests were decided.
+	kinds     [2]int
+	contested bool
 	// said is the Fragment without routes and what follows from them.
 	said model.Fragment
 }
@@ -59,6 +65,7 @@ func newLinker(was *memory) *linker {
 			named:      make(map[string]*object, routes+2*len(was.services)),
 			classes:    make(map[string]*gatewayClass),
 			gateways:   make(map[key]*gatewayState),
+			sets:       make(map[key]*setState),
 			services:   make(map[key]*serviceState, len(was.services)),
 			slices:     make(map[key][]*slice, len(was.services)),
 			grants:     make(map[string][]*grant),
@@ -69,7 +76,7 @@ func newLinker(was *memory) *linker {
 		was:      was,
 		now:      newMemory(),
 		fragment: &model.Fragment{},
-		routes:   make([]*httpRoute, 0, routes),
+		routes:   make([]*routeObject, 0, routes),
 		count:    1,
 	}
 	l.now.world = l.world
@@ -89,9 +96,14 @@ func (l *linker) add(o any) {
 		l.now.classes = append(l.now.classes, o)
 	case *gatewayObject:
 		g := &gatewayState{gateway: o}
+		g.owner = owner{object: &o.object, gateway: g}
 		l.gateways[o.key] = g
 		l.now.gateways = append(l.now.gateways, g)
-	case *httpRoute:
+	case *listenerSet:
+		set := &setState{set: o, owner: owner{object: &o.object}}
+		l.sets[o.key] = set
+		l.now.sets = append(l.now.sets, set)
+	case *routeObject:
 		l.routes = append(l.routes, o)
 	case *service:
 		s := newServiceState(o)
@@ -135,11 +147,13 @@ func (l *linker) link() {
 	slices.SortStableFunc(l.now.gateways, func(a, b *gatewayState) int {
 		return byAge(&a.gateway.object, &b.gateway.object)
 	})
+	slices.SortStableFunc(l.now.sets, func(a, b *setState) int { return byAge(&a.set.object, &b.set.object) })
 	slices.SortStableFunc(l.policies, func(a, b *backendPolicy) int { return byAge(&a.object, &b.object) })
 	l.linkGateways()
 	l.linkPolicies()
 	l.linkCertificates()
 	l.said = *l.fragment
+	l.contests()
 	before := byRoute(l.was.attached)
 	for _, route := range l.routes {
 		l.now.attached = append(l.now.attached, l.linkRoute(route, before[route]))
@@ -154,6 +168,7 @@ func (l *linker) tell() {
 		Problems: slices.Clone(said.Problems), Routes: make([]*model.Route, 0, len(l.now.attached))}
 	for _, linked := range l.now.attached {
 		l.fragment.Routes = append(l.fragment.Routes, linked.nouns...)
+		l.fragment.Flows = append(l.fragment.Flows, linked.flows...)
 		l.fragment.Problems = append(l.fragment.Problems, linked.problems...)
 	}
 	l.linkServices()

@@ -1,260 +1,242 @@
 package gatewayapi
 
 import (
-	"reflect"
+	"slices"
+	"strings"
 
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/naru-mesh/naru/model"
 )
 
-// gatewayState is a Gateway while it is linked.
-type gatewayState struct {
-	gateway *gatewayObject
-	// ours: its class is naru's.
-	ours      bool
-	listeners []*listenerState
+// listener is a listener of a Gateway or ListenerSet as it was written.
+type listener struct {
+	name     string
+	field    string
+	hostname string
+	port     uint16
+	protocol gateway.ProtocolType
+	// passthrough: the TLS of clients is not ended here.
+	passthrough bool
+	minTLS      string
+	http3       bool
+	issuance    *model.Issuance
+	secrets     []secretRef
+	// kinds are those of the routes that may attach; strangers says that
+	// others were asked for too.
+	kinds     []string
+	strangers bool
+	allowance
+	// refusal is why it cannot be accepted.
+	refusal refusal
 }
 
-// listenerState is a listener while it is linked.
-type listenerState struct {
-	listener *listener
-	nouns    []string // names of the model.Listeners; none when not served
-	attached int      // accepted routes
-	// Reasons why not; zero when all is well.
-	refused, conflict, unresolved refusal
-	// overlaps: another HTTPS listener of the port covers some of its hosts.
-	overlaps     bool
-	certificates []string
-	allows       map[string]bool // namespaces asked about so far
+// allowance says of which namespaces something may attach.
+type allowance struct {
+	from     gateway.FromNamespaces
+	selector *selector
 }
 
-// accepted says whether the listener takes part at all.
-func (s *listenerState) accepted() bool {
-	return s.refused.reason == "" && s.conflict.reason == ""
+// secretRef leads to a Secret, or to something that is none.
+type secretRef struct {
+	field    string
+	secret   key
+	stranger string
 }
 
-// linkGateways decides which listeners are served and makes their nouns. The
-// Gateways come oldest first.
-func (l *linker) linkGateways() {
-	doors := make(map[door]*doorState)
-	for _, g := range l.now.gateways {
-		if g.ours = l.ours(g.gateway); !g.ours {
-			continue
-		}
-		for i := range g.gateway.listeners {
-			written := &g.gateway.listeners[i]
-			g.listeners = append(g.listeners, &listenerState{listener: written, refused: written.refusal, allows: make(map[string]bool)})
-		}
-		l.conflicts(g)
-		for _, s := range g.listeners {
-			l.certificates(g.gateway, s)
-			if s.listener.strangers {
-				s.unresolved = refusal{string(gateway.ListenerReasonInvalidRouteKinds), "a kind of route is not served"}
-			}
-		}
-		if g.gateway.refusal.reason != "" {
-			continue
-		}
-		for _, s := range g.listeners {
-			if s.accepted() && l.free(doors, g.gateway, s) {
-				l.serve(g.gateway, s)
-			}
-		}
+// secretRef reads a reference to a Secret.
+func (r *reader) secretRef(field string, in *gateway.SecretObjectReference) secretRef {
+	s := secretRef{field: field, secret: key{string(or(in.Namespace, gateway.Namespace(r.home))), string(in.Name)}}
+	kind, group := string(or(in.Kind, "Secret")), string(or(in.Group, coreGroup))
+	if kind != "Secret" || group != coreGroup {
+		s.stranger = kind + " of " + quoted(group)
 	}
+	return s
 }
 
-// ours says whether a Gateway is of a class of naru's.
-func (l *linker) ours(g *gatewayObject) bool {
-	class, ok := l.classes[g.class]
-	switch {
-	case g.class == "" || !ok && len(l.classes) == 0 && g.class == DefaultClass:
-		return true
-	case !ok:
-		hint := l.nearest("GatewayClass", key{name: g.class})
-		if len(l.classes) == 0 {
-			hint = "without a GatewayClass, gatewayClassName is " + DefaultClass
+// terminates says whether the listener ends the TLS of clients.
+func (l *listener) terminates() bool {
+	return l.protocol == gateway.HTTPSProtocolType || l.protocol == gateway.TLSProtocolType && !l.passthrough
+}
+
+// datagrams says whether the listener has a port of its own, apart from those
+// of TCP.
+func (l *listener) datagrams() bool { return l.protocol == gateway.UDPProtocolType }
+
+// routeKinds are the kinds of routes that a listener can serve.
+func (l *listener) routeKinds() []string {
+	switch l.protocol {
+	case gateway.HTTPProtocolType, gateway.HTTPSProtocolType:
+		return []string{httpRoute, grpcRoute}
+	case gateway.TLSProtocolType:
+		if l.passthrough {
+			return []string{tlsRoute}
 		}
-		l.note(l.problem(&g.object, "spec.gatewayClassName", model.Problem{
-			Severity: model.Doubtful, Code: "unknown-class", Hint: hint,
-			Message: "there is no GatewayClass " + g.class + ", so " + g.about() + " is not served",
-		}))
-	case class.controller != ControllerName:
-		l.note(l.problem(&g.object, "spec.gatewayClassName", model.Problem{
-			Severity: model.Doubtful, Code: "unknown-class",
-			Message: "GatewayClass " + g.class + " is of controller " + class.controller + ", so " + g.about() + " is not served",
-			Hint:    "naru is controller " + ControllerName,
-		}))
-	case class.refusal.reason != "":
-		l.note(l.problem(&g.object, "spec.gatewayClassName", model.Problem{
-			Severity: model.Doubtful, Code: "unknown-class",
-			Message: "GatewayClass " + g.class + " is not accepted, so " + g.about() + " is not served",
-		}))
+		return []string{tlsRoute, tcpRoute}
+	case gateway.TCPProtocolType:
+		return []string{tcpRoute}
+	case gateway.UDPProtocolType:
+		return []string{udpRoute}
 	default:
-		return true
-	}
-	return false
-}
-
-// conflicts finds the listeners of a Gateway that cannot be told apart. None
-// of them is served.
-func (l *linker) conflicts(g *gatewayState) {
-	for i, a := range g.listeners {
-		if a.refused.reason != "" {
-			continue
-		}
-		for j, b := range g.listeners {
-			if i == j || b.refused.reason != "" || a.listener.port != b.listener.port {
-				continue
-			}
-			switch {
-			case a.listener.https != b.listener.https:
-				a.conflict = refusal{string(gateway.ListenerReasonProtocolConflict),
-					"listener " + b.listener.name + " has another protocol on the same port"}
-			case a.conflict.reason == "" && a.listener.hostname == b.listener.hostname:
-				a.conflict = refusal{string(gateway.ListenerReasonHostnameConflict),
-					"listener " + b.listener.name + " has the same port and hostname"}
-			case a.listener.https && overlap(a.listener.hostname, b.listener.hostname):
-				a.overlaps = true
-			}
-		}
-		if a.conflict.reason != "" {
-			field := ".port"
-			if a.conflict.reason == string(gateway.ListenerReasonHostnameConflict) && a.listener.hostname != "" {
-				field = ".hostname"
-			}
-			l.note(l.problem(&g.gateway.object, a.listener.field+field, model.Problem{
-				Code: "conflict", Message: a.conflict.message, Hint: "neither is served",
-				Condition: string(gateway.ListenerConditionConflicted), Reason: a.conflict.reason,
-			}))
-		}
+		return nil
 	}
 }
 
-// door is what can be bound once.
-type door struct {
-	address string
-	port    uint16
-}
-
-// doorState says what is behind a door.
-type doorState struct {
-	https bool
-	hosts map[string]*gatewayObject
-}
-
-// free says whether a listener can share its doors with the listeners of older
-// Gateways, and if so takes its place there.
-func (l *linker) free(doors map[door]*doorState, g *gatewayObject, s *listenerState) bool {
-	for _, address := range g.addresses {
-		d := doors[door{address, s.listener.port}]
-		if d == nil {
-			continue
-		}
-		other, taken := d.hosts[s.listener.hostname]
-		if d.https == s.listener.https && !taken {
-			continue
-		}
-		message := "the port is already in use with another protocol"
-		if taken {
-			message = "the port is already in use for the same host by Gateway " + other.String()
-		}
-		s.refused = refusal{string(gateway.ListenerReasonPortUnavailable), message}
-		l.note(l.problem(&g.object, s.listener.field+".port", model.Problem{
-			Code: "conflict", Message: message, Hint: "listeners that share a port have one protocol and differ in hostname",
-			Condition: string(gateway.ListenerConditionAccepted), Reason: s.refused.reason,
-		}))
-		return false
+// listeners reads the listeners of an object of a kind.
+func (r *reader) listeners(kind string, in []gateway.Listener) []listener {
+	if len(in) > mostListeners {
+		r.broken(item("spec.listeners", mostListeners), "bad-value", "a "+kind+" has at most 64 listeners", "")
+		in = in[:mostListeners]
 	}
-	for _, address := range g.addresses {
-		at := door{address, s.listener.port}
-		if doors[at] == nil {
-			doors[at] = &doorState{https: s.listener.https, hosts: make(map[string]*gatewayObject)}
-		}
-		doors[at].hosts[s.listener.hostname] = g
-	}
-	return true
-}
-
-// certificates resolves what an HTTPS listener shows. One that is valid is
-// enough to serve.
-func (l *linker) certificates(g *gatewayObject, s *listenerState) {
-	if !s.accepted() {
-		return
-	}
-	for _, ref := range s.listener.secrets {
-		reason, message, hint := gateway.ListenerReasonInvalidCertificateRef, "", ""
-		found := l.secrets[ref.secret]
+	var out []listener
+	names := make(map[gateway.SectionName]bool)
+	for i := range in {
+		field := item("spec.listeners", i)
 		switch {
-		case ref.stranger != "":
-			message = ref.stranger + " is not a Secret"
-		case !l.permitted(&g.object, "Secret", ref.secret):
-			reason = gateway.ListenerReasonRefNotPermitted
-			message = "Secret " + ref.secret.String() + " is in another namespace"
-			hint = grantHint(&g.object, "Secret", ref.secret)
-		case found == nil:
-			message = "there is no Secret " + ref.secret.String()
-			hint = l.nearest("Secret", ref.secret)
-		case found.wrong != "":
-			message = "Secret " + ref.secret.String() + " is not a certificate: " + found.wrong
-		default:
-			s.certificates = append(s.certificates, ref.secret.String())
-			l.shown = append(l.shown, found)
+		case r.spoiled(field) && in[i].Name == "":
+			continue
+		case in[i].Name == "":
+			r.broken(field, "missing-field", "a listener has a name", "")
+			continue
+		case !isName(string(in[i].Name)):
+			r.broken(field+".name", "bad-value", string(in[i].Name)+" is not a name", "names are of a-z, 0-9, - and .")
+			continue
+		case names[in[i].Name]:
+			r.broken(field+".name", "duplicate-name", "the "+kind+" already has a listener "+string(in[i].Name), "")
 			continue
 		}
-		if s.unresolved.reason == "" {
-			s.unresolved = refusal{string(reason), message}
+		names[in[i].Name] = true
+		l := r.listener(field, &in[i])
+		if r.spoiled(field) {
+			l.refusal = refusal{string(gateway.ListenerReasonUnsupportedValue), "the listener is not valid"}
 		}
-		l.note(l.problem(&g.object, ref.field, model.Problem{
-			Code: "bad-certificate", Message: message, Hint: hint,
-			Condition: string(gateway.ListenerConditionResolvedRefs), Reason: string(reason),
-		}))
+		out = append(out, l)
 	}
+	return out
 }
 
-// serve makes the nouns of a listener: one for each address of its Gateway.
-func (l *linker) serve(g *gatewayObject, s *listenerState) {
-	written := s.listener
-	if written.https && len(s.certificates) == 0 || !written.kinds {
+// refuse notes why a listener cannot be accepted.
+func (l *listener) refuse(r *reader, field, code string, reason gateway.ListenerConditionReason, message, hint string) {
+	if l.refusal.reason == "" {
+		l.refusal = refusal{string(reason), message}
+	}
+	p := r.broken(field, code, message, hint)
+	p.Condition, p.Reason = string(gateway.ListenerConditionAccepted), string(reason)
+}
+
+// listener reads one listener.
+func (r *reader) listener(field string, in *gateway.Listener) listener {
+	l := listener{name: string(in.Name), field: field, protocol: in.Protocol}
+	known := []string{"HTTP", "HTTPS", "TLS", "TCP", "UDP"}
+	switch {
+	case in.Protocol == "":
+		l.refuse(r, field, "missing-field", gateway.ListenerReasonUnsupportedProtocol, "a listener has a protocol", strings.Join(known, ", "))
+		return l
+	case !slices.Contains(known, string(in.Protocol)):
+		l.refuse(r, field+".protocol", "bad-value", gateway.ListenerReasonUnsupportedProtocol,
+			"naru has no protocol "+string(in.Protocol), didYouMean(string(in.Protocol), known))
+		return l
+	}
+	if in.TLS != nil && in.Protocol == gateway.TLSProtocolType {
+		l.passthrough = or(in.TLS.Mode, gateway.TLSModeTerminate) == gateway.TLSModePassthrough
+	}
+	r.allowedRoutes(&l, in.AllowedRoutes)
+	if !isPort(in.Port) {
+		l.refuse(r, field+".port", "bad-value", gateway.ListenerReasonPortUnavailable, "a port is between 1 and 65535", "")
+	}
+	l.port = uint16(in.Port)
+	if host := string(or(in.Hostname, "")); host != "" {
+		if in.Protocol == gateway.TCPProtocolType || in.Protocol == gateway.UDPProtocolType {
+			l.refuse(r, field+".hostname", "conflict", gateway.ListenerReasonUnsupportedValue,
+				"a listener with protocol "+string(in.Protocol)+" has no hostname", "names are known of HTTP, HTTPS and TLS")
+		} else if wrong := checkHostname(host, true); wrong != "" {
+			l.refuse(r, field+".hostname", "bad-value", gateway.ListenerReasonUnsupportedValue, wrong, lowerHint(host))
+		}
+		l.hostname = host
+	}
+	r.listenerTLS(&l, in)
+	return l
+}
+
+// listenerTLS reads the TLS of a listener.
+func (r *reader) listenerTLS(l *listener, in *gateway.Listener) {
+	const bad = gateway.ListenerReasonUnsupportedValue
+	field, protocol := l.field+".tls", string(l.protocol)
+	if l.protocol != gateway.HTTPSProtocolType && l.protocol != gateway.TLSProtocolType {
+		if in.TLS != nil {
+			hint := ""
+			if l.protocol != gateway.UDPProtocolType {
+				hint = "write protocol: " + map[bool]string{true: "HTTPS", false: "TLS"}[l.protocol == gateway.HTTPProtocolType]
+			}
+			l.refuse(r, field, "conflict", bad, "a listener with protocol "+protocol+" has no tls", hint)
+		}
 		return
 	}
-	for i, address := range g.addresses {
-		noun := &model.Listener{
-			Name:         g.String() + "/" + written.name,
-			Address:      address,
-			Port:         written.port,
-			Protocol:     model.HTTP,
-			Hostname:     written.hostname,
-			Certificates: s.certificates,
-			MinTLS:       written.minTLS,
-			Origin:       l.origin(&g.object, written.field),
+	if in.TLS == nil {
+		l.refuse(r, l.field, "missing-field", bad, "a listener with protocol "+protocol+" has tls",
+			"tls: {certificateRefs: [{name: my-secret}]}")
+		return
+	}
+	switch mode := or(in.TLS.Mode, gateway.TLSModeTerminate); {
+	case mode == gateway.TLSModePassthrough && l.protocol == gateway.HTTPSProtocolType:
+		l.refuse(r, field+".mode", "conflict", bad, "a listener with protocol HTTPS has mode Terminate", "write protocol: TLS")
+	case mode != gateway.TLSModeTerminate && mode != gateway.TLSModePassthrough:
+		known := []string{"Terminate", "Passthrough"}
+		l.refuse(r, field+".mode", "bad-value", bad, string(mode)+" is none of Terminate, Passthrough", didYouMean(string(mode), known))
+	}
+	if l.passthrough {
+		if len(in.TLS.CertificateRefs) > 0 {
+			r.doubtful(field+".certificateRefs", "unused", "with mode Passthrough no certificate is shown here", "remove certificateRefs")
 		}
-		if i > 0 {
-			noun.Name += "@" + address
+	} else {
+		for i := range in.TLS.CertificateRefs {
+			l.secrets = append(l.secrets, r.secretRef(item(field+".certificateRefs", i), &in.TLS.CertificateRefs[i]))
 		}
-		if written.https {
-			noun.Protocol = model.HTTPS
-		}
-		if before := l.was.listeners[noun.Name]; before != nil && reflect.DeepEqual(before, noun) {
-			noun = before
-		}
-		l.now.listeners[noun.Name] = noun
-		l.fragment.Listeners = append(l.fragment.Listeners, noun)
-		s.nouns = append(s.nouns, noun.Name)
+	}
+	r.options(l, field+".options", in.TLS.Options)
+	if l.terminates() && len(l.secrets) == 0 && l.issuance == nil && l.refusal.reason == "" {
+		l.refuse(r, field, "missing-field", bad, "a listener that ends TLS has certificateRefs",
+			"or options with "+issuerOption+", which gets certificates by itself")
 	}
 }
 
-// linkCertificates makes the nouns of the certificates that listeners show.
-func (l *linker) linkCertificates() {
-	for _, s := range l.shown {
-		if l.now.certificates[s] != nil {
+// allowedRoutes reads which routes may attach.
+func (r *reader) allowedRoutes(l *listener, in *gateway.AllowedRoutes) {
+	can := l.routeKinds()
+	l.from, l.kinds = gateway.NamespacesFromSame, can
+	if in == nil {
+		return
+	}
+	field := l.field + ".allowedRoutes"
+	if in.Namespaces != nil {
+		l.from = or(in.Namespaces.From, gateway.NamespacesFromSame)
+		switch l.from {
+		case gateway.NamespacesFromAll, gateway.NamespacesFromSame:
+		case gateway.NamespacesFromSelector:
+			if in.Namespaces.Selector == nil {
+				l.refuse(r, field+".namespaces", "missing-field", gateway.ListenerReasonUnsupportedValue,
+					"from: Selector has a selector", "")
+			}
+			l.selector = r.selector(field+".namespaces.selector", in.Namespaces.Selector)
+		default:
+			l.refuse(r, field+".namespaces.from", "bad-value", gateway.ListenerReasonUnsupportedValue,
+				string(l.from)+" is none of All, Selector, Same", didYouMean(string(l.from), []string{"All", "Selector", "Same"}))
+		}
+	}
+	if len(in.Kinds) == 0 {
+		return
+	}
+	l.kinds = nil
+	for i, k := range in.Kinds {
+		if or(k.Group, gatewayGroup) == gatewayGroup && slices.Contains(can, string(k.Kind)) {
+			if !slices.Contains(l.kinds, string(k.Kind)) {
+				l.kinds = append(l.kinds, string(k.Kind))
+			}
 			continue
 		}
-		noun := l.was.certificates[s]
-		if noun == nil {
-			noun = s.certificate()
-		}
-		l.now.certificates[s] = noun
-		l.fragment.Certificates = append(l.fragment.Certificates, noun)
+		l.strangers = true
+		p := r.broken(item(field+".kinds", i), "bad-value", string(k.Kind)+" cannot attach to this listener",
+			"a listener with protocol "+string(l.protocol)+" serves "+strings.Join(can, " and ")+" of "+gatewayGroup)
+		p.Condition, p.Reason = string(gateway.ListenerConditionResolvedRefs), string(gateway.ListenerReasonInvalidRouteKinds)
 	}
 }

@@ -22,6 +22,8 @@ type memory struct {
 	// What Status tells.
 	classes  []*gatewayClass
 	gateways []*gatewayState
+	sets     []*setState
+	policies []*policyState
 	attached []*linkedRoute // all routes, in order
 }
 

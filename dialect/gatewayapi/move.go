@@ -17,7 +17,7 @@ func (*Dialect) Move(was any, old, now source.Document) any {
 		moved.Elem().Set(reflect.ValueOf(o).Elem())
 		common := moved.Interface().(compact).common()
 		common.text, common.at.Line = now, common.at.Line+by
-		if route, ok := moved.Interface().(*httpRoute); ok {
+		if route, ok := moved.Interface().(*routeObject); ok {
 			route.rules = slices.Clone(route.rules)
 			for i := range route.rules {
 				route.rules[i].noun.Origin.Line += by

@@ -33,6 +33,13 @@ type BackendPolicySpec struct {
 	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
 	// Connection bounds the connections to the endpoints.
 	Connection *Connection `json:"connection,omitempty"`
+	// Protocol is what the endpoints speak: http1, http2 (by prior knowledge,
+	// or by ALPN over TLS) or auto (what ALPN chooses). By default it follows
+	// from the port's appProtocol and from the kind of the route.
+	Protocol string `json:"protocol,omitempty"`
+	// ProxyProtocol is the version, 1 or 2, of the header that tells endpoints
+	// behind TCPRoutes and TLSRoutes who the client is; 0 sends none.
+	ProxyProtocol int `json:"proxyProtocol,omitempty"`
 	// TLS encrypts the connections; plain by default.
 	TLS *BackendTLS `json:"tls,omitempty"`
 }
@@ -44,8 +51,13 @@ type LoadBalancing struct {
 	Policy string `json:"policy,omitempty"`
 }
 
-// HealthCheck is an active health check over HTTP.
+// HealthCheck is an active health check.
 type HealthCheck struct {
+	// Kind is http (the default), grpc (grpc.health.v1) or tcp (a connection,
+	// nothing more). path, host and statuses are for http.
+	Kind string `json:"kind,omitempty"`
+	// Service is what grpc.health.v1 is asked about; "" is the whole server.
+	Service  string           `json:"service,omitempty"`
 	Path     string           `json:"path,omitempty"`     // default "/"
 	Host     string           `json:"host,omitempty"`     // default: the service's host, else the endpoint
 	Interval gateway.Duration `json:"interval,omitempty"` // default 5s
@@ -70,6 +82,9 @@ type Connection struct {
 	IdleTimeout    gateway.Duration `json:"idleTimeout,omitempty"`    // unused in the pool; default 30s
 	// MaxIdle bounds the unused connections per endpoint and loop; default 1024.
 	MaxIdle int `json:"maxIdle,omitempty"`
+	// MaxStreams bounds the requests at once on one HTTP/2 connection; default
+	// 100.
+	MaxStreams int `json:"maxStreams,omitempty"`
 }
 
 // BackendTLS is how the certificates of a Service are checked.
@@ -81,20 +96,26 @@ type BackendTLS struct {
 	// CACertificateRefs are ConfigMaps or Secrets with a key ca.crt, in the
 	// policy's namespace.
 	CACertificateRefs []gateway.LocalObjectReference `json:"caCertificateRefs,omitempty"`
+	// ClientCertificateRef is a Secret with a certificate that is shown to
+	// endpoints that ask for one. It goes before that of the Gateway.
+	ClientCertificateRef *gateway.SecretObjectReference `json:"clientCertificateRef,omitempty"`
 	// InsecureSkipVerify accepts any certificate.
 	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`
 }
 
-// backendPolicy is a BackendPolicy of which only the references are open.
+// backendPolicy is a BackendPolicy or BackendTLSPolicy of which only the
+// references are open.
 type backendPolicy struct {
 	object
 	targets []policyTarget
 	// noun has everything that a policy says about a Service.
-	noun model.Service
-	cas  []caRef
+	noun   model.Service
+	cas    []caRef
+	client *secretRef // what is shown to backends
 	// wrong says that the policy asks for TLS but has a mistake: its Services
-	// must not be reached without.
-	wrong bool
+	// must not be reached without. refusal tells of it, for a BackendTLSPolicy.
+	wrong   bool
+	refusal refusal
 }
 
 // policyTarget is a Service, or one port of it.
@@ -104,17 +125,10 @@ type policyTarget struct {
 	port    string
 }
 
-// caRef leads to a ConfigMap or Secret with a bundle of authorities.
-type caRef struct {
-	field  string
-	object key
-	secret bool
-}
-
 // backendPolicy reads a BackendPolicy. One with a mistake is not used at all:
 // half of a policy might be worse than none. Where it asks for TLS, its
 // Services are not used either.
-func (r *reader) backendPolicy(k servedKind) *backendPolicy {
+func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 	var in BackendPolicy
 	r.decode(&in)
 	o := r.object(k, &in.ObjectMeta)
@@ -141,10 +155,19 @@ func (r *reader) backendPolicy(k servedKind) *backendPolicy {
 	if c := in.Spec.Connection; c != nil {
 		p.noun.Connect = r.bound("spec.connection.connectTimeout", c.ConnectTimeout)
 		p.noun.Idle = r.bound("spec.connection.idleTimeout", c.IdleTimeout)
-		p.noun.MaxIdle = c.MaxIdle
+		p.noun.MaxIdle, p.noun.MaxStreams = c.MaxIdle, c.MaxStreams
 		if c.MaxIdle < 0 {
 			r.broken("spec.connection.maxIdle", "bad-value", "maxIdle is at least 1", "")
 		}
+		if c.MaxStreams < 0 {
+			r.broken("spec.connection.maxStreams", "bad-value", "maxStreams is at least 1", "")
+		}
+	}
+	if in.Spec.Protocol != "" && r.oneOf("spec.protocol", in.Spec.Protocol, string(model.HTTP1), string(model.HTTP2), string(model.HTTPAuto)) {
+		p.noun.Protocol = model.ServiceProtocol(in.Spec.Protocol)
+	}
+	if p.noun.ProxyProtocol = in.Spec.ProxyProtocol; p.noun.ProxyProtocol < 0 || p.noun.ProxyProtocol > 2 {
+		r.broken("spec.proxyProtocol", "bad-value", "proxyProtocol is 1 or 2", "leave it out for none")
 	}
 	if in.Spec.TLS != nil {
 		r.backendTLS(p, in.Spec.TLS)
@@ -163,13 +186,13 @@ func (r *reader) backendPolicy(k servedKind) *backendPolicy {
 // policyTargets reads what the policy is for.
 func (r *reader) policyTargets(p *backendPolicy, refs []gateway.LocalPolicyTargetReferenceWithSectionName) {
 	if len(refs) == 0 && !r.spoiled("spec") {
-		r.broken("spec", "missing-field", "a BackendPolicy has targetRefs", "targetRefs: [{kind: Service, name: orders}]")
+		r.broken("spec", "missing-field", "a "+p.kind+" has targetRefs", `targetRefs: [{group: "", kind: Service, name: orders}]`)
 	}
 	for i, ref := range refs {
 		field := item("spec.targetRefs", i)
 		switch {
 		case ref.Kind != "Service" || ref.Group != coreGroup:
-			r.broken(field, "bad-value", "a BackendPolicy is for Services", `kind: Service, group: ""`)
+			r.broken(field, "bad-value", "a "+p.kind+" is for Services", `kind: Service, group: ""`)
 		case ref.Name == "":
 			r.broken(field, "missing-field", "name is missing", "")
 		default:
@@ -200,12 +223,28 @@ func (r *reader) bound(field string, text gateway.Duration) time.Duration {
 func (r *reader) healthCheck(in *HealthCheck) *model.HealthCheck {
 	const field = "spec.healthCheck"
 	out := &model.HealthCheck{
+		Service:   in.Service,
 		Path:      in.Path,
 		Host:      in.Host,
 		Interval:  r.bound(field+".interval", in.Interval),
 		Timeout:   r.bound(field+".timeout", in.Timeout),
 		Healthy:   in.HealthyThreshold,
 		Unhealthy: in.UnhealthyThreshold,
+	}
+	switch in.Kind {
+	case "", "http":
+	case "grpc":
+		out.Kind = model.HealthGRPC
+	case "tcp":
+		out.Kind = model.HealthTCP
+	default:
+		r.unknownValue(field+".kind", in.Kind, "http", "grpc", "tcp")
+	}
+	if out.Kind != model.HealthHTTP && (in.Path != "" || in.Statuses != nil) {
+		r.broken(field, "conflict", "path and statuses are for kind http", "remove them")
+	}
+	if in.Service != "" && out.Kind != model.HealthGRPC {
+		r.broken(field+".service", "conflict", "service is for kind grpc", "write kind: grpc")
 	}
 	if out.Path == "" {
 		out.Path = "/"
@@ -243,10 +282,15 @@ func (r *reader) backendTLS(p *backendPolicy, in *BackendTLS) {
 	}
 	for i, ref := range in.CACertificateRefs {
 		at := item(field+".caCertificateRefs", i)
-		if ref.Group != coreGroup || ref.Kind != "ConfigMap" && ref.Kind != "Secret" || ref.Name == "" {
+		ca := r.caRef(at, string(ref.Group), string(ref.Kind), string(ref.Name), p.namespace)
+		if ca.stranger != "" || ref.Name == "" {
 			r.broken(at, "bad-value", "authorities are in a ConfigMap or a Secret", "kind: ConfigMap, name: my-ca")
 			continue
 		}
-		p.cas = append(p.cas, caRef{field: at, object: key{p.namespace, string(ref.Name)}, secret: ref.Kind == "Secret"})
+		p.cas = append(p.cas, ca)
+	}
+	if in.ClientCertificateRef != nil {
+		ref := r.secretRef(field+".clientCertificateRef", in.ClientCertificateRef)
+		p.client = &ref
 	}
 }

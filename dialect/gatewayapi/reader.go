@@ -146,7 +146,7 @@ next:
 
 // object makes what all compact forms have in common; nil, with a Problem,
 // when the object has no name.
-func (r *reader) object(k servedKind, meta *metav1.ObjectMeta) *object {
+func (r *reader) object(k *servedKind, meta *metav1.ObjectMeta) *object {
 	o := &object{
 		key:        key{meta.Namespace, meta.Name},
 		kind:       k.kind,

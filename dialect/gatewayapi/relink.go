@@ -7,13 +7,13 @@ import (
 	"github.com/naru-mesh/naru/model"
 )
 
-// relink translates items when nothing but HTTPRoutes differs from the last
+// relink translates items when nothing but routes differs from the last
 // time: only those that came or changed are linked, and those that are gone
 // are no longer counted. That is exact, for what becomes of a route depends on
 // its own object and on the world, and the world on no route but for what it
-// counts. It changes was and gives nil, with nothing done, when the rest
-// differs too, or when two objects have one name: which of them counts depends
-// on all.
+// counts. It gives nil, for all to be linked anew, when the rest
+// differs too, when two objects have one name, for which of them counts depends
+// on all, or when HTTPRoutes and GRPCRoutes may be in each other's way.
 func relink(was *memory, items []any) *linker {
 	if was.world == nil || was.torn || was.world.twice {
 		return nil
@@ -42,6 +42,9 @@ func relink(was *memory, items []any) *linker {
 	was.torn = true
 	l := &linker{world: was.world, was: was, now: was, count: -1}
 	for route, last := range gone {
+		if !l.recount(route, -1) {
+			return nil
+		}
 		delete(l.named, route.at.Object)
 		l.join(route)
 		if len(last.problems) > 0 {
@@ -53,7 +56,7 @@ func relink(was *memory, items []any) *linker {
 		if linked[i] != nil {
 			continue
 		}
-		if _, taken := l.named[route.at.Object]; taken {
+		if _, taken := l.named[route.at.Object]; taken || !l.recount(route, 1) {
 			return nil // all is linked anew
 		}
 		l.named[route.at.Object] = &route.object
@@ -66,19 +69,19 @@ func relink(was *memory, items []any) *linker {
 }
 
 // byRoute finds what became of each route.
-func byRoute(list []*linkedRoute) map[*httpRoute]*linkedRoute {
-	m := make(map[*httpRoute]*linkedRoute, len(list))
+func byRoute(list []*linkedRoute) map[*routeObject]*linkedRoute {
+	m := make(map[*routeObject]*linkedRoute, len(list))
 	for _, linked := range list {
 		m[linked.route] = linked
 	}
 	return m
 }
 
-// routesOf gives the HTTPRoutes of items, and their other objects.
-func routesOf(items []any) (routes []*httpRoute, rest []any) {
+// routesOf gives the routes of items, and their other objects.
+func routesOf(items []any) (routes []*routeObject, rest []any) {
 	for _, item := range items {
 		for _, o := range item.(*parsed).objects {
-			if route, ok := o.(*httpRoute); ok {
+			if route, ok := o.(*routeObject); ok {
 				routes = append(routes, route)
 			} else {
 				rest = append(rest, o)

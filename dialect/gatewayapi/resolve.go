@@ -48,52 +48,97 @@ func (w why) reason() string {
 	}
 }
 
+// way is how Services are reached, as far as that depends on the listener. Most
+// listeners have the zero way.
+type way struct {
+	// certificate names what the Gateway shows to backends over TLS.
+	certificate string
+	// raw: what comes is TLS already, that of the client.
+	raw bool
+}
+
 // linkedRoute is a route with what became of its references. As long as that
 // is the same, so are the nouns. It does not change once it is made.
 type linkedRoute struct {
-	route    *httpRoute
-	parents  []string
-	states   []parentState
+	route   *routeObject
+	parents []string
+	// ways has one for each of parents; none where all are zero.
+	ways   []way
+	states []parentState
+	// verdicts are those of all references, for each distinct way.
 	verdicts []verdict
 	nouns    []*model.Route
+	flows    []*model.Flow
 	problems []model.Problem
 }
 
+// through adds a parent, which leads one way.
+func (t *linkedRoute) through(parent string, w way) {
+	if !slices.Contains(t.parents, parent) {
+		t.parents, t.ways = append(t.parents, parent), append(t.ways, w)
+	}
+}
+
+// distinct calls f with each distinct way and those of the parents that lead
+// it; once with all where the ways are all zero.
+func (t *linkedRoute) distinct(f func(w way, parents []string)) {
+	if len(t.ways) == 0 {
+		f(way{}, t.parents)
+		return
+	}
+	for i, w := range t.ways {
+		if slices.Index(t.ways, w) < i {
+			continue
+		}
+		var parents []string
+		for j := range t.ways {
+			if t.ways[j] == w {
+				parents = append(parents, t.parents[j])
+			}
+		}
+		f(w, parents)
+	}
+}
+
 // join attaches a route and resolves its references, into l.try.
-func (l *linker) join(route *httpRoute) {
+func (l *linker) join(route *routeObject) {
 	t := &l.try
-	t.parents, t.states, t.verdicts = t.parents[:0], t.states[:0], t.verdicts[:0]
+	t.parents, t.ways, t.states, t.verdicts = t.parents[:0], t.ways[:0], t.states[:0], t.verdicts[:0]
 	l.attach(route)
+	if !slices.ContainsFunc(t.ways, func(w way) bool { return w != way{} }) {
+		t.ways = t.ways[:0]
+	}
 	if route.refusal.reason == "" {
-		l.verdicts(route)
+		t.distinct(func(w way, _ []string) { l.verdicts(route, w) })
 	}
 }
 
 // linkRoute joins a route and makes its nouns, or takes those of linked: what
 // became of it last time, or nil.
-func (l *linker) linkRoute(route *httpRoute, linked *linkedRoute) *linkedRoute {
+func (l *linker) linkRoute(route *routeObject, linked *linkedRoute) *linkedRoute {
 	t := &l.try
 	l.join(route)
-	same := linked != nil && slices.Equal(linked.parents, t.parents) &&
+	same := linked != nil && slices.Equal(linked.parents, t.parents) && slices.Equal(linked.ways, t.ways) &&
 		slices.Equal(linked.states, t.states) && slices.Equal(linked.verdicts, t.verdicts)
 	if same && len(linked.problems) == 0 {
 		return linked
 	}
-	made := &linkedRoute{route: route, parents: slices.Clone(t.parents), states: slices.Clone(t.states), verdicts: slices.Clone(t.verdicts)}
+	made := &linkedRoute{route: route, parents: slices.Clone(t.parents), ways: slices.Clone(t.ways),
+		states: slices.Clone(t.states), verdicts: slices.Clone(t.verdicts)}
 	// Problems are told anew: a hint depends on more than the verdict.
 	l.routeProblems(made)
 	switch {
 	case same:
-		made.nouns = linked.nouns
+		made.nouns, made.flows = linked.nouns, linked.flows
 	case len(made.parents) > 0:
-		made.nouns = route.build(made.parents, made.verdicts)
+		made.build()
 	}
 	return made
 }
 
 // references calls f with each reference of the route, in the order of the
 // verdicts.
-func (route *httpRoute) references(f func(ref *reference, failing bool)) {
+func (route *routeObject) references(f func(ref *reference, failing bool)) {
 	for i := range route.rules {
 		ru := &route.rules[i]
 		for j := range ru.mirrors {
@@ -109,20 +154,20 @@ func (route *httpRoute) references(f func(ref *reference, failing bool)) {
 	}
 }
 
-// verdicts resolves the references of a route.
-func (l *linker) verdicts(route *httpRoute) {
+// verdicts resolves the references of a route, one way.
+func (l *linker) verdicts(route *routeObject, w way) {
 	serves := len(l.try.parents) > 0
 	route.references(func(ref *reference, fails bool) {
 		v := verdict{why: failing}
 		if !fails {
-			v = l.resolve(route, ref, serves)
+			v = l.resolve(route, ref, w, serves)
 		}
 		l.try.verdicts = append(l.try.verdicts, v)
 	})
 }
 
 // resolve finds the port of a Service; serves counts it as needed.
-func (l *linker) resolve(route *httpRoute, ref *reference, serves bool) verdict {
+func (l *linker) resolve(route *routeObject, ref *reference, w way, serves bool) verdict {
 	if ref.stranger != "" {
 		return verdict{why: badKind}
 	}
@@ -134,32 +179,65 @@ func (l *linker) resolve(route *httpRoute, ref *reference, serves bool) verdict 
 	if s == nil {
 		return verdict{why: noService}
 	}
-	p := s.port(ref.port)
+	p := s.port(ref.port, route.datagrams())
 	switch {
 	case p == nil:
 		return verdict{why: noPort}
-	case p.policy != nil && p.policy.wrong:
-		return verdict{why: noTrust}
-	case p.unspeakable():
+	case p.unspeakable(route):
 		return verdict{why: badProtocol}
+	case p.mistrusted() && !w.raw:
+		return verdict{why: noTrust}
 	}
+	n := p.need(reach{way: w, grpc: route.kind == grpcRoute})
 	if serves {
-		p.needed += l.count
+		n.count += l.count
 	}
-	return verdict{service: p.written.noun}
+	return verdict{service: n.noun}
 }
 
-// build makes the nouns of a route.
-func (route *httpRoute) build(parents []string, verdicts []verdict) []*model.Route {
+// build makes the nouns of a route: one for each rule, unless the Services are
+// reached in several ways.
+func (made *linkedRoute) build() {
+	if len(made.ways) == 0 {
+		made.rules(made.parents, made.verdicts, "")
+		return
+	}
+	n := 0
+	made.route.references(func(*reference, bool) { n++ })
+	first, same := made.verdicts[:n], true
+	for rest := made.verdicts[n:]; len(rest) > 0; rest = rest[n:] {
+		same = same && slices.Equal(first, rest[:n])
+	}
+	if same {
+		made.rules(made.parents, first, "")
+		return
+	}
+	rest, i := made.verdicts, 0
+	made.distinct(func(w way, parents []string) {
+		suffix := ""
+		if i > 0 {
+			suffix = "@" + strconv.Itoa(i)
+		}
+		made.rules(parents, rest[:n], suffix)
+		rest, i = rest[n:], i+1
+	})
+}
+
+// rules makes the nouns of the rules.
+func (made *linkedRoute) rules(parents []string, verdicts []verdict, suffix string) {
+	route := made.route
 	next := func() string {
 		v := verdicts[0]
 		verdicts = verdicts[1:]
 		return v.service
 	}
-	nouns := make([]*model.Route, 0, len(route.rules))
+	if made.nouns == nil && !route.streams() {
+		made.nouns = make([]*model.Route, 0, len(route.rules))
+	}
 	for i := range route.rules {
 		ru := &route.rules[i]
 		noun := ru.noun
+		noun.Name += suffix
 		noun.Parents = parents
 		noun.Filters = withMirrors(noun.Filters, ru.mirrors, next)
 		for j := range ru.backends {
@@ -171,9 +249,15 @@ func (route *httpRoute) build(parents []string, verdicts []verdict) []*model.Rou
 			}
 			noun.Backends = append(noun.Backends, to)
 		}
-		nouns = append(nouns, &noun)
+		if route.streams() {
+			made.flows = append(made.flows, &model.Flow{
+				Name: noun.Name, Parents: noun.Parents, Hostnames: noun.Hostnames, Backends: noun.Backends,
+				Order: noun.Order, Origin: noun.Origin,
+			})
+			continue
+		}
+		made.nouns = append(made.nouns, &noun)
 	}
-	return nouns
 }
 
 // withMirrors gives the filters with the services of the mirrors; a mirror
@@ -219,7 +303,7 @@ func (l *linker) routeProblems(linked *linkedRoute) {
 }
 
 // referenceProblem tells why a reference did not resolve.
-func (l *linker) referenceProblem(route *httpRoute, ref *reference, w why) model.Problem {
+func (l *linker) referenceProblem(route *routeObject, ref *reference, w why) model.Problem {
 	p := model.Problem{Code: "unknown-service", Condition: string(gateway.RouteConditionResolvedRefs), Reason: w.reason()}
 	field := ref.field
 	switch w {
@@ -242,13 +326,13 @@ func (l *linker) referenceProblem(route *httpRoute, ref *reference, w why) model
 	default:
 		field += ".port"
 		p.Code = "not-served"
-		protocol := l.services[ref.service].port(ref.port).protocol()
-		p.Message = "port " + strconv.Itoa(int(ref.port)) + " of Service " + ref.service.String() + " speaks " + protocol +
-			", which naru does not speak to a backend in this version"
-		if overTLS(protocol) {
-			p.Message = "port " + strconv.Itoa(int(ref.port)) + " of Service " + ref.service.String() + " speaks " + protocol +
-				", and no BackendPolicy says how its certificate is checked"
-			p.Hint = "a BackendPolicy with tls"
+		port := l.services[ref.service].port(ref.port, route.datagrams())
+		p.Message = "port " + strconv.Itoa(int(ref.port)) + " of Service " + ref.service.String() + " is for " + port.protocol()
+		if overTLS(port.written.app) && port.secured() == nil && !port.written.udp() && !route.datagrams() {
+			p.Message += ", and no policy says how its certificate is checked"
+			p.Hint = "a BackendTLSPolicy, or a BackendPolicy with tls"
+		} else {
+			p.Message += ", which no " + route.kind + " leads to"
 		}
 	}
 	return l.problem(&route.object, field, p)

@@ -9,7 +9,7 @@ import (
 	"github.com/naru-mesh/naru/model"
 )
 
-// Bounds of an HTTPRoute, as in its CRD.
+// Bounds of a route, as in the CRDs.
 const (
 	mostHostnames = 16
 	mostRules     = 16
@@ -20,8 +20,9 @@ const (
 	heaviest      = 1_000_000
 )
 
-// httpRoute is an HTTPRoute of which only the references are still open.
-type httpRoute struct {
+// routeObject is a route of whatever kind, of which only the references are
+// still open.
+type routeObject struct {
 	object
 	parents   []parentRef
 	hostnames []string
@@ -39,8 +40,9 @@ type refusal struct {
 
 // parentRef is what a route wants to attach to.
 type parentRef struct {
-	index   int // in spec.parentRefs
-	gateway key
+	index   int  // in spec.parentRefs
+	set     bool // a ListenerSet, not a Gateway
+	parent  key
 	section string
 	port    int32
 }
@@ -84,30 +86,68 @@ type reference struct {
 // item is the path of an item of a list.
 func item(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
 
+// datagrams says whether the route is for UDP.
+func (route *routeObject) datagrams() bool { return route.kind == udpRoute }
+
+// streams says whether the route leads connections or datagrams, unread.
+func (route *routeObject) streams() bool { return route.kind != httpRoute && route.kind != grpcRoute }
+
+// prefix begins the names of the nouns: namespace/name/, and then, for what is
+// no HTTPRoute, a word for its kind, for two kinds may have one name.
+func (route *routeObject) prefix() string {
+	name := route.String() + "/"
+	switch route.kind {
+	case grpcRoute:
+		name += "grpc/"
+	case tlsRoute:
+		name += "tls/"
+	case tcpRoute:
+		name += "tcp/"
+	case udpRoute:
+		name += "udp/"
+	}
+	return name
+}
+
 // httpRoute reads an HTTPRoute.
-func (r *reader) httpRoute(k servedKind) *httpRoute {
+func (r *reader) httpRoute(k *servedKind) *routeObject {
 	var in gateway.HTTPRoute
 	r.decode(&in)
 	o := r.object(k, &in.ObjectMeta)
 	if o == nil {
 		return nil
 	}
-	route := &httpRoute{object: *o}
+	route := r.route(o, &in.Spec.CommonRouteSpec)
+	r.hostnames(route, in.Spec.Hostnames, mostHostnames)
+	rules := in.Spec.Rules
+	if len(rules) == 0 && !r.spoiled("spec") {
+		// The default of the CRD: one rule that matches everything, and,
+		// without a backend, answers 500.
+		r.doubtful("spec", "missing-field", "without rules every request is answered 500", "")
+		rules = []gateway.HTTPRouteRule{{}}
+	}
+	r.rules(route, len(rules), func(i int) (gateway.SectionName, int) {
+		return or(rules[i].Name, ""), len(rules[i].Matches)
+	}, func(i int) (rule, refusal) { return r.httpRule(route, i, &rules[i]) })
+	return route
+}
+
+// route reads what all kinds of routes have in common.
+func (r *reader) route(o *object, in *gateway.CommonRouteSpec) *routeObject {
+	route := &routeObject{object: *o}
 	if r.spoiledBeside("spec", "parentRefs", "rules") {
 		route.refusal = refusal{string(gateway.RouteReasonUnsupportedValue), "the spec is not valid"}
 	}
-	r.parentRefs(route, in.Spec.ParentRefs)
-	r.hostnames(route, in.Spec.Hostnames)
-	if in.Spec.UseDefaultGateways != "" && in.Spec.UseDefaultGateways != gateway.GatewayDefaultScopeNone {
+	r.parentRefs(route, in.ParentRefs)
+	if in.UseDefaultGateways != "" && in.UseDefaultGateways != gateway.GatewayDefaultScopeNone {
 		r.doubtful("spec.useDefaultGateways", "not-served", "useDefaultGateways is not served by this version",
 			"name the Gateway in parentRefs")
 	}
-	r.rules(route, in.Spec.Rules)
 	return route
 }
 
 // parentRefs reads what the route wants to attach to.
-func (r *reader) parentRefs(route *httpRoute, refs []gateway.ParentReference) {
+func (r *reader) parentRefs(route *routeObject, refs []gateway.ParentReference) {
 	if len(refs) == 0 && !r.spoiled("spec") {
 		r.doubtful("spec", "missing-field", "without parentRefs the route is attached to no Gateway", "")
 	}
@@ -122,19 +162,20 @@ func (r *reader) parentRefs(route *httpRoute, refs []gateway.ParentReference) {
 		}
 		p := parentRef{
 			index:   i,
-			gateway: key{string(or(ref.Namespace, gateway.Namespace(route.namespace))), string(ref.Name)},
+			parent:  key{string(or(ref.Namespace, gateway.Namespace(route.namespace))), string(ref.Name)},
 			section: string(or(ref.SectionName, "")),
 			port:    or(ref.Port, 0),
 		}
-		kind, group := string(or(ref.Kind, "Gateway")), string(or(ref.Group, gatewayGroup))
+		kind, group := string(or(ref.Kind, gatewayKind)), string(or(ref.Group, gatewayGroup))
+		p.set = group == gatewayGroup && kind == listenerSetKind
 		switch {
 		case ref.Name == "":
 			r.broken(field, "missing-field", "a parentRef names a Gateway: name is missing", "")
-		case group == coreGroup && kind == "Service", group == gatewayGroup && kind == "ListenerSet":
+		case group == coreGroup && kind == "Service":
 			r.doubtful(field, "not-served", "a "+kind+" as a parent is not served by this version", "")
-		case group != gatewayGroup || kind != "Gateway":
+		case !p.set && (group != gatewayGroup || kind != gatewayKind):
 			r.doubtful(field, "not-served", "naru does not know "+kind+" of "+quoted(group)+" as a parent",
-				"a parent is a Gateway of "+gatewayGroup)
+				"a parent is a Gateway or a ListenerSet of "+gatewayGroup)
 		case ref.Port != nil && !isPort(p.port):
 			r.broken(field+".port", "bad-value", "a port is between 1 and 65535", "")
 		case twice(route.parents, p):
@@ -149,7 +190,7 @@ func (r *reader) parentRefs(route *httpRoute, refs []gateway.ParentReference) {
 // twice says whether a parent is there already.
 func twice(parents []parentRef, p parentRef) bool {
 	for _, q := range parents {
-		if q.gateway == p.gateway && q.section == p.section && q.port == p.port {
+		if q.parent == p.parent && q.set == p.set && q.section == p.section && q.port == p.port {
 			return true
 		}
 	}
@@ -165,10 +206,10 @@ func quoted(group string) string {
 }
 
 // hostnames reads for which hosts the route is.
-func (r *reader) hostnames(route *httpRoute, hosts []gateway.Hostname) {
-	if len(hosts) > mostHostnames {
-		r.broken(item("spec.hostnames", mostHostnames), "bad-value", "a route has at most 16 hostnames", "")
-		hosts = hosts[:mostHostnames]
+func (r *reader) hostnames(route *routeObject, hosts []gateway.Hostname, most int) {
+	if len(hosts) > most {
+		r.broken(item("spec.hostnames", most), "bad-value", "a route has at most "+strconv.Itoa(most)+" hostnames", "")
+		hosts = hosts[:most]
 	}
 	for i, host := range hosts {
 		if wrong := checkHostname(string(host), true); wrong != "" {
@@ -191,36 +232,31 @@ func lowerHint(host string) string {
 	return ""
 }
 
-// rules reads the rules; one that is not valid is dropped.
-func (r *reader) rules(route *httpRoute, rules []gateway.HTTPRouteRule) {
-	if len(rules) > mostRules {
+// rules reads the rules; one that is not valid is dropped. head gives the name
+// and the number of matches of a rule, read the rule itself.
+func (r *reader) rules(route *routeObject, n int, head func(i int) (gateway.SectionName, int), read func(i int) (rule, refusal)) {
+	if n > mostRules {
 		r.broken(item("spec.rules", mostRules), "bad-value", "a route has at most 16 rules", "")
-		rules = rules[:mostRules]
-	}
-	if len(rules) == 0 && !r.spoiled("spec") {
-		// The default of the CRD: one rule that matches everything, and,
-		// without a backend, answers 500.
-		r.doubtful("spec", "missing-field", "without rules every request is answered 500", "")
-		rules = []gateway.HTTPRouteRule{{}}
+		n = mostRules
 	}
 	names := make(map[gateway.SectionName]int)
 	matches := 0
 	var first refusal
-	for i := range rules {
+	for i := range n {
 		field := item("spec.rules", i)
-		in := &rules[i]
 		before := len(r.problems)
-		out, why := r.rule(route, i, in)
-		if name := or(in.Name, ""); name != "" {
+		out, why := read(i)
+		name, more := head(i)
+		if name != "" {
 			if j, ok := names[name]; ok {
 				r.broken(field+".name", "duplicate-name", "rule "+strconv.Itoa(j)+" has this name too", "")
-				why = refusal{string(gateway.RouteReasonUnsupportedValue), "the name is not unique"}
+				why = unsupported("the name is not unique")
 			}
 			names[name] = i
 		}
-		if matches += max(1, len(in.Matches)); matches > mostMatches && why.reason == "" {
+		if matches += max(1, more); matches > mostMatches && why.reason == "" {
 			r.broken(field+".matches", "bad-value", "a route has at most 128 matches", "")
-			why = refusal{string(gateway.RouteReasonUnsupportedValue), "the route has too many matches"}
+			why = unsupported("the route has too many matches")
 		}
 		if why.reason == "" {
 			route.rules = append(route.rules, out)
@@ -239,7 +275,7 @@ func (r *reader) rules(route *httpRoute, rules []gateway.HTTPRouteRule) {
 	if len(route.rules) == 0 && route.refusal.reason == "" {
 		route.refusal = first
 		if first.reason == "" {
-			route.refusal = refusal{string(gateway.RouteReasonUnsupportedValue), "the route has no valid rule"}
+			route.refusal = unsupported("the route has no valid rule")
 		}
 	}
 }

@@ -20,23 +20,25 @@ func unsupported(message string) refusal {
 	return refusal{string(gateway.RouteReasonUnsupportedValue), message}
 }
 
-// rule reads one rule, or says why it cannot be served.
-func (r *reader) rule(route *httpRoute, i int, in *gateway.HTTPRouteRule) (rule, refusal) {
-	field := item("spec.rules", i)
-	name := route.String()
-	out := rule{noun: model.Route{
-		Name:      name + "/" + strconv.Itoa(i),
+// newRule begins a rule.
+func (r *reader) newRule(route *routeObject, i int) rule {
+	return rule{noun: model.Route{
+		Name:      route.prefix() + strconv.Itoa(i),
 		Hostnames: route.hostnames,
-		Order:     model.Order{Created: route.created, Name: name, Index: i},
-		Origin:    r.origin(field),
+		Order:     model.Order{Created: route.created, Name: route.String(), Index: i},
+		Origin:    r.origin(item("spec.rules", i)),
 	}}
+}
+
+// httpRule reads one rule, or says why it cannot be served.
+func (r *reader) httpRule(route *routeObject, i int, in *gateway.HTTPRouteRule) (rule, refusal) {
+	field, out := item("spec.rules", i), r.newRule(route, i)
 	if r.spoiled(field) {
 		return out, unsupported("it could not be read")
 	}
 	before := len(r.problems)
 	out.noun.Matches = r.matches(field, in.Matches)
-	fs := r.filters(field+".filters", in.Filters, in.Matches)
-	out.noun.Filters, out.mirrors = fs.list, fs.mirrors
+	fs := r.filters(field+".filters", in.Filters, in.Matches, httpFilters())
 	out.backends = r.backendRefs(field, in)
 	out.noun.Timeouts = r.timeouts(field, in.Timeouts)
 	out.noun.Retry = r.retry(field, in.Retry)
@@ -48,44 +50,58 @@ func (r *reader) rule(route *httpRoute, i int, in *gateway.HTTPRouteRule) (rule,
 			"remove the backendRefs, or the RequestRedirect filter")
 		fs.clash = true
 	}
+	return out, r.finish(&out, fs, before)
+}
+
+// finish gives a rule its filters, or says why it cannot be served. before is
+// how many problems there were when it began.
+func (r *reader) finish(out *rule, fs filters, before int) refusal {
+	out.noun.Filters, out.mirrors = fs.list, fs.mirrors
 	if fs.failing {
 		// The filter must not be skipped, so nothing behind it may happen.
 		out.noun.Filters, out.mirrors = nil, nil
 		out.backends = []backend{{weight: 1, failing: true}}
 	}
 	if fs.clash {
-		return out, refusal{string(gateway.RouteReasonIncompatibleFilters), "its filters do not go together"}
+		return refusal{string(gateway.RouteReasonIncompatibleFilters), "its filters do not go together"}
 	}
 	for _, p := range r.problems[before:] {
 		if p.Severity == model.Broken && p.Condition == "" {
-			return out, unsupported(p.Message)
+			return unsupported(p.Message)
 		}
 	}
-	return out, refusal{}
+	return refusal{}
 }
 
 // backendRefs reads where a rule leads.
 func (r *reader) backendRefs(field string, in *gateway.HTTPRouteRule) []backend {
-	refs := in.BackendRefs
-	if len(refs) > mostBackends {
-		r.broken(item(field+".backendRefs", mostBackends), "bad-value", "a rule has at most 16 backendRefs", "")
-		refs = refs[:mostBackends]
-	}
+	refs := r.fewBackends(field, len(in.BackendRefs))
 	var out []backend
-	for i := range refs {
+	for i := range in.BackendRefs[:refs] {
 		at := item(field+".backendRefs", i)
-		b := backend{
-			reference: r.reference(at, &refs[i].BackendObjectReference),
-			weight:    int(or(refs[i].Weight, 1)),
-		}
-		if b.weight < 0 || b.weight > heaviest {
-			r.broken(at+".weight", "bad-value", "a weight is between 0 and 1000000", "")
-		}
-		fs := r.filters(at+".filters", refs[i].Filters, in.Matches)
+		b := r.backendRef(at, &in.BackendRefs[i].BackendRef)
+		fs := r.filters(at+".filters", in.BackendRefs[i].Filters, in.Matches, httpFilters())
 		b.filters, b.mirrors, b.failing = fs.list, fs.mirrors, fs.failing
 		out = append(out, b)
 	}
 	return out
+}
+
+// fewBackends gives how many of n backendRefs are read.
+func (r *reader) fewBackends(field string, n int) int {
+	if n > mostBackends {
+		r.broken(item(field+".backendRefs", mostBackends), "bad-value", "a rule has at most 16 backendRefs", "")
+	}
+	return min(n, mostBackends)
+}
+
+// backendRef reads a reference with its weight.
+func (r *reader) backendRef(at string, in *gateway.BackendRef) backend {
+	b := backend{reference: r.reference(at, &in.BackendObjectReference), weight: int(or(in.Weight, 1))}
+	if b.weight < 0 || b.weight > heaviest {
+		r.broken(at+".weight", "bad-value", "a weight is between 0 and 1000000", "")
+	}
+	return b
 }
 
 // reference reads a reference to a backend.

@@ -18,7 +18,9 @@ const caKey = "ca.crt"
 type secret struct {
 	object
 	chain, private []byte
-	ca             []byte
+	// ca is a bundle of authorities, caWrong why it cannot be used.
+	ca      []byte
+	caWrong string
 	// wrong is why chain and private cannot be used as a certificate; "" when they
 	// can.
 	wrong string
@@ -26,7 +28,7 @@ type secret struct {
 
 // secret reads a Secret. What kind of Secret it is matters less than what is
 // in it, so that a file may leave out its type.
-func (r *reader) secret(k servedKind) *secret {
+func (r *reader) secret(k *servedKind) *secret {
 	var in core.Secret
 	r.decode(&in)
 	o := r.object(k, &in.ObjectMeta)
@@ -40,6 +42,9 @@ func (r *reader) secret(k servedKind) *secret {
 		return in.Data[name]
 	}
 	s := &secret{object: *o, chain: get(core.TLSCertKey), private: get(core.TLSPrivateKeyKey), ca: get(caKey)}
+	if len(s.ca) > 0 {
+		s.caWrong = checkAuthorities(s.ca)
+	}
 	switch {
 	case len(s.chain) == 0:
 		s.wrong = "it has no " + core.TLSCertKey
@@ -62,17 +67,23 @@ func (s *secret) certificate() *model.Certificate {
 type configMap struct {
 	object
 	ca []byte
+	// wrong is why ca cannot be used; "" when it can, or is empty.
+	wrong string
 }
 
 // configMap reads a ConfigMap.
-func (r *reader) configMap(k servedKind) *configMap {
+func (r *reader) configMap(k *servedKind) *configMap {
 	var in core.ConfigMap
 	r.decode(&in)
 	o := r.object(k, &in.ObjectMeta)
 	if o == nil {
 		return nil
 	}
-	return &configMap{object: *o, ca: []byte(in.Data[caKey])}
+	c := &configMap{object: *o, ca: []byte(in.Data[caKey])}
+	if len(c.ca) > 0 {
+		c.wrong = checkAuthorities(c.ca)
+	}
+	return c
 }
 
 // checkAuthorities says what is wrong with a bundle of authorities, or "".

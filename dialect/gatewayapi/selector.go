@@ -17,7 +17,7 @@ type namespace struct {
 }
 
 // namespace reads a Namespace.
-func (r *reader) namespace(k servedKind) *namespace {
+func (r *reader) namespace(k *servedKind) *namespace {
 	var in core.Namespace
 	r.decode(&in)
 	o := r.object(k, &in.ObjectMeta)

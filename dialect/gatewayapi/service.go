@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 
@@ -27,14 +28,20 @@ type servicePort struct {
 	port   int32
 	target intstr.IntOrString
 	// noun names the model.Service of this port.
-	noun string
-	// udp says that the port is not for TCP; app is the appProtocol.
-	udp bool
+	noun      string
+	transport core.Protocol
+	// app is the appProtocol.
 	app string
 }
 
+// served says whether the port is for TCP or UDP, and not for SCTP.
+func (p *servicePort) served() bool { return p.transport != core.ProtocolSCTP }
+
+// udp says whether the port is for UDP.
+func (p *servicePort) udp() bool { return p.transport == core.ProtocolUDP }
+
 // service reads a Service.
-func (r *reader) service(k servedKind) *service {
+func (r *reader) service(k *servedKind) *service {
 	var in core.Service
 	r.decode(&in)
 	o := r.object(k, &in.ObjectMeta)
@@ -68,24 +75,26 @@ func (r *reader) service(k servedKind) *service {
 		case s.byNumber(p.Port, p.Protocol) || s.byName(p.Name):
 			r.broken(field, "duplicate-name", "the Service already has this port", "ports differ in name and number")
 		default:
-			s.ports = append(s.ports, servicePort{
-				name:   p.Name,
-				port:   p.Port,
-				target: p.TargetPort,
-				noun:   s.String() + ":" + strconv.Itoa(int(p.Port)),
-				udp:    !isTCP(p.Protocol),
-				app:    or(p.AppProtocol, ""),
-			})
+			sp := servicePort{
+				name:      p.Name,
+				port:      p.Port,
+				target:    p.TargetPort,
+				noun:      s.String() + ":" + strconv.Itoa(int(p.Port)),
+				transport: cmp.Or(p.Protocol, core.ProtocolTCP),
+				app:       or(p.AppProtocol, ""),
+			}
+			if sp.udp() {
+				sp.noun += "/udp"
+			}
+			s.ports = append(s.ports, sp)
 		}
 	}
 	return s
 }
 
-func isTCP(p core.Protocol) bool { return p == "" || p == core.ProtocolTCP }
-
 func (s *service) byNumber(port int32, protocol core.Protocol) bool {
 	for _, p := range s.ports {
-		if p.port == port && p.udp != isTCP(protocol) {
+		if p.port == port && p.transport == cmp.Or(protocol, core.ProtocolTCP) {
 			return true
 		}
 	}
@@ -114,12 +123,13 @@ type slice struct {
 
 // slicePort is one port of all endpoints of a slice; port 0 is any.
 type slicePort struct {
-	name string
-	port int32
+	name      string
+	port      int32
+	transport core.Protocol
 }
 
 // endpointSlice reads an EndpointSlice.
-func (r *reader) endpointSlice(k servedKind) *slice {
+func (r *reader) endpointSlice(k *servedKind) *slice {
 	var in discovery.EndpointSlice
 	r.decode(&in)
 	o := r.object(k, &in.ObjectMeta)
@@ -145,8 +155,8 @@ func (r *reader) endpointSlice(k servedKind) *slice {
 			r.broken(item("ports", i)+".port", "bad-value", "a port is between 1 and 65535", "")
 			continue
 		}
-		if isTCP(or(p.Protocol, core.ProtocolTCP)) && !r.spoiled(item("ports", i)) {
-			s.ports = append(s.ports, slicePort{or(p.Name, ""), or(p.Port, 0)})
+		if !r.spoiled(item("ports", i)) {
+			s.ports = append(s.ports, slicePort{or(p.Name, ""), or(p.Port, 0), or(p.Protocol, core.ProtocolTCP)})
 		}
 	}
 	for i := range in.Endpoints {
@@ -257,7 +267,7 @@ func (s *service) withoutSlices(p *servicePort) ([]model.Endpoint, string) {
 // have the same name, and the slice knows the number.
 func (sl *slice) portOf(p *servicePort) (uint16, bool) {
 	for _, sp := range sl.ports {
-		if sp.name != p.name {
+		if sp.name != p.name || sp.transport != p.transport {
 			continue
 		}
 		switch {

@@ -11,9 +11,15 @@ import (
 // Status is what Gateway API wants written into the status of its objects,
 // without the times of transition, which whoever writes it knows.
 type Status struct {
-	GatewayClasses []ClassStatus   `json:"gatewayClasses"`
-	Gateways       []GatewayStatus `json:"gateways"`
-	HTTPRoutes     []RouteStatus   `json:"httpRoutes"`
+	GatewayClasses     []ClassStatus       `json:"gatewayClasses"`
+	Gateways           []GatewayStatus     `json:"gateways"`
+	ListenerSets       []ListenerSetStatus `json:"listenerSets"`
+	HTTPRoutes         []RouteStatus       `json:"httpRoutes"`
+	GRPCRoutes         []RouteStatus       `json:"grpcRoutes"`
+	TLSRoutes          []RouteStatus       `json:"tlsRoutes"`
+	TCPRoutes          []RouteStatus       `json:"tcpRoutes"`
+	UDPRoutes          []RouteStatus       `json:"udpRoutes"`
+	BackendTLSPolicies []PolicyStatus      `json:"backendTLSPolicies"`
 }
 
 // ClassStatus is the status of a GatewayClass of naru's.
@@ -31,6 +37,16 @@ type GatewayStatus struct {
 	Addresses  []string         `json:"addresses,omitempty"`
 	Conditions []Condition      `json:"conditions"`
 	Listeners  []ListenerStatus `json:"listeners"`
+	// AttachedListenerSets counts those that are accepted.
+	AttachedListenerSets int `json:"attachedListenerSets,omitempty"`
+}
+
+// ListenerSetStatus is the status of a ListenerSet of a Gateway of naru's.
+type ListenerSetStatus struct {
+	Namespace  string           `json:"namespace"`
+	Name       string           `json:"name"`
+	Conditions []Condition      `json:"conditions"`
+	Listeners  []ListenerStatus `json:"listeners"`
 }
 
 // ListenerStatus is the status of one listener.
@@ -42,7 +58,8 @@ type ListenerStatus struct {
 	Conditions     []Condition `json:"conditions"`
 }
 
-// RouteStatus is the status of an HTTPRoute that names a Gateway of naru's.
+// RouteStatus is the status of a route that names a Gateway or ListenerSet of
+// naru's.
 type RouteStatus struct {
 	Namespace string         `json:"namespace"`
 	Name      string         `json:"name"`
@@ -52,7 +69,9 @@ type RouteStatus struct {
 // ParentStatus is the status of a route with respect to one parentRef.
 type ParentStatus struct {
 	// Index is the position in spec.parentRefs.
-	Index       int         `json:"index"`
+	Index int `json:"index"`
+	// Kind is ListenerSet, or "" for Gateway.
+	Kind        string      `json:"kind,omitempty"`
 	Namespace   string      `json:"namespace"`
 	Name        string      `json:"name"`
 	SectionName string      `json:"sectionName,omitempty"`
@@ -84,11 +103,22 @@ func (d *Dialect) Status() Status {
 			out.Gateways = append(out.Gateways, g.status())
 		}
 	}
-	for _, r := range d.last.attached {
-		if s := r.status(); len(s.Parents) > 0 {
-			out.HTTPRoutes = append(out.HTTPRoutes, s)
+	for _, set := range d.last.sets {
+		if set.ours {
+			out.ListenerSets = append(out.ListenerSets, set.status())
 		}
 	}
+	lists := map[string]*[]RouteStatus{
+		httpRoute: &out.HTTPRoutes, grpcRoute: &out.GRPCRoutes,
+		tlsRoute: &out.TLSRoutes, tcpRoute: &out.TCPRoutes, udpRoute: &out.UDPRoutes,
+	}
+	for _, r := range d.last.attached {
+		if s := r.status(); len(s.Parents) > 0 {
+			list := lists[r.route.kind]
+			*list = append(*list, s)
+		}
+	}
+	out.BackendTLSPolicies = d.last.policyStatus()
 	return out
 }
 
@@ -168,12 +198,16 @@ func (g *gatewayState) status() GatewayStatus {
 	default:
 		cs.yes(programmed, string(gateway.GatewayReasonProgrammed), "")
 	}
-	bound := refusal{}
-	if len(unresolved) > 0 {
+	bound := g.unresolved
+	if bound.reason == "" && len(unresolved) > 0 {
 		bound = refusal{string(gateway.GatewayReasonListenersNotResolved), "see " + strings.Join(unresolved, ", ")}
 	}
 	cs.judge(string(gateway.GatewayConditionResolvedRefs), string(gateway.GatewayReasonResolvedRefs), bound)
-	out.Conditions = cs.list
+	if g.gateway.insecure() {
+		cs.yes(string(gateway.GatewayConditionInsecureFrontendValidationMode), string(gateway.GatewayReasonConfigurationChanged),
+			"clients are let in whose certificates are not valid")
+	}
+	out.Conditions, out.AttachedListenerSets = cs.list, g.attachedSets()
 	return out
 }
 
@@ -184,9 +218,12 @@ func (s *listenerState) status(generation int64) ListenerStatus {
 		refused = s.conflict
 	}
 	cs.judge(string(gateway.ListenerConditionAccepted), string(gateway.ListenerReasonAccepted), refused)
-	if len(s.nouns) > 0 {
+	switch {
+	case len(s.nouns) > 0:
 		cs.yes(string(gateway.ListenerConditionProgrammed), string(gateway.ListenerReasonProgrammed), "")
-	} else {
+	case s.conflict.reason != "":
+		cs.no(string(gateway.ListenerConditionProgrammed), s.conflict.reason, s.conflict.message)
+	default:
 		cs.no(string(gateway.ListenerConditionProgrammed), string(gateway.ListenerReasonInvalid), "the listener is not served")
 	}
 	cs.judge(string(gateway.ListenerConditionResolvedRefs), string(gateway.ListenerReasonResolvedRefs), s.unresolved)
@@ -199,16 +236,12 @@ func (s *listenerState) status(generation int64) ListenerStatus {
 		cs.yes(string(gateway.ListenerConditionOverlappingTLSConfig), string(gateway.ListenerReasonOverlappingHostnames),
 			"another HTTPS listener of the port covers some of the hosts")
 	}
-	out := ListenerStatus{
+	return ListenerStatus{
 		Name:           s.listener.name,
-		SupportedKinds: []string{},
+		SupportedKinds: append([]string{}, s.listener.kinds...),
 		AttachedRoutes: s.attached,
 		Conditions:     cs.list,
 	}
-	if s.listener.kinds {
-		out.SupportedKinds = []string{"HTTPRoute"}
-	}
-	return out
 }
 
 func (r *linkedRoute) status() RouteStatus {
@@ -230,10 +263,14 @@ func (r *linkedRoute) status() RouteStatus {
 			cs.yes(string(gateway.RouteConditionPartiallyInvalid), string(gateway.RouteReasonUnsupportedValue),
 				"Dropped Rule "+strings.Join(rules, ", "))
 		}
-		out.Parents = append(out.Parents, ParentStatus{
-			Index: ref.index, Namespace: ref.gateway.namespace, Name: ref.gateway.name,
+		parent := ParentStatus{
+			Index: ref.index, Namespace: ref.parent.namespace, Name: ref.parent.name,
 			SectionName: ref.section, Port: ref.port, Conditions: cs.list,
-		})
+		}
+		if ref.set {
+			parent.Kind = listenerSetKind
+		}
+		out.Parents = append(out.Parents, parent)
 	}
 	return out
 }
@@ -250,5 +287,5 @@ func (r *linkedRoute) unresolved() refusal {
 			return refusal{p.Reason, p.Message}
 		}
 	}
-	return refusal{v.why.reason(), "a filter or BackendPolicy cannot be served"}
+	return refusal{v.why.reason(), "a filter or policy cannot be served"}
 }

@@ -117,8 +117,8 @@ func (l *listen) is(word string) bool {
 	return word == string(l.Address) || "listen/"+word == l.name || word == l.name || word == ":"+strconv.Itoa(int(l.port))
 }
 
-// noun makes the listener; certificates are those of the top.
-func (l *listen) noun(certificates []string, common *limits) *model.Listener {
+// noun makes the listener; certificates and issue are its own or the top's.
+func (l *listen) noun(certificates []string, issue *model.Issuance, common *limits) *model.Listener {
 	m := &model.Listener{
 		Name:        l.name,
 		Address:     l.host,
@@ -134,7 +134,7 @@ func (l *listen) noun(certificates []string, common *limits) *model.Listener {
 	common.into(&m.Limits)
 	l.Limits.into(&m.Limits)
 	if l.https {
-		m.Protocol, m.Certificates = model.HTTPS, certificates
+		m.Protocol, m.Certificates, m.Issuance = model.HTTPS, certificates, issue
 	}
 	return m
 }
@@ -190,29 +190,39 @@ func (v *versions) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 
 func (v versions) without(one text) bool { return len(v) > 0 && !slices.Contains(v, one) }
 
-// tlsKeys are certificates, or the wish for those at the top.
+// tlsKeys are certificates, who gives others, or the wish for those at the top.
 type tlsKeys struct {
 	pairs []keyPair
+	issue *issuance
 }
 
-// ReadNode takes true, a pair, or a list of pairs.
+// ReadNode takes true, a pair, auto, local, or a list of these.
 func (t *tlsKeys) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	switch {
 	case n.Kind == yaml.SequenceNode:
 		for i, c := range n.Content {
+			if isIssuance(c) && t.issue != nil {
+				in.Problem(c, "bad-value", "certificates come from one authority", "leave all but one of auto and local out")
+			}
+			if isIssuance(c) {
+				t.issue = &issuance{}
+				in.Item(i, c, t.issue)
+				continue
+			}
 			var one keyPair
 			in.Item(i, c, &one)
 			t.pairs = append(t.pairs, one)
 		}
+	case isIssuance(n):
+		t.issue = &issuance{}
+		in.Into(n, t.issue)
 	case n.Kind == yaml.MappingNode:
 		var one keyPair
 		in.Into(n, &one)
 		t.pairs = append(t.pairs, one)
-	case n.Value == "auto" || n.Value == "local":
-		in.Problem(n, "not-supported", "tls: "+n.Value+" is not supported yet in this version", "write tls: {cert: cert.pem, key: key.pem}")
 	case n.Tag == "!!bool" && n.Value == "true":
 	default:
-		in.Wrong(n, "a certificate and a key", "NAME: {cert: cert.pem, key: key.pem}")
+		in.Wrong(n, "a certificate and a key, auto or local", "NAME: auto, or NAME: {cert: cert.pem, key: key.pem}")
 	}
 }
 

@@ -18,7 +18,7 @@ type form struct {
 	Admin    text     `json:"admin" doc:"address of the admin server, or off" default:"127.0.0.1:9901"`
 	Log      *logging `json:"log" doc:"access log: off, json, text, or with a file" default:"off"`
 	Limits   *limits  `json:"limits" doc:"bounds of every listener that does not say otherwise"`
-	TLS      *tlsKeys `json:"tls" doc:"certificates of the https listeners that have none of their own: one or a list"`
+	TLS      *tlsKeys `json:"tls" doc:"certificates of the https listeners that have none of their own: auto, local, one, or a list"`
 	_        struct{} `also:"port,ports,bind,address,listeners,entryPoints,server,servers" hint:"listeners stand under listen: for example listen: \":8080\""`
 	_        struct{} `also:"rules,paths,locations,handle,route,http" hint:"routes stand under routes: for example routes: [{match: /, to: web}]"`
 	_        struct{} `also:"upstreams,backends,clusters,targets,loadBalancers" hint:"services stand under services: for example services: {web: [\"10.0.0.1:9001\"]}"`
@@ -32,7 +32,7 @@ type form struct {
 type listen struct {
 	Address     text     `json:"address" doc:"\":8080\", \"127.0.0.1:8080\" or \"https://:8443\"; port 443 is https by itself" default:":8080"`
 	Hostname    hostname `json:"hostname" doc:"only requests for this host, or \"*.example.com\"" default:"every host"`
-	TLS         *tlsKeys `json:"tls" doc:"certificates, which make it https: one or a list, or true for those at the top"`
+	TLS         *tlsKeys `json:"tls" doc:"certificates, which make it https: auto, local, one, or a list; or true for those at the top"`
 	MinTLS      text     `json:"minTLS" doc:"lowest TLS version" enum:"1.2,1.3" default:"1.2"`
 	TrustedHops int      `json:"trustedHops" doc:"how many proxies in front may be believed about X-Forwarded-For" default:"0"`
 	Limits      *limits  `json:"limits" doc:"bounds of this listener"`
@@ -59,6 +59,36 @@ type keyPair struct {
 	Key  text `json:"key" doc:"file with the private key as PEM, or the PEM itself"`
 
 	origin model.Origin
+}
+
+// issuance is where certificates come from that nobody has to bring.
+type issuance struct {
+	Auto  *auto    `json:"auto" doc:"from a public authority, Let's Encrypt where nothing else is said: true, or an object"`
+	Local *localCA `json:"local" doc:"from this machine, for developing: true, or an object"`
+
+	broken bool // no certificates are got by half of a rule
+}
+
+// auto gets certificates from an authority that speaks ACME.
+type auto struct {
+	Names           hostnames `json:"names" doc:"hosts to have certificates for: one or a list" default:"the listener's hostname, and the hosts of its routes"`
+	Email           text      `json:"email" doc:"address that the authority may write to" default:"none"`
+	Directory       text      `json:"directory" doc:"URL of another authority's ACME directory" default:"Let's Encrypt's"`
+	DirectoryCAFile text      `json:"directoryCAFile" doc:"file with the roots that the directory's own certificate is checked with, as PEM" default:"those of the system"`
+	Storage         text      `json:"storage" doc:"folder to keep accounts, keys and certificates in" default:"naru/acme in the user's data folder"`
+	OnDemand        hostnames `json:"onDemand" doc:"hosts, \"*.example.com\" too, that get their certificate when a client first asks for them: one or a list" default:"none"`
+	Ask             text      `json:"ask" doc:"URL that is asked, with ?domain=HOST, whether a host may have a certificate on demand: 200 is yes; after onDemand, where both are there" default:"nobody"`
+	_               struct{}  `also:"domains,domain,hosts,host,hostnames,name" hint:"did you mean names?"`
+	_               struct{}  `also:"ca,server,url,caServer,acmeCA,provider" hint:"did you mean directory?"`
+	_               struct{}  `also:"on_demand,allow,allowed,patterns,hostPolicy" hint:"did you mean onDemand?"`
+	_               struct{}  `also:"cache,folder,path,dir,store" hint:"did you mean storage?"`
+	_               struct{}  `also:"dns,dns01,dnsChallenge,challenge,challenges" hint:"names are proved by HTTP-01 or TLS-ALPN-01, whichever works; DNS-01 is not supported"`
+}
+
+// localCA gets certificates from an authority of this machine.
+type localCA struct {
+	Names   hostnames `json:"names" doc:"hosts to have certificates for, besides localhost: one or a list" default:"the listener's hostname, and the hosts of its routes"`
+	Storage text      `json:"storage" doc:"folder to keep the roots in" default:"naru/local in the user's data folder"`
 }
 
 // limits bound what one listener accepts.

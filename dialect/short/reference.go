@@ -35,6 +35,9 @@ func sections() []section {
 		{"trust", reflect.TypeFor[trust]()},
 		{"listen", reflect.TypeFor[listen]()},
 		{"keyPair", reflect.TypeFor[keyPair]()},
+		{"issuance", reflect.TypeFor[issuance]()},
+		{"auto", reflect.TypeFor[auto]()},
+		{"localCA", reflect.TypeFor[localCA]()},
 		{"limits", reflect.TypeFor[limits]()},
 		{"logging", reflect.TypeFor[logging]()},
 	}

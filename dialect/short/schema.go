@@ -61,7 +61,7 @@ func (s *schemas) of(t reflect.Type) way {
 	switch reflect.New(t).Interface().(type) {
 	case *text, *hostname:
 		return way{aText, "text"}
-	case *words:
+	case *words, *hostnames:
 		return way{dialect.EitherOf(aText, dialect.ListOf(aText)), "text, list"}
 	case *span:
 		return way{dialect.EitherOf(isOff, aDuration), "duration, off"}
@@ -105,7 +105,12 @@ func (s *schemas) noun(t reflect.Type) way {
 	case *listens:
 		return way{many(item("listen", reflect.TypeFor[listen](), aText)), "text, listen, list"}
 	case *tlsKeys:
-		return way{dialect.EitherOf(schema{"const": true}, many(item("keyPair", reflect.TypeFor[keyPair]()))), "keyPair, list, true"}
+		one := item("keyPair", reflect.TypeFor[keyPair](), schema{"enum": []string{"auto", "local"}}, s.Ref("issuance", reflect.TypeFor[issuance]()))
+		return way{dialect.EitherOf(schema{"const": true}, many(one)), "auto, local, issuance, keyPair, list, true"}
+	case *auto:
+		return way{item("auto", t, schema{"const": true}), "true, auto"}
+	case *localCA:
+		return way{item("localCA", t, schema{"const": true}), "true, localCA"}
 	case *routes:
 		return way{schema{"type": "array", "items": s.Ref("route", reflect.TypeFor[route]())}, "list of route"}
 	case *services:

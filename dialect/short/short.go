@@ -136,6 +136,12 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 		}
 		return list
 	}
+	issued := func(t *tlsKeys) *model.Issuance {
+		if t == nil || t.issue == nil || t.issue.broken {
+			return nil
+		}
+		return t.issue.noun(folder)
+	}
 	secure := false
 	for i := range f.listens {
 		l := &f.listens[i]
@@ -144,20 +150,21 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 			continue
 		}
 		var certificates []string
+		var issue *model.Issuance
 		if l.https {
 			secure = true
-			if certificates = names(l.TLS); len(certificates) == 0 {
-				certificates = names(top.TLS)
+			if certificates, issue = names(l.TLS), issued(l.TLS); len(certificates) == 0 && issue == nil {
+				certificates, issue = names(top.TLS), issued(top.TLS)
 			}
-			if len(certificates) == 0 && top.TLS == nil {
+			if len(certificates) == 0 && issue == nil && top.TLS == nil {
 				l.broken = true
 				f.listeners = append(f.listeners, l.refused())
 				problems = append(problems, doc.Problem(doc.At(l.origin.Field), l.origin.Field, "bad-value",
-					"https needs a certificate", "write tls: {cert: cert.pem, key: key.pem}, here or at the top"))
+					"https needs a certificate", "write tls: auto, or tls: {cert: cert.pem, key: key.pem}, here or at the top"))
 			}
 		}
-		if !l.broken && (!l.https || len(certificates) > 0) {
-			f.listeners = append(f.listeners, l.noun(certificates, top.Limits))
+		if !l.broken && (!l.https || len(certificates) > 0 || issue != nil) {
+			f.listeners = append(f.listeners, l.noun(certificates, issue, top.Limits))
 			if l.Redirect != nil {
 				f.redirects = append(f.redirects, l.rule())
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -239,5 +240,32 @@ func TestTo(t *testing.T) {
 	}
 	if _, problems := translate([]source.Document{{Data: To("ftp://x", "")}}); len(problems) != 1 {
 		t.Errorf("ftp: %v", problems)
+	}
+}
+
+func TestSecure(t *testing.T) {
+	t.Parallel()
+	f, problems := translate([]source.Document{{Data: Secure("http://127.0.0.1:1", "", "auto", []string{"a.example.com", "b.example.com"})}})
+	if len(problems) != 0 || len(f.Listeners) != 2 || f.Listeners[0].Port != 443 || f.Listeners[1].Port != 80 || f.Listeners[1].Protocol != model.HTTP {
+		t.Fatal(problems, f.Listeners)
+	}
+	if i := f.Listeners[0].Issuance; i == nil || i.By != model.ACME || !slices.Equal(i.Names, []string{"a.example.com", "b.example.com"}) {
+		t.Errorf("issuance %+v", i)
+	}
+	if len(f.Routes) != 2 || !slices.Equal(f.Routes[0].Parents, []string{"listen/:443"}) {
+		t.Errorf("routes %+v", f.Routes)
+	}
+	f, problems = translate([]source.Document{
+		{Path: "naru.yaml", Data: []byte("routes: [{to: \"http://127.0.0.1:1\"}]")},
+		{Path: "--tls", Data: Secure("", "127.0.0.1:8443", "local", nil)},
+	})
+	if len(problems) != 0 || len(f.Listeners) != 1 || f.Listeners[0].Address != "127.0.0.1" || f.Listeners[0].Port != 8443 {
+		t.Fatal(problems, f.Listeners)
+	}
+	if i := f.Listeners[0].Issuance; i == nil || i.By != model.Local || i.Names != nil {
+		t.Errorf("issuance %+v", i)
+	}
+	if len(f.Routes) != 1 || !slices.Equal(f.Routes[0].Parents, []string{f.Listeners[0].Name}) {
+		t.Errorf("routes %+v", f.Routes)
 	}
 }

@@ -28,6 +28,11 @@ func withPrograms(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(bin)
+	// What naru keeps for its user, it keeps here.
+	if err = os.Setenv("XDG_DATA_HOME", filepath.Join(bin, "data")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	for name, from := range map[string]string{"naru": "cmd/naru", "echo-service": "examples/echo"} {
 		build := exec.Command("go", "build", "-o", filepath.Join(bin, name), "github.com/naru-mesh/naru/"+from)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
@@ -241,7 +246,7 @@ func TestExamples(t *testing.T) {
 					t.Error(p)
 				}
 			}
-			if len(snapshot.Listeners) == 0 || len(snapshot.Routes) == 0 {
+			if len(snapshot.Listeners) == 0 || len(snapshot.Routes)+len(snapshot.Flows) == 0 {
 				t.Error("nothing is served")
 			}
 			if _, err := os.Stat(filepath.Join(filepath.Dir(name), "README.md")); err != nil {

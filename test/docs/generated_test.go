@@ -160,6 +160,7 @@ func metricsPage(t *testing.T) string {
 }
 
 const metricsConfig = `log: json
+listen: [":8080", {address: "https://:8443", tls: {local: {storage: roots}}}]
 routes:
 - {match: /, to: up}
 - {match: /dead, to: down}
@@ -169,7 +170,7 @@ services:
 `
 
 func makeMetricsPage(t *testing.T) string {
-	s := newStage(t, ":9001 :9002 :8080 :9901")
+	s := newStage(t, ":9001 :9002 :8080 :8443 :9901")
 	dead := s.real["9002"]
 	delete(s.real, "9002")
 	s.echoes()

@@ -31,6 +31,9 @@ func newDirectory(certs []*certificate) *directory {
 		given: map[string][]*choice{}, named: map[string][]*choice{},
 		givenWild: map[string][]*choice{}, namedWild: map[string][]*choice{},
 	}
+	if len(certs) == 0 {
+		return d // all certificates are the Certifier's
+	}
 	first := certs[0]
 	for _, c := range certs {
 		ch := &choice{pair: c.pair, label: c.label}
@@ -58,9 +61,24 @@ func add(exact, wild map[string][]*choice, name string, c *choice) {
 	exact[name] = append(exact[name], c)
 }
 
-// choose gives what suits the client best. It is never nil.
+// choose gives what suits the client best: among those for its name, or else
+// the default. nil where there is no certificate at all.
 func (d *directory) choose(hello *tls.ClientHelloInfo) *choice {
-	list := d.find(strings.ToLower(hello.ServerName))
+	if c := d.own(hello); c != nil {
+		return c
+	}
+	return best(d.fallback, hello)
+}
+
+// own gives what is meant for the client's name, or nil.
+func (d *directory) own(hello *tls.ClientHelloInfo) *choice {
+	return best(d.find(strings.ToLower(hello.ServerName)), hello)
+}
+
+func best(list []*choice, hello *tls.ClientHelloInfo) *choice {
+	if len(list) == 0 {
+		return nil
+	}
 	if len(list) > 1 {
 		// The name is settled; only the algorithms matter now. Asked with the
 		// name, crypto/tls would refuse a certificate whose own names do not
@@ -78,7 +96,7 @@ func (d *directory) choose(hello *tls.ClientHelloInfo) *choice {
 
 func (d *directory) find(name string) []*choice {
 	if name == "" {
-		return d.fallback
+		return nil
 	}
 	if l := d.given[name]; l != nil {
 		return l
@@ -96,5 +114,5 @@ func (d *directory) find(name string) []*choice {
 		}
 		_, rest, more = strings.Cut(rest, ".")
 	}
-	return d.fallback
+	return nil
 }

@@ -21,6 +21,9 @@
 // must therefore tell OnClose. It ends by posting its result; from then on
 // only the loop touches the connection, with no lock and no goroutine.
 //
+// A name that no credential is for is asked of the Certifier on the handshake's
+// goroutine, which may wait for an authority there, outside the gate.
+//
 // A Server watches its certificate files with one goroutine until Close.
 //
 // # Rules
@@ -37,5 +40,6 @@
 //
 // # Not here
 //
-// Client certificates and SPIFFE identities; obtaining certificates; sockets.
+// Client certificates and SPIFFE identities; obtaining certificates (identity);
+// sockets.
 package secure

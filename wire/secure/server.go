@@ -73,12 +73,21 @@ func (sv *server) Secure(raw wire.Conn, ready func(wire.Conn)) {
 // is not asked when a session resumes.
 func (sv *server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	p := sv.program.Load()
-	hello.Conn.(*pipe).shake.chosen = p.choice.choose(hello)
-	return p.tls, nil
+	s := hello.Conn.(*pipe).shake
+	if p.cfg.Certifier == nil {
+		s.chosen = p.choice.choose(hello)
+		return p.tls, nil
+	}
+	return p.certify(s, hello)
 }
 
+// chosenCertificate gives none where none is: crypto/tls then says that it
+// does not know the name.
 func chosenCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return hello.Conn.(*pipe).shake.chosen.pair, nil
+	if c := hello.Conn.(*pipe).shake.chosen; c != nil {
+		return c.pair, nil
+	}
+	return nil, nil
 }
 
 // Update implements wire.ServerSecurity.
@@ -123,7 +132,7 @@ func (sv *server) publish(cfg *wire.ServerTLS) {
 }
 
 func checkServer(cfg *wire.ServerTLS) error {
-	if len(cfg.Credentials) == 0 {
+	if len(cfg.Credentials) == 0 && cfg.Certifier == nil {
 		return errors.New("no credential: TLS needs a certificate and its key")
 	}
 	switch cfg.MinVersion {

@@ -54,6 +54,13 @@ func (c *conn) shaken(err error) {
 		c.raw.Finish()
 		return
 	}
+	if c.state.Protocol == wire.ChallengeProtocol {
+		// The authority has seen what it wanted to see.
+		c.stopShake()
+		c.raw.Write(s.out, nil)
+		c.raw.Finish()
+		return
+	}
 	c.loop.Disarm(&s.timer)
 	c.shake, c.pipe.shake, c.phase = nil, nil, open
 	c.raw.Peer().TLS = &c.state
