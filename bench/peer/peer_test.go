@@ -20,7 +20,7 @@ func job(t *testing.T) Job {
 	}
 	return Job{
 		Dir: dir, Plain: netip.MustParseAddrPort("127.0.0.1:8080"), Secure: netip.MustParseAddrPort("127.0.0.1:8443"),
-		Origin: netip.MustParseAddrPort("127.0.0.1:9000"), Cert: cert, Host: "bench.example.com", Conns: 1000,
+		Origin: netip.MustParseAddrPort("127.0.0.1:9000"), Calls: netip.MustParseAddrPort("127.0.0.1:9000"), Cert: cert, Host: "bench.example.com", Conns: 1000,
 	}
 }
 
