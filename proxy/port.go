@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"syscall"
@@ -60,6 +61,9 @@ func (p *Proxy) listen(port *port, maxConns int) error {
 	if port.addr.Addr() == netip.IPv6Unspecified() && (errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)) {
 		// A machine without IPv6: all addresses are the IPv4 ones.
 		open, err = p.opt.Driver.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), port.addr.Port()), opt, accept)
+	}
+	if errors.Is(err, syscall.EACCES) && port.addr.Port() < 1024 {
+		return fmt.Errorf("%w: ports below 1024 take root or the capability CAP_NET_BIND_SERVICE; others do not", err)
 	}
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/naru-mesh/naru/model"
@@ -270,5 +271,18 @@ func TestFullListener(t *testing.T) {
 	w.apply(c)
 	if n := w.driver.on(1000).opt.MaxConns; n != 5 {
 		t.Errorf("the bound is %d", n)
+	}
+}
+
+// Who starts naru on port 443 for the first time is told what that takes.
+func TestPrivilegedPort(t *testing.T) {
+	t.Parallel()
+	for port, want := range map[uint16]bool{443: true, 8443: false} {
+		w := newWorld(t, 1)
+		w.driver.refuse[netip.AddrPortFrom(netip.IPv6Unspecified(), port)] = syscall.EACCES
+		err := w.try(&model.Config{Listeners: []*model.Listener{{Name: "l", Port: port, Protocol: model.HTTP}}})
+		if err == nil || strings.Contains(err.Error(), "CAP_NET_BIND_SERVICE") != want {
+			t.Errorf("port %d: %v", port, err)
+		}
 	}
 }
