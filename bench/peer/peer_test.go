@@ -42,7 +42,7 @@ func TestNaruReadsItsConfiguration(t *testing.T) {
 			if err != nil || len(problems) > 0 {
 				t.Fatal(short, perFile, err, problems)
 			}
-			if len(s.Routes) != 37 || len(s.Listeners) != 2 || len(s.Services) != 1 {
+			if len(s.Routes) != 38 || len(s.Listeners) != 2 || len(s.Services) != 2 {
 				t.Errorf("short %v, %d a file: %d routes, %d listeners", short, perFile, len(s.Routes), len(s.Listeners))
 			}
 		}
