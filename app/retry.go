@@ -43,6 +43,21 @@ func (r *retrying) Next(ctx context.Context, after model.Version) (*model.Snapsh
 	return r.Feed.Next(ctx, "")
 }
 
+// looking is a Feed whose Snapshots are looked at before they are followed.
+type looking struct {
+	model.Feed
+	look func(*model.Snapshot)
+}
+
+// Next implements model.Feed.
+func (l *looking) Next(ctx context.Context, after model.Version) (*model.Snapshot, error) {
+	s, err := l.Feed.Next(ctx, after)
+	if err == nil {
+		l.look(s)
+	}
+	return s, err
+}
+
 // lacking says whether trying again may help.
 func (g *gateway) lacking() bool {
 	g.mu.Lock()

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,4 +61,28 @@ func TestRetrying(t *testing.T) {
 			t.Error("the end of the context is not seen")
 		}
 	})
+}
+
+// TestLooking: the access log is there before the first request can be.
+func TestLooking(t *testing.T) {
+	t.Parallel()
+	var seen []*model.Snapshot
+	s := &model.Snapshot{Version: "1"}
+	l := &looking{Feed: onlyFeed{s}, look: func(s *model.Snapshot) { seen = append(seen, s) }}
+	if got, err := l.Next(t.Context(), ""); got != s || err != nil || len(seen) != 1 || seen[0] != s {
+		t.Errorf("%v, %v, seen %v", got, err, seen)
+	}
+	if _, err := l.Next(t.Context(), "1"); err == nil || len(seen) != 1 {
+		t.Errorf("error %v, seen %v", err, seen)
+	}
+}
+
+// onlyFeed has one Snapshot.
+type onlyFeed struct{ s *model.Snapshot }
+
+func (f onlyFeed) Next(_ context.Context, after model.Version) (*model.Snapshot, error) {
+	if after == f.s.Version {
+		return nil, errors.New("there is no other")
+	}
+	return f.s, nil
 }

@@ -78,7 +78,9 @@ func Run(ctx context.Context, opt Options) error {
 	following, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	tasks.Go(func() { g.control.Run(following) })
-	tasks.Go(func() { g.proxy.Follow(following, &retrying{Feed: g.control, lacking: g.lacking}, g.applied) })
+	tasks.Go(func() {
+		g.proxy.Follow(following, &looking{&retrying{Feed: g.control, lacking: g.lacking}, g.prepare}, g.applied)
+	})
 	tasks.Go(func() { g.watchDescriptors(following) })
 	end := func() { stop(); tasks.Wait() }
 	defer end()
@@ -239,6 +241,17 @@ func (g *gateway) worthwhile(s *model.Snapshot) error {
 		return errors.New("nothing is left to serve but mistakes, which are listed above")
 	}
 	return nil
+}
+
+// prepare has the first requests in the access log: they may come before it is
+// known that the Snapshot is applied. What is wrong settle tells.
+func (g *gateway) prepare(s *model.Snapshot) {
+	g.mu.Lock()
+	first := g.ready != nil
+	g.mu.Unlock()
+	if first {
+		_ = g.logs.set(pick(g.opt.AccessLog, s.Settings.AccessLog), s.Settings.AccessLogFile)
+	}
 }
 
 // settle applies what is set for the whole process; the command line goes
