@@ -41,10 +41,32 @@ type pin struct {
 	_       [55]byte
 }
 
+// address is where a port is bound. TCP and UDP ports of one number are two.
+type address struct {
+	netip.AddrPort
+	udp bool
+}
+
+func (a address) compare(b address) int {
+	if c := a.AddrPort.Compare(b.AddrPort); c != 0 || a.udp == b.udp {
+		return c
+	}
+	if b.udp {
+		return -1
+	}
+	return 1
+}
+
+// alike says whether a port for e can serve o as it is.
+func (e *entrance) alike(o *entrance) bool { return e.protocol == o.protocol && e.secure == o.secure }
+
 // entrance is what a Program has behind a port.
 type entrance struct {
-	addr      netip.AddrPort
-	secure    bool
+	addr      address
+	protocol  model.Protocol
+	secure    bool // the TLS of some listener ends here
+	sniff     bool // that of some listener does not
+	intro     *introduction
 	tls       *wire.ServerTLS
 	limited   *model.Listener // the one whose limits are those of the port
 	limits    *wire.Limits
@@ -61,6 +83,8 @@ type listener struct {
 	rules  []*rule      // of the routes that name it
 	table  *route.Table // of their matches
 	flawed bool         // some of them could not be compiled
+	// flows by the server names they are for; nil where there are requests.
+	flows *route.Hosts[*flow]
 }
 
 // rule is a model.Route compiled.
