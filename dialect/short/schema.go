@@ -144,6 +144,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("transcode", t, aString), "text, transcode"}
 	case *health:
 		return way{item("health", t, aBoolean, aString), "text, true, health"}
+	case *introduced:
+		return way{item("proxyProtocol", t, aBoolean), "true, proxyProtocol"}
 	case *trust:
 		return way{item("trust", t, aBoolean), "true, trust"}
 	}
