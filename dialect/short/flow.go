@@ -35,10 +35,11 @@ func doorName(scheme model.Protocol, host string, port uint16) string {
 }
 
 // spot is where a route takes connections: "tcp://:5432", and for tls the name
-// that clients ask for: "tls://db.example.com:6432".
+// that clients ask for: "tls://db.example.com:6432". No client asks for an
+// address, so that one there is where to listen.
 type spot struct {
 	scheme model.Protocol
-	host   string // IP address to listen on, "" for all; never for tls
+	host   string // IP address to listen on, "" for all
 	name   string // SNI, exact or wildcard, "" for any; only for tls
 	port   uint16
 }
@@ -61,16 +62,18 @@ func parseSpot(scheme model.Protocol, address string) (s *spot, wrong, hint stri
 		return nil, "no port is numbered " + strconv.Quote(port), "from 1 to 65535"
 	}
 	s = &spot{scheme: scheme, port: uint16(number)}
-	if scheme == model.TLS {
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	_, err = netip.ParseAddr(host)
+	isAddress := err == nil
+	if scheme == model.TLS && !isAddress {
 		if host != "" && host != "*" {
 			s.name, wrong, hint = cleanHost(host)
 		}
 		return s, wrong, hint
 	}
-	if host == "localhost" {
-		host = "127.0.0.1"
-	}
-	if _, err := netip.ParseAddr(host); host != "" && err != nil {
+	if host != "" && !isAddress {
 		return nil, "nobody says a name in " + string(scheme) + ", so " + strconv.Quote(host) + " cannot be matched",
 			"write " + string(scheme) + "://:" + port + "; names can be told apart in tls://"
 	}
@@ -198,7 +201,7 @@ func (j *joint) placeFlows(r *rule, prefix string, index int) {
 // hostname, or one that is there because a route wants it.
 func (j *joint) behind(s *spot, at model.Origin) (names []string) {
 	for _, l := range j.doors {
-		if l.scheme == s.scheme && l.port == s.port && (l.host == s.host || s.scheme == model.TLS) && !slices.Contains(names, l.name) {
+		if l.scheme == s.scheme && l.port == s.port && (l.host == s.host || s.scheme == model.TLS && s.host == "") && !slices.Contains(names, l.name) {
 			names = append(names, l.name)
 		}
 	}
