@@ -190,6 +190,9 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		try:     bound(pick(noun.Timeouts.Backend, model.DefaultBackendTimeout)),
 		traffic: make([]*observe.Traffic, c.loops),
 	}
+	if noun.CountCalls {
+		r.calls = make([]*observe.Calls, c.loops)
+	}
 	var err error
 	if r.chain, err = filter.Compile(c.families, noun.Filters); err != nil {
 		c.problem(noun.Origin, "%v", err)

@@ -100,6 +100,7 @@ type rule struct {
 	broken   observe.Reason
 	flawed   bool               // a filter could not be compiled
 	traffic  []*observe.Traffic // by loop, made at first use
+	calls    []*observe.Calls   // likewise; nil where gRPC calls are not counted
 }
 
 // backend is a model.Backend compiled.
@@ -142,6 +143,19 @@ func (r *rule) counts(g *observe.Registry, loop int) *observe.Traffic {
 		r.traffic[loop] = t
 	}
 	return t
+}
+
+// called counts a finished gRPC call where the route wants that.
+func (r *rule) called(g *observe.Registry, loop int, done *observe.Record) {
+	if r.calls == nil {
+		return
+	}
+	c := r.calls[loop]
+	if c == nil {
+		c = g.Calls(r.noun.Name, loop, model.MostMethods)
+		r.calls[loop] = c
+	}
+	c.Done(done.GRPCMethod, done.GRPCStatus)
 }
 
 func (b *backend) counts(g *observe.Registry, loop int) *observe.Traffic {

@@ -223,12 +223,24 @@ func (p *Proxy) Bound() []Bound {
 
 // forget drops the metrics of what s, whose lists are sorted, does not name.
 func (p *Proxy) forget(s *model.Snapshot) {
+	find := func(name string) (int, bool) {
+		return slices.BinarySearchFunc(s.Routes, name, func(r *model.Route, name string) int { return cmp.Compare(r.Name, name) })
+	}
 	p.opt.Registry.Keep(observe.ScopeRoute, func(name string) bool {
-		_, is := slices.BinarySearchFunc(s.Routes, name, func(r *model.Route, name string) int { return cmp.Compare(r.Name, name) })
+		_, is := find(name)
 		return is || name == ""
 	})
+<<<<<<< Updated upstream
 	p.opt.Registry.Keep(observe.ScopeFlow, func(name string) bool {
 		_, is := slices.BinarySearchFunc(s.Flows, name, func(f *model.Flow, name string) int { return cmp.Compare(f.Name, name) })
+=======
+	p.opt.Registry.KeepCalls(func(name string) bool {
+		i, is := find(name)
+		return is && s.Routes[i].CountCalls
+	})
+	p.opt.Registry.Keep(observe.ScopeService, func(name string) bool {
+		_, is := slices.BinarySearchFunc(s.Services, name, func(v *model.Service, name string) int { return cmp.Compare(v.Name, name) })
+>>>>>>> Stashed changes
 		return is
 	})
 	service := func(name string) bool {
