@@ -230,17 +230,12 @@ func (p *Proxy) forget(s *model.Snapshot) {
 		_, is := find(name)
 		return is || name == ""
 	})
-<<<<<<< Updated upstream
-	p.opt.Registry.Keep(observe.ScopeFlow, func(name string) bool {
-		_, is := slices.BinarySearchFunc(s.Flows, name, func(f *model.Flow, name string) int { return cmp.Compare(f.Name, name) })
-=======
 	p.opt.Registry.KeepCalls(func(name string) bool {
 		i, is := find(name)
 		return is && s.Routes[i].CountCalls
 	})
-	p.opt.Registry.Keep(observe.ScopeService, func(name string) bool {
-		_, is := slices.BinarySearchFunc(s.Services, name, func(v *model.Service, name string) int { return cmp.Compare(v.Name, name) })
->>>>>>> Stashed changes
+	p.opt.Registry.Keep(observe.ScopeFlow, func(name string) bool {
+		_, is := slices.BinarySearchFunc(s.Flows, name, func(f *model.Flow, name string) int { return cmp.Compare(f.Name, name) })
 		return is
 	})
 	service := func(name string) bool {
