@@ -18,10 +18,10 @@ func (g *gateway) measure() {
 	export.Process(r, Version())
 	r.Func("naru_uptime_seconds", "Time since naru started, in seconds.", observe.KindGauge, nil,
 		func(emit func(float64, ...string)) { emit(time.Since(start).Seconds()) })
-	r.Func("naru_listener_connections", "Open client connections, by bound address.", observe.KindGauge, []string{"address"},
+	r.Func("naru_listener_connections", "Open client connections (udp: sessions of clients), by bound address.", observe.KindGauge, []string{"address", "protocol"},
 		func(emit func(float64, ...string)) {
 			for _, b := range g.proxy.Bound() {
-				emit(float64(b.Conns), b.Addr.String())
+				emit(float64(b.Conns), b.Addr.String(), string(b.Protocol))
 			}
 		})
 	g.measureLoops()

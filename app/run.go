@@ -115,7 +115,8 @@ func newGateway(opt Options) (*gateway, error) {
 	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Log: g.log})
 	g.issuers = g.newIssuers()
 	g.proxy = proxy.New(proxy.Options{
-		Driver: g.driver, Server: codec, HTTP2: codec2, Security: g.security, Clusters: g.clusters,
+		Driver: g.driver, Server: codec, HTTP2: codec2, Datagrams: g.driver, Security: g.security, Clusters: g.clusters,
+		Drain:    max(pick(opt.Drain, defaultDrain), 0),
 		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 	})
 	g.logs = &accessLogs{gateway: g}
@@ -196,7 +197,7 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 // announce logs that s serves from now on. took is the time since its files
 // were seen to have changed.
 func (g *gateway) announce(s *model.Snapshot) {
-	list := []any{"version", string(s.Version), "listeners", len(s.Listeners), "routes", len(s.Routes),
+	list := []any{"version", string(s.Version), "listeners", len(s.Listeners), "routes", len(s.Routes) + len(s.Flows),
 		"services", len(s.Services), "problems", len(g.problems())}
 	if r := g.control.Report(); r.Version == s.Version {
 		list = append(list, "took", (r.Took + time.Since(r.Since)).Round(10*time.Microsecond))
@@ -237,7 +238,7 @@ func (g *gateway) worthwhile(s *model.Snapshot) error {
 	switch {
 	case len(s.Listeners) == 0 && mistakes == 0:
 		return errors.New("the configuration has no listener")
-	case mistakes > 0 && (len(s.Listeners) == 0 || len(s.Routes) == 0):
+	case mistakes > 0 && (len(s.Listeners) == 0 || len(s.Routes)+len(s.Flows) == 0):
 		return errors.New("nothing is left to serve but mistakes, which are listed above")
 	}
 	return nil
@@ -332,17 +333,13 @@ func (g *gateway) greet() {
 	bound := g.proxy.Bound()
 	slices.SortFunc(bound, func(a, b proxy.Bound) int { return a.Addr.Compare(b.Addr) })
 	for _, b := range bound {
-		scheme := "http"
-		if b.Secure {
-			scheme = "https"
-		}
 		host, more := b.Addr.Addr().String(), ""
 		if b.Addr.Addr().IsUnspecified() {
 			host, more = "127.0.0.1", "  (and every other address)"
 		} else if b.Addr.Addr().Is6() {
 			host = "[" + host + "]"
 		}
-		urls = append(urls, fmt.Sprintf("%s://%s:%d", scheme, host, b.Addr.Port()))
+		urls = append(urls, fmt.Sprintf("%s://%s:%d", b.Protocol, host, b.Addr.Port()))
 		notes = append(notes, more)
 	}
 	if g.opt.JSON {
@@ -357,8 +354,8 @@ func (g *gateway) greet() {
 	if adminAddr != "" {
 		fmt.Fprintf(g.opt.Out, "  admin      %s\n", adminAddr)
 	}
-	fmt.Fprintf(g.opt.Out, "  serving    %s to %s\n", count(len(prog.Snapshot.Routes), "route"), count(len(prog.Snapshot.Services), "service"))
-	if len(urls) > 0 {
+	fmt.Fprintf(g.opt.Out, "  serving    %s to %s\n", count(len(prog.Snapshot.Routes)+len(prog.Snapshot.Flows), "route"), count(len(prog.Snapshot.Services), "service"))
+	if len(urls) > 0 && strings.HasPrefix(urls[0], "http") {
 		fmt.Fprintln(g.opt.Out, "try:  curl "+g.try(urls))
 	}
 	if adminAddr != "" {

@@ -29,12 +29,14 @@ type configStatus struct {
 	Version string    `json:"version"`
 	Built   time.Time `json:"built"`
 	Routes  int       `json:"routes"`
+	Flows   int       `json:"flows"`
 	// Problems counts mistakes; /problems lists them.
 	Problems int `json:"problems"`
 }
 
 type portStatus struct {
 	Address     string `json:"address"`
+	Protocol    string `json:"protocol"`
 	TLS         bool   `json:"tls"`
 	Connections int    `json:"connections"`
 }
@@ -57,11 +59,11 @@ func (g *gateway) status() status {
 	if prog := g.proxy.Program(); prog != nil {
 		s.Configuration = &configStatus{
 			Version: string(prog.Snapshot.Version), Built: prog.Built,
-			Routes: len(prog.Snapshot.Routes), Problems: len(g.problems()),
+			Routes: len(prog.Snapshot.Routes), Flows: len(prog.Snapshot.Flows), Problems: len(g.problems()),
 		}
 	}
 	for _, b := range g.proxy.Bound() {
-		s.Listening = append(s.Listening, portStatus{Address: b.Addr.String(), TLS: b.Secure, Connections: b.Conns})
+		s.Listening = append(s.Listening, portStatus{Address: b.Addr.String(), Protocol: string(b.Protocol), TLS: b.Secure, Connections: b.Conns})
 	}
 	g.clusters.Stats(func(st *upstream.ServiceStats) {
 		one := serviceStatus{Service: st.Service, Endpoints: []endpointStatus{}}

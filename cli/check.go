@@ -36,7 +36,7 @@ anything would not serve.`,
 				}
 				err := printJSON(out, map[string]any{
 					"version": s.Version, "problems": problems,
-					"listeners": len(s.Listeners), "routes": len(s.Routes), "services": len(s.Services),
+					"listeners": len(s.Listeners), "routes": len(s.Routes), "flows": len(s.Flows), "services": len(s.Services),
 				})
 				if err != nil {
 					return err
@@ -53,7 +53,7 @@ anything would not serve.`,
 				return errors.New("nothing is configured: there is no listener")
 			}
 			if !asJSON {
-				fmt.Fprintf(out, "good: %s, %s, %s\n", count(len(s.Listeners), "listener"), count(len(s.Routes), "route"), count(len(s.Services), "service"))
+				fmt.Fprintf(out, "good: %s, %s, %s\n", count(len(s.Listeners), "listener"), count(len(s.Routes)+len(s.Flows), "route"), count(len(s.Services), "service"))
 			}
 			return nil
 		},

@@ -26,10 +26,12 @@ func newExplain() *cobra.Command {
 		Long: `explain reads the configuration (naru.yaml here, or --file) and says what would
 happen to a request: listener, route, filters, services, and why the routes that
 come close do not get it. Nothing is sent. METHOD is GET where it is left out.
+A connection is asked about as tcp://HOST:PORT, tls://NAME:PORT or udp://HOST:PORT.
 With one word it explains a reason code, as found in answers, logs and
 naru_refused_total.`,
 		Example: `  naru explain GET http://shop.example.com/orders/7 -f shop.yaml
   naru explain POST http://localhost:8080/orders -H 'X-Version: 2'
+  naru explain tls://db.example.com:6432
   naru explain no_route`,
 		Args: argc(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -116,7 +118,11 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-9s "+format+"\n", append([]any{name}, args...)...)
 	}
-	row("request", "%s %s", e.Method, e.URL)
+	if e.Method != "" {
+		row("request", "%s %s", e.Method, e.URL)
+	} else {
+		row("connects", "%s", e.URL)
+	}
 	if e.Path != "" && !strings.Contains(e.URL, e.Path) {
 		row("path", "%s (normalized)", e.Path)
 	}
@@ -142,8 +148,11 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 	if e.Answer != 0 {
 		row("answers", "%d %s", e.Answer, e.Location)
 	}
-	if e.Reason != "" {
+	switch {
+	case e.Reason != "":
 		row("reason", "%s: %s", e.Reason, e.Means)
+	case e.Means != "":
+		row("but", "%s", e.Means)
 	}
 	for _, n := range e.Near {
 		row("not", "%s (%s)  %s", n.Route, n.Match, n.Origin)

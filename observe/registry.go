@@ -30,6 +30,7 @@ type Registry struct {
 	mu      sync.Mutex // guards what follows
 	traffic map[Scope]map[string][]*Traffic
 	funcs   map[string]Family
+	calls   map[string][]*Calls // by route, then loop
 }
 
 // refusals are counted with locked additions: they are rare, and what refuses
@@ -46,6 +47,7 @@ func NewRegistry(loops int) *Registry {
 		refused: make([]refusals, max(loops, 1)),
 		traffic: map[Scope]map[string][]*Traffic{},
 		funcs:   map[string]Family{},
+		calls:   map[string][]*Calls{},
 	}
 }
 
@@ -136,7 +138,7 @@ func (g *Registry) Collect(emit func(Family)) {
 		all = append(all, f)
 	}
 	g.mu.Unlock()
-	all = append(all, g.refusedFamily())
+	all = append(all, g.refusedFamily(), g.callsFamily())
 	for _, s := range []Scope{ScopeRoute, ScopeService, ScopeListener} {
 		all = append(all, g.trafficFamilies(s)...)
 	}

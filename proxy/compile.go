@@ -53,6 +53,7 @@ func (c *compiler) compile(s *model.Snapshot) *Program {
 	for _, l := range s.Listeners {
 		c.listener(c.prog.byName[l.Name])
 	}
+	c.flows()
 	c.prog.Built, c.prog.Took = began, time.Since(began)
 	return c.prog
 }
@@ -90,10 +91,7 @@ func (c *compiler) doubt(o model.Origin, code, message, hint string) {
 // attach makes the listeners, each with the rules of the routes that name it.
 func (c *compiler) attach() {
 	for _, noun := range c.prog.Snapshot.Listeners {
-		l := &listener{noun: noun, scheme: "http"}
-		if noun.Protocol == model.HTTPS {
-			l.scheme = "https"
-		}
+		l := &listener{noun: noun, scheme: string(noun.Protocol)}
 		if c.old != nil && c.old.byName[noun.Name] != nil {
 			l.rules = make([]*rule, 0, len(c.old.byName[noun.Name].rules)+16) // about as many as before
 		}
@@ -191,6 +189,9 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		request: bound(noun.Timeouts.Request),
 		try:     bound(pick(noun.Timeouts.Backend, model.DefaultBackendTimeout)),
 		traffic: make([]*observe.Traffic, c.loops),
+	}
+	if noun.CountCalls {
+		r.calls = make([]*observe.Calls, c.loops)
 	}
 	var err error
 	if r.chain, err = filter.Compile(c.families, noun.Filters); err != nil {
@@ -296,8 +297,8 @@ func compileRetry(m *model.Retry) retry {
 }
 
 // entrances groups the Program's listeners by address.
-func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
-	all := map[netip.AddrPort]*entrance{}
+func (c *compiler) entrances() (map[address]*entrance, error) {
+	all := map[address]*entrance{}
 	certs := map[string]*model.Certificate{}
 	for _, cert := range c.prog.Snapshot.Certificates {
 		certs[cert.Name] = cert
@@ -309,16 +310,15 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 		}
 		e := all[addr]
 		if e == nil {
-			e = &entrance{addr: addr, secure: noun.Protocol == model.HTTPS}
-			e.limited = noun
+			e = &entrance{addr: addr, protocol: noun.Protocol, limited: noun, intro: introductionOf(noun.ProxyProtocol)}
 			e.limits, e.maxConns = limitsOf(&noun.Limits)
 			e.limits.HTTP2, e.only2 = c.http2, c.http2
-			if e.secure {
+			if noun.Protocol == model.HTTPS || noun.Protocol == model.TLS {
 				e.tls = &wire.ServerTLS{Handshake: pick(noun.Limits.Handshake, model.DefaultLimits.Handshake), MinVersion: tls.VersionTLS12}
 			}
 			all[addr] = e
 		}
-		if e.secure != (noun.Protocol == model.HTTPS) {
+		if e.protocol != noun.Protocol {
 			return nil, fmt.Errorf("listener %s: %s speaks another protocol already, by listener %s", noun.Name, addr, e.limited.Name)
 		}
 		if noun.Limits != e.limited.Limits {
@@ -329,9 +329,11 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 		// It is settled before anybody knows which host a request is for.
 		e.limits.HTTP2 = e.limits.HTTP2 && !noun.NoHTTP2
 		e.only2 = e.only2 && noun.NoHTTP1
-		if e.tls == nil {
+		e.sniff = e.sniff || noun.Passthrough
+		if !noun.Terminates() {
 			continue
 		}
+		e.secure = true
 		if noun.MinTLS == "1.3" {
 			e.tls.MinVersion = tls.VersionTLS13
 		}
@@ -347,7 +349,7 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 		}
 	}
 	for _, e := range all {
-		if e.secure {
+		if e.protocol == model.HTTPS {
 			e.tls.Protocols = []string{"http/1.1"}
 			if e.limits.HTTP2 {
 				e.tls.Protocols = []string{"h2", "http/1.1"}
@@ -370,15 +372,15 @@ func (c *compiler) entrances() (map[netip.AddrPort]*entrance, error) {
 
 // bindAddr is where a listener's socket is bound: "" is every address, of
 // both families where the machine has IPv6.
-func bindAddr(l *model.Listener) (netip.AddrPort, error) {
-	if l.Address == "" {
-		return netip.AddrPortFrom(netip.IPv6Unspecified(), l.Port), nil
+func bindAddr(l *model.Listener) (address, error) {
+	ip := netip.IPv6Unspecified()
+	if l.Address != "" {
+		var err error
+		if ip, err = netip.ParseAddr(l.Address); err != nil {
+			return address{}, fmt.Errorf("listener %s: %q is not an IP address", l.Name, l.Address)
+		}
 	}
-	ip, err := netip.ParseAddr(l.Address)
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("listener %s: %q is not an IP address", l.Name, l.Address)
-	}
-	return netip.AddrPortFrom(ip, l.Port), nil
+	return address{netip.AddrPortFrom(ip, l.Port), l.Protocol == model.UDP}, nil
 }
 
 // longest is what a loop's timers can tell.

@@ -80,7 +80,9 @@ func (p *Proxy) Drain(ctx context.Context) error {
 	p.ports = nil
 	p.mu.Unlock()
 	for _, port := range ports {
-		if port != nil {
+		// Datagrams are served to the end: their clients would not be told, and a
+		// successor on the same address is given its share.
+		if port != nil && !port.addr.udp {
 			port.close()
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -75,11 +74,14 @@ func Explain(s *model.Snapshot, families []filter.Family, q Question) (*Explanat
 	if err != nil {
 		return nil, err
 	}
+	if e.protocol.OfFlows() {
+		return e.explain(s, u), nil
+	}
 	if out := otherProtocol(e, q, u); out != nil {
 		return out, nil
 	}
 	x := &exchange{w: &worker{}, prog: c.prog, door: &door{}}
-	x.Peer = &wire.Peer{Local: e.addr}
+	x.Peer = &wire.Peer{Local: e.addr.AddrPort}
 	if err := x.ask(q, u); err != nil {
 		return nil, err
 	}
@@ -125,7 +127,7 @@ func otherProtocol(e *entrance, q Question, u *url.URL) *Explanation {
 
 // entranceFor finds the port that a URL leads to: the one it names, else the
 // only one of its scheme.
-func entranceFor(s *model.Snapshot, all map[netip.AddrPort]*entrance, u *url.URL) (*entrance, error) {
+func entranceFor(s *model.Snapshot, all map[address]*entrance, u *url.URL) (*entrance, error) {
 	if len(s.Listeners) == 0 {
 		return nil, fmt.Errorf("the configuration has no listener")
 	}
@@ -135,13 +137,16 @@ func entranceFor(s *model.Snapshot, all map[netip.AddrPort]*entrance, u *url.URL
 	}
 	var found *entrance
 	candidates := 0
-	for _, addr := range slices.SortedFunc(maps.Keys(all), netip.AddrPort.Compare) {
+	for _, addr := range slices.SortedFunc(maps.Keys(all), address.compare) {
 		e := all[addr]
 		known = append(known, strconv.Itoa(int(e.addr.Port())))
 		switch {
+		case isFlow(u.Scheme) && (e.protocol.OfFlows() && (u.Scheme == "udp") == e.addr.udp) && (port == 0 || int(e.addr.Port()) == port):
+			return e, nil
+		case isFlow(u.Scheme) || e.addr.udp:
 		case port != 0 && int(e.addr.Port()) == port:
 			return e, nil
-		case port == 0 && (u.Scheme == "" || (u.Scheme == "https") == e.secure):
+		case port == 0 && !e.protocol.OfFlows() && (u.Scheme == "" || (u.Scheme == "https") == e.secure):
 			if n := map[string]int{"http": 80, "https": 443}[u.Scheme]; int(e.addr.Port()) == n {
 				return e, nil
 			}
@@ -149,7 +154,12 @@ func entranceFor(s *model.Snapshot, all map[netip.AddrPort]*entrance, u *url.URL
 			candidates++
 		}
 	}
-	if port != 0 {
+	switch {
+	case port != 0 && isFlow(u.Scheme):
+		return nil, fmt.Errorf("no listener for %s on port %d; there is %s", u.Scheme, port, strings.Join(known, ", "))
+	case isFlow(u.Scheme):
+		return nil, fmt.Errorf("no listener for %s", u.Scheme)
+	case port != 0:
 		return nil, fmt.Errorf("no listener on port %d; there is %s", port, strings.Join(known, ", "))
 	}
 	if candidates != 1 {
@@ -204,28 +214,31 @@ func (x *exchange) walk(out *Explanation, s *model.Snapshot) observe.Reason {
 		line += "?" + string(x.Request.Query)
 	}
 	out.Forward = fmt.Sprintf("%s %s Host: %s", x.Request.Method, line, x.Request.Authority)
-	services := map[string]*model.Service{}
-	for _, v := range s.Services {
-		services[v.Name] = v
-	}
 	for i := range r.backends {
 		b := &r.backends[i]
-		made := ExplainBackend{Service: b.noun.Service, Percent: 100 * float64(b.noun.Weight) / float64(r.total), Host: b.host}
-		switch v := services[b.noun.Service]; {
-		case b.broken == observe.InvalidFilter:
-			made.Note = "its filters cannot be built: answers 500 invalid_filter"
-		case v == nil:
-			made.Note = "does not exist: answers 500 invalid_backend"
-		case len(v.Endpoints) == 0:
-			made.Note = "has no endpoints: answers 503 no_endpoint"
-		default:
-			for _, ep := range v.Endpoints {
-				made.Endpoints = append(made.Endpoints, net.JoinHostPort(ep.Host, strconv.Itoa(int(ep.Port))))
-			}
+		made := explainBackend(s, b.noun, r.total, b.host)
+		if b.broken == observe.InvalidFilter {
+			made.Endpoints, made.Note = nil, "its filters cannot be built: answers 500 invalid_filter"
 		}
 		out.Backends = append(out.Backends, made)
 	}
 	return observe.ReasonNone
+}
+
+func explainBackend(s *model.Snapshot, noun *model.Backend, total int, host string) ExplainBackend {
+	made := ExplainBackend{Service: noun.Service, Percent: 100 * float64(noun.Weight) / float64(total), Host: host}
+	i := slices.IndexFunc(s.Services, func(v *model.Service) bool { return v.Name == noun.Service })
+	switch {
+	case i < 0:
+		made.Note = "does not exist: answers 500 invalid_backend"
+	case len(s.Services[i].Endpoints) == 0:
+		made.Note = "has no endpoints: answers 503 no_endpoint"
+	default:
+		for _, ep := range s.Services[i].Endpoints {
+			made.Endpoints = append(made.Endpoints, net.JoinHostPort(ep.Host, strconv.Itoa(int(ep.Port))))
+		}
+	}
+	return made
 }
 
 // near lists the routes that came close and why they did not win.

@@ -130,6 +130,43 @@ func TestGRPCStatusOfTheRecord(t *testing.T) {
 	w.settled(5)
 }
 
+// TestGRPCCallsAreCounted where the route says so, and are forgotten with it.
+func TestGRPCCallsAreCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	counted := func() (all []string) {
+		w.proxy.opt.Registry.Collect(func(f observe.Family) {
+			if f.Name == "naru_grpc_requests_total" {
+				f.Each(func(s *observe.Sample) { all = append(all, strings.Join(s.Values, " ")) })
+			}
+		})
+		return all
+	}
+	call := func() {
+		w.call("/p.S/M").request("x", true)
+		w.busy().answer("", true, "Content-Type", "application/grpc", "grpc-status", "0")
+	}
+	w.apply(shop(1))
+	call()
+	if got := counted(); len(got) > 0 {
+		t.Errorf("counted %q", got)
+	}
+	counts := shop(1, func(r *model.Route) { r.CountCalls = true })
+	for range 2 { // a reload does not count anew
+		w.apply(counts)
+		call()
+	}
+	w.get("/")
+	w.busy().respond(200, "", true)
+	if got := counted(); len(got) != 1 || got[0] != "r p.S M OK" {
+		t.Errorf("counted %q", got)
+	}
+	w.apply(shop(1))
+	if got := counted(); len(got) > 0 {
+		t.Errorf("left %q", got)
+	}
+}
+
 func TestGRPCDeadline(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

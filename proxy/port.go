@@ -15,16 +15,18 @@ import (
 // in a row have listeners on it.
 type port struct {
 	slot     int
-	addr     netip.AddrPort // as asked for
+	addr     address // as asked for
 	socket   *socket
 	secure   wire.ServerSecurity      // nil on a plain port
 	doors    []*door                  // by loop
+	clients  []*clients               // likewise, of a udp port
+	sessions atomic.Int64             // of all of these
 	entrance atomic.Pointer[entrance] // of the Program of now, for new connections
 	troubles troubles                 // with its certificates
 }
 
 // socket is a bound address. The port behind it changes when the address
-// changes between http and https.
+// changes from one protocol to another.
 type socket struct {
 	open   wire.Listening
 	behind atomic.Pointer[port]
@@ -52,15 +54,19 @@ func (p *Proxy) newPort(slot int, e *entrance) (*port, error) {
 func (p *Proxy) listen(port *port, maxConns int) error {
 	s := &socket{}
 	s.behind.Store(port)
+	listen := func(addr netip.AddrPort) (wire.Listening, error) { return p.listenDatagrams(port, addr) }
 	accept := func(c wire.Conn, over bool) {
 		behind := s.behind.Load()
 		behind.doors[c.Loop().Index()].accept(behind, c, over)
 	}
 	opt := wire.ListenOptions{MaxConns: maxConns}
-	open, err := p.opt.Driver.Listen(port.addr, opt, accept)
+	if !port.addr.udp {
+		listen = func(addr netip.AddrPort) (wire.Listening, error) { return p.opt.Driver.Listen(addr, opt, accept) }
+	}
+	open, err := listen(port.addr.AddrPort)
 	if port.addr.Addr() == netip.IPv6Unspecified() && (errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL)) {
 		// A machine without IPv6: all addresses are the IPv4 ones.
-		open, err = p.opt.Driver.Listen(netip.AddrPortFrom(netip.IPv4Unspecified(), port.addr.Port()), opt, accept)
+		open, err = listen(netip.AddrPortFrom(netip.IPv4Unspecified(), port.addr.Port()))
 	}
 	if errors.Is(err, syscall.EACCES) && port.addr.Port() < 1024 {
 		return fmt.Errorf("%w: ports below 1024 take root or the capability CAP_NET_BIND_SERVICE; others do not", err)
@@ -73,10 +79,12 @@ func (p *Proxy) listen(port *port, maxConns int) error {
 	return nil
 }
 
-// retire closes the port and has its connections end with their next response.
+// retire closes the port and has its connections end with their next response,
+// those of flows when the time for that is over.
 func (p *port) retire() {
 	for _, d := range p.doors {
 		d.closing.Store(true)
+		d.worker.loop.Post(d.expire)
 	}
 	p.close()
 }

@@ -41,10 +41,32 @@ type pin struct {
 	_       [55]byte
 }
 
+// address is where a port is bound. TCP and UDP ports of one number are two.
+type address struct {
+	netip.AddrPort
+	udp bool
+}
+
+func (a address) compare(b address) int {
+	if c := a.AddrPort.Compare(b.AddrPort); c != 0 || a.udp == b.udp {
+		return c
+	}
+	if b.udp {
+		return -1
+	}
+	return 1
+}
+
+// alike says whether a port for e can serve o as it is.
+func (e *entrance) alike(o *entrance) bool { return e.protocol == o.protocol && e.secure == o.secure }
+
 // entrance is what a Program has behind a port.
 type entrance struct {
-	addr      netip.AddrPort
-	secure    bool
+	addr      address
+	protocol  model.Protocol
+	secure    bool // the TLS of some listener ends here
+	sniff     bool // that of some listener does not
+	intro     *introduction
 	tls       *wire.ServerTLS
 	limited   *model.Listener // the one whose limits are those of the port
 	limits    *wire.Limits
@@ -61,6 +83,8 @@ type listener struct {
 	rules  []*rule      // of the routes that name it
 	table  *route.Table // of their matches
 	flawed bool         // some of them could not be compiled
+	// flows by the server names they are for; nil where there are requests.
+	flows *route.Hosts[*flow]
 }
 
 // rule is a model.Route compiled.
@@ -76,6 +100,7 @@ type rule struct {
 	broken   observe.Reason
 	flawed   bool               // a filter could not be compiled
 	traffic  []*observe.Traffic // by loop, made at first use
+	calls    []*observe.Calls   // likewise; nil where gRPC calls are not counted
 }
 
 // backend is a model.Backend compiled.
@@ -118,6 +143,19 @@ func (r *rule) counts(g *observe.Registry, loop int) *observe.Traffic {
 		r.traffic[loop] = t
 	}
 	return t
+}
+
+// called counts a finished gRPC call where the route wants that.
+func (r *rule) called(g *observe.Registry, loop int, done *observe.Record) {
+	if r.calls == nil {
+		return
+	}
+	c := r.calls[loop]
+	if c == nil {
+		c = g.Calls(r.noun.Name, loop, model.MostMethods)
+		r.calls[loop] = c
+	}
+	c.Done(done.GRPCMethod, done.GRPCStatus)
 }
 
 func (b *backend) counts(g *observe.Registry, loop int) *observe.Traffic {

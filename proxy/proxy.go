@@ -24,6 +24,11 @@ type Options struct {
 	Server, HTTP2 wire.ServerCodec
 
 	Security wire.Security
+	// Datagrams opens sockets for udp; nil: there are none.
+	Datagrams wire.DatagramDriver
+	// Drain is how long connections of flows may go on when their listener or
+	// their endpoint is configured no more. 0 is no time.
+	Drain    time.Duration
 	Clusters *upstream.Set
 	// Families is the order in which filters execute.
 	Families []filter.Family

@@ -17,10 +17,16 @@ func (x *exchange) account() {
 	}
 	if x.GRPC || x.RPC != wire.NoRPC {
 		r.GRPC, r.GRPCStatus = true, x.grpcStatus()
+		if path := x.Request.Path; len(path) > 0 {
+			r.GRPCMethod = path[1:]
+		}
 	}
 	g := w.proxy.opt.Registry
 	if x.rule != nil {
 		x.rule.counts(g, w.index).Done(r)
+		if r.GRPC {
+			x.rule.called(g, w.index, r)
+		}
 		if x.tries > 0 {
 			x.backend.counts(g, w.index).Done(r)
 		}
@@ -54,9 +60,6 @@ func (x *exchange) describe(r *observe.Record) {
 	r.UserAgent, _ = h.Get(keyUserAgent)
 	r.RequestID, _ = h.Get(keyRequestID)
 	r.Scheme, r.Minor, r.Listener = x.Scheme, h.Minor, x.Listener
-	if r.GRPC && len(h.Path) > 0 {
-		r.GRPCMethod = h.Path[1:]
-	}
 	if x.Peer != nil {
 		r.Remote, r.Client = x.Peer.Remote, x.Peer.Remote.Addr().Unmap()
 		if r.Scheme == "" { // no listener was found

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/netip"
 	"sync/atomic"
 
 	"github.com/naru-mesh/naru/observe"
@@ -12,6 +13,7 @@ type door struct {
 	worker  *worker
 	slot    int
 	closing atomic.Bool // the port is gone from the configuration
+	newest  *conversation
 }
 
 // accept meets a new connection.
@@ -19,14 +21,28 @@ func (d *door) accept(port *port, c wire.Conn, over bool) {
 	p := d.worker.proxy
 	e := port.entrance.Load()
 	switch {
-	case over && e.secure:
-		// A refusal could not be said without a handshake, which the bound is
-		// there to save.
+	case over && (e.secure || e.protocol.OfFlows()):
+		// A refusal could not be said, or not without a handshake, which the
+		// bound is there to save.
 		d.full()
 		c.Abort()
 	case over:
 		d.full()
 		e.codec(p, false).Refuse(c, observe.TooManyConnections)
+	case e.intro != nil && e.intro.expected(c.Peer().Remote):
+		d.meet(port, e, c)
+	default:
+		d.admit(port, e, c)
+	}
+}
+
+// admit hands a connection, of which it is known who it is from, to what serves
+// it.
+func (d *door) admit(port *port, e *entrance, c wire.Conn) {
+	p := d.worker.proxy
+	switch {
+	case e.protocol.OfFlows():
+		d.converse(port, e, c, netip.AddrPort{}, nil)
 	case e.secure:
 		port.secure.Secure(c, func(plain wire.Conn) {
 			e.codec(p, plain.Peer().TLS.Protocol == "h2").Serve(plain, d, e.limits)

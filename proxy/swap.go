@@ -17,9 +17,9 @@ import (
 // fail comes first, and can be taken back.
 type swapping struct {
 	p         *Proxy
-	entrances map[netip.AddrPort]*entrance
-	have      map[netip.AddrPort]*port
-	slots     map[netip.AddrPort]int
+	entrances map[address]*entrance
+	have      map[address]*port
+	slots     map[address]int
 	made      []*port // new, also those that take a socket over
 	updated   []*port // their TLS was
 	closed    []*port // whose sockets were in the way
@@ -28,18 +28,18 @@ type swapping struct {
 // swap opens what prog needs and is not open, stores prog, and closes the
 // ports that it has no use for. What cannot be opened becomes a Problem of
 // prog and does not stop the rest; when nothing can be, the old Program stays.
-func (p *Proxy) swap(prog *Program, entrances map[netip.AddrPort]*entrance) error {
-	s := &swapping{p: p, entrances: entrances, have: map[netip.AddrPort]*port{}, slots: map[netip.AddrPort]int{}}
+func (p *Proxy) swap(prog *Program, entrances map[address]*entrance) error {
+	s := &swapping{p: p, entrances: entrances, have: map[address]*port{}, slots: map[address]int{}}
 	for _, port := range p.ports {
 		if port != nil {
 			s.have[port.addr] = port
 		}
 	}
 	var failed error
-	for _, addr := range slices.SortedFunc(maps.Keys(entrances), netip.AddrPort.Compare) {
+	for _, addr := range slices.SortedFunc(maps.Keys(entrances), address.compare) {
 		e := entrances[addr]
 		if err := s.provide(e); err != nil {
-			if old := s.have[addr]; old != nil && (old.secure != nil) != e.secure {
+			if old := s.have[addr]; old != nil && !old.entrance.Load().alike(e) {
 				// Nothing of the new protocol can be served, and its routes must
 				// not be served by the old one.
 				s.undo()
@@ -66,13 +66,13 @@ func (s *swapping) doWithout(e *entrance, err error) model.Problem {
 		Origin: e.listeners[0].noun.Origin, Severity: model.Broken, Code: "not-opened",
 		Message: "listener " + e.listeners[0].noun.Name + ": " + err.Error(),
 	}
-	if old := s.have[e.addr]; old != nil && (old.secure != nil) == e.secure {
+	if old := s.have[e.addr]; old != nil && old.entrance.Load().alike(e) {
 		s.slots[e.addr] = old.slot
 		problem.Hint = "the certificates from before go on serving"
 		return problem
 	}
 	for _, port := range s.have {
-		if s.entrances[port.addr] == nil && (port.secure != nil) == e.secure && port.entrance.Load().names(e) && s.reopened(port) {
+		if s.entrances[port.addr] == nil && port.entrance.Load().alike(e) && port.entrance.Load().names(e) && s.reopened(port) {
 			s.slots[e.addr] = port.slot
 			problem.Hint = "it goes on serving on " + port.addr.String()
 			return problem
@@ -106,7 +106,7 @@ func (s *swapping) reopened(port *port) bool {
 // provide sees that there is a port for e.
 func (s *swapping) provide(e *entrance) error {
 	old := s.have[e.addr]
-	if old != nil && (old.secure != nil) == e.secure {
+	if old != nil && old.entrance.Load().alike(e) {
 		s.slots[e.addr] = old.slot
 		if !e.secure {
 			return nil
@@ -123,7 +123,7 @@ func (s *swapping) provide(e *entrance) error {
 		return err
 	}
 	if old != nil {
-		// From http to https or back: the socket stays open and nobody is
+		// From one protocol to another: the socket stays open and nobody is
 		// refused. It is another port all the same, so that no request of a
 		// connection from before is taken for one of the other protocol.
 		made.socket = old.socket
@@ -145,7 +145,7 @@ func (s *swapping) bind(made *port, e *entrance) error {
 		return err
 	}
 	for addr, port := range s.have {
-		if addr.Port() == e.addr.Port() && s.entrances[addr] == nil && !slices.Contains(s.closed, port) {
+		if addr.Port() == e.addr.Port() && addr.udp == e.addr.udp && s.entrances[addr] == nil && !slices.Contains(s.closed, port) {
 			port.socket.open.Close()
 			s.closed = append(s.closed, port)
 		}
@@ -203,8 +203,9 @@ func (s *swapping) commit(prog *Program) {
 // Bound is an open port, for people.
 type Bound struct {
 	Asked, Addr netip.AddrPort
-	Secure      bool
-	Conns       int
+	Protocol    model.Protocol
+	Secure      bool // TLS ends here
+	Conns       int  // for udp: clients' sessions
 }
 
 // Bound lists the open ports.
@@ -214,7 +215,7 @@ func (p *Proxy) Bound() []Bound {
 	var all []Bound
 	for _, port := range p.ports {
 		if port != nil {
-			all = append(all, Bound{Asked: port.addr, Addr: port.socket.open.Addr(), Secure: port.secure != nil, Conns: port.socket.open.Conns()})
+			all = append(all, Bound{Asked: port.addr.AddrPort, Protocol: port.entrance.Load().protocol, Addr: port.socket.open.Addr(), Secure: port.secure != nil, Conns: port.socket.open.Conns()})
 		}
 	}
 	return all
@@ -222,14 +223,27 @@ func (p *Proxy) Bound() []Bound {
 
 // forget drops the metrics of what s, whose lists are sorted, does not name.
 func (p *Proxy) forget(s *model.Snapshot) {
+	find := func(name string) (int, bool) {
+		return slices.BinarySearchFunc(s.Routes, name, func(r *model.Route, name string) int { return cmp.Compare(r.Name, name) })
+	}
 	p.opt.Registry.Keep(observe.ScopeRoute, func(name string) bool {
-		_, is := slices.BinarySearchFunc(s.Routes, name, func(r *model.Route, name string) int { return cmp.Compare(r.Name, name) })
+		_, is := find(name)
 		return is || name == ""
 	})
-	p.opt.Registry.Keep(observe.ScopeService, func(name string) bool {
-		_, is := slices.BinarySearchFunc(s.Services, name, func(v *model.Service, name string) int { return cmp.Compare(v.Name, name) })
+	p.opt.Registry.KeepCalls(func(name string) bool {
+		i, is := find(name)
+		return is && s.Routes[i].CountCalls
+	})
+	p.opt.Registry.Keep(observe.ScopeFlow, func(name string) bool {
+		_, is := slices.BinarySearchFunc(s.Flows, name, func(f *model.Flow, name string) int { return cmp.Compare(f.Name, name) })
 		return is
 	})
+	service := func(name string) bool {
+		_, is := slices.BinarySearchFunc(s.Services, name, func(v *model.Service, name string) int { return cmp.Compare(v.Name, name) })
+		return is
+	}
+	p.opt.Registry.Keep(observe.ScopeService, service)
+	p.opt.Registry.Keep(observe.ScopeServiceFlow, service)
 }
 
 // errDraining is given to whoever wants something new of a proxy that ends.

@@ -54,6 +54,9 @@ func (l *listen) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if l.TrustedHops < 0 {
 		in.Problem(n, "bad-value", "trustedHops is 0 or more", "")
 	}
+	if l.scheme != "" {
+		l.checkFlows(in, n)
+	}
 	// A wrong limit leaves its default; the door opens all the same.
 	if l.broken = in.Broken()-before > l.Limits.mistakes(); l.name == "" {
 		l.name = in.Path() // its routes stand behind it all the same
@@ -70,8 +73,8 @@ func (l *listen) readAddress(in *dialect.Decoder, n *yaml.Node) {
 	if before, after, ok := strings.Cut(s, "://"); ok {
 		scheme, s = before, strings.TrimSuffix(after, "/")
 	}
-	if scheme != "" && scheme != "http" && scheme != "https" {
-		in.Problem(n, "bad-value", "a listener speaks http or https, not "+scheme, "")
+	if l.scheme = ofFlows(scheme); scheme != "" && scheme != "http" && scheme != "https" && l.scheme == "" {
+		in.Problem(n, "bad-value", "a listener speaks http, https, tcp, tls or udp, not "+scheme, "")
 		return
 	}
 	if !strings.Contains(s, ":") {
@@ -98,14 +101,11 @@ func (l *listen) readAddress(in *dialect.Decoder, n *yaml.Node) {
 	}
 	const wellKnown = 443
 	l.host, l.port = host, uint16(number)
-	l.https = scheme == "https" || scheme == "" && l.port == wellKnown || l.TLS != nil
+	l.https = l.scheme == "" && (scheme == "https" || l.port == wellKnown && scheme == "" || l.TLS != nil)
 	if scheme == "http" && l.TLS != nil {
 		in.Problem(n, "bad-value", "a listener with tls speaks https, and its address says http", "write https://"+s)
 	}
-	l.name = "listen/" + net.JoinHostPort(host, port)
-	if host == "" {
-		l.name = "listen/:" + port
-	}
+	l.name = doorName(l.scheme, host, l.port)
 	if l.Hostname != "" {
 		l.name += "/" + string(l.Hostname)
 	}
@@ -114,7 +114,7 @@ func (l *listen) readAddress(in *dialect.Decoder, n *yaml.Node) {
 // is says whether a route means this listener: by its address as written, or
 // by its name.
 func (l *listen) is(word string) bool {
-	return word == string(l.Address) || "listen/"+word == l.name || word == l.name || word == ":"+strconv.Itoa(int(l.port))
+	return word == string(l.Address) || "listen/"+word == l.name || word == l.name || l.scheme == "" && word == ":"+strconv.Itoa(int(l.port))
 }
 
 // noun makes the listener; certificates and issue are its own or the top's.
@@ -133,10 +133,22 @@ func (l *listen) noun(certificates []string, issue *model.Issuance, common *limi
 	}
 	common.into(&m.Limits)
 	l.Limits.into(&m.Limits)
-	if l.https {
+	switch {
+	case l.https:
 		m.Protocol, m.Certificates, m.Issuance = model.HTTPS, certificates, issue
+	case l.scheme != "":
+		m.Protocol, m.Certificates, m.Issuance = l.scheme, certificates, issue
+		m.Passthrough = l.scheme == model.TLS && !l.ends()
+	}
+	if p := l.Proxy; p != nil && !p.off {
+		m.ProxyProtocol = &model.ProxyProtocol{From: p.From}
 	}
 	return m
+}
+
+// ends says whether the clients' TLS ends here.
+func (l *listen) ends() bool {
+	return l.https || l.scheme == model.TLS && l.TLS != nil && !l.TLS.through
 }
 
 // refused makes the noun of a listener that has a mistake.
@@ -192,11 +204,12 @@ func (v versions) without(one text) bool { return len(v) > 0 && !slices.Contains
 
 // tlsKeys are certificates, who gives others, or the wish for those at the top.
 type tlsKeys struct {
-	pairs []keyPair
-	issue *issuance
+	pairs   []keyPair
+	issue   *issuance
+	through bool // tls: passthrough
 }
 
-// ReadNode takes true, a pair, auto, local, or a list of these.
+// ReadNode takes true, passthrough, a pair, auto, local, or a list of these.
 func (t *tlsKeys) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	switch {
 	case n.Kind == yaml.SequenceNode:
@@ -220,7 +233,9 @@ func (t *tlsKeys) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		var one keyPair
 		in.Into(n, &one)
 		t.pairs = append(t.pairs, one)
-	case n.Tag == "!!bool" && n.Value == "true":
+	case n.Value == "passthrough":
+		t.through = true
+	case n.Tag == "!!bool" && n.Value == "true", n.Value == "terminate":
 	default:
 		in.Wrong(n, "a certificate and a key, auto or local", "NAME: auto, or NAME: {cert: cert.pem, key: key.pem}")
 	}

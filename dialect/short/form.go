@@ -30,13 +30,14 @@ type form struct {
 
 // listen is one door.
 type listen struct {
-	Address     text     `json:"address" doc:"\":8080\", \"127.0.0.1:8080\" or \"https://:8443\"; port 443 is https by itself" default:":8080"`
-	Hostname    hostname `json:"hostname" doc:"only requests for this host, or \"*.example.com\"" default:"every host"`
-	TLS         *tlsKeys `json:"tls" doc:"certificates, which make it https: auto, local, one, or a list; or true for those at the top"`
-	MinTLS      text     `json:"minTLS" doc:"lowest TLS version" enum:"1.2,1.3" default:"1.2"`
-	TrustedHops int      `json:"trustedHops" doc:"how many proxies in front may be believed about X-Forwarded-For" default:"0"`
-	Limits      *limits  `json:"limits" doc:"bounds of this listener"`
-	Protocols   versions `json:"protocols" doc:"versions of HTTP that are spoken: h1, h2, or both" default:"[h1, h2]"`
+	Address     text        `json:"address" doc:"\":8080\", \"127.0.0.1:8080\", \"https://:8443\"; port 443 is https by itself; \"tcp://:5432\", \"tls://:6432\", \"udp://:53\" for connections and datagrams" default:":8080"`
+	Hostname    hostname    `json:"hostname" doc:"only requests for this host, or \"*.example.com\"" default:"every host"`
+	TLS         *tlsKeys    `json:"tls" doc:"certificates, which make it https: auto, local, one, or a list; or true for those at the top; of tls:// too, which without them, or with passthrough, passes TLS through"`
+	MinTLS      text        `json:"minTLS" doc:"lowest TLS version" enum:"1.2,1.3" default:"1.2"`
+	TrustedHops int         `json:"trustedHops" doc:"how many proxies in front may be believed about X-Forwarded-For" default:"0"`
+	Limits      *limits     `json:"limits" doc:"bounds of this listener"`
+	Protocols   versions    `json:"protocols" doc:"versions of HTTP that are spoken: h1, h2, or both" default:"[h1, h2]"`
+	Proxy       *introduced `json:"proxyProtocol" doc:"true: every connection begins with the PROXY protocol's header, version 1 or 2; an object: those of certain networks do" default:"false"`
 	// Redirect is a rule of its own, behind the routes that name the listener.
 	Redirect *redirect `json:"redirect" doc:"answer everything with another place, as at a route: https, a URL or an object; only routes that name this listener go before it"`
 	_        struct{}  `also:"port,bind,host,ip" hint:"the address has the port: for example address: \":8080\""`
@@ -51,6 +52,15 @@ type listen struct {
 	host   string
 	port   uint16
 	https  bool
+	scheme model.Protocol // tcp, tls or udp; "" where requests come
+}
+
+// introduced says who introduces connections by the PROXY protocol.
+type introduced struct {
+	From words    `json:"from" doc:"networks of the load balancers in front, such as 10.0.0.0/8: one or a list; others are served as they are" default:"every network"`
+	_    struct{} `also:"trusted,trustedIPs,allow,networks,cidrs" hint:"did you mean from?"`
+
+	off bool // proxyProtocol: false
 }
 
 // keyPair is one certificate.
@@ -118,7 +128,7 @@ type logging struct {
 type route struct {
 	Name      text          `json:"name" doc:"name in metrics and logs" default:"routes/ and its number from 0"`
 	Listen    words         `json:"listen" doc:"only behind these listeners, by their address as written under listen: one or a list" default:"all"`
-	Match     matches       `json:"match" doc:"which requests: \"METHOD host/path\", an object, or a list of these" default:"/"`
+	Match     matches       `json:"match" doc:"which requests: \"METHOD host/path\", an object, or a list of these; or which connections: \"tcp://:5432\", \"tls://db.example.com:6432\", \"udp://:53\"" default:"/"`
 	To        *destinations `json:"to" doc:"where they go: a service, a URL, or several with weights"`
 	Redirect  *redirect     `json:"redirect" doc:"answer with another place: https, a URL, a path, or an object"`
 	Respond   *respond      `json:"respond" doc:"answer at once: a status, a status and a text, or an object"`
@@ -266,10 +276,10 @@ type mirror struct {
 type timeouts struct {
 	Request *span    `json:"request" doc:"the whole exchange, with all tries" default:"off" unit:"duration"`
 	Backend *span    `json:"backend" doc:"one try, until the head of its response" default:"60s" unit:"duration"`
+	Idle    *span    `json:"idle" doc:"nothing passes in either direction; for connections (tcp, tls, udp) only, which are reset then" default:"1h; 60s for udp" unit:"duration"`
 	_       struct{} `also:"total,overall,read,response,requestMs,client" hint:"did you mean request? For example timeout: {request: 10s}"`
 	_       struct{} `also:"try,perTry,upstream,service,backendRequest" hint:"did you mean backend? For example timeout: {backend: 3s}"`
 	_       struct{} `also:"connect" hint:"a connection is bounded at the service: connect: 5s"`
-	_       struct{} `also:"idle" hint:"idle connections are bounded at a listener (limits: {idle: 75s}) and at a service (idle: 30s)"`
 }
 
 // retry says when a failed try is made again.
@@ -294,6 +304,7 @@ type service struct {
 	MaxIdle   int       `json:"maxIdle" doc:"unused connections kept per endpoint and core" default:"1024"`
 	Streams   int       `json:"maxStreams" doc:"requests at once on one HTTP/2 connection" default:"100"`
 	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
+	Proxy     text      `json:"proxyProtocol" doc:"tell the service by the PROXY protocol who the client of a tcp or tls route is" enum:"v1,v2" default:"no header"`
 	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
 	_         struct{}  `also:"healthCheck,healthChecks,check,probe,activeHealthCheck" hint:"health checks are health: for example health: /healthz"`
 	_         struct{}  `also:"lb,loadBalancer,loadBalancing,algorithm,strategy,lbPolicy,policy,method" hint:"did you mean balance? round-robin or least-request"`

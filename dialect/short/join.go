@@ -19,6 +19,7 @@ type joint struct {
 	fresh    bool
 	names    []string // of services, for hints
 	out      model.Fragment
+	bounds   *limits // of listeners that nobody wrote
 }
 
 // join translates documents as if they were one. fresh: it is Parse that asks,
@@ -59,7 +60,7 @@ func join(files []*file, fresh bool) *model.Fragment {
 		}
 		next := index
 		for k := range f.rules {
-			next = index + f.rules[k].nouns[0].Order.Index + 1
+			next = index + f.rules[k].index() + 1
 			j.place(&f.rules[k], prefix, index)
 		}
 		index = next
@@ -75,17 +76,19 @@ func join(files []*file, fresh bool) *model.Fragment {
 // openDoors collects the listeners, or makes the one that stands where no
 // document says anything.
 func (j *joint) openDoors(files []*file) {
-	var bounds *limits
 	said, routes := false, false
 	for _, f := range files {
 		said = said || f.listening
-		routes = routes || f.routing
-		if bounds == nil {
-			bounds = f.limits
+		routes = routes || slices.ContainsFunc(f.rules, func(r rule) bool { return len(r.flows) == 0 }) || f.routing && len(f.rules) == 0
+		if j.bounds == nil {
+			j.bounds = f.limits
 		}
 		for i := range f.listens {
 			l := &f.listens[i]
 			j.doors = append(j.doors, l)
+			if l.scheme != "" {
+				continue // requests do not come there
+			}
 			// A broken listener stays a parent: its last version may serve on.
 			j.all = append(j.all, l.name)
 			if l.Redirect != nil {
@@ -105,7 +108,7 @@ func (j *joint) openDoors(files []*file) {
 	l := &listen{name: "listen/:8080", port: port}
 	j.doors = []*listen{l}
 	j.all, j.open, j.plain = []string{l.name}, []string{l.name}, []string{l.name}
-	j.out.Listeners = []*model.Listener{l.noun(nil, nil, bounds)}
+	j.out.Listeners = []*model.Listener{l.noun(nil, nil, j.bounds)}
 }
 
 func (j *joint) certify(list []*model.Certificate) {
@@ -143,17 +146,15 @@ func (j *joint) settle(s *model.Settings) {
 // service that is not there. What is not as it was is copied, because the
 // nouns may already serve.
 func (j *joint) place(r *rule, prefix string, index int) {
+	if len(r.flows) > 0 {
+		j.placeFlows(r, prefix, index)
+		return
+	}
 	parents, ok := j.parents(r)
 	if parents == nil {
 		parents = []string{}
 	}
-	for _, x := range r.refs {
-		if !j.services[x.name] {
-			ok = false
-			j.problem(x.at, "unknown-service", "there is no service "+x.name, j.meant(x.name))
-		}
-	}
-	if !ok {
+	if !j.resolved(r) || !ok {
 		return
 	}
 	for i, noun := range r.nouns {
@@ -176,6 +177,18 @@ func (j *joint) place(r *rule, prefix string, index int) {
 	}
 }
 
+// resolved says whether the services that a rule names are there.
+func (j *joint) resolved(r *rule) bool {
+	ok := true
+	for _, x := range r.refs {
+		if !j.services[x.name] {
+			ok = false
+			j.problem(x.at, "unknown-service", "there is no service "+x.name, j.meant(x.name))
+		}
+	}
+	return ok
+}
+
 func (j *joint) meant(name string) string {
 	if len(j.names) == 0 {
 		return "name it under services, or write a URL"
@@ -194,6 +207,9 @@ func (j *joint) parents(r *rule) (names []string, ok bool) {
 	if len(r.listen) == 0 {
 		redirects := len(j.open) < len(j.all)
 		switch {
+		case len(j.all) == 0 && len(j.doors) > 0:
+			j.problem(r.origin, "unknown-listener", "no listener takes requests: all are for connections (tcp, tls, udp)", "add one, for example \":8080\"")
+			return nil, false
 		case r.loops && len(j.plain) > 0:
 			// From http to https: behind a listener with TLS it would lead back
 			// to itself for ever.

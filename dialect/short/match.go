@@ -22,6 +22,7 @@ type pattern struct {
 	kind                      model.PathKind
 	path                      string
 	headers, queries, cookies []model.FieldMatch
+	flow                      *spot // of connections, not of requests
 }
 
 // ReadNode takes a text, an object, or a list of these.
@@ -74,6 +75,10 @@ var usualMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 // wrong with it.
 func (p *pattern) parse(s string) (wrong, hint string) {
 	s = strings.TrimSpace(s)
+	if scheme, address, ok := strings.Cut(s, "://"); ok && ofFlows(scheme) != "" {
+		p.flow, wrong, hint = parseSpot(ofFlows(scheme), address)
+		return wrong, hint
+	}
 	first, rest, more := strings.Cut(s, " ")
 	switch {
 	case isMethods(first) && (more || isUsual(first)):

@@ -34,6 +34,7 @@ func sections() []section {
 		{"health", reflect.TypeFor[health]()},
 		{"trust", reflect.TypeFor[trust]()},
 		{"listen", reflect.TypeFor[listen]()},
+		{"proxyProtocol", reflect.TypeFor[introduced]()},
 		{"keyPair", reflect.TypeFor[keyPair]()},
 		{"issuance", reflect.TypeFor[issuance]()},
 		{"auto", reflect.TypeFor[auto]()},

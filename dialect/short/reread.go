@@ -111,7 +111,7 @@ func (*Dialect) Reread(was any, old, now source.Document) (any, bool) {
 	var c compiler
 	for i := range f.rules {
 		for _, url := range f.rules[i].urls {
-			c.urls.name(url, f.rules[i].origin)
+			c.urls.name(url, f.rules[i].scheme, f.rules[i].origin)
 		}
 	}
 	f.services = append(slices.Clone(f.services[:f.own]), c.urls.list...)

@@ -71,6 +71,20 @@ func (r *route) check(in *dialect.Decoder, n *yaml.Node, broken bool) {
 	case len(ends) == 0 && !broken:
 		in.Problem(n, "bad-value", "the route leads nowhere", "say to: (a service or a URL), redirect: or respond:")
 	}
+	if r.isFlow() {
+		r.checkFlow(in, n)
+		return
+	}
+	if r.Timeout != nil && r.Timeout.Idle != nil {
+		in.Problem(n, "bad-value", "an idle time is for connections (tcp, tls, udp), and this route is for requests", "idle connections are bounded at a listener (limits: {idle: 75s}) and at a service (idle: 30s)")
+	}
+	if r.To != nil {
+		for _, d := range *r.To {
+			if t, _, _ := parseTarget(string(d.To)); t.flow != "" {
+				in.Problem(d.at, "bad-value", "a request cannot be sent to "+string(d.To), "write http:// or https://, or match connections: match: "+string(t.flow)+"://:"+strconv.Itoa(int(t.port)))
+			}
+		}
+	}
 	if len(r.Match) == 0 {
 		r.Match = matches{{kind: model.PathPrefix, path: "/"}}
 	}
@@ -109,6 +123,10 @@ type rule struct {
 	loops  bool         // leads from http to https and no further
 	refs   []ref
 	urls   []string // the destinations that are URLs
+	// flows and where they listen, one for one, in the place of nouns.
+	flows  []*model.Flow
+	spots  []spot
+	scheme model.Protocol // of these, for urls
 }
 
 // ref is a service's name and where it is written.
@@ -132,6 +150,10 @@ func (c *compiler) compile(r *route, index int) rule {
 	out := rule{
 		named: r.Name != "", origin: r.origin, listen: r.Listen,
 		loops: r.Redirect != nil && r.Redirect.onlyScheme(),
+	}
+	if r.isFlow() {
+		c.compileFlow(r, name, index, &out)
+		return out
 	}
 	base := model.Route{
 		Filters:  c.filters(r, &out),
@@ -260,7 +282,7 @@ func (c *compiler) service(s string, n *yaml.Node, field string, out *rule) stri
 		return s
 	}
 	out.urls = append(out.urls, s)
-	return c.urls.name(s, out.origin)
+	return c.urls.name(s, out.scheme, out.origin)
 }
 
 // isURL says whether a text that is known to be good describes a service
@@ -273,14 +295,20 @@ type urlServices struct {
 	list  []*model.Service
 }
 
-func (u *urlServices) name(s string, at model.Origin) string {
+// name gives that of the service for s, for requests or, with a scheme, for
+// connections.
+func (u *urlServices) name(s string, scheme model.Protocol, at model.Origin) string {
+	t, _, _ := parseTarget(s)
+	if scheme != "" {
+		t.forFlows(scheme)
+		s = t.name
+	}
 	if name, ok := u.names[s]; ok {
 		return name
 	}
 	if u.names == nil {
 		u.names = map[string]string{}
 	}
-	t, _, _ := parseTarget(s)
 	if _, ok := u.names[t.name]; !ok {
 		u.names[t.name] = t.name
 		u.list = append(u.list, t.service(at))

@@ -105,8 +105,8 @@ func (s *schemas) noun(t reflect.Type) way {
 	case *listens:
 		return way{many(item("listen", reflect.TypeFor[listen](), aText)), "text, listen, list"}
 	case *tlsKeys:
-		one := item("keyPair", reflect.TypeFor[keyPair](), schema{"enum": []string{"auto", "local"}}, s.Ref("issuance", reflect.TypeFor[issuance]()))
-		return way{dialect.EitherOf(schema{"const": true}, many(one)), "auto, local, issuance, keyPair, list, true"}
+		one := item("keyPair", reflect.TypeFor[keyPair](), schema{"enum": []string{"auto", "local", "passthrough"}}, s.Ref("issuance", reflect.TypeFor[issuance]()))
+		return way{dialect.EitherOf(schema{"const": true}, many(one)), "auto, local, issuance, keyPair, list, passthrough, true"}
 	case *auto:
 		return way{item("auto", t, schema{"const": true}), "true, auto"}
 	case *localCA:
@@ -144,6 +144,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("transcode", t, aString), "text, transcode"}
 	case *health:
 		return way{item("health", t, aBoolean, aString), "text, true, health"}
+	case *introduced:
+		return way{item("proxyProtocol", t, aBoolean), "true, proxyProtocol"}
 	case *trust:
 		return way{item("trust", t, aBoolean), "true, trust"}
 	}

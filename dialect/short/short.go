@@ -151,7 +151,7 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 		}
 		var certificates []string
 		var issue *model.Issuance
-		if l.https {
+		if l.ends() {
 			secure = true
 			if certificates, issue = names(l.TLS), issued(l.TLS); len(certificates) == 0 && issue == nil {
 				certificates, issue = names(top.TLS), issued(top.TLS)
@@ -160,10 +160,10 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 				l.broken = true
 				f.listeners = append(f.listeners, l.refused())
 				problems = append(problems, doc.Problem(doc.At(l.origin.Field), l.origin.Field, "bad-value",
-					"https needs a certificate", "write tls: auto, or tls: {cert: cert.pem, key: key.pem}, here or at the top"))
+					cmp.Or(string(l.scheme), "https")+" needs a certificate", "write tls: auto, or tls: {cert: cert.pem, key: key.pem}, here or at the top"))
 			}
 		}
-		if !l.broken && (!l.https || len(certificates) > 0 || issue != nil) {
+		if !l.broken && (!l.ends() || len(certificates) > 0 || issue != nil) {
 			f.listeners = append(f.listeners, l.noun(certificates, issue, top.Limits))
 			if l.Redirect != nil {
 				f.redirects = append(f.redirects, l.rule())

@@ -120,6 +120,11 @@ func show(t *testing.T, f *model.Fragment) string {
 		c.Origin = model.Origin{}
 		line("route", x.Origin, c)
 	}
+	for _, x := range f.Flows {
+		c := *x
+		c.Origin = model.Origin{}
+		line("flow", x.Origin, c)
+	}
 	for _, x := range f.Services {
 		c := *x
 		c.Origin = model.Origin{}

@@ -119,10 +119,12 @@ type target struct {
 	name string
 	url  bool
 	tls  bool
+	bare bool // host:port, without a scheme
 	// http2: alone, as gRPC needs it.
 	http2 bool
 	host  string
 	port  uint16
+	flow  model.Protocol // tcp, tls or udp; "" for requests
 }
 
 // checkTarget notes what is wrong with a text under to.
@@ -144,14 +146,17 @@ func parseTarget(s string) (t target, wrong, hint string) {
 		if host, port, err := net.SplitHostPort(s); err != nil || host == "" || port == "" {
 			return t, strconv.Quote(s) + " is neither a service nor a URL", "for example http://127.0.0.1:3000"
 		}
-		s = "http://" + s
+		s, t.bare = "http://"+s, true
 	}
+	bare := t.bare
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
 		return t, strconv.Quote(s) + " is no URL", "for example http://127.0.0.1:3000"
-	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "h2c" && u.Scheme != "h2":
-		return t, "naru does not speak " + u.Scheme + ": " + s, "write http:// or https://, or h2c:// or h2:// (with TLS) for HTTP/2, as gRPC needs it"
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "h2c" && u.Scheme != "h2" && ofFlows(u.Scheme) == "":
+		return t, "naru does not speak " + u.Scheme + ": " + s, "write http:// or https://, or h2c:// or h2:// (with TLS) for HTTP/2, as gRPC needs it; connections go to tcp://, tls:// or udp://"
+	case ofFlows(u.Scheme) != "" && u.Port() == "":
+		return t, "there is no port in " + s, "write " + s + ":5432"
 	case u.Hostname() == "":
 		return t, "the URL has no host: " + s, "for example http://127.0.0.1:3000"
 	case u.User != nil:
@@ -161,7 +166,8 @@ func parseTarget(s string) (t target, wrong, hint string) {
 	case u.Path != "" && u.Path != "/":
 		return t, "the URL holds a path: " + s, "write to: " + u.Scheme + "://" + u.Host + " and rewrite: " + u.Path
 	}
-	t = target{url: true, tls: u.Scheme == "https" || u.Scheme == "h2", http2: u.Scheme[:2] == "h2", host: u.Hostname(), port: 80}
+	t = target{url: true, bare: bare, http2: strings.HasPrefix(u.Scheme, "h2"), host: u.Hostname(), port: 80, flow: ofFlows(u.Scheme)}
+	t.tls = u.Scheme == "https" || u.Scheme == "h2" || u.Scheme == "tls"
 	if t.tls {
 		t.port = 443
 	}
@@ -190,7 +196,7 @@ func (t *target) service(at model.Origin) *model.Service {
 		s.TLS = &model.BackendTLS{}
 		// The certificate and the virtual host are for this name, not for the
 		// gateway's. An address has no name.
-		if _, err := netip.ParseAddr(t.host); err != nil {
+		if _, err := netip.ParseAddr(t.host); err != nil && t.flow == "" {
 			s.Host = t.host
 			if t.port != 443 {
 				s.Host = net.JoinHostPort(t.host, strconv.Itoa(int(t.port)))

@@ -57,6 +57,11 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if p := string(s.Protocol); p != "" && !slices.Contains(serviceProtocols, p) {
 		in.Problem(n, "bad-value", "a service's protocol is http1, http2 or auto, not "+strconv.Quote(p), "gRPC needs protocol: http2; TLS is tls: true")
 	}
+	switch s.Proxy {
+	case "", "v1", "v2", "1", "2":
+	default:
+		in.Problem(n, "bad-value", "proxyProtocol of a service is v1 or v2, not "+strconv.Quote(string(s.Proxy)), "for example proxyProtocol: v2")
+	}
 	if s.Connect.duration() < 0 || s.Idle.duration() < 0 || s.MaxIdle < 0 || s.Streams < 0 {
 		in.Problem(n, "bad-value", "connect, idle and maxIdle of a service are always bounded", "leave them out for their defaults")
 	}
@@ -73,6 +78,9 @@ func (s *service) noun(folder string) *model.Service {
 		MaxIdle:    s.MaxIdle,
 		MaxStreams: s.Streams,
 		Origin:     s.origin,
+	}
+	if s.Proxy != "" {
+		m.ProxyProtocol = int(s.Proxy[len(s.Proxy)-1] - '0')
 	}
 	for i := range s.Endpoints {
 		m.Endpoints = append(m.Endpoints, s.Endpoints[i].noun)

@@ -164,6 +164,7 @@ listen: [":8080", {address: "https://:8443", tls: {local: {storage: roots}}}]
 routes:
 - {match: /, to: up}
 - {match: /dead, to: down}
+- {match: /calls.S/M, respond: 503, grpc: metrics}
 services:
   up: ["127.0.0.1:9001"]
   down: ["127.0.0.1:9002"]
@@ -180,6 +181,9 @@ func makeMetricsPage(t *testing.T) string {
 	gateway := "http://127.0.0.1:" + s.real["8080"]
 	s.until("first request", "200\n", func() string { return fetch(gateway + "/").status })
 	fetch(gateway + "/dead")
+	if res, err := http.Post(gateway+"/calls.S/M", "application/grpc", nil); err == nil {
+		res.Body.Close()
+	}
 	var text string
 	s.until("metrics", "true\n", func() string {
 		text = fetch("http://127.0.0.1:" + s.real["9901"] + "/metrics").body
@@ -247,7 +251,8 @@ func describe(text string) string {
 
 On ` + "`/metrics`" + ` of the admin address, in the Prometheus text format 0.0.4. Times
 are in seconds, sizes in bytes. A metric without samples is left out. Label
-values come from the configuration, never from requests; statuses that are not
+values come from the configuration, never from requests, but for
+` + "`naru_grpc_requests_total`" + `, which a route has to ask for; statuses that are not
 usual are counted by their class (` + "`2xx`" + `), and ` + "`none`" + ` means that the client got
 no answer.
 
