@@ -31,7 +31,8 @@
 //
 // Ports of the page (3000, 8080, 9001, ...) are free ports while it is played,
 // and echo (examples/echo) answers on those of 9001 to 9009 that the page
-// mentions. The admin server's port, and the default one to listen on, are
+// mentions; on a page about orders.v1.Orders it is that service (examples/grpc),
+// and orders.pb is there. The admin server's port, and the default one to listen on, are
 // given to naru without being seen.
 //
 // Pages that are generated begin with <!-- generated -->; they are compared

@@ -33,7 +33,7 @@ func withPrograms(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	for name, from := range map[string]string{"naru": "cmd/naru", "echo-service": "examples/echo"} {
+	for name, from := range map[string]string{"naru": "cmd/naru", "echo-service": "examples/echo", "orders-service": "examples/grpc"} {
 		build := exec.Command("go", "build", "-o", filepath.Join(bin, name), "github.com/naru-mesh/naru/"+from)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
 		if err := build.Run(); err != nil {
@@ -69,7 +69,11 @@ func (p *page) play(t *testing.T) {
 		}
 	}
 	s := newStage(t, p.text)
-	s.echoes()
+	if strings.Contains(p.text, "orders.v1.Orders") {
+		s.orders()
+	} else {
+		s.echoes()
+	}
 	for i := range p.blocks {
 		b := &p.blocks[i]
 		at := fmt.Sprintf("%s:%d", p.name, b.line)

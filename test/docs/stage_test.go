@@ -233,7 +233,22 @@ func (s *stage) run(line string) string {
 }
 
 // echoes starts echo on the ports from 9001 to 9009 that a page mentions.
-func (s *stage) echoes() {
+func (s *stage) echoes() { s.services("echo-service") }
+
+// orders starts the example's gRPC service instead, and puts its descriptors
+// where the page can name them.
+func (s *stage) orders() {
+	descriptors, err := os.ReadFile(filepath.Join(root, "examples/grpc/orders.pb"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.dir, "orders.pb"), descriptors, 0o644)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.services("orders-service")
+}
+
+func (s *stage) services(program string) {
 	var args []string
 	for port, free := range s.real {
 		if strings.HasPrefix(port, "900") {
@@ -243,9 +258,9 @@ func (s *stage) echoes() {
 	if len(args) == 0 {
 		return
 	}
-	s.start("echo-service " + strings.Join(args, " "))
+	s.start(program + " " + strings.Join(args, " "))
 	for _, port := range args {
-		s.until("echo", "ok\n", func() string {
+		s.until(program, "ok\n", func() string {
 			c, err := net.Dial("tcp", "127.0.0.1:"+port)
 			if err != nil {
 				return err.Error()
