@@ -24,7 +24,9 @@ func introduction(version int, remote string) string {
 // balancer says the client is.
 func TestProxyProtocolHTTP(t *testing.T) {
 	t.Parallel()
-	up := serve(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("X-Forwarded-For")) })
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Header.Get("X-Forwarded-For"))
+	})
 	g := prepare(t, `log: json
 listen:
 - {address: '$LISTEN', proxyProtocol: true}
