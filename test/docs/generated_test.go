@@ -165,13 +165,14 @@ routes:
 - {match: /, to: up}
 - {match: /dead, to: down}
 - {match: /calls.S/M, respond: 503, grpc: metrics}
+- {match: "tcp://:8081", to: up}
 services:
   up: ["127.0.0.1:9001"]
   down: ["127.0.0.1:9002"]
 `
 
 func makeMetricsPage(t *testing.T) string {
-	s := newStage(t, ":9001 :9002 :8080 :8443 :9901")
+	s := newStage(t, ":9001 :9002 :8080 :8081 :8443 :9901")
 	dead := s.real["9002"]
 	delete(s.real, "9002")
 	s.echoes()
@@ -181,6 +182,7 @@ func makeMetricsPage(t *testing.T) string {
 	gateway := "http://127.0.0.1:" + s.real["8080"]
 	s.until("first request", "200\n", func() string { return fetch(gateway + "/").status })
 	fetch(gateway + "/dead")
+	fetch("http://127.0.0.1:" + s.real["8081"] + "/")
 	if res, err := http.Post(gateway+"/calls.S/M", "application/grpc", nil); err == nil {
 		res.Body.Close()
 	}
