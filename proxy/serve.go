@@ -80,7 +80,11 @@ func (d *door) Refused(_ *wire.Exchange, sink wire.RequestSink, why observe.Reas
 	if !x.live {
 		x.begin()
 	}
-	if !x.answered {
+	switch {
+	case x.answered:
+	case x.RPC != wire.NoRPC && x.Request.Minor >= 2:
+		x.status = 200 // the codec has answered in gRPC
+	default:
 		x.status = why.Info().Status
 	}
 	x.finish()

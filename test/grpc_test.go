@@ -221,3 +221,16 @@ func TestGRPCRetries(t *testing.T) {
 		t.Errorf("%v after %d tries", err, tries.count())
 	}
 }
+
+// TestGRPCBounds: what the codec refuses by itself is a status, too.
+func TestGRPCBounds(t *testing.T) {
+	t.Parallel()
+	addr, _ := grpcService(t)
+	g := start(t, "limits: {bodyBytes: 1000}\n"+grpcConfig(addr, ""))
+	c := g.calls()
+	_, err := c.Create(brief(t), &orders.CreateRequest{Order: &orders.Order{Item: strings.Repeat("x", 2000), Count: 1}})
+	wantStatus(t, "too large", err, codes.ResourceExhausted, "The request body is too large")
+	if o, err := c.Get(brief(t), &orders.GetRequest{Id: 1}); err != nil || o.Item != "tea" {
+		t.Errorf("afterwards: %v, %v", o, err)
+	}
+}

@@ -172,6 +172,12 @@ func (m *session) refuse(s *stream, why observe.Reason) code {
 		return codeNone
 	}
 	x, sink := s.x, s.req
+	if rpc := x.Request.RPC(); rpc != wire.NoRPC {
+		x.Response.Status = 200
+		m.status(s, why, rpc)
+		m.srv.Refused(x, sink, why)
+		return codeNone
+	}
 	x.Response.Status = why.Info().Status
 	if !s.noBody {
 		x.BytesOut = int64(len(wire.Problem(why)))
@@ -194,6 +200,18 @@ func (m *session) problem(s *stream, why observe.Reason) {
 	s.outEnd = true
 	m.over(s)
 	s.push(body)
+	m.loc.freeHead(h)
+}
+
+// status answers a gRPC call, which ends with its head.
+func (m *session) status(s *stream, why observe.Reason, rpc wire.RPC) {
+	h := m.loc.newHead()
+	wire.KeepGRPCProblem(h, why, rpc)
+	s.untold = false
+	s.outEnd = true
+	m.respond(s, h)
+	m.over(s)
+	m.finished(s)
 	m.loc.freeHead(h)
 }
 
