@@ -151,6 +151,9 @@ func (f *field) start(k *peer.Kind, folder string, j peer.Job) (*peer.Peer, erro
 	if j.Streams, err = peer.FreePort(); err != nil {
 		return nil, err
 	}
+	if j.Pipe, err = peer.FreePort(); err != nil {
+		return nil, err
+	}
 	cpus := f.cpus
 	if j.Wide {
 		cpus = append(append(peer.CPUs{}, f.cpus...), f.rest...)
@@ -178,6 +181,9 @@ func (f *field) plan(p *peer.Peer, body string, plan load.Plan) load.Plan {
 	plan.Addr, plan.Host, plan.Pids = p.Job.Plain, host, p.Pids
 	if plan.TLS {
 		plan.Addr = p.Job.Secure
+	}
+	if plan.Pipe {
+		plan.Addr = p.Job.Pipe
 	}
 	plan.Paths, plan.Want = f.paths(body), load.Bodies()[body]
 	plan.Warm, plan.Window = f.opt.warm, f.opt.window

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/naru-mesh/naru/bench/load"
@@ -36,6 +37,8 @@ func loads() []row {
 		{key: "chunked", title: "chunked 4 KiB answers, 64 conns", body: "chunked", plan: load.Plan{Conns: 64}},
 		{key: "fresh", title: "new connection per request", body: "small", plan: load.Plan{Conns: 64, Fresh: true}},
 		{key: "handshake", title: "full TLS handshake per request", body: "small", plan: load.Plan{Conns: 32, Fresh: true, TLS: true}},
+		{key: "tcp-100b", title: "TCP, 64 connections, 100 B", body: "small", plan: load.Plan{Conns: 64, Pipe: true}},
+		{key: "tcp-1m", title: "TCP, 1 MiB answers, 16 connections", body: "1m", plan: load.Plan{Conns: 16, Pipe: true}},
 		{key: "logged", title: "64 connections, JSON access log", body: "small", plan: load.Plan{Conns: 64}, logged: true},
 	}
 }
@@ -50,6 +53,9 @@ func (f *field) rows(ctx context.Context, r *report) error {
 			continue
 		}
 		peers := f.peers
+		if l.plan.Pipe {
+			peers = slices.DeleteFunc(slices.Clone(peers), func(p *peer.Peer) bool { return !p.Pipes() })
+		}
 		if l.logged {
 			k := f.kinds[0]
 			p, err := f.start(k, "logged", peer.Job{Routes: f.opt.routes, PerFile: 100, AccessLog: true})

@@ -26,7 +26,7 @@ func (r *report) judge() {
 		{"paced-2000", "nginx", 0.90}, {"paced-2000", "haproxy", 0.80},
 		{"paced-8000", "nginx", 0.90}, {"paced-8000", "haproxy", 0.80},
 		{"tls-64", "nginx", 0.75}, {"tls-64", "haproxy", 0.75},
-		{"16k", "nginx", 0.75}, {"16k", "haproxy", 0.75},
+		{"tcp-1m", "haproxy", 0.90}, {"16k", "nginx", 0.75}, {"16k", "haproxy", 0.75},
 		{"h2", "nginx", 0.70}, {"h2", "haproxy", 0.70}, {"h2", "envoy", 0.70},
 		{"grpc", "nginx", 0.70}, {"grpc", "haproxy", 0.70}, {"grpc", "envoy", 0.70},
 	} {

@@ -16,6 +16,7 @@ type Plan struct {
 
 	Conns int
 	TLS   bool
+	Pipe  bool    // by the port that passes connections on unread
 	Fresh bool    // a connection for each request, in the closed loop only
 	Rate  float64 // requests a second, over all connections; 0 is the closed loop
 

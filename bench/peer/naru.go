@@ -119,6 +119,7 @@ func (j *Job) shortFile(b *strings.Builder, base bool, from, to, generation int)
 	}
 	if base {
 		fmt.Fprintf(b, "- {name: calls, match: %s, to: calls}\n", CallPrefix)
+		fmt.Fprintf(b, "- {name: pipe, match: \"tcp://%s\", to: origin}\n", j.Pipe)
 		b.WriteString("- {name: all, match: /, to: origin}\n")
 	}
 }
@@ -134,6 +135,15 @@ spec:
   listeners:
   - {name: plain, port: %d, protocol: HTTP}
   - {name: secure, port: %d, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}
+  - {name: pipe, port: %d, protocol: TCP}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: pipe}
+spec:
+  parentRefs: [{name: bench, sectionName: pipe}]
+  rules:
+  - backendRefs: [{name: origin, port: %d}]
 ---
 apiVersion: v1
 kind: Secret
@@ -154,7 +164,7 @@ apiVersion: v1
 kind: Service
 metadata: {name: calls}
 spec: {clusterIP: %s, ports: [{port: %d, appProtocol: kubernetes.io/h2c}]}
-`, j.Plain.Addr(), j.Plain.Port(), j.Secure.Port(), indent(j.Cert.Chain), indent(j.Cert.Key), j.Origin.Addr(), j.Origin.Port(), j.Calls.Addr(), j.Calls.Port())
+`, j.Plain.Addr(), j.Plain.Port(), j.Secure.Port(), j.Pipe.Port(), j.Origin.Port(), indent(j.Cert.Chain), indent(j.Cert.Key), j.Origin.Addr(), j.Origin.Port(), j.Calls.Addr(), j.Calls.Port())
 		j.gatewayRoute(b, "calls", "PathPrefix", CallPrefix,
 			fmt.Sprintf("backendRefs: [{name: calls, port: %d}]", j.Calls.Port()))
 		j.gatewayRoute(b, "all", "PathPrefix", "/", "")

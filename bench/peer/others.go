@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 )
@@ -12,7 +13,13 @@ func startNginx(program string, j *Job) (*exec.Cmd, error) {
 	if os.Geteuid() == 0 {
 		user = "user root;"
 	}
+	load, stream := "", ""
+	if module := nginxStream(); module != "" {
+		load = "load_module " + module + ";"
+		stream = fmt.Sprintf("stream { server { listen %s backlog=4096; tcp_nodelay on; proxy_pass %s; } }", j.Pipe, j.Origin)
+	}
 	conf, err := write(j.Dir, "nginx.conf", `%s
+%s
 worker_processes 1;
 daemon off;
 pid nginx.pid;
@@ -52,8 +59,19 @@ http {
     }
   }
 }
-`, user, 2*j.Conns, j.Calls, j.Origin, j.Plain, j.Secure, j.Streams, j.Host, j.Cert.ChainFile, j.Cert.KeyFile, CallPrefix)
+%s
+`, load, user, 2*j.Conns, j.Calls, j.Origin, j.Plain, j.Secure, j.Streams, j.Host, j.Cert.ChainFile, j.Cert.KeyFile, CallPrefix, stream)
 	return exec.Command(program, "-p", j.Dir, "-c", conf, "-e", "stderr"), err
+}
+
+// nginxStream is the module that passes connections on, which Debian has in a
+// package of its own; "" where it is not installed.
+func nginxStream() string {
+	const path = "/usr/lib/nginx/modules/ngx_stream_module.so"
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
 }
 
 // startHAProxy: one thread, connections to the service shared by all clients.
@@ -86,7 +104,15 @@ backend service
   server s %s pool-max-conn 1024
 backend calls
   server s %s proto h2
-`, j.Conns, j.Conns, j.Plain, j.Secure, j.Cert.Both, j.Streams, CallPrefix, j.Origin, j.Calls)
+frontend pipe
+  mode tcp
+  bind %s backlog 4096
+  maxconn %d
+  default_backend end
+backend end
+  mode tcp
+  server s %s
+`, j.Conns, j.Conns, j.Plain, j.Secure, j.Cert.Both, j.Streams, CallPrefix, j.Origin, j.Calls, j.Pipe, j.Conns, j.Origin)
 	return exec.Command(program, "-db", "-q", "-f", conf), err
 }
 
@@ -172,6 +198,15 @@ func startEnvoy(program string, j *Job) (*exec.Cmd, error) {
           disable_stateless_session_resumption: true
           common_tls_context:
             tls_certificates: [{certificate_chain: {filename: %s}, private_key: {filename: %s}}]
+  - name: pipe
+    address: {socket_address: {address: 127.0.0.1, port_value: %d}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.tcp_proxy
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+          stat_prefix: pipe
+          cluster: service
   clusters:
   - name: calls
     type: STATIC
@@ -191,6 +226,6 @@ func startEnvoy(program string, j *Job) (*exec.Cmd, error) {
     load_assignment:
       cluster_name: service
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]
-`, j.Plain.Port(), manager, j.Streams.Port(), manager, j.Secure.Port(), manager, j.Cert.ChainFile, j.Cert.KeyFile, j.Calls.Port(), j.Origin.Port())
+`, j.Plain.Port(), manager, j.Streams.Port(), manager, j.Secure.Port(), manager, j.Cert.ChainFile, j.Cert.KeyFile, j.Pipe.Port(), j.Calls.Port(), j.Origin.Port())
 	return exec.Command(program, "-c", conf, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"), err
 }

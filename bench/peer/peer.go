@@ -24,6 +24,7 @@ type Job struct {
 	Dir           string // for the configuration
 	Plain, Secure netip.AddrPort
 	Streams       netip.AddrPort // HTTP/2 in plain text
+	Pipe          netip.AddrPort // connections, unread, to Origin
 	Origin        netip.AddrPort
 	Calls         netip.AddrPort // the origin's gRPC, below CallPrefix
 	Cert          *Certificate
@@ -46,7 +47,12 @@ type Kind struct {
 	command func(program string, j *Job) (*exec.Cmd, error)
 	version func(program string) string
 	program string
+	// pipes says whether it passes connections on unread.
+	pipes func() bool
 }
+
+// Pipes says whether the product serves Job.Pipe as it is installed.
+func (k *Kind) Pipes() bool { return k.pipes == nil || k.pipes() }
 
 // Version is the product's, "1.22.1".
 func (k *Kind) Version() string {
@@ -61,9 +67,9 @@ func (k *Kind) Version() string {
 func Find(naru string) (found []*Kind, missing []string) {
 	found = append(found, &Kind{Name: "naru", command: startNaru, program: naru})
 	for _, k := range []*Kind{
-		{Name: "nginx", command: startNginx, version: func(p string) string { return version(p, "-v") }},
+		{Name: "nginx", command: startNginx, version: func(p string) string { return version(p, "-v") }, pipes: func() bool { return nginxStream() != "" }},
 		{Name: "haproxy", command: startHAProxy, version: func(p string) string { return version(p, "-v") }},
-		{Name: "caddy", command: startCaddy, version: func(p string) string { return version(p, "version") }},
+		{Name: "caddy", command: startCaddy, version: func(p string) string { return version(p, "version") }, pipes: func() bool { return false }},
 		{Name: "envoy", command: startEnvoy, version: func(p string) string {
 			return regexp.MustCompile(`/\d+\.\d+\.\d+/`).FindString(version(p, "--version"))
 		}},

@@ -20,7 +20,7 @@ func job(t *testing.T) Job {
 	}
 	return Job{
 		Dir: dir, Plain: netip.MustParseAddrPort("127.0.0.1:8080"), Secure: netip.MustParseAddrPort("127.0.0.1:8443"),
-		Origin: netip.MustParseAddrPort("127.0.0.1:9000"), Calls: netip.MustParseAddrPort("127.0.0.1:9000"), Cert: cert, Host: "bench.example.com", Conns: 1000,
+		Origin: netip.MustParseAddrPort("127.0.0.1:9000"), Calls: netip.MustParseAddrPort("127.0.0.1:9000"), Pipe: netip.MustParseAddrPort("127.0.0.1:9090"), Cert: cert, Host: "bench.example.com", Conns: 1000,
 	}
 }
 
@@ -42,7 +42,7 @@ func TestNaruReadsItsConfiguration(t *testing.T) {
 			if err != nil || len(problems) > 0 {
 				t.Fatal(short, perFile, err, problems)
 			}
-			if len(s.Routes) != 38 || len(s.Listeners) != 2 || len(s.Services) != 2 {
+			if len(s.Routes) != 38 || len(s.Flows) != 1 || len(s.Listeners) != 3 || len(s.Services) != 2 {
 				t.Errorf("short %v, %d a file: %d routes, %d listeners", short, perFile, len(s.Routes), len(s.Listeners))
 			}
 		}
