@@ -73,6 +73,9 @@ func describe(s *model.Snapshot, problems []model.Problem) string {
 		for _, r := range s.Routes {
 			fmt.Fprintf(&b, "route %s %s to %s, from %s\n", r.Name, r.Matches[0].Path, cmp.Or(r.Backends[0].Service, "500"), r.Origin)
 		}
+		for _, f := range s.Flows {
+			fmt.Fprintf(&b, "flow %s at %s to %s, from %s\n", f.Name, strings.Join(f.Parents, ","), cmp.Or(f.Backends[0].Service, "nothing"), f.Origin)
+		}
 		if s.Settings.Admin != "" {
 			fmt.Fprintf(&b, "admin %s\n", s.Settings.Admin)
 		}

@@ -12,8 +12,9 @@ import (
 )
 
 // toy is a language for tests: a document with `toy: NAME`, lists of listeners
-// (NAME PORT), services (NAME ADDRESS PORT) and routes (NAME PATH SERVICE, or
-// PATH SERVICE, which are named by their position).
+// (NAME PORT), services (NAME ADDRESS PORT), routes (NAME PATH SERVICE, or
+// PATH SERVICE, which are named by their position) and flows (NAME LISTENER
+// SERVICE; a listener whose name begins with tcp is for these).
 type toy struct{}
 
 type toyDocument struct {
@@ -38,7 +39,7 @@ func (toy) Parse(d *dialect.Document) (any, []model.Problem) {
 	}
 	for i := 0; i < len(d.Root.Content); i += 2 {
 		switch k := d.Root.Content[i]; k.Value {
-		case "toy", "admin", "listeners", "services", "routes":
+		case "toy", "admin", "listeners", "services", "routes", "flows":
 		default:
 			problems = append(problems, d.Problem(k, k.Value, "unknown-field", "there is no field "+k.Value, ""))
 		}
@@ -60,6 +61,9 @@ func (toy) Parse(d *dialect.Document) (any, []model.Problem) {
 	}
 	words("listeners", 2, 2, func(_ int, at model.Origin, w []string) {
 		l := &model.Listener{Name: w[0], Protocol: model.HTTP, Origin: at}
+		if strings.HasPrefix(l.Name, "tcp") {
+			l.Protocol = model.TCP
+		}
 		if _, err := fmt.Sscan(w[1], &l.Port); err != nil {
 			l.Protocol = "nonsense" // left for Validate to find
 		}
@@ -78,6 +82,10 @@ func (toy) Parse(d *dialect.Document) (any, []model.Problem) {
 			Matches:  []model.Match{{PathKind: model.PathPrefix, Path: w[1]}},
 			Backends: []model.Backend{{Service: w[2], Weight: 1}}, Origin: at})
 	})
+	words("flows", 3, 3, func(i int, at model.Origin, w []string) {
+		t.fragment.Flows = append(t.fragment.Flows, &model.Flow{Name: w[0], Parents: []string{w[1]},
+			Backends: []model.Backend{{Service: w[2], Weight: 1}}, Order: model.Order{Index: i}, Origin: at})
+	})
 	return t, problems
 }
 
@@ -90,6 +98,7 @@ func (toy) Translate(items []any) *model.Fragment {
 		}
 		f.Listeners = append(f.Listeners, t.fragment.Listeners...)
 		f.Routes = append(f.Routes, t.fragment.Routes...)
+		f.Flows = append(f.Flows, t.fragment.Flows...)
 		f.Services = append(f.Services, t.fragment.Services...)
 		if f.Settings == nil {
 			f.Settings = t.fragment.Settings
@@ -98,10 +107,11 @@ func (toy) Translate(items []any) *model.Fragment {
 	// As real dialects do: no word of routes without a listener, nor of
 	// services that no route leads to.
 	if len(f.Listeners) == 0 {
-		f.Routes = nil
+		f.Routes, f.Flows = nil, nil
 	}
 	f.Services = slices.DeleteFunc(f.Services, func(s *model.Service) bool {
-		return strings.HasPrefix(s.Name, "only") && !slices.ContainsFunc(f.Routes, func(r *model.Route) bool { return r.Backends[0].Service == s.Name })
+		return strings.HasPrefix(s.Name, "only") && !slices.ContainsFunc(f.Routes, func(r *model.Route) bool { return r.Backends[0].Service == s.Name }) &&
+			!slices.ContainsFunc(f.Flows, func(x *model.Flow) bool { return x.Backends[0].Service == s.Name })
 	})
 	return f
 }
