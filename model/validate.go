@@ -31,7 +31,8 @@ func Validate(c *Config) (*Config, []Problem) {
 // Validator validates one Config after another and does not look twice at a
 // Route in which there was nothing to find, as long as the listeners have
 // the same names, hostnames, ports and protocols and the services the same
-// names: that is all that a Route is compared with. The zero Validator is ready; it is for one goroutine.
+// names and protocols: that is all that a Route is compared with. The zero
+// Validator is ready; it is for one goroutine.
 type Validator struct {
 	listeners []*Listener
 	services  []*Service
@@ -46,6 +47,7 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 		certificates: make(map[string]struct{}, len(c.Certificates)),
 		listeners:    make(map[string]*Listener, len(c.Listeners)),
 		services:     make(map[string]struct{}, len(c.Services)),
+		http1:        map[string]struct{}{},
 		expressions:  map[string]string{},
 		written:      c,
 	}
@@ -61,6 +63,9 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 	out.Services = check(v, "service", c.Services, v.service)
 	for _, x := range out.Services {
 		v.services[x.Name] = struct{}{}
+		if x.speaksHTTP1() {
+			v.http1[x.Name] = struct{}{}
+		}
 	}
 	if !slices.EqualFunc(out.Listeners, last.listeners, sameDoor) || !slices.EqualFunc(out.Services, last.services, sameName) {
 		last.sound = nil
@@ -89,7 +94,13 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 func sameDoor(a, b *Listener) bool {
 	return a.Name == b.Name && a.Hostname == b.Hostname && a.Port == b.Port && a.Protocol == b.Protocol
 }
-func sameName(a, b *Service) bool { return a.Name == b.Name }
+func sameName(a, b *Service) bool {
+	return a.Name == b.Name && a.speaksHTTP1() == b.speaksHTTP1()
+}
+
+func (s *Service) speaksHTTP1() bool {
+	return s.Protocol != HTTP2 && (s.Protocol != HTTPAuto || s.TLS == nil)
+}
 
 // noun is what the kinds have in common.
 type noun interface {
@@ -157,7 +168,8 @@ type checker struct {
 	certificates map[string]struct{}
 	listeners    map[string]*Listener
 	services     map[string]struct{}
-	expressions  map[string]string // regular expression to what is wrong with it
+	http1        map[string]struct{} // services that speak nothing else
+	expressions  map[string]string   // regular expression to what is wrong with it
 	searched     int
 	written      *Config
 	// Places of what was written, by name, made when first needed: what is

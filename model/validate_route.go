@@ -277,6 +277,7 @@ func (v *checker) filters(r *Route) *Route {
 		ok := f.Mirror == nil || v.mirror(r, f.Mirror)
 		good = keep(good, r.Filters, i, ok)
 	}
+	v.callable(r)
 	switch {
 	case answers && len(r.Backends) > 0:
 		v.doubtful("unused", "route "+r.Name+" has backends but answers by itself", "leave one of the two out")
@@ -288,6 +289,20 @@ func (v *checker) filters(r *Route) *Route {
 		r.Filters = good
 	}
 	return r
+}
+
+// callable warns of gRPC that leads to a service which does not speak HTTP/2.
+func (v *checker) callable(r *Route) {
+	if !r.CountCalls && !slices.ContainsFunc(r.Filters, func(f Filter) bool { return f.GRPCWeb != nil || f.Transcode != nil }) {
+		return
+	}
+	for i := range r.Backends {
+		name := r.Backends[i].Service
+		if _, is := v.http1[name]; is {
+			v.doubtful("not-http2", "route "+r.Name+" makes gRPC calls, but service "+name+" speaks HTTP/1", "give the service protocol: http2")
+			return
+		}
+	}
 }
 
 // mirror says whether the copies have somewhere to go. Without them the

@@ -228,6 +228,15 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Routes[0].Filters[3].CORS.MaxAge = -time.Second }, "error bad-filter: route r0 has a CORS filter with a maximum age of -1s", "r0 500, r0 without 4 filters"},
 
 		{func(c *Config) { c.Routes[0].Timeouts.Request = 5 }, "warning tiny-time: a request timeout of 5ns is hardly meant", ""},
+		{func(c *Config) { c.Routes[0].CountCalls = true }, "warning not-http2: route r0 makes gRPC calls, but service orders speaks HTTP/1", ""},
+		{func(c *Config) { c.Routes[0].Filters = append(c.Routes[0].Filters, Filter{Transcode: &Transcode{}}) }, "error bad-filter: route r0 has a translation to gRPC without descriptors", "r0 500, r0 without 4 filters"},
+		{func(c *Config) {
+			c.Routes[0].Filters = append(c.Routes[0].Filters, Filter{Transcode: &Transcode{Descriptors: "a", Services: []string{".a"}}})
+		}, `error bad-filter: route r0 has a translation to the gRPC service ".a"`, "r0 500, r0 without 4 filters"},
+		{func(c *Config) { c.Routes[0].Retry = &Retry{GRPC: []int{17}} }, "error bad-status: route r0 retries on gRPC status 17", "r0 without retry"},
+		{func(c *Config) { c.Services[1].Protocol = "h2" }, `error bad-value: service orders speaks "h2"`, ""},
+		{func(c *Config) { c.Services[1].Health.Kind = "icmp" }, `error bad-value: the health check of service orders is of the kind "icmp"`, ""},
+		{func(c *Config) { c.Services[1].Health.Service = "a" }, `error bad-value: the health check of service orders asks about "a"`, ""},
 		{func(c *Config) { c.Routes[0].Timeouts.Backend = time.Hour }, "warning long-timeout: route r0 gives one try 1h0m0s, but the whole request only 1m0s", ""},
 		{func(c *Config) { c.Routes[0].Retry.Attempts = 11 }, "error bad-retry: route r0 retries 11 times", "r0 without retry"},
 		{func(c *Config) { c.Routes[0].Retry.Codes[0] = 200 }, "error bad-status: route r0 retries on status 200", "r0 without retry"},

@@ -25,6 +25,11 @@ func (decoder) Pass(x *filter.Exchange, p *filter.Piece) filter.Step {
 		// Padding at the end may be missing, as in much that calls itself base64.
 		in, p.In = in[:n+len(p.In)], nil
 	}
+	if bytes.IndexByte(in, '\n') >= 0 || bytes.IndexByte(in, '\r') >= 0 {
+		// The library skips line ends, and then the groups are others.
+		x.Refuse(observe.BadMessage)
+		return filter.Failed
+	}
 	for len(in) > 0 {
 		n := len(in)
 		if i := bytes.IndexByte(in, '='); i >= 0 {
