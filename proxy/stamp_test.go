@@ -12,7 +12,7 @@ var addrPort = netip.MustParseAddrPort("192.0.2.9:4711")
 
 func TestStamp(t *testing.T) {
 	t.Parallel()
-	const claims = "X-Forwarded-For|6.6.6.6, 203.0.113.5|X-Forwarded-Proto|https|X-Forwarded-Host|shop.example|X-Forwarded-Port|443|Forwarded|for=6.6.6.6|X-Request-Id|mine"
+	const claims = "X-Forwarded-For|6.6.6.6, 203.0.113.5|X-Forwarded-Proto|https|X-Forwarded-Host|shop.example|X-Forwarded-Port|44321|Forwarded|for=6.6.6.6|X-Request-Id|mine"
 	for _, c := range []struct {
 		name   string
 		hops   int
@@ -24,10 +24,10 @@ func TestStamp(t *testing.T) {
 	}{
 		{"nobody is trusted", 0, "192.0.2.9:1", claims,
 			[]string{"X-Forwarded-For: 192.0.2.9", "X-Forwarded-Proto: http", "X-Forwarded-Host: a.example"},
-			[]string{"6.6.6.6", "443", "mine", "Forwarded: "}, "192.0.2.9"},
+			[]string{"6.6.6.6", "44321", "mine", "Forwarded: "}, "192.0.2.9"},
 		{"one hop", 1, "192.0.2.9:1", claims,
 			[]string{"X-Forwarded-For: 6.6.6.6, 203.0.113.5, 192.0.2.9", "X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example",
-				"X-Forwarded-Port: 443", `Forwarded: for=6.6.6.6, for=192.0.2.9;proto=http;host="a.example"`, "X-Request-Id: mine"},
+				"X-Forwarded-Port: 44321", `Forwarded: for=6.6.6.6, for=192.0.2.9;proto=http;host="a.example"`, "X-Request-Id: mine"},
 			nil, "203.0.113.5"},
 		{"two hops", 2, "192.0.2.9:1", claims, nil, nil, "6.6.6.6"},
 		{"more hops than addresses", 9, "192.0.2.9:1", claims, nil, nil, "6.6.6.6"},
