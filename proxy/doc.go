@@ -5,7 +5,9 @@
 //
 // A Program is a Snapshot compiled: ports, tables, chains and clusters. A port
 // is a bound address; a door is one loop's side of a port. An exchange is a
-// request on its way, pinned to one Program from its head to its end.
+// request on its way, pinned to one Program from its head to its end. A
+// conversation is a connection of a flow with the one that it leads to, a
+// session is the same for a client's datagrams.
 //
 // # Life
 //
@@ -16,7 +18,10 @@
 // exchange has ended. A request: serve.go meets the connection, http.go finds
 // the rule and runs its filters, forward.go asks the service (retry.go again),
 // reply.go brings the response back, record.go writes the one account of it;
-// rescue.go ends what a defect has stopped.
+// rescue.go ends what a defect has stopped. A connection that carries no
+// requests: preface.go finds out who it is from and which name it asks for,
+// tcp.go leads it on, udp.go does so with datagrams; flow.go is what they have in
+// common.
 //
 // # Rules
 //

@@ -25,6 +25,7 @@ type fakeLoop struct {
 	now    time.Duration
 	wheel  wire.Wheel
 	dialed netip.AddrPort
+	dial   func(netip.AddrPort, wire.ConnHandler) wire.Conn // nil: there is no connection
 
 	mu    sync.Mutex
 	posts []func()
@@ -40,8 +41,11 @@ func (l *fakeLoop) Post(fn func()) {
 	defer l.mu.Unlock()
 	l.posts = append(l.posts, fn)
 }
-func (l *fakeLoop) Dial(addr netip.AddrPort, _ wire.ConnHandler) wire.Conn {
+func (l *fakeLoop) Dial(addr netip.AddrPort, h wire.ConnHandler) wire.Conn {
 	l.dialed = addr
+	if l.dial != nil {
+		return l.dial(addr, h)
+	}
 	return nil
 }
 

@@ -253,7 +253,7 @@ func (k *conversation) finish() {
 		return
 	case left != k.left:
 		k.left, k.last = left, now
-	case k.idle > 0 && now-k.last > k.idle:
+	case now-k.last > pick(k.idle, model.DefaultFlowIdle):
 		k.fail(observe.FlowIdle)
 		return
 	}

@@ -6,7 +6,8 @@
 // A Set holds the clusters of one proxy; a Cluster is one running Service. An
 // Endpoint is one address of it. A plan is an immutable list of the endpoints
 // that may be chosen now. A pool holds the connections of one endpoint on one
-// loop; a link is one of these connections.
+// loop; a link is one of these connections. A Lease is a connection that a flow
+// has for itself, from no pool.
 //
 // # Life
 //

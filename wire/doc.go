@@ -9,7 +9,10 @@
 // events of an Exchange and back. A Sink receives events, a Stream is told
 // what to say: the codec of the client's side gives a ServerStream and feeds a
 // RequestSink, the codec of the service's side gives a ClientStream and feeds
-// a ResponseSink. The proxy is the sink of both.
+// a ResponseSink. The proxy is the sink of both. A Forwarder is a Conn that can
+// pass on what it receives unseen; a DatagramConn is a socket for datagrams.
+// What a connection may begin with, a ProxyHeader or a ClientHello's server
+// name, is read here, by functions without state.
 //
 // # Life
 //

@@ -5,7 +5,9 @@
 //
 // A Driver owns the loops. A loop is a goroutine locked to its thread, with
 // its own epoll instance, listening sockets, timer wheel, read buffer and
-// connections. The mailbox is how other goroutines reach a loop. The clock is
+// connections. A relay joins connections whose bytes are passed on by splice(2)
+// instead of being copied; a batch is the room for the datagrams that one system
+// call brings or takes. The mailbox is how other goroutines reach a loop. The clock is
 // the one goroutine that sleeps for the timers of all loops.
 //
 // # Life
