@@ -151,9 +151,12 @@ func (g *gateway) drain() error {
 	g.log.Info("stopping: requests under way may finish", "active", g.proxy.Active(), "at most", limit)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	if g.proxy.Drain(ctx) != nil {
-		g.log.Warn("drain time is over; requests were cut off", "active", g.proxy.Active())
-	}
+	context.AfterFunc(ctx, func() {
+		if n := g.proxy.Active(); n > 0 {
+			g.log.Warn("drain time is over; requests are cut off", "active", n)
+		}
+	})
+	_ = g.proxy.Drain(ctx) // said above
 	return nil
 }
 

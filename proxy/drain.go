@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/upstream"
+	"github.com/naru-mesh/naru/wire"
 )
 
 // pinned counts an exchange that begins on a Program; loop-owned.
@@ -72,7 +74,8 @@ const quiet = 500 * time.Millisecond
 // Drain ends the proxy politely: it stops listening once what the kernel has
 // queued is accepted, marks each response as the last of its connection, and
 // returns when no exchange has run for a while, or with ctx's error when ctx
-// ends before. Connections are still open then: close the driver.
+// ends before and what still runs was cut off. Connections are still open then:
+// close the driver.
 func (p *Proxy) Drain(ctx context.Context) error {
 	p.mu.Lock()
 	p.draining.Store(true)
@@ -86,6 +89,7 @@ func (p *Proxy) Drain(ctx context.Context) error {
 			port.close()
 		}
 	}
+	p.tellDraining()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	still := time.Now()
@@ -99,10 +103,67 @@ func (p *Proxy) Drain(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
+			p.cut()
 			return ctx.Err()
 		case <-tick.C:
 		}
 	}
+}
+
+// tellDraining has connections told that they shall end.
+func (p *Proxy) tellDraining() {
+	codec, ok := p.opt.HTTP2.(wire.Drainer)
+	if !ok {
+		return
+	}
+	for _, w := range p.workers {
+		w.loop.Post(func() { codec.Drain(w.loop) })
+	}
+}
+
+// parting is how long the last words of those that were cut off have to get
+// away.
+const parting = 100 * time.Millisecond
+
+// cut ends what still runs, so that each client is told in its own language.
+func (p *Proxy) cut() {
+	if p.Active() == 0 {
+		return
+	}
+	for _, w := range p.workers {
+		w.loop.Post(w.cut)
+	}
+	<-time.After(parting)
+}
+
+func (w *worker) cut() {
+	for x := w.running; x != nil; {
+		older := x.older // x is lent again, or gone
+		x.cut()
+		x = older
+	}
+}
+
+// cut ends the exchange because the proxy ends. A stream of events has no end
+// of its own: wherever it ends, it is whole, and its client comes back.
+func (x *exchange) cut() {
+	defer x.rescue()
+	if x.answered && x.out == nil && x.Response.Length < 0 && tellsEvents(&x.Response) {
+		x.cancel()
+		x.Why = observe.Draining
+		x.stream.Data(nil, true)
+		x.finish()
+		return
+	}
+	x.fail(observe.Draining)
+}
+
+// tellsEvents says whether a response is a stream of events, as HTML defines
+// them.
+func tellsEvents(h *wire.Head) bool {
+	const events = "text/event-stream"
+	v, _ := h.Get(wire.KeyContentType)
+	return len(v) >= len(events) && wire.EqualFold(v[:len(events)], events)
 }
 
 // served is how many exchanges have begun.

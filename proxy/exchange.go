@@ -19,6 +19,8 @@ type exchange struct {
 	stream wire.ServerStream
 	live   bool // between begin and finish
 
+	newer, older *exchange // beside it in worker.running, while it lives
+
 	prog     *Program // pinned from begin until no other try can follow
 	listener *listener
 	rule     *rule
@@ -78,6 +80,10 @@ const keepReplay = 64 << 10
 func (x *exchange) begin() {
 	w, h := x.w, &x.Request
 	x.live = true
+	if x.older = w.running; x.older != nil {
+		x.older.newer = x
+	}
+	w.running = x
 	w.shelf.Lend(&x.Response)
 	x.host, x.path, x.query = h.Authority, h.Path, h.Query
 	x.RPC = h.RPC()
@@ -134,6 +140,7 @@ func (x *exchange) finish() {
 func (x *exchange) end() {
 	w := x.w
 	x.live = false
+	x.leave()
 	x.stream = nil
 	x.tryTimer.Stop()
 	x.requestTimer.Stop()
@@ -148,6 +155,18 @@ func (x *exchange) end() {
 	x.account()
 }
 
+// leave takes the exchange out of those that run.
+func (x *exchange) leave() {
+	if x.newer == nil {
+		x.w.running = x.older
+	} else {
+		x.newer.older = x.older
+	}
+	if x.older != nil {
+		x.older.newer = x.newer
+	}
+}
+
 // clear makes the exchange ready for another request, keeping its memory. The
 // codec resets Request when it begins to fill it.
 func (x *exchange) clear() {
@@ -158,6 +177,7 @@ func (x *exchange) clear() {
 	if len(x.Inward) > 0 || len(x.Outward) > 0 {
 		x.Inward, x.Outward = x.Inward[:0], x.Outward[:0]
 	}
+	x.newer, x.older = nil, nil
 	clear(x.Params)
 	x.Matched, x.Params, x.Body, x.Why = 0, nil, nil, observe.ReasonNone
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil

@@ -95,24 +95,26 @@ func (p *Proxy) Active() int {
 // worker is one loop's part of the proxy. Only its loop touches it, but for
 // the atomics.
 type worker struct {
-	proxy  *Proxy
-	loop   wire.Loop
-	index  int
-	rnd    *rand.Rand
-	id     [2]uint64 // request ids: a random half and a counter
-	free   []*exchange
-	shelf  wire.Shelf // the responses' heads
-	hit    route.Hit  // of the request in hand
-	spare  []*mirror
-	pipes  []*pipe
-	rooms  [][]byte // for what a Body makes, by stage, for the length of one call
-	kept   [][]byte // buffers for request bodies that may be sent again
-	tmp    []byte   // scratch, for the length of one call
-	out    []byte   // likewise
-	record observe.Record
-	lost   *observe.Traffic // of requests that reached no rule
-	begun  atomic.Uint64    // exchanges; the loop alone writes it
-	ended  atomic.Uint64    // likewise
+	proxy *Proxy
+	loop  wire.Loop
+	index int
+	rnd   *rand.Rand
+	id    [2]uint64 // request ids: a random half and a counter
+	free  []*exchange
+	// running are the exchanges that live, the newest first.
+	running *exchange
+	shelf   wire.Shelf // the responses' heads
+	hit     route.Hit  // of the request in hand
+	spare   []*mirror
+	pipes   []*pipe
+	rooms   [][]byte // for what a Body makes, by stage, for the length of one call
+	kept    [][]byte // buffers for request bodies that may be sent again
+	tmp     []byte   // scratch, for the length of one call
+	out     []byte   // likewise
+	record  observe.Record
+	lost    *observe.Traffic // of requests that reached no rule
+	begun   atomic.Uint64    // exchanges; the loop alone writes it
+	ended   atomic.Uint64    // likewise
 }
 
 // exchange lends an exchange from the worker's pool.

@@ -192,11 +192,16 @@ func (s *swapping) commit(prog *Program) {
 			port.socket.open.SetOptions(wire.ListenOptions{MaxConns: e.maxConns})
 		}
 	}
+	gone := false
 	for slot, port := range p.ports {
 		if port != nil && prog.doors[slot] == nil {
 			p.ports[slot] = nil
 			port.retire()
+			gone = true
 		}
+	}
+	if gone {
+		p.tellDraining()
 	}
 }
 

@@ -169,7 +169,8 @@ type ClientConn interface {
 	Idle() bool
 	// Room is how many more exchanges Send takes now: 0 or 1 for HTTP/1. It
 	// changes with what the service says (HTTP/2 GOAWAY and SETTINGS), so it is
-	// asked before each Send; without room a try fails as Unsent.
+	// asked before each Send; without room a try fails as Unsent. It is negative
+	// where more run than the service allows, by how many.
 	Room() int
 }
 
@@ -203,6 +204,14 @@ type ClientCodec interface {
 	// Open returns the machine for a connection that dial starts; dial is
 	// called once, within Open, with the machine as the handler.
 	Open(owner ClientOwner, dial func(h ConnHandler) Conn) ClientConn
+}
+
+// Drainer is a server codec whose connections can be told to end while no
+// response is due on them.
+type Drainer interface {
+	// Drain tells the connections of l whose Server is Draining. It is called
+	// on l.
+	Drain(l Loop)
 }
 
 // Limits of a server codec; all set, negative is none. See model.Limits.

@@ -12,6 +12,7 @@ var (
 	_ wire.ServerCodec = (*Codec)(nil)
 	_ wire.ClientCodec = (*Codec)(nil)
 	_ wire.Taker       = (*Codec)(nil)
+	_ wire.Drainer     = (*Codec)(nil)
 )
 
 // New makes a codec for a driver with that many loops.
@@ -41,6 +42,7 @@ type local struct {
 	fields fieldReader
 	gather gather
 
+	serving  *session // of clients, by older
 	sessions []*session
 	streams  *stream // by next
 	buffers  [][]byte
@@ -109,6 +111,18 @@ func (l *local) newSession() *session {
 		return m
 	}
 	return &session{}
+}
+
+// endServing takes m out of those that serve clients.
+func (l *local) endServing(m *session) {
+	if m.newer == nil {
+		l.serving = m.older
+	} else {
+		m.newer.older = m.older
+	}
+	if m.older != nil {
+		m.older.newer = m.newer
+	}
 }
 
 func (l *local) freeSession(m *session) {

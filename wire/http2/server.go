@@ -21,6 +21,10 @@ func (c *Codec) serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) *sessio
 	m := loc.newSession()
 	m.conn, m.srv, m.lim = conn, srv, lim
 	m.start(loc)
+	if m.older = loc.serving; m.older != nil {
+		m.older.newer = m
+	}
+	loc.serving = m
 	m.partAt = m.at
 	conn.SetHandler(m)
 	m.wakeAt(m.partAt, m.headBound())
@@ -280,6 +284,15 @@ func (m *session) retire() {
 	m.out = appendPing(m.room(), 0, []byte(farewellPing))
 	m.bye = m.loc.loop.Now()
 	m.wakeAt(m.bye, farewellTime)
+}
+
+// Drain is wire.Drainer's.
+func (c *Codec) Drain(l wire.Loop) {
+	for m := c.local(l).serving; m != nil; m = m.older {
+		if m.srv.Draining() {
+			m.retire()
+		}
+	}
 }
 
 // finalGoAway names the last stream. The connection ends with the last of

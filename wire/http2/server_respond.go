@@ -81,10 +81,8 @@ func (s *stream) Reset(why observe.Reason) {
 	m := s.m
 	with := codeInternal
 	switch why {
-	case observe.WriteTimeout, observe.ClientGone:
+	case observe.WriteTimeout, observe.ClientGone, observe.Draining:
 		with = codeCancel
-	case observe.Draining:
-		with = codeRefused
 	}
 	s.x, s.req = nil, nil
 	m.out = appendReset(m.room(), s.id, with)

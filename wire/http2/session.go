@@ -16,6 +16,8 @@ type session struct {
 	loc  *local
 
 	srv   wire.Server // of a client's connection
+	newer *session    // beside it in local.serving
+	older *session
 	lim   *wire.Limits
 	owner wire.ClientOwner // of a service's
 
@@ -411,6 +413,7 @@ func (m *session) release() {
 	m.read.reset()
 	m.write.reset()
 	if !m.client {
+		m.loc.endServing(m)
 		m.loc.freeSession(m)
 	}
 }
