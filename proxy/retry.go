@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -12,10 +13,12 @@ import (
 const mostExtra = 3
 
 // mayRepeat says whether another try could still be made: the rule or the
-// method allows it, or the connection may not stand yet (what was sent waits).
+// method allows it, the connection may not stand yet (what was sent waits), or
+// the service speaks HTTP/2 and may say that it has not begun with the request.
 // Only then is more of the body kept.
 func (x *exchange) mayRepeat() bool {
-	return x.rule.retry.declared || idempotent(x.Request.Method) || x.client.Buffered() > 0
+	return x.rule.retry.declared || idempotent(x.Request.Method) || x.client.Buffered() > 0 ||
+		x.backend.cluster.Service().Protocol == model.HTTP2
 }
 
 // idempotent methods may be sent twice (RFC 9110 section 9.2.2).

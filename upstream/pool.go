@@ -25,6 +25,9 @@ type pool struct {
 	// for more: HTTP/2's. The first is filled before the next one gets any, so
 	// that there are as few connections as the load needs.
 	partial *link
+	// bound is how many exchanges at once the service allows on a connection,
+	// as far as is known; 0 is not at all. A new connection knows only later.
+	bound int
 	// sweep closes idle connections when their time is over.
 	sweep wire.Timer
 	// closed: the endpoint was removed; nothing is kept.
@@ -60,6 +63,7 @@ type link struct {
 	counted int // of those, in Endpoint.inflight
 
 	opening  bool
+	used     bool // an exchange has ended on it
 	timedOut bool
 	place    place
 	gone     bool
@@ -91,7 +95,9 @@ func (p *pool) lend(set *settings, fresh bool) wire.ClientConn {
 	k := p.roomy()
 	switch {
 	case fresh:
-		k = p.dial()
+		if k = p.unused(); k == nil {
+			k = p.dial()
+		}
 	case k != nil:
 	case p.newest != nil:
 		k = p.newest
@@ -124,10 +130,32 @@ func (p *pool) roomy() *link {
 	return k
 }
 
+// unused gives one of the partial on which no exchange has ended: as good as
+// new, and many exchanges that need a new one may need it at once.
+func (p *pool) unused() *link {
+	for k := p.partial; k != nil; k = k.older {
+		if !k.used && k.conn.Room() > 0 {
+			return k
+		}
+	}
+	return nil
+}
+
+// learn takes note of what the service allows.
+func (k *link) learn() {
+	k.used = true
+	if room := k.conn.Room(); room != 0 {
+		k.pool.bound = room + k.lent
+	}
+}
+
 // settlePlace puts a connection of many exchanges where it belongs. coming is
 // 1 when it is being lent: its codec does not know of that exchange yet.
 func (k *link) settlePlace(coming int) {
 	room := min(k.conn.Room()-coming, k.pool.set.streams-k.lent)
+	if !k.used && k.pool.bound > 0 {
+		room = min(room, k.pool.bound-k.lent)
+	}
 	want := nowhere
 	if k.lent > 0 && room > 0 && !k.gone && !k.pool.closed {
 		want = partly
@@ -223,6 +251,9 @@ func (k *link) OnIdle(wire.ClientConn) {
 	}
 	k.settle()
 	p := k.pool
+	if p.set.streams > 1 {
+		k.learn()
+	}
 	if k.lent > 0 {
 		k.settlePlace(0)
 		return
@@ -230,7 +261,7 @@ func (k *link) OnIdle(wire.ClientConn) {
 	if k.place == partly {
 		p.leavePartial(k)
 	}
-	if p.closed || p.set.maxIdle < 0 || k.conn.Room() == 0 {
+	if p.closed || p.set.maxIdle < 0 || k.conn.Room() <= 0 {
 		// Not at once: what the connection lends to the sink's last event must
 		// outlive it.
 		p.loop.Post(k.conn.Close)

@@ -51,7 +51,7 @@ func (m *session) Room() int {
 	if m.closed || m.closing || m.final || m.nextID > maxID-2*ourStreams {
 		return 0
 	}
-	return max(0, int(min(m.peerStreams, ourStreams))-m.streams.n-m.deferrals)
+	return int(min(m.peerStreams, ourStreams)) - m.streams.n - m.deferrals
 }
 
 // Close is wire.ClientConn's.
@@ -114,7 +114,7 @@ func (m *session) lostFailure(s *stream) wire.Failure {
 func (m *session) resetFailure(s *stream, why code) wire.Failure {
 	f := wire.Failure{Reason: observe.UpstreamReset, Err: streamError(why)}
 	if why == codeRefused && !s.answered {
-		f.Unsent, f.Reused = true, m.served > 0
+		f.Unsent, f.Reused = true, true
 	}
 	return f
 }

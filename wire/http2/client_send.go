@@ -12,7 +12,7 @@ func (m *session) Send(x *wire.Exchange, sink wire.ResponseSink, data []byte, en
 	s.upgrade = x.Upgrade != nil
 	s.urgency = middling
 	switch {
-	case m.Room() == 0:
+	case m.Room() <= 0:
 		s.fail = wire.Failure{Reason: observe.UpstreamReset, Err: errUnusable, Unsent: true, Reused: true}
 		m.unsent(s)
 	case s.upgrade && !m.settled:
