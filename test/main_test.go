@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"google.golang.org/grpc/grpclog"
 )
 
 // long asks for the full number of repetitions.
@@ -17,6 +19,7 @@ var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	grpclog.SetLoggerV2(interopLog{}) // before anything of grpc-go is used
 	os.Exit(withBinary(m))
 }
 

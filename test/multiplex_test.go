@@ -358,6 +358,10 @@ func TestStopLetsStreamsFinish(t *testing.T) {
 	f.request(3, true, "GET", "/waiting")
 	receive(t, arrived)
 	receive(t, arrived)
+	f.await("the first part", func(fr http2.Frame) bool {
+		d, ok := fr.(*http2.DataFrame)
+		return ok && string(d.Data()) == "first "
+	})
 	g.signal(os.Interrupt)
 	f.await("GOAWAY", func(fr http2.Frame) bool {
 		away, ok := fr.(*http2.GoAwayFrame)
@@ -374,7 +378,7 @@ func TestStopLetsStreamsFinish(t *testing.T) {
 		}
 		return ended == 2
 	})
-	if got[1] != "first last" || got[3] != "first last" {
+	if got[1] != "last" || got[3] != "first last" {
 		t.Errorf("got %v", got)
 	}
 	if code, _ := f.goAway(); code != http2.ErrCodeNo {
