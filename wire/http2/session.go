@@ -286,6 +286,8 @@ func (m *session) drop(s *stream) {
 func (m *session) idle() {
 	switch {
 	case m.closed:
+	case m.final && !m.client && !m.eof:
+		m.shut(finish) // it gives windows back: that must not destroy the last answer
 	case m.final || m.eof:
 		m.shut(orderly)
 	case m.client:
