@@ -57,6 +57,20 @@ func (c *client) ends() string {
 	return ""
 }
 
+// refused connects to addr and says how that ends: a reset may arrive before
+// the connection is told to stand.
+func refused(t *testing.T, addr string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if errors.Is(err, syscall.ECONNRESET) {
+		return "reset"
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newClient(t, conn).ends()
+}
+
 func (c *client) closeWrite() {
 	c.t.Helper()
 	if err := c.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
@@ -232,8 +246,7 @@ services:
 			t.Errorf("answer %q", got)
 		}
 	}
-	c := dial(t, g.ports["$LISTEN2"])
-	if how := c.ends(); how != "reset" {
+	if how := refused(t, g.ports["$LISTEN2"]); how != "reset" {
 		t.Errorf("without a service it ends by %q", how)
 	}
 	if line := said(t, g.out, `"flow":"none"`); !strings.Contains(line, `"reason":"connect_refused"`) || !strings.Contains(line, `"attempts":2`) {
@@ -242,7 +255,7 @@ services:
 	if n := g.metrics().value("naru_refused_total", "reason", "connect_refused"); n != 1 {
 		t.Errorf("%v refused", n)
 	}
-	c = dial(t, g.ports["$LISTEN3"])
+	c := dial(t, g.ports["$LISTEN3"])
 	if got := c.says(); !strings.HasPrefix(got, "good: PROXY TCP4 127.0.0.1 127.0.0.1 ") {
 		t.Errorf("the service hears %q first", got)
 	}
