@@ -94,14 +94,14 @@ func TestSlowStreams(t *testing.T) {
 		if now := c.rss(); now > rest+40<<20 {
 			t.Errorf("%s: resident memory grew from %d to %d MiB", to, rest>>20, now>>20)
 		}
-		// One more stream of the same connection, once it has a window of its own.
-		f.must(f.WriteWindowUpdate(0, 1<<20))
+		// One more stream of the same connection, once it has a window of its own
+		// and the others cannot use up the connection's.
+		f.must(f.WriteWindowUpdate(0, 1<<30))
 		f.must(f.WriteWindowUpdate(5, 2*size))
 		got = 0
 		f.await("the stream that may go on", func(fr http2.Frame) bool {
 			if d, ok := fr.(*http2.DataFrame); ok && d.StreamID == 5 {
 				got += len(d.Data())
-				f.must(f.WriteWindowUpdate(0, 1<<20))
 				return d.StreamEnded()
 			}
 			return false
