@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 # Two test packages at a time: many of them keep loops busy.
 TEST_FLAGS ?= -p 2
 
-.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script bench check clean
+.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ fuzz-long: ## each fuzz target for 20 minutes
 
 script: build ## whole-binary scripts only
 	$(GO) test ./test/...
+
+floods: ## HTTP/2 floods of 30 s each, with figures
+	$(GO) test -count=1 -timeout 30m -v -run TestLongFloods ./test -floods 30s
 
 bench: build ## side by side with nginx, HAProxy, Caddy (and Envoy when on PATH)
 	$(GO) run ./bench

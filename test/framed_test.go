@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ type framed struct {
 	t testing.TB
 	net.Conn
 	*http2.Framer
+	ended atomic.Int64 // streams, where somebody counts
 	block bytes.Buffer
 	enc   *hpack.Encoder
 }
