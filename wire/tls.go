@@ -27,6 +27,9 @@ type ServerSecurity interface {
 	// Update replaces the configuration for handshakes to come. On an error
 	// the old one stays.
 	Update(cfg *ServerTLS) error
+	// Lend gives the same certificates, at each handshake those of now, to a
+	// transport that does TLS by itself (QUIC), which speaks these protocols.
+	Lend(protocols ...string) *tls.Config
 	// Close stops watching files. Connections live on.
 	Close()
 }
