@@ -21,6 +21,7 @@ import (
 	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire/http1"
 	"github.com/naru-mesh/naru/wire/http2"
+	"github.com/naru-mesh/naru/wire/http3"
 	"github.com/naru-mesh/naru/wire/loop"
 	"github.com/naru-mesh/naru/wire/secure"
 )
@@ -31,6 +32,7 @@ type gateway struct {
 	log      *slog.Logger
 	driver   *loop.Driver
 	security *secure.Security
+	quic     *http3.Server
 	clusters *upstream.Set
 	registry *observe.Registry
 	proxy    *proxy.Proxy
@@ -114,8 +116,9 @@ func newGateway(opt Options) (*gateway, error) {
 	codec.HandOver(codec2)
 	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Log: g.log})
 	g.issuers = g.newIssuers()
+	g.quic = http3.New(g.driver.Loops())
 	g.proxy = proxy.New(proxy.Options{
-		Driver: g.driver, Server: codec, HTTP2: codec2, Datagrams: g.driver, Security: g.security, Clusters: g.clusters,
+		Driver: g.driver, Server: codec, HTTP2: codec2, Datagrams: g.driver, QUIC: g.quic, Security: g.security, Clusters: g.clusters,
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
 		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 	})
@@ -137,6 +140,7 @@ func (g *gateway) close() {
 	for _, from := range g.issuers {
 		from.Close()
 	}
+	g.quic.Close()
 	g.clusters.Close()
 	g.driver.Close()
 	g.logs.close()
@@ -336,6 +340,9 @@ func (g *gateway) greet() {
 	bound := g.proxy.Bound()
 	slices.SortFunc(bound, func(a, b proxy.Bound) int { return a.Addr.Compare(b.Addr) })
 	for _, b := range bound {
+		if b.Protocol == proxy.HTTP3 { // beside one of https
+			continue
+		}
 		host, more := b.Addr.Addr().String(), ""
 		if b.Addr.Addr().IsUnspecified() {
 			host, more = "127.0.0.1", "  (and every other address)"

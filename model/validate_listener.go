@@ -45,6 +45,9 @@ func (v *checker) listener(l *Listener) *Listener {
 	if l.NoHTTP1 && l.NoHTTP2 {
 		v.broken("bad-value", "listener "+l.Name+" speaks neither HTTP/1.1 nor HTTP/2", "leave one of them")
 	}
+	if l.HTTP3 && l.Protocol != HTTPS {
+		v.broken("bad-value", "listener "+l.Name+" speaks "+string(l.Protocol)+" and offers HTTP/3, which takes TLS", "give it certificates (https), or leave HTTP/3 out")
+	}
 	if l.TrustedHops < 0 {
 		v.broken("bad-value", fmt.Sprintf("listener %s trusts %d hops", l.Name, l.TrustedHops), "write 0 or more")
 	}

@@ -330,6 +330,7 @@ func (c *compiler) entrances() (map[address]*entrance, error) {
 		e.limits.HTTP2 = e.limits.HTTP2 && !noun.NoHTTP2
 		e.only2 = e.only2 && noun.NoHTTP1
 		e.sniff = e.sniff || noun.Passthrough
+		e.http3 = e.http3 || noun.HTTP3 && noun.Protocol == model.HTTPS
 		if !noun.Terminates() {
 			continue
 		}

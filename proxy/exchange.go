@@ -100,6 +100,7 @@ func (x *exchange) begin() {
 // not keep services that were removed alive.
 func (x *exchange) settle() {
 	x.answered = true
+	x.advertise()
 	x.unpin()
 	x.letGo()
 }

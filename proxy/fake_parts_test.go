@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"strconv"
 	"strings"
@@ -65,7 +66,8 @@ func (s *fakeSecurity) Update(cfg *wire.ServerTLS) error {
 	s.cfg = cfg
 	return nil
 }
-func (s *fakeSecurity) Close() { s.closed = true }
+func (s *fakeSecurity) Close()                     { s.closed = true }
+func (s *fakeSecurity) Lend(...string) *tls.Config { return &tls.Config{} }
 func (s *fakeSecurity) Secure(c wire.Conn, ready func(wire.Conn)) {
 	s.secured++
 	ready(securedConn{c})

@@ -22,6 +22,7 @@ type port struct {
 	clients  []*clients               // likewise, of a udp port
 	sessions atomic.Int64             // of all of these
 	entrance atomic.Pointer[entrance] // of the Program of now, for new connections
+	quic     wire.QUICListening       // the UDP side; nil without HTTP/3
 	troubles troubles                 // with its certificates
 }
 
@@ -94,6 +95,7 @@ func (p *port) close() {
 	if p.socket != nil && p.socket.behind.Load() == p {
 		p.socket.open.Close()
 	}
+	p.noQUIC()
 	if p.secure != nil {
 		p.secure.Close()
 	}

@@ -72,6 +72,7 @@ type entrance struct {
 	limits    *wire.Limits
 	maxConns  int
 	only2     bool // HTTP/1 is not spoken
+	http3     bool // HTTP/3 is, by UDP
 	listeners []*listener
 	hosts     *route.Hosts[*listener]
 }

@@ -23,6 +23,9 @@ type Options struct {
 	// it is not offered.
 	Server, HTTP2 wire.ServerCodec
 
+	// QUIC serves HTTP/3; nil: it is not served.
+	QUIC wire.QUICServer
+
 	Security wire.Security
 	// Datagrams opens sockets for udp; nil: there are none.
 	Datagrams wire.DatagramDriver

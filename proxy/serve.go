@@ -14,6 +14,8 @@ type door struct {
 	slot    int
 	closing atomic.Bool // the port is gone from the configuration
 	newest  *conversation
+	// alternative is what Alt-Svc says; nil without HTTP/3.
+	alternative atomic.Pointer[[]byte]
 }
 
 // accept meets a new connection.

@@ -203,6 +203,11 @@ func (s *swapping) commit(prog *Program) {
 	if gone {
 		p.tellDraining()
 	}
+	for slot, port := range p.ports {
+		if port != nil {
+			p.alternate(port, prog.doors[slot])
+		}
+	}
 }
 
 // Bound is an open port, for people.
@@ -213,6 +218,9 @@ type Bound struct {
 	Conns       int  // for udp: clients' sessions
 }
 
+// HTTP3 is what the UDP side of a port of https speaks.
+const HTTP3 model.Protocol = "http3"
+
 // Bound lists the open ports.
 func (p *Proxy) Bound() []Bound {
 	p.mu.Lock()
@@ -221,6 +229,10 @@ func (p *Proxy) Bound() []Bound {
 	for _, port := range p.ports {
 		if port != nil {
 			all = append(all, Bound{Asked: port.addr.AddrPort, Protocol: port.entrance.Load().protocol, Addr: port.socket.open.Addr(), Secure: port.secure != nil, Conns: port.socket.open.Conns()})
+			if port.quic != nil {
+				open := port.socket.open.Addr()
+				all = append(all, Bound{Asked: port.addr.AddrPort, Protocol: HTTP3, Addr: open, Secure: true, Conns: port.quic.Conns()})
+			}
 		}
 	}
 	return all

@@ -14,6 +14,16 @@ import (
 type troubles struct {
 	mu  sync.Mutex
 	all map[string]model.Problem
+	udp *model.Problem // with its UDP side
+}
+
+// without notes why there is no UDP side, nil where nothing is wrong, and gives
+// what was noted before.
+func (t *troubles) without(p *model.Problem) (before *model.Problem) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, t.udp = t.udp, p
+	return before
 }
 
 // reloaded notes what became of changed files. usable says that they serve,
@@ -62,6 +72,9 @@ func (p *Proxy) Problems() []model.Problem {
 			continue
 		}
 		port.troubles.mu.Lock()
+		if problem := port.troubles.udp; problem != nil {
+			all = append(all, *problem)
+		}
 		for name, problem := range port.troubles.all {
 			for _, c := range prog.Snapshot.Certificates {
 				if c.Name == name {

@@ -129,6 +129,7 @@ func (l *listen) noun(certificates []string, issue *model.Issuance, common *limi
 		TrustedHops: l.TrustedHops,
 		NoHTTP1:     l.Protocols.without("h1"),
 		NoHTTP2:     l.Protocols.without("h2"),
+		HTTP3:       slices.Contains(l.Protocols, "h3"),
 		Origin:      l.origin,
 	}
 	common.into(&m.Limits)
@@ -191,12 +192,12 @@ func (v *versions) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	var t text
 	in.Into(n, &t)
 	switch t {
-	case "h1", "h2":
+	case "h1", "h2", "h3":
 		*v = append(*v, t)
 	case "h2c":
 		in.Problem(n, "bad-value", "h2c is h2 without TLS, which is what a plain listener speaks", "write h2")
 	default:
-		in.Problem(n, "bad-value", "no version of HTTP is called "+strconv.Quote(string(t)), "write h1 or h2")
+		in.Problem(n, "bad-value", "no version of HTTP is called "+strconv.Quote(string(t)), "write h1, h2 or h3")
 	}
 }
 

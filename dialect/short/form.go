@@ -36,7 +36,7 @@ type listen struct {
 	MinTLS      text        `json:"minTLS" doc:"lowest TLS version" enum:"1.2,1.3" default:"1.2"`
 	TrustedHops int         `json:"trustedHops" doc:"how many proxies in front may be believed about X-Forwarded-For" default:"0"`
 	Limits      *limits     `json:"limits" doc:"bounds of this listener"`
-	Protocols   versions    `json:"protocols" doc:"versions of HTTP that are spoken: h1, h2, or both" default:"[h1, h2]"`
+	Protocols   versions    `json:"protocols" doc:"versions of HTTP that are spoken: h1, h2, and h3 on UDP besides (https only)" default:"[h1, h2]"`
 	Proxy       *introduced `json:"proxyProtocol" doc:"true: every connection begins with the PROXY protocol's header, version 1 or 2; an object: those of certain networks do" default:"false"`
 	// Redirect is a rule of its own, behind the routes that name the listener.
 	Redirect *redirect `json:"redirect" doc:"answer everything with another place, as at a route: https, a URL or an object; only routes that name this listener go before it"`

@@ -74,7 +74,7 @@ func (s *schemas) of(t reflect.Type) way {
 	case *codes:
 		return way{dialect.EitherOf(aText, dialect.ListOf(aText)), "number, text, list"}
 	case *versions:
-		word := schema{"enum": []string{"h1", "h2"}}
+		word := schema{"enum": []string{"h1", "h2", "h3"}}
 		return way{dialect.EitherOf(word, dialect.ListOf(word)), "text, list"}
 	case *calls:
 		word := schema{"enum": []string{"web", "metrics"}}
