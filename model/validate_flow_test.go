@@ -102,7 +102,7 @@ func TestMistakesOfFlows(t *testing.T) {
 		{func(c *Config) { c.Listeners[1].Certificates = nil }, "error no-certificate: listener end speaks TLS but has no certificate", "no end, f0 behind database"},
 		{func(c *Config) { c.Listeners[3].Port = 5432 }, "error port-conflict: listener names-tcp wants port 5432 for the same host as listener database (an unknown place) Conflicted/HostnameConflict", "no names-tcp, f1 behind names"},
 		{func(c *Config) { c.Listeners[5].Port = 5432 }, "error port-conflict: listener web speaks http on port 5432, where listener database (an unknown place) speaks tcp Conflicted/ProtocolConflict", "no web"},
-		{func(c *Config) { c.Listeners[5].Port, c.Listeners[5].HTTP3 = 53, true }, "error port-conflict: listener web speaks http on port 53, where listener names-tcp (an unknown place) speaks tcp Conflicted/ProtocolConflict", "no web"},
+		{func(c *Config) { c.Listeners[5].Port = 53 }, "error port-conflict: listener web speaks http on port 53, where listener names-tcp (an unknown place) speaks tcp Conflicted/ProtocolConflict", "no web"},
 		{func(c *Config) {
 			c.Listeners[1].Port, c.Listeners[1].ProxyProtocol = 8443, &ProxyProtocol{}
 		}, "error port-conflict: listener pass reads the PROXY protocol otherwise than listener end (an unknown place) of the same port, and the header comes before anybody knows which is meant Conflicted/ProtocolConflict", "no pass, no f2, no f3"},

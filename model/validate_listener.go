@@ -45,9 +45,6 @@ func (v *checker) listener(l *Listener) *Listener {
 	if l.NoHTTP1 && l.NoHTTP2 {
 		v.broken("bad-value", "listener "+l.Name+" speaks neither HTTP/1.1 nor HTTP/2", "leave one of them")
 	}
-	if l.HTTP3 && l.Protocol != HTTPS {
-		v.broken("bad-value", "listener "+l.Name+" speaks "+string(l.Protocol)+" and offers HTTP/3, which takes TLS", "give it certificates (https), or leave HTTP/3 out")
-	}
 	if l.TrustedHops < 0 {
 		v.broken("bad-value", fmt.Sprintf("listener %s trusts %d hops", l.Name, l.TrustedHops), "write 0 or more")
 	}
@@ -56,8 +53,8 @@ func (v *checker) listener(l *Listener) *Listener {
 	}
 	v.limits(l)
 	switch {
-	case l.Protocol == HTTP && len(l.Certificates) > 0:
-		v.doubtful("unused", "listener "+l.Name+" has certificates but speaks plain HTTP", "did you mean https?")
+	case l.Protocol == HTTP && (len(l.Certificates) > 0 || l.HTTP3):
+		v.doubtful("unused", "listener "+l.Name+" has certificates or offers HTTP/3 but speaks plain HTTP", "did you mean https?")
 	case l.Passthrough && len(l.Certificates) > 0:
 		v.doubtful("unused", "listener "+l.Name+" has certificates but passes TLS through", "the services show theirs")
 	case (l.Protocol == TCP || l.Protocol == UDP) && (l.Hostname != "" || len(l.Certificates) > 0):

@@ -343,6 +343,7 @@ func TestPipesAreReused(t *testing.T) {
 	w.apply(shop(1))
 	wk := w.proxy.workers[0]
 	x := wk.exchange()
+	x.door = &door{worker: wk}
 	list := []filter.Body{&testBody{name: "lines"}, &testBody{name: "lines"}}
 	var quiet quietStream
 	first, second := []byte("a\nb"), []byte("c\n")

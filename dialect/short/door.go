@@ -54,6 +54,9 @@ func (l *listen) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if l.TrustedHops < 0 {
 		in.Problem(n, "bad-value", "trustedHops is 0 or more", "")
 	}
+	if slices.Contains(l.Protocols, "h3") && l.port != 0 && !l.https {
+		in.Problem(n, "bad-value", "h3 takes TLS, and this listener speaks plain HTTP", "write https:// before the address, or leave h3 out")
+	}
 	if l.scheme != "" {
 		l.checkFlows(in, n)
 	}
