@@ -232,10 +232,9 @@ func (s *stream) Reset(why observe.Reason) {
 	}
 	with := codeInternal
 	switch why {
-	case observe.WriteTimeout, observe.ClientGone:
+	case observe.WriteTimeout, observe.ClientGone, observe.Draining:
+		// Not codeRejected, which says that nothing was processed.
 		with = codeCancelled
-	case observe.Draining:
-		with = codeRejected
 	}
 	s.x, s.req = nil, nil
 	s.end(with)

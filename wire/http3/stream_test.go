@@ -222,7 +222,7 @@ func TestResponses(t *testing.T) {
 		{"a reset for the time", "GET", func(v *visit) {
 			v.end()
 			v.s.Reset(observe.Draining)
-		}, "", " reset 0x10b"},
+		}, "", " reset 0x10c"},
 		{"a change of protocol that nobody asked for", "GET", func(v *visit) {
 			v.x.Response.Status = 101
 			v.end()
