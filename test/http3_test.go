@@ -141,7 +141,8 @@ func TestHTTP3(t *testing.T) {
 	if _, err = c.Get(g.url("/%00")); err == nil || !strings.Contains(err.Error(), "H3_MESSAGE_ERROR") {
 		t.Errorf("a malformed path: %v", err)
 	}
-	if _, metrics := g.page("/metrics"); !strings.Contains(metrics, `protocol="http3"} 1`) {
+	// quic-go's client leaves a connection on which a request went wrong.
+	if _, metrics := g.page("/metrics"); !strings.Contains(metrics, `protocol="http3"} `) || strings.Contains(metrics, `protocol="http3"} 0`) {
 		t.Errorf("the connection is not counted:\n%s", linesOf(metrics, "naru_listener_connections"))
 	}
 }
