@@ -16,11 +16,12 @@ const (
 )
 
 var (
-	errFraming  = errors.New("http2: body is not as long as announced")
-	errInforms  = errors.New("http2: too many 1xx responses")
-	errUnusable = errors.New("http2: connection takes no more requests")
-	errConnect  = errors.New("http2: service takes no extended CONNECT")
-	errGoAway   = errors.New("http2: service wants no more requests on this connection")
+	errFraming   = errors.New("http2: body is not as long as announced")
+	errInforms   = errors.New("http2: too many 1xx responses")
+	errUnusable  = errors.New("http2: connection takes no more requests")
+	errNotChosen = errors.New("the service does not choose HTTP/2 (ALPN h2), which its protocol: http2 asks for")
+	errConnect   = errors.New("http2: service takes no extended CONNECT")
+	errGoAway    = errors.New("http2: service wants no more requests on this connection")
 )
 
 // Open is wire.ClientCodec's. The preface goes with the first request.
@@ -35,6 +36,11 @@ func (c *Codec) Open(owner wire.ClientOwner, dial func(wire.ConnHandler) wire.Co
 
 // OnOpen: a dialled connection stands. For an accepted one it does not come.
 func (m *session) OnOpen() {
+	if t := m.conn.Peer().TLS; t != nil && t.Protocol != "h2" {
+		m.conn.Abort()
+		m.OnClose(&wire.DialError{Addr: m.conn.Peer().Remote, Err: errNotChosen, TLS: true})
+		return
+	}
 	m.busy = true
 	m.open = true
 	m.owner.OnOpen(m)

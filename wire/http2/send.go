@@ -16,9 +16,14 @@ func (m *session) room() []byte {
 	return m.out
 }
 
-// flush sends what was written in this turn as one write.
+// flush sends what was written in this turn as one write. A service is sent
+// nothing before it is known to speak HTTP/2.
 func (m *session) flush() {
-	if len(m.out) > 0 && m.how != lost {
+	unopened := m.client && !m.open
+	if unopened && !m.closed {
+		return
+	}
+	if len(m.out) > 0 && m.how != lost && !unopened {
 		m.conn.Write(m.out, nil)
 		m.watch()
 	}
@@ -29,7 +34,7 @@ func (m *session) flush() {
 // roomy says whether the connection takes more data. Frames that carry none
 // always go.
 func (m *session) roomy() bool {
-	if len(m.out) >= flushAt {
+	if len(m.out) >= flushAt && (m.open || !m.client) {
 		m.conn.Write(m.out, nil)
 		m.out = m.out[:0]
 		m.watch()
