@@ -3,8 +3,10 @@
 //
 //	echo 9001 9002
 //
-// A few paths do more: /echo... shows the whole request, /wait answers only
-// after a minute, /fail answers 503, /flaky answers 503 every other time.
+// A few paths do more: /echo... shows the whole request, /protocol the version
+// of HTTP that it came in, /wait answers only after a minute, /fail answers 503,
+// /flaky answers 503 every other time. It speaks HTTP/1.1 and, by prior
+// knowledge, HTTP/2.
 package main
 
 import (
@@ -31,7 +33,9 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		server := &http.Server{Handler: &echo{port: port}, ReadHeaderTimeout: 5 * time.Second}
+		server := &http.Server{Handler: &echo{port: port}, ReadHeaderTimeout: 5 * time.Second, Protocols: new(http.Protocols)}
+		server.Protocols.SetHTTP1(true)
+		server.Protocols.SetUnencryptedHTTP2(true)
 		go func() { ended <- server.Serve(ln) }()
 		log.Println("listening on", ln.Addr())
 	}
@@ -57,8 +61,11 @@ func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	fmt.Fprintf(w, "%s: %s %s\n", e.port, r.Method, r.URL.RequestURI())
-	if strings.Contains(path, "/echo") {
+	switch {
+	case strings.Contains(path, "/echo"):
 		show(w, r)
+	case strings.HasSuffix(path, "/protocol"):
+		fmt.Fprintln(w, r.Proto)
 	}
 }
 

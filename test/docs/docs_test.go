@@ -60,7 +60,7 @@ func TestPages(t *testing.T) {
 }
 
 // needs are the programs of others that pages use.
-var needs = []string{"curl", "openssl"}
+var needs = []string{"curl", "openssl", "nghttp"}
 
 func (p *page) play(t *testing.T) {
 	for _, program := range needs {
