@@ -71,7 +71,9 @@ func Run(ctx context.Context, opt Options) error {
 	following, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	tasks.Go(func() { g.control.Run(following) })
-	tasks.Go(func() { g.proxy.Follow(following, &looking{&retrying{Feed: g.control, lacking: g.lacking}, g.prepare}, g.applied) })
+	tasks.Go(func() {
+		g.proxy.Follow(following, &looking{&retrying{Feed: g.control, lacking: g.lacking}, g.prepare}, g.applied)
+	})
 	end := func() { stop(); tasks.Wait() }
 	defer end()
 
