@@ -26,6 +26,7 @@ type link struct {
 	// The loop's own.
 	session *session
 	control *pipe
+	gone    bool
 
 	mu     sync.Mutex
 	ready  []*pipe
@@ -42,7 +43,7 @@ func newLink(conn *quic.Conn, l wire.Loop, over *sync.WaitGroup) *link {
 	k := &link{conn: conn, loop: l, done: conn.Context().Done()}
 	context.AfterFunc(conn.Context(), func() {
 		l.Post(func() {
-			if k.session != nil {
+			if k.gone = true; k.session != nil {
 				k.session.gone()
 			}
 			over.Done()
@@ -60,6 +61,9 @@ func newLink(conn *quic.Conn, l wire.Loop, over *sync.WaitGroup) *link {
 
 // start makes the session, on the loop.
 func (k *link) start(loc *local, srv wire.Server, lim *wire.Limits) {
+	if k.gone {
+		return
+	}
 	k.patience = lim.Write
 	out, err := k.conn.OpenUniStream()
 	if err != nil {

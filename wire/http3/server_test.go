@@ -285,7 +285,18 @@ func TestRefused(t *testing.T) {
 	}
 	h.fails(t, observe.TooManyConnections)
 	h.open.SetBounds(wire.QUICBounds{MaxConns: 4})
-	h.mustDial()
+	last := h.mustDial()
+	// Who leaves makes room.
+	last.CloseWithError(0x100, "")
+	for limit := time.Now().Add(10 * time.Second); ; {
+		if _, err := h.dial(); err == nil {
+			return
+		}
+		h.fails(t, observe.TooManyConnections)
+		if time.Now().After(limit) {
+			t.Fatal("a connection that is gone is counted")
+		}
+	}
 }
 
 // TestListenAgain: an address is taken over from a listening whose connections

@@ -42,6 +42,7 @@ type stream struct {
 	lost    bool // there is no connection any more
 	failing bool // the proxy broke the framing: that is to be told
 	granted bool // kept is to be told
+	waited  bool // long enough for the end of a request that has no body
 }
 
 var (
@@ -232,6 +233,9 @@ func (s *stream) deliver(data []byte) {
 		s.kept = append(s.kept, data...) // it belongs to the tunnel
 		return
 	}
+	if s.untold && len(data) == 0 && s.bodiless() {
+		return
+	}
 	x := s.x
 	if n := x.BytesIn + int64(len(data)); m.lim.BodyBytes >= 0 && n > m.lim.BodyBytes && !s.tunnel && !s.upgrade {
 		s.refuse(observe.BodyTooLarge)
@@ -263,6 +267,26 @@ func (s *stream) deliver(data []byte) {
 	s.tellTrailers()
 	s.await()
 	s.settle()
+}
+
+// straggle is how long the end of a stream may come after its head.
+const straggle = 40 * time.Millisecond
+
+// bodiless waits a little for the end of a request that hardly has a body:
+// clients close a stream after its head, and packets part the two. Told at once
+// it would go on as a request with a body of unknown length, which not every
+// service takes.
+func (s *stream) bodiless() bool {
+	x := s.x
+	if s.inEnd || s.waited || s.upgrade || x.ExpectContinue || x.Request.Length >= 0 {
+		return false
+	}
+	switch string(x.Request.Method) {
+	case "GET", "HEAD", "DELETE", "OPTIONS":
+		s.timer.Set(s.m.loop, straggle)
+		return true
+	}
+	return false
 }
 
 // tellTrailers ends the request with its trailers, once the sink takes them.
@@ -304,6 +328,11 @@ func (s *stream) OnTimer(*wire.Timer) {
 		s.lend()
 		s.headed = true
 		s.refuse(observe.HeadTimeout)
+		return
+	}
+	if s.untold {
+		s.waited = true
+		s.deliver(nil)
 		return
 	}
 	if s.x != nil && !s.inEnd && !s.held {

@@ -338,6 +338,31 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 }
 
+// TestEndAfterHead: an end that comes a little later is that of a request
+// without a body.
+func TestEndAfterHead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.open()
+	p.give([]byte(get("/")), false)
+	if got := w.events(); got != "" {
+		t.Errorf("told at once: %s", got)
+	}
+	p.give(nil, true)
+	if got := w.events(); got != "GET / a.example length 0 \"\" true\n" {
+		t.Error(got)
+	}
+
+	w = newWorld(t)
+	p = w.open()
+	p.give([]byte(get("/")), false)
+	w.loop.pass(time.Second)
+	p.give([]byte(data("ab")), true)
+	if got := w.events(); got != "GET / a.example length -1 \"\" false\ndata \"ab\" true\n" {
+		t.Error(got)
+	}
+}
+
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, in, heard, status string }{
