@@ -2,7 +2,6 @@ package test
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -60,16 +59,6 @@ func (g *gateway) framed(settings ...http2.Setting) *framed {
 		g.t.Fatal(err)
 	}
 	return frames(g.t, conn, settings...)
-}
-
-// framedTLS connects to a listener with TLS.
-func framedTLS(t testing.TB, addr string) *framed {
-	t.Helper()
-	conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return frames(t, conn)
 }
 
 func (f *framed) must(err error) {

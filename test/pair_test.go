@@ -7,10 +7,8 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A dialect of HTTP that a client or a service speaks.
@@ -202,12 +200,3 @@ func pattern(n int) []byte {
 
 // trickle hides the size of a body from net/http.
 func trickle(b []byte) io.Reader { return struct{ io.Reader }{bytes.NewReader(b)} }
-
-// answeredWithin is how long a test looks at a stream that must stay silent.
-const answeredWithin = 50 * time.Millisecond
-
-// pemOf is a certificate authority for a gateway to trust.
-func (g *gateway) authority(name, chain string) {
-	g.t.Helper()
-	g.saveAs(filepath.Join(g.dir, name), chain)
-}

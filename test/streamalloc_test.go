@@ -52,7 +52,7 @@ func TestStreamAllocations(t *testing.T) {
 				to = "h2c://" + streamsOnLoop(t, c.answer, c.tail)
 			}
 			g := inProcess(t, false, "- match: /a\n  to: "+to+"\n")
-			run := func(n int) {}
+			var run func(n int)
 			if c.client == h1 {
 				conn := g.connect(false)
 				request, reply := []byte("GET /a HTTP/1.1\r\nHost: shop.example\r\nCookie: a=b\r\n\r\n"), make([]byte, 128<<10)

@@ -15,7 +15,6 @@ type side struct {
 	p       outlet
 	known   bool // its type was read
 	kind    uint64
-	began   bool // a frame came on it
 	part    []byte
 	frame   frame
 	ignored bool // nobody wants what comes
