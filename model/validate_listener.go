@@ -42,6 +42,11 @@ func (v *checker) listener(l *Listener) *Listener {
 	default:
 		v.broken("bad-value", "listener "+l.Name+" wants at least TLS "+strconv.Quote(l.MinTLS), "write 1.2 or 1.3")
 	}
+	if l.ClientAuth != nil {
+		// It must not serve as if nobody had asked for certificates.
+		v.broken("not-supported", "listener "+l.Name+" asks clients for certificates, which this version does not check",
+			"leave it out, or put naru behind something that checks them")
+	}
 	if l.NoHTTP1 && l.NoHTTP2 {
 		v.broken("bad-value", "listener "+l.Name+" speaks neither HTTP/1.1 nor HTTP/2", "leave one of them")
 	}

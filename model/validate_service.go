@@ -86,6 +86,12 @@ const (
 // backendTLS must be right as a whole: a guess could send secrets to a
 // stranger.
 func (v *checker) backendTLS(s *Service) bool {
+	if len(s.TLS.Names) > 0 || s.TLS.Certificate != "" {
+		// It must not be reached as if that had not been asked for.
+		v.broken("not-supported", "service "+s.Name+" wants names in its certificate, or is shown one, which this version does not do",
+			"leave subjectAltNames and client certificates out")
+		return false
+	}
 	t := s.TLS
 	switch {
 	case t.ServerName != "" && !isHost(t.ServerName):
