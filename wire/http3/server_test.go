@@ -108,11 +108,15 @@ type house struct {
 	plan func(v *guest)
 }
 
-func newHouse(t testing.TB, plan func(v *guest)) *house {
+// newHouse begins to listen when its bounds stand: connections read them from then on.
+func newHouse(t testing.TB, plan func(v *guest), bounds ...func(lim *wire.Limits)) *house {
 	t.Helper()
 	h := &house{t: t, failed: make(chan observe.Reason, 100), plan: plan}
 	h.lim = wire.Limits{HeadBytes: 4 << 10, Fields: 20, URIBytes: 1 << 10, BodyBytes: -1, Requests: -1,
 		Idle: time.Minute, Head: time.Minute, Body: time.Minute, Write: time.Minute}
+	for _, set := range bounds {
+		set(&h.lim)
+	}
 	h.server = New([]wire.Loop{newRealLoop(t), newRealLoop(t)})
 	t.Cleanup(h.server.Close)
 	h.opt = wire.QUICOptions{
@@ -443,8 +447,7 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 		g.aborted = aborted
 		g.begin()
 		g.s.Data(make([]byte, 4<<20), false)
-	})
-	h.lim.Write = 100 * time.Millisecond
+	}, func(lim *wire.Limits) { lim.Write = 100 * time.Millisecond })
 	s := ask(t, h.mustDial(), get("/"), true)
 	if why := <-aborted; why != observe.WriteTimeout {
 		t.Errorf("aborted because of %s", why)
