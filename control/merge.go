@@ -27,6 +27,10 @@ var (
 		func(s *model.Service) string { return s.Name }, func(s *model.Service) model.Origin { return s.Origin }}
 	certificates = kind[*model.Certificate]{"certificate",
 		func(c *model.Certificate) string { return c.Name }, func(c *model.Certificate) model.Origin { return c.Origin }}
+	workloads = kind[*model.Workload]{"workload",
+		func(w *model.Workload) string { return w.Name }, func(w *model.Workload) model.Origin { return w.Origin }}
+	policies = kind[*model.Policy]{"policy",
+		func(p *model.Policy) string { return p.Name }, func(p *model.Policy) model.Origin { return p.Origin }}
 )
 
 // merge joins fragments. Of two nouns with one name the first serves: that of
@@ -42,12 +46,19 @@ func merge(fragments []*model.Fragment, documents []source.Document, o *orders) 
 		c.Flows = append(c.Flows, f.Flows...)
 		c.Services = append(c.Services, f.Services...)
 		c.Certificates = append(c.Certificates, f.Certificates...)
+		c.Workloads = append(c.Workloads, f.Workloads...)
+		c.Policies = append(c.Policies, f.Policies...)
+		if c.Mesh == nil { // the first that says anything
+			c.Mesh = f.Mesh
+		}
 	}
 	c.Listeners = unique(&m, listeners, sortAgain(&o.listeners, listeners, c.Listeners))
 	c.Routes = unique(&m, routes, sortAgain(&o.routes, routes, c.Routes))
 	c.Flows = unique(&m, flows, sortAgain(&o.flows, flows, c.Flows))
 	c.Services = unique(&m, services, sortAgain(&o.services, services, c.Services))
 	c.Certificates = unique(&m, certificates, sortAgain(&o.certificates, certificates, c.Certificates))
+	c.Workloads = unique(&m, workloads, sortAgain(&o.workloads, workloads, c.Workloads))
+	c.Policies = unique(&m, policies, sortAgain(&o.policies, policies, c.Policies))
 	c.Settings = m.settings(fragments)
 	return c, m.problems
 }
@@ -78,7 +89,9 @@ func ranks(documents []source.Document) func(string) int {
 }
 
 // orders are those of the lists in the last merge.
-type orders struct{ listeners, routes, flows, services, certificates order }
+type orders struct {
+	listeners, routes, flows, services, certificates, workloads, policies order
+}
 
 // order is how a list came to be sorted.
 type order struct {

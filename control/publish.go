@@ -132,6 +132,8 @@ func (c *Control) Observe(g *observe.Registry) {
 			emit(float64(len(s.Flows)), flows.word)
 			emit(float64(len(s.Services)), services.word)
 			emit(float64(len(s.Certificates)), certificates.word)
+			emit(float64(len(s.Workloads)), workloads.word)
+			emit(float64(len(s.Policies)), policies.word)
 		})
 }
 

@@ -238,6 +238,9 @@ func (t *translator) translate(i int, items []any) (f *model.Fragment, failed *m
 		Flows:        present(f.Flows),
 		Services:     present(f.Services),
 		Certificates: present(f.Certificates),
+		Workloads:    present(f.Workloads),
+		Policies:     present(f.Policies),
+		Mesh:         f.Mesh,
 		Settings:     f.Settings,
 		Problems:     f.Problems,
 	}

@@ -22,6 +22,8 @@ func (r *round) validate(merged *model.Config) (*model.Config, []model.Problem) 
 	whole.Listeners = putBack(&b, listeners, whole.Listeners, valid.Listeners, r.valid.Listeners)
 	whole.Services = putBack(&b, services, whole.Services, valid.Services, r.valid.Services)
 	whole.Certificates = putBack(&b, certificates, whole.Certificates, valid.Certificates, r.valid.Certificates)
+	whole.Workloads = putBack(&b, workloads, whole.Workloads, valid.Workloads, r.valid.Workloads)
+	whole.Policies = putBack(&b, policies, whole.Policies, valid.Policies, r.valid.Policies)
 	var mistakes []model.Problem
 	if len(b.places) > 0 {
 		complete(&whole, r.valid, b.names)

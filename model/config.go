@@ -9,7 +9,10 @@ type Fragment struct {
 	Flows        []*Flow
 	Services     []*Service
 	Certificates []*Certificate
-	Settings     *Settings // nil where the documents say nothing
+	Workloads    []*Workload
+	Policies     []*Policy
+	Mesh         *Mesh     // nil where the documents say nothing
+	Settings     *Settings // likewise
 	Problems     []Problem
 }
 
@@ -32,7 +35,11 @@ type Config struct {
 	Flows        []*Flow        `json:"flows"`
 	Services     []*Service     `json:"services"`
 	Certificates []*Certificate `json:"certificates"`
-	Settings     Settings       `json:"settings"`
+	Workloads    []*Workload    `json:"workloads,omitempty"`
+	Policies     []*Policy      `json:"policies,omitempty"`
+	// Mesh is nil where nobody has asked for one.
+	Mesh     *Mesh    `json:"mesh,omitempty"`
+	Settings Settings `json:"settings"`
 }
 
 // Version is the hash of a Config's content: equal content, equal Version.

@@ -109,6 +109,9 @@ func (s *Service) write(b *content) {
 	b.time(s.Connect)
 	b.time(s.Idle)
 	b.int(int64(s.MaxIdle))
+	if b.bool(s.Mesh != nil) {
+		s.Mesh.write(b)
+	}
 	b.bool(s.Refused)
 	b.place(&s.Origin)
 }

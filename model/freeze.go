@@ -28,6 +28,8 @@ type Freezer struct {
 	flows        map[string]frozen[*Flow]
 	services     map[string]frozen[*Service]
 	certificates map[string]frozen[*Certificate]
+	workloads    map[string]frozen[*Workload]
+	policies     map[string]frozen[*Policy]
 	spare        content
 }
 
@@ -39,14 +41,19 @@ type frozen[T any] struct {
 
 // Freeze is as the function of the same name.
 func (f *Freezer) Freeze(c *Config) *Snapshot {
-	s := &Snapshot{Config: Config{Settings: c.Settings}}
+	s := &Snapshot{Config: Config{Settings: c.Settings, Mesh: c.Mesh}}
 	// The sums of the nouns, kind by kind, each list behind its length.
-	all := make([]byte, 0, 16*(len(c.Listeners)+len(c.Routes)+len(c.Flows)+len(c.Services)+len(c.Certificates))+256)
+	all := make([]byte, 0, 16*(len(c.Listeners)+len(c.Routes)+len(c.Flows)+len(c.Services)+len(c.Certificates)+len(c.Workloads)+len(c.Policies))+256)
 	s.Listeners, all = freeze(f, &f.listeners, c.Listeners, all)
 	s.Routes, all = freeze(f, &f.routes, c.Routes, all)
 	s.Flows, all = freeze(f, &f.flows, c.Flows, all)
 	s.Services, all = freeze(f, &f.services, c.Services, all)
 	s.Certificates, all = freeze(f, &f.certificates, c.Certificates, all)
+	s.Workloads, all = freeze(f, &f.workloads, c.Workloads, all)
+	s.Policies, all = freeze(f, &f.policies, c.Policies, all)
+	if b := (*content)(&all); b.bool(c.Mesh != nil) {
+		c.Mesh.write(b)
+	}
 	c.Settings.write((*content)(&all))
 	sum := sha256.Sum256(all)
 	s.Version = Version(hex.EncodeToString(sum[:8]))

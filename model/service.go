@@ -37,8 +37,11 @@ type Service struct {
 	Idle time.Duration `json:"idle,omitempty"`
 	// MaxIdle bounds the unused connections per endpoint and loop. 0 is
 	// 1024, as many as the field pools: what is not used ends after Idle.
-	MaxIdle int    `json:"maxIdle,omitempty"`
-	Origin  Origin `json:"origin"`
+	MaxIdle int `json:"maxIdle,omitempty"`
+	// Mesh makes it a service of the mesh: Workloads that name it are its
+	// endpoints. nil: it has those that are written and no others.
+	Mesh   *MeshService `json:"mesh,omitempty"`
+	Origin Origin       `json:"origin"`
 	// Refused says that a mistake, which is told already, takes it out of
 	// service: the noun is there only so that who leads to it can be told why
 	// nothing is. It comes no further than Validate.

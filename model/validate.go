@@ -51,7 +51,7 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 		expressions:  map[string]string{},
 		written:      c,
 	}
-	out := &Config{Settings: v.settings(c.Settings)}
+	out := &Config{Settings: v.settings(c.Settings), Mesh: v.mesh(c.Mesh)}
 	out.Certificates = check(v, "certificate", c.Certificates, v.certificate)
 	for _, x := range out.Certificates {
 		v.certificates[x.Name] = struct{}{}
@@ -85,6 +85,8 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 		return r
 	})
 	out.Flows = v.shadowed(check(v, "flow", c.Flows, v.flow))
+	out.Workloads = check(v, "workload", c.Workloads, v.workload)
+	out.Policies = check(v, "policy", c.Policies, v.policy)
 	hashes := v.twins(out.Routes, last.hashes)
 	v.partly(out.Routes)
 	*last = Validator{out.Listeners, out.Services, sound, hashes}

@@ -24,8 +24,9 @@ func doors() *Config {
 			{Name: "pass", Port: 8443, Protocol: TLS, Passthrough: true, Hostname: "*.example.com"},
 			{Name: "web", Port: 80, Protocol: HTTP},
 		},
-		Services: []*Service{{Name: "db", Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 5432}}, ProxyProtocol: 2}},
-		Routes:   []*Route{},
+		Services:  []*Service{{Name: "db", Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 5432}}, ProxyProtocol: 2}},
+		Routes:    []*Route{},
+		Workloads: []*Workload{}, Policies: []*Policy{},
 		Flows: []*Flow{
 			{Name: "f0", Parents: []string{"database", "end"}, Backends: to},
 			{Name: "f1", Parents: []string{"names", "names-tcp"}, Backends: to, Idle: -1},

@@ -49,8 +49,10 @@ func shop() *Config {
 				Filters: []Filter{{Redirect: &Redirect{Scheme: "https", Status: 301, Path: &PathEdit{Prefix: &prefix}}}}},
 			{Name: "r2", Parents: []string{"plain"}, Filters: []Filter{{Respond: &Respond{Status: 200, Body: "hello"}}}},
 		},
-		Flows:    []*Flow{},
-		Settings: Settings{Admin: "127.0.0.1:9901", AccessLog: "json", AccessLogFile: "access.log"},
+		Flows:     []*Flow{},
+		Workloads: []*Workload{},
+		Policies:  []*Policy{},
+		Settings:  Settings{Admin: "127.0.0.1:9901", AccessLog: "json", AccessLogFile: "access.log"},
 	}
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/netip"
@@ -32,6 +33,10 @@ type ListenOptions struct {
 	// loops; 0 is no bound. A connection beyond it is still given to the
 	// Acceptor, with over set, so that it can be refused in its own language.
 	MaxConns int
+	// Captured: connections were brought here that were meant for other
+	// addresses; each tells by SO_ORIGINAL_DST which (Peer.Original). It costs a
+	// system call a connection.
+	Captured bool
 }
 
 // Acceptor is called with a new connection, on its loop. over says that the
@@ -154,6 +159,9 @@ type Conn interface {
 type Peer struct {
 	Remote netip.AddrPort
 	Local  netip.AddrPort
+	// Original is where a captured connection wanted to go (ListenOptions.Captured);
+	// the zero AddrPort where it was made to this address.
+	Original netip.AddrPort
 	// TLS is nil on a plain connection.
 	TLS *TLSState
 }
@@ -167,6 +175,13 @@ type TLSState struct {
 	Resumed    bool
 	// Listener data of the acceptor: which credential set was chosen.
 	Credential any
+	// Certificate is what the peer has shown and was checked, nil where it has
+	// shown none or (ClientAuth.Optional) one that is not valid: then Invalid
+	// says why.
+	Certificate *x509.Certificate
+	Invalid     error
+	// Identity is the peer's SPIFFE ID, "" where it has proved none.
+	Identity string
 }
 
 // DialError is why a Dial failed.

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"net/netip"
 	"time"
 
@@ -39,7 +40,9 @@ type ServerTLS struct {
 	Credentials []Credential
 	// Certifier is asked for names that no Credential is for; nil: the first
 	// Credential serves them.
-	Certifier  Certifier
+	Certifier Certifier
+	// ClientAuth asks clients for a certificate; nil does not.
+	ClientAuth *ClientAuth
 	MinVersion uint16        // tls.VersionTLS12 where 0
 	Protocols  []string      // ALPN in order of preference, for example "http/1.1"
 	Handshake  time.Duration // bound of a handshake; negative none
@@ -82,6 +85,36 @@ type Credential struct {
 	// Chain and Key are PEM, or the files are.
 	Chain, Key         []byte
 	ChainFile, KeyFile string
+	// Identity, in place of both, is a SPIFFE ID: the certificate is the newest
+	// that Identities has for it, at each handshake. Hostname must be set.
+	Identity   string
+	Identities Identities
+}
+
+// ClientAuth is how clients' certificates are checked. One of Identities and CA
+// (or CAFile) is set.
+type ClientAuth struct {
+	// CA is PEM; CAFile is read again when it changes.
+	CA     []byte
+	CAFile string
+	// Identities wants an SVID. What it tells is TLSState.Identity.
+	Identities Identities
+	// Optional lets clients in without a certificate, or with one that is not
+	// valid: TLSState says which.
+	Optional bool
+}
+
+// Identities gives and judges the certificates of workloads (SPIFFE
+// X.509-SVIDs). Its methods are called by handshakes, on any goroutine, several
+// at a time; they do not wait.
+type Identities interface {
+	// Certificate is the newest of an identity, "spiffe://...", nil where there
+	// is none.
+	Certificate(id string) *tls.Certificate
+	// Verify judges the chain that a peer has shown, leaf first, by the bundle
+	// of its trust domain, and gives the identity in it. The peer has proved
+	// that it has the key.
+	Verify(chain []*x509.Certificate) (id string, err error)
 }
 
 // ClientTLS configures connections to a service.
@@ -91,6 +124,18 @@ type ClientTLS struct {
 	CAFile     string
 	Insecure   bool
 	Protocols  []string
+	// Names are those of which the certificate must be for one, DNS names or
+	// URIs; none: ServerName. ServerName is sent as SNI all the same.
+	Names []string
+	// Credential is shown to services that ask for one; nil shows none. Its
+	// files are read again when they change.
+	Credential *Credential
+	// Identities and Identity make it a connection between workloads: the SVID
+	// of Identity is shown, and the other side must prove to be Peer. CA, Names
+	// and Credential do not count. TLS 1.3.
+	Identities Identities
+	Identity   string
+	Peer       string
 }
 
 // Dialer starts connections. A Loop's Dial is the plain one.

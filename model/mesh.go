@@ -1,0 +1,283 @@
+package model
+
+// MTLS says which connections of services are encrypted and authenticated.
+type MTLS string
+
+const (
+	// Strict: a workload is reached by mutual TLS alone; plaintext is refused.
+	// The default.
+	Strict MTLS = "strict"
+	// Permissive: plaintext is served too, and counted by caller, so that one
+	// can see who would be refused.
+	Permissive MTLS = "permissive"
+	// Off: between workloads nothing is encrypted.
+	Off MTLS = "off"
+)
+
+// Outbound says where workloads may connect to.
+type Outbound string
+
+const (
+	// OutboundAllow: also to what is no Service of the configuration. The
+	// default.
+	OutboundAllow Outbound = "allow"
+	// RegisteredOnly: to Services of the configuration and nowhere else.
+	RegisteredOnly Outbound = "registered-only"
+)
+
+// Mesh is what holds for all workloads. The zero Mesh is the default one.
+type Mesh struct {
+	// TrustDomain is the first part of every identity,
+	// spiffe://<trust domain>/ns/<namespace>/sa/<account>; "" is
+	// DefaultTrustDomain. Lower case letters, digits, ".", "-" and "_".
+	TrustDomain string `json:"trustDomain,omitempty"`
+	// Domain is the last part of the names by which workloads call services,
+	// <service>.<namespace>.<domain>; "" is DefaultMeshDomain.
+	Domain string `json:"domain,omitempty"`
+	MTLS   MTLS   `json:"mtls,omitempty"` // "" is Strict
+	// Outbound is what happens to connections to strangers; "" is OutboundAllow.
+	Outbound Outbound `json:"outbound,omitempty"`
+	// Federated are the trust domains whose workloads are believed besides our
+	// own, each by the bundle that its own authority publishes.
+	Federated []Federation `json:"federated,omitempty"`
+	Origin    Origin       `json:"origin"`
+}
+
+// Federation is a trust domain of somebody else (SPIFFE Federation, section 5).
+type Federation struct {
+	TrustDomain string `json:"trustDomain"`
+	// URL is its bundle endpoint, https.
+	URL string `json:"url"`
+	// EndpointID is the SPIFFE ID of that endpoint (profile https_spiffe); ""
+	// is Web PKI (https_web).
+	EndpointID string `json:"endpointID,omitempty"`
+	// CAFile holds the roots for https_web; "" is the system's. For
+	// https_spiffe it is the first bundle (JWK set), which the endpoint itself
+	// is checked with.
+	CAFile string `json:"caFile,omitempty"`
+}
+
+// Defaults of a Mesh.
+const (
+	DefaultTrustDomain = "naru.local"
+	DefaultMeshDomain  = "mesh"
+	// DefaultNamespace is that of services and workloads that name none.
+	DefaultNamespace = "default"
+	// MeshPort is where node proxies take mutual TLS: HTTP directly, other
+	// connections in HBONE. The same number as in Istio's ambient mode.
+	MeshPort = 15008
+)
+
+// Workload is one instance of one or more Services, on some machine.
+type Workload struct {
+	// Name is unique in a Config: "shop/orders-7f3a" (namespace/instance).
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// Account is the last part of its identity.
+	Account string `json:"account"`
+	// Node names the machine whose proxy serves it.
+	Node string `json:"node,omitempty"`
+	// Address is the IP address that it is reached at, by plaintext on its own
+	// ports and by mutual TLS on MeshPort.
+	Address string `json:"address"`
+	// MeshPort is that of its node's proxy; 0: it has none, and is reached by
+	// plaintext where the mode allows that.
+	MeshPort uint16 `json:"meshPort,omitempty"`
+	// Ports are those that it serves.
+	Ports []WorkloadPort `json:"ports,omitempty"`
+	// State says whether requests may go to it.
+	State  WorkloadState `json:"state,omitempty"`
+	Weight int           `json:"weight,omitempty"` // 0 is 1
+	Origin Origin        `json:"origin"`
+}
+
+// WorkloadPort is one port of a Workload, as an endpoint of a Service.
+type WorkloadPort struct {
+	// Service names a Service whose Mesh is set.
+	Service string `json:"service"`
+	Port    uint16 `json:"port"`
+}
+
+// WorkloadState is how a Workload is.
+type WorkloadState string
+
+const (
+	Serving   WorkloadState = ""          // requests may come
+	Unhealthy WorkloadState = "unhealthy" // nothing new, as long as others can
+	Draining  WorkloadState = "draining"  // nothing new; it is about to leave
+)
+
+// AppProtocol is what a service of the mesh speaks to its clients.
+type AppProtocol string
+
+const (
+	// AppDetect finds out: HTTP where a connection begins as HTTP, bytes
+	// otherwise. A server that speaks first is waited for DetectTime at most.
+	AppDetect AppProtocol = ""
+	AppHTTP   AppProtocol = "http" // HTTP/1.1, and HTTP/2 by prior knowledge
+	AppGRPC   AppProtocol = "grpc" // HTTP/2 by prior knowledge
+	AppTCP    AppProtocol = "tcp"  // bytes; also for servers that speak first
+)
+
+// MeshService is what makes a Service one of the mesh: its endpoints are the
+// Workloads that name it, besides those that are written.
+type MeshService struct {
+	// Namespace and Host are its name to workloads: <host>.<namespace>.<domain>,
+	// also without the domain, and within the namespace without that. With
+	// Names, these too, whole.
+	Namespace string   `json:"namespace"`
+	Host      string   `json:"host"`
+	Names     []string `json:"names,omitempty"`
+	// Port is what clients connect to.
+	Port     uint16      `json:"port"`
+	Protocol AppProtocol `json:"protocol,omitempty"`
+	MTLS     MTLS        `json:"mtls,omitempty"` // "" is that of the Mesh
+	// External: its endpoints are not workloads (egress). Clients in the mesh
+	// reach it by name, with the Service's own TLS.
+	External bool `json:"external,omitempty"`
+	// Via names a Service of the mesh, an egress gateway, through which it is
+	// reached; "" is directly.
+	Via string `json:"via,omitempty"`
+}
+
+// Action is what a Policy does with what it matches.
+type Action string
+
+const (
+	Allow Action = "allow" // where a target has any, what matches none is refused
+	Deny  Action = "deny"  // goes before every allow
+	Audit Action = "audit" // is logged and counted, nothing else
+)
+
+// Policy says who may speak to whom. Of the policies that apply to a workload
+// a deny that matches refuses; otherwise an allow must match if there is any.
+type Policy struct {
+	// Name is unique in a Config: "shop/only-orders" (namespace/name).
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	// Services names the Services that it is for; none: every workload of the
+	// Namespace, or of the mesh where that is "".
+	Services []string `json:"services,omitempty"`
+	// Listeners names Listeners of a gateway that it is for.
+	Listeners []string `json:"listeners,omitempty"`
+	Action    Action   `json:"action"`
+	// Rules are alternatives; none matches nothing: an allow without rules
+	// refuses everything.
+	Rules []PolicyRule `json:"rules,omitempty"`
+	// DryRun: what it would refuse is logged and counted, and passes.
+	DryRun bool `json:"dryRun,omitempty"`
+	// Tell names the policy and rule in the refusal's answer.
+	Tell   bool   `json:"tell,omitempty"`
+	Origin Origin `json:"origin"`
+}
+
+// PolicyRule is a conjunction: everything that is set must hold; a list holds
+// where one of it does, a Not list where none does. A rule without anything
+// matches everything. Where a connection is not HTTP, an HTTP attribute (methods,
+// paths, hosts, headers, claims) matches in a deny and does not in an allow.
+type PolicyRule struct {
+	// Name is for messages; "" is its number, counting from 1.
+	Name string `json:"name,omitempty"`
+	// Principals are identities, "spiffe://td/ns/shop/sa/orders", with "*" at
+	// the end or the beginning, or "*" for every caller that has proved one.
+	Principals    []string `json:"principals,omitempty"`
+	NotPrincipals []string `json:"notPrincipals,omitempty"`
+	Namespaces    []string `json:"namespaces,omitempty"`
+	NotNamespaces []string `json:"notNamespaces,omitempty"`
+	// Addresses are networks (CIDR) of the connection's other end.
+	Addresses    []string `json:"addresses,omitempty"`
+	NotAddresses []string `json:"notAddresses,omitempty"`
+	// Ports are those of the workload.
+	Ports    []uint16 `json:"ports,omitempty"`
+	NotPorts []uint16 `json:"notPorts,omitempty"`
+	// Methods, Hosts (exact, or "*." before a domain) and Paths (exact, "*" at
+	// the end or beginning, or a template as "/orders/{id}") are HTTP.
+	Methods    []string     `json:"methods,omitempty"`
+	NotMethods []string     `json:"notMethods,omitempty"`
+	Hosts      []string     `json:"hosts,omitempty"`
+	NotHosts   []string     `json:"notHosts,omitempty"`
+	Paths      []string     `json:"paths,omitempty"`
+	NotPaths   []string     `json:"notPaths,omitempty"`
+	Headers    []FieldMatch `json:"headers,omitempty"`
+	// Claims are of the passport, or of the JWT that was checked.
+	Claims []ClaimMatch `json:"claims,omitempty"`
+	// CEL is an expression that gives a bool; see docs/reference/policy.md for
+	// its variables. An expression that fails at a request does not match in an
+	// allow, and matches in a deny.
+	CEL string `json:"cel,omitempty"`
+}
+
+// ClaimMatch compares a claim: a string, number or bool as text, or one of the
+// elements of a list.
+type ClaimMatch struct {
+	Name   string   `json:"name"` // "sub", or a path as "realm.roles"
+	Values []string `json:"values"`
+}
+
+func (w *Workload) name() string   { return w.Name }
+func (w *Workload) origin() Origin { return w.Origin }
+func (p *Policy) name() string     { return p.Name }
+func (p *Policy) origin() Origin   { return p.Origin }
+
+func (m *Mesh) write(b *content) {
+	b.text(m.TrustDomain, m.Domain, string(m.MTLS), string(m.Outbound))
+	b.number(uint64(len(m.Federated)))
+	for i := range m.Federated {
+		f := &m.Federated[i]
+		b.text(f.TrustDomain, f.URL, f.EndpointID, f.CAFile)
+	}
+	b.place(&m.Origin)
+}
+
+func (w *Workload) write(b *content) {
+	b.text(w.Name, w.Namespace, w.Account, w.Node, w.Address, string(w.State))
+	b.number(uint64(w.MeshPort))
+	b.number(uint64(len(w.Ports)))
+	for _, p := range w.Ports {
+		b.text(p.Service)
+		b.number(uint64(p.Port))
+	}
+	b.int(int64(w.Weight))
+	b.place(&w.Origin)
+}
+
+func (s *MeshService) write(b *content) {
+	b.text(s.Namespace, s.Host, string(s.Protocol), string(s.MTLS), s.Via)
+	b.strings(s.Names...)
+	b.number(uint64(s.Port))
+	b.bool(s.External)
+}
+
+func (p *Policy) write(b *content) {
+	b.text(p.Name, p.Namespace, string(p.Action))
+	b.strings(p.Services...)
+	b.strings(p.Listeners...)
+	b.bool(p.DryRun)
+	b.bool(p.Tell)
+	b.number(uint64(len(p.Rules)))
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		b.text(r.Name, r.CEL)
+		for _, list := range [...][]string{r.Principals, r.NotPrincipals, r.Namespaces, r.NotNamespaces, r.Addresses, r.NotAddresses,
+			r.Methods, r.NotMethods, r.Hosts, r.NotHosts, r.Paths, r.NotPaths} {
+			b.strings(list...)
+		}
+		for _, list := range [...][]uint16{r.Ports, r.NotPorts} {
+			b.number(uint64(len(list)))
+			for _, n := range list {
+				b.number(uint64(n))
+			}
+		}
+		b.number(uint64(len(r.Headers)))
+		for j := range r.Headers {
+			h := &r.Headers[j]
+			b.text(string(h.Kind), h.Name, h.Value)
+		}
+		b.number(uint64(len(r.Claims)))
+		for j := range r.Claims {
+			b.text(r.Claims[j].Name)
+			b.strings(r.Claims[j].Values...)
+		}
+	}
+	b.place(&p.Origin)
+}
