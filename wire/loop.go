@@ -218,6 +218,15 @@ func DialReason(err error) observe.Reason {
 	return observe.ConnectFailed
 }
 
+// LostReason tells why a connection to a service that stood is gone.
+func LostReason(err error) observe.Reason {
+	if d := (*DialError)(nil); errors.As(err, &d) {
+		// TLS 1.3: the service has judged us after we thought it done.
+		return DialReason(err)
+	}
+	return observe.UpstreamReset
+}
+
 // ErrClosed is OnClose's error when the peer closed in an orderly way while
 // nobody could be told by OnEOF.
 var ErrClosed = net.ErrClosed
