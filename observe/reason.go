@@ -48,6 +48,9 @@ const (
 	WriteTimeout
 	HandshakeFailed
 	HandshakeTimeout
+	ClientCertificateMissing
+	ClientCertificateInvalid
+	ClientIdentity
 	// Routing.
 	NoListener
 	NoRoute
@@ -64,6 +67,8 @@ const (
 	ConnectTimeout
 	ConnectFailed
 	UpstreamTLS
+	UpstreamIdentity
+	NoIdentity
 	UpstreamReset
 	UpstreamBadResponse
 	UpstreamHeadTooLarge

@@ -23,8 +23,10 @@ type Env struct {
 	Codec, HTTP2 wire.ClientCodec
 	// TLS makes the dialer of a TLS service for one of its endpoints' hosts; it
 	// is called by Prepare, never on a loop. nil: TLS services fail.
-	// protocols are what ALPN offers, in order of preference.
-	TLS func(t *model.BackendTLS, host string, protocols ...string) (wire.Dialer, error)
+	// own is what t.Certificate names, nil where it names none. protocols are
+	// what ALPN offers, in order of preference. Health checks need a
+	// wire.Lender.
+	TLS func(t *model.BackendTLS, own *model.Certificate, host string, protocols ...string) (wire.Dialer, error)
 	// Log is told of changes of health and of names; nil: nobody.
 	Log *slog.Logger
 	// Lookup finds the addresses of a DNS name. ttl is how long they hold, from

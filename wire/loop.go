@@ -204,7 +204,10 @@ func (e *DialError) Unwrap() error { return e.Err }
 // DialReason tells why a connection could not be made.
 func DialReason(err error) observe.Reason {
 	var d *DialError
+	var peer *PeerError
 	switch {
+	case errors.As(err, &peer):
+		return peer.Why
 	case errors.As(err, &d) && d.TLS:
 		return observe.UpstreamTLS
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -213,6 +216,15 @@ func DialReason(err error) observe.Reason {
 		return observe.ConnectTimeout
 	}
 	return observe.ConnectFailed
+}
+
+// LostReason tells why a connection to a service that stood is gone.
+func LostReason(err error) observe.Reason {
+	if d := (*DialError)(nil); errors.As(err, &d) {
+		// TLS 1.3: the service has judged us after we thought it done.
+		return DialReason(err)
+	}
+	return observe.UpstreamReset
 }
 
 // ErrClosed is OnClose's error when the peer closed in an orderly way while
