@@ -57,6 +57,9 @@ const (
 	InvalidFilter
 	Misdirected
 	PortRemoved
+	// Authorization.
+	PolicyDenied
+	BadPassport
 	NoProgram
 	// The backend.
 	NoEndpoint
