@@ -41,6 +41,8 @@ type Mesh struct {
 	// own, each by the bundle that its own authority publishes.
 	Federated []Federation `json:"federated,omitempty"`
 	Origin    Origin       `json:"origin"`
+	// Refused is as that of Service; what could be read stands in the fields.
+	Refused bool `json:"-"`
 }
 
 // Federation is a trust domain of somebody else (SPIFFE Federation, section 5).
@@ -169,6 +171,12 @@ type Policy struct {
 	// Tell names the policy and rule in the refusal's answer.
 	Tell   bool   `json:"tell,omitempty"`
 	Origin Origin `json:"origin"`
+	// Closed: a mistake in it could let through what it is there to refuse, so
+	// that it refuses everything. Validate makes such.
+	Closed bool `json:"closed,omitempty"`
+	// Refused is as that of Service. It comes no further than Validate, which
+	// makes it a Closed one.
+	Refused bool `json:"-"`
 }
 
 // PolicyRule is a conjunction: everything that is set must hold; a list holds
@@ -226,6 +234,7 @@ func (m *Mesh) write(b *content) {
 		f := &m.Federated[i]
 		b.text(f.TrustDomain, f.URL, f.EndpointID, f.CAFile)
 	}
+	b.bool(m.Refused)
 	b.place(&m.Origin)
 }
 
@@ -254,6 +263,8 @@ func (p *Policy) write(b *content) {
 	b.strings(p.Listeners...)
 	b.bool(p.DryRun)
 	b.bool(p.Tell)
+	b.bool(p.Closed)
+	b.bool(p.Refused)
 	b.number(uint64(len(p.Rules)))
 	for i := range p.Rules {
 		r := &p.Rules[i]

@@ -60,6 +60,9 @@ const (
 	InvalidFilter
 	Misdirected
 	PortRemoved
+	// Authorization.
+	PolicyDenied
+	BadPassport
 	NoProgram
 	// The backend.
 	NoEndpoint
