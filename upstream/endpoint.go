@@ -17,6 +17,10 @@ type Endpoint struct {
 	dialer wire.Dialer
 	raw    wire.Dialer // for flows
 	codec  wire.ClientCodec
+	// tunnels carry flows to an endpoint of the mesh, asked for inner; nil
+	// otherwise.
+	tunnels wire.Tunneler
+	inner   string
 
 	// pools has one for each loop, made by the loop when it first picks here.
 	pools []atomic.Pointer[pool]
