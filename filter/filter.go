@@ -69,6 +69,10 @@ type Exchange struct {
 	// it must outlive the exchange (configuration, or Response.Keep).
 	Body []byte
 	Why  observe.Reason
+	// Detail is what the log says besides Why; it outlives the exchange.
+	Detail error
+	// Caller is who the request is made for, nil where nobody has proved that.
+	Caller *Caller
 }
 
 // Param is a capture of a path template.

@@ -57,6 +57,9 @@ const (
 	InvalidFilter
 	Misdirected
 	PortRemoved
+	// Authorization.
+	PolicyDenied
+	BadPassport
 	NoProgram
 	// The backend.
 	NoEndpoint
@@ -74,6 +77,8 @@ const (
 	BadProxyHeader
 	ProxyHeaderTimeout
 	NoFlow
+	OutboundRefused
+	PlaintextRefused
 	FlowIdle
 	TooManySessions
 	DatagramLost

@@ -180,7 +180,7 @@ func (x *exchange) clear() {
 	}
 	x.newer, x.older = nil, nil
 	clear(x.Params)
-	x.Matched, x.Params, x.Body, x.Why = 0, nil, nil, observe.ReasonNone
+	x.Matched, x.Params, x.Body, x.Why, x.Detail, x.Caller = 0, nil, nil, observe.ReasonNone, nil, nil
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
 	x.host, x.path, x.query, x.hops = nil, nil, nil, nil
 	x.client, x.endpoint, x.detail, x.in, x.out = nil, nil, nil, nil, nil

@@ -56,6 +56,9 @@ func (x *exchange) describe(r *observe.Record) {
 	h := &x.Request
 	r.Start = x.w.wall(x.Began)
 	r.Upstream, r.Attempts, r.Detail = x.upstream, x.tries, x.detail
+	if x.Detail != nil {
+		r.Detail = x.Detail
+	}
 	r.Method, r.Host, r.Path, r.Query = h.Method, x.host, x.path, x.query
 	r.UserAgent, _ = h.Get(keyUserAgent)
 	r.RequestID, _ = h.Get(keyRequestID)
