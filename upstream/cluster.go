@@ -154,7 +154,7 @@ func (c *Cluster) rebuild() {
 				pools: make([]atomic.Pointer[pool], len(c.owner.loops)),
 			}
 			if t.peer != "" {
-				ep.tunnels, ep.inner = c.owner.env.Tunnels, t.inner
+				ep.tunnels, ep.inner, ep.peer = c.owner.env.Tunnels, t.inner, t.peer
 			}
 		}
 		kept[key] = ep
