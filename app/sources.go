@@ -114,7 +114,7 @@ func Explain(s *model.Snapshot, q proxy.Question) (*proxy.Explanation, error) {
 func checkCertificates(s *model.Snapshot, now time.Time) (problems []model.Problem) {
 	for _, c := range s.Certificates {
 		p := model.Problem{Origin: c.Origin, Severity: model.Broken, Code: "bad-certificate"}
-		warning, err := secure.Check(wire.Credential{Name: c.Name, Chain: c.Chain, Key: c.Key, ChainFile: c.ChainFile, KeyFile: c.KeyFile}, now)
+		warning, err := secure.Check(credential(c), now)
 		switch {
 		case err != nil:
 			p.Message = err.Error()
@@ -137,9 +137,28 @@ func Schema(reference bool) ([]byte, error) {
 }
 
 // dialer makes the dialer of a service with TLS.
-func (g *gateway) dialer(t *model.BackendTLS, host string, protocols ...string) (wire.Dialer, error) {
-	return g.security.Client(&wire.ClientTLS{
+func (g *gateway) dialer(t *model.BackendTLS, own *model.Certificate, host string, protocols ...string) (wire.Dialer, error) {
+	cfg := &wire.ClientTLS{
 		ServerName: pick(t.ServerName, host), CA: t.CA, CAFile: t.CAFile, Insecure: t.Insecure,
-		Protocols: protocols,
-	})
+		Names: t.Names, Protocols: protocols,
+	}
+	if own != nil {
+		c := credential(own)
+		cfg.Credential = &c
+	}
+	cfg.Reloaded = func(name string, err error) {
+		switch usable, ok := err.(interface{ Usable() bool }); {
+		case err == nil:
+			g.log.Info("read again what services are checked with or shown", "name", name, "host", host)
+		case ok && usable.Usable():
+			g.log.Warn("read again what services are checked with or shown, but it is doubtful", "name", name, "host", host, "error", err)
+		default:
+			g.log.Error("what services are checked with or shown has changed and is not usable; that of before goes on", "name", name, "host", host, "error", err)
+		}
+	}
+	return g.security.Client(cfg)
+}
+
+func credential(c *model.Certificate) wire.Credential {
+	return wire.Credential{Name: c.Name, Chain: c.Chain, Key: c.Key, ChainFile: c.ChainFile, KeyFile: c.KeyFile}
 }

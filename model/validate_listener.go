@@ -42,11 +42,7 @@ func (v *checker) listener(l *Listener) *Listener {
 	default:
 		v.broken("bad-value", "listener "+l.Name+" wants at least TLS "+strconv.Quote(l.MinTLS), "write 1.2 or 1.3")
 	}
-	if l.ClientAuth != nil {
-		// It must not serve as if nobody had asked for certificates.
-		v.broken("not-supported", "listener "+l.Name+" asks clients for certificates, which this version does not check",
-			"leave it out, or put naru behind something that checks them")
-	}
+	v.clientAuth(l)
 	if l.NoHTTP1 && l.NoHTTP2 {
 		v.broken("bad-value", "listener "+l.Name+" speaks neither HTTP/1.1 nor HTTP/2", "leave one of them")
 	}
@@ -72,6 +68,23 @@ func (v *checker) listener(l *Listener) *Listener {
 		return l
 	}
 	return v.certified(l)
+}
+
+// clientAuth must be right: a listener must not serve as if nobody had asked
+// for certificates.
+func (v *checker) clientAuth(l *Listener) {
+	a := l.ClientAuth
+	switch {
+	case a == nil:
+	case !l.Terminates():
+		v.broken("bad-value", "listener "+l.Name+" asks clients for certificates but ends no TLS", "clientAuth is for https, and for tls that is not passed through")
+	case len(a.CA) == 0 && a.CAFile == "":
+		v.broken("no-certificate", "listener "+l.Name+" asks clients for certificates but has no CA to check them with", "write clientAuth: {ca: clients.pem}")
+	case len(a.CA) > 0 && a.CAFile != "":
+		v.broken("bad-value", "the CA for clients of listener "+l.Name+" is given inline and as a file", "give one of the two")
+	case len(a.CA) > 0 && !hasPEM(a.CA, "CERTIFICATE"):
+		v.broken("bad-certificate", "the CA for clients of listener "+l.Name+" holds no PEM certificate", "it begins with -----BEGIN CERTIFICATE-----")
+	}
 }
 
 // introduced checks who may say whom a connection is from. A network that
@@ -166,6 +179,7 @@ func (v *checker) doors(list []*Listener) []*Listener {
 		hostname string
 	}
 	first, taken, quic := map[number]*Listener{}, map[door]*Listener{}, map[uint16]*Listener{}
+	ends := map[number]*Listener{} // the first that ends TLS
 	good := list
 	for i, l := range list {
 		v.at = l.Origin
@@ -196,10 +210,18 @@ func (v *checker) doors(list []*Listener) []*Listener {
 		case other != nil && !sameIntroduction(other.ProxyProtocol, l.ProxyProtocol):
 			v.broken("port-conflict", fmt.Sprintf("listener %s reads the PROXY protocol otherwise than listener %s (%s) of the same port, and the header comes before anybody knows which is meant",
 				l.Name, other.Name, place(other.Origin)), "say the same at both")
+		case l.Terminates() && ends[n] != nil && !sameClientAuth(ends[n].ClientAuth, l.ClientAuth):
+			// A connection is authenticated once, and may carry requests to any
+			// host of the port.
+			v.broken("port-conflict", fmt.Sprintf("listener %s asks clients for other certificates than listener %s (%s) of the same port, whose connections may carry its requests",
+				l.Name, ends[n].Name, place(ends[n].Origin)), "say the same at both, or use another port")
 		default:
 			taken[d] = l
 			if first[n] == nil {
 				first[n] = l
+			}
+			if l.Terminates() && ends[n] == nil {
+				ends[n] = l
 			}
 			if l.HTTP3 {
 				quic[l.Port] = l
@@ -219,6 +241,13 @@ func sameIntroduction(a, b *ProxyProtocol) bool {
 		return a == b
 	}
 	return slices.Equal(a.From, b.From)
+}
+
+func sameClientAuth(a, b *ClientAuth) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.CAFile == b.CAFile && a.Optional == b.Optional && bytes.Equal(a.CA, b.CA)
 }
 
 // hasPEM says whether data holds a block whose type ends in kind.

@@ -86,13 +86,17 @@ const (
 // backendTLS must be right as a whole: a guess could send secrets to a
 // stranger.
 func (v *checker) backendTLS(s *Service) bool {
-	if len(s.TLS.Names) > 0 || s.TLS.Certificate != "" {
-		// It must not be reached as if that had not been asked for.
-		v.broken("not-supported", "service "+s.Name+" wants names in its certificate, or is shown one, which this version does not do",
-			"leave subjectAltNames and client certificates out")
+	t := s.TLS
+	for _, name := range t.Names {
+		if !isAltName(name) {
+			v.broken("bad-hostname", "service "+s.Name+" is verified as "+strconv.Quote(name), "write a DNS name, or a URI such as spiffe://example.org/orders")
+			return false
+		}
+	}
+	if _, ok := v.certificates[t.Certificate]; t.Certificate != "" && !ok {
+		v.broken("unknown-certificate", "service "+s.Name+" is shown the certificate "+strconv.Quote(t.Certificate)+", which is not there", meant(v, t.Certificate, v.certificates))
 		return false
 	}
-	t := s.TLS
 	switch {
 	case t.ServerName != "" && !isHost(t.ServerName):
 		v.broken("bad-hostname", "service "+s.Name+" is verified as "+strconv.Quote(t.ServerName), "write the host name in its certificate")
@@ -104,10 +108,22 @@ func (v *checker) backendTLS(s *Service) bool {
 		v.broken("bad-value", "the CA of service "+s.Name+" is given inline and as a file", "give one of the two")
 		return false
 	}
-	if t.Insecure && (len(t.CA) > 0 || t.CAFile != "") {
+	switch {
+	case !t.Insecure:
+	case len(t.CA) > 0 || t.CAFile != "":
 		v.doubtful("unused", "service "+s.Name+" has a CA, but any certificate is accepted", "leave insecure out")
+	case len(t.Names) > 0:
+		v.doubtful("unused", "service "+s.Name+" has names for its certificate, but any is accepted", "leave insecure out")
 	}
 	return true
+}
+
+// isAltName says whether a certificate can be for s.
+func isAltName(s string) bool {
+	if scheme, rest, ok := strings.Cut(s, "://"); ok {
+		return scheme != "" && rest != "" && !hasControl(s) && !strings.ContainsRune(s, ' ')
+	}
+	return isHost(s) || isHostname(strings.ToLower(s), true)
 }
 
 func (v *checker) health(s *Service) bool {

@@ -119,6 +119,22 @@ func outcome(c *Config) string {
 	return strings.Join(list, ", ")
 }
 
+// TestMutualTLSIsValid: what is right of it comes through whole.
+func TestMutualTLSIsValid(t *testing.T) {
+	t.Parallel()
+	c := shop()
+	c.Listeners[1].ClientAuth = &ClientAuth{CAFile: "clients.pem", Optional: true}
+	c.Services[1].TLS.Names = []string{"a.test", "*.b.test", "spiffe://c/d"}
+	c.Services[1].TLS.Certificate = "files"
+	out, problems := Validate(c)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if !slices.Contains(out.Listeners, c.Listeners[1]) || !slices.Contains(out.Services, c.Services[1]) {
+		t.Error("something was taken out")
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	t.Parallel()
 	str := func(s string) *string { return &s }
@@ -146,6 +162,15 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Listeners[1].Protocol = "sctp" }, `error bad-protocol: listener secure speaks "sctp"`, "no listener secure, r0 without 1 parents"},
 		{func(c *Config) { c.Listeners[1].MinTLS = "1.1" }, `error bad-value: listener secure wants at least TLS "1.1"`, "no listener secure, r0 without 1 parents"},
 		{func(c *Config) { c.Listeners[1].TrustedHops = -1 }, "error bad-value: listener secure trusts -1 hops", "no listener secure, r0 without 1 parents"},
+		{func(c *Config) { c.Listeners[1].ClientAuth = &ClientAuth{} }, "error no-certificate: listener secure asks clients for certificates but has no CA to check them with", "no listener secure, r0 without 1 parents"},
+		{func(c *Config) { c.Listeners[1].ClientAuth = &ClientAuth{CA: []byte("x")} }, "error bad-certificate: the CA for clients of listener secure holds no PEM certificate", "no listener secure, r0 without 1 parents"},
+		{func(c *Config) { c.Listeners[1].ClientAuth = &ClientAuth{CA: c.Services[1].TLS.CA, CAFile: "x"} }, "error bad-value: the CA for clients of listener secure is given inline and as a file", "no listener secure, r0 without 1 parents"},
+		{func(c *Config) { c.Listeners[0].ClientAuth = &ClientAuth{CAFile: "x"} }, "error bad-value: listener plain asks clients for certificates but ends no TLS", "no listener plain, no route r1, no route r2, r0 without 1 parents"},
+		{func(c *Config) {
+			other := *c.Listeners[1]
+			other.Name, other.Hostname, other.ClientAuth = "other", "other.test", &ClientAuth{CAFile: "x"}
+			c.Listeners = append(c.Listeners, &other)
+		}, "error port-conflict: listener secure asks clients for other certificates than listener other (an unknown place) of the same port, whose connections may carry its requests", "no listener secure, r0 without 1 parents"},
 		{func(c *Config) { c.Listeners[1].Certificates = nil }, "error no-certificate: listener secure speaks HTTPS but has no certificate", "no listener secure, r0 without 1 parents"},
 		{func(c *Config) { c.Listeners[1].Certificates[0] = "inlne" }, `error unknown-certificate: listener secure shows the certificate "inlne", which is not there`, ""},
 		{func(c *Config) { c.Listeners[1].Certificates = []string{"x"} }, `error unknown-certificate: listener secure shows the certificate "x", which is not there`, "no listener secure, r0 without 1 parents"},
@@ -163,6 +188,9 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Services[1].TLS.CA = []byte("x") }, "error bad-certificate: the CA of service orders holds no PEM certificate", "no service orders, r0 500"},
 		{func(c *Config) { c.Services[1].TLS.CAFile = "x" }, "error bad-value: the CA of service orders is given inline and as a file", "no service orders, r0 500"},
 		{func(c *Config) { c.Services[1].TLS.Insecure = true }, "warning unused: service orders has a CA, but any certificate is accepted", ""},
+		{func(c *Config) { c.Services[1].TLS.Names = []string{"a b"} }, `error bad-hostname: service orders is verified as "a b"`, "no service orders, r0 500"},
+		{func(c *Config) { c.Services[1].TLS.Names = []string{"spiffe://"} }, `error bad-hostname: service orders is verified as "spiffe://"`, "no service orders, r0 500"},
+		{func(c *Config) { c.Services[1].TLS.Certificate = "fils" }, `error unknown-certificate: service orders is shown the certificate "fils", which is not there`, "no service orders, r0 500"},
 		{func(c *Config) { c.Services[1].Health.Path = "healthz" }, `error bad-path: the health check of service orders asks for "healthz"`, ""},
 		{func(c *Config) { c.Services[1].Health.Host = "a/b" }, `error bad-hostname: the health check of service orders asks the host "a/b"`, ""},
 		{func(c *Config) { c.Services[1].Health.Interval = -1 }, "error bad-value: the health check of service orders has a negative bound", ""},

@@ -48,6 +48,9 @@ const (
 	WriteTimeout
 	HandshakeFailed
 	HandshakeTimeout
+	ClientCertificateMissing
+	ClientCertificateInvalid
+	ClientIdentity
 	// Routing.
 	NoListener
 	NoRoute
@@ -67,6 +70,8 @@ const (
 	ConnectTimeout
 	ConnectFailed
 	UpstreamTLS
+	UpstreamIdentity
+	NoIdentity
 	UpstreamReset
 	UpstreamBadResponse
 	UpstreamHeadTooLarge

@@ -347,6 +347,10 @@ func (c *compiler) entrances() (map[address]*entrance, error) {
 				return nil, err
 			}
 		}
+		if a := noun.ClientAuth; a != nil && e.tls.ClientAuth == nil {
+			// The same for all of the address: Validate has seen to it.
+			e.tls.ClientAuth = &wire.ClientAuth{CA: a.CA, CAFile: a.CAFile, Optional: a.Optional}
+		}
 		if noun.MinTLS == "1.3" {
 			e.tls.MinVersion = tls.VersionTLS13
 		}

@@ -66,8 +66,9 @@ func (s *fakeSecurity) Update(cfg *wire.ServerTLS) error {
 	s.cfg = cfg
 	return nil
 }
-func (s *fakeSecurity) Close()                     { s.closed = true }
-func (s *fakeSecurity) Lend(...string) *tls.Config { return &tls.Config{} }
+func (s *fakeSecurity) Close()                                    { s.closed = true }
+func (s *fakeSecurity) Lend(...string) *tls.Config                { return &tls.Config{} }
+func (s *fakeSecurity) Agreed(tls.ConnectionState) *wire.TLSState { return &wire.TLSState{} }
 func (s *fakeSecurity) Secure(c wire.Conn, ready func(wire.Conn)) {
 	s.secured++
 	ready(securedConn{c})

@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync/atomic"
 	"syscall"
@@ -106,7 +108,7 @@ func (p *Proxy) tls(port *port, cfg *wire.ServerTLS) *wire.ServerTLS {
 	c := *cfg
 	c.Failed = func(why observe.Reason, remote netip.AddrPort, err error) {
 		p.opt.Registry.Refused(0, why)
-		p.opt.Log.Debug("tls handshake failed", "listener", port.addr, "remote", remote, "reason", why.String(), "error", err)
+		p.opt.Log.Log(context.Background(), refusalLevel(why), "tls handshake failed", "listener", port.addr, "remote", remote, "reason", why.String(), "error", err)
 	}
 	c.Reloaded = func(name string, err error) {
 		port.troubles.reloaded(name, err, usable(err))
@@ -121,4 +123,14 @@ func (p *Proxy) tls(port *port, cfg *wire.ServerTLS) *wire.ServerTLS {
 		p.opt.Log.Info("certificate reloaded", "certificate", name)
 	}
 	return &c
+}
+
+// refusalLevel is that of a failed handshake in the log: who was refused for a
+// certificate may ask why; others are noise.
+func refusalLevel(why observe.Reason) slog.Level {
+	switch why {
+	case observe.ClientCertificateMissing, observe.ClientCertificateInvalid, observe.ClientIdentity, observe.NoIdentity:
+		return slog.LevelInfo
+	}
+	return slog.LevelDebug
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 
@@ -36,7 +37,7 @@ func (p *Proxy) alternate(port *port, e *entrance) {
 		},
 		Failed: func(why observe.Reason, remote netip.AddrPort, err error) {
 			p.opt.Registry.Refused(0, why)
-			p.opt.Log.Debug("quic handshake failed", "listener", port.addr, "remote", remote, "reason", why.String(), "error", err)
+			p.opt.Log.Log(context.Background(), refusalLevel(why), "quic handshake failed", "listener", port.addr, "remote", remote, "reason", why.String(), "error", err)
 		},
 	})
 	if err != nil {

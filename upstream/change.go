@@ -27,7 +27,8 @@ type update struct {
 	isNew   bool
 }
 
-// Prepare builds the clusters of services, whose names are unique. A Service
+// Prepare builds the clusters of services, whose names are unique; certificates
+// are those that BackendTLS.Certificate may name. A Service
 // that did not change keeps its *Cluster as it is; one that changed keeps its
 // *Cluster too, and will be updated in place by Commit: endpoints that stay
 // keep their connections and their health. Everything that can fail or wait
@@ -40,7 +41,7 @@ type update struct {
 // it was before; when it is new, its picks give UpstreamTLS.
 //
 // There is one Change at a time: Prepare discards one that has not ended.
-func (s *Set) Prepare(services []*model.Service) (*Change, error) {
+func (s *Set) Prepare(services []*model.Service, certificates ...*model.Certificate) (*Change, error) {
 	ch := &Change{set: s, clusters: make(map[string]*Cluster, len(services))}
 	s.mu.Lock()
 	before := s.pending
@@ -50,11 +51,22 @@ func (s *Set) Prepare(services []*model.Service) (*Change, error) {
 		before.Discard()
 	}
 
+	byName := make(map[string]*model.Certificate, len(certificates))
+	for _, c := range certificates {
+		byName[c.Name] = c
+	}
+	own := func(svc *model.Service) *model.Certificate {
+		if svc.TLS == nil || svc.TLS.Certificate == "" {
+			return nil
+		}
+		return byName[svc.TLS.Certificate] // nil: newSpec says so
+	}
+
 	var errs []error
 	var waits []*name
 	for _, svc := range services {
 		c := current[svc.Name]
-		if c != nil && c.spec.Load().err == nil && sameService(c.Service(), svc) {
+		if c != nil && c.spec.Load().err == nil && sameService(c.Service(), svc) && sameCertificate(c.spec.Load().own, own(svc)) {
 			ch.clusters[svc.Name] = c
 			continue
 		}
@@ -63,7 +75,7 @@ func (s *Set) Prepare(services []*model.Service) (*Change, error) {
 			c = newCluster(s, svc)
 		}
 		ch.clusters[svc.Name] = c
-		sp, fresh, err := newSpec(c, svc)
+		sp, fresh, err := newSpec(c, svc, own(svc))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("service %s: %w", svc.Name, err))
 			if !isNew {

@@ -104,7 +104,7 @@ func TestChangedTLSEndsOldConnections(t *testing.T) {
 	if !plain.ended {
 		t.Error("a plain connection is kept for a TLS service")
 	}
-	if _, other := w.pick("a"); other == ep || other.dialer != (fakeDialer{"10.0.0.0"}) {
+	if _, other := w.pick("a"); other == ep || other.dialer.(realTLS).host != "10.0.0.0" {
 		t.Error("the endpoint is not dialled by TLS")
 	}
 }

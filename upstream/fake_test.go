@@ -1,7 +1,9 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -16,6 +18,7 @@ import (
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
+	"github.com/naru-mesh/naru/wire/secure"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -173,6 +176,31 @@ func refused(ep *Endpoint) error {
 // fakeDialer counts nothing and connects nothing.
 type fakeDialer struct{ host string }
 
+// realTLS lends what wire/secure has: health checks shake hands with it.
+type realTLS struct {
+	fakeDialer
+	cfg *wire.ClientTLS
+}
+
+func (d realTLS) Lend(addr netip.AddrPort) (*tls.Config, error) {
+	made, err := secure.New(0).Client(d.cfg)
+	if err != nil {
+		return nil, err
+	}
+	return made.(wire.Lender).Lend(addr)
+}
+
+func lending(b *model.BackendTLS, own *model.Certificate, host string, protocols ...string) (wire.Dialer, error) {
+	cfg := &wire.ClientTLS{
+		ServerName: cmp.Or(b.ServerName, host), CA: b.CA, CAFile: b.CAFile, Insecure: b.Insecure,
+		Names: b.Names, Protocols: protocols,
+	}
+	if own != nil {
+		cfg.Credential = &wire.Credential{Name: own.Name, Chain: own.Chain, Key: own.Key}
+	}
+	return realTLS{fakeDialer{host}, cfg}, nil
+}
+
 func (fakeDialer) Dial(wire.Loop, netip.AddrPort, wire.ConnHandler) wire.Conn { return nil }
 
 // world is a Set among fakes.
@@ -195,12 +223,12 @@ func newWorld(t testing.TB, n int, change ...func(*Env)) *world {
 		d.loops = append(d.loops, l)
 	}
 	env := Env{Driver: d, Codec: w.codec, HTTP2: w.codec, Log: slog.New(w.log)}
-	env.TLS = func(b *model.BackendTLS, host string, _ ...string) (wire.Dialer, error) {
+	env.TLS = func(b *model.BackendTLS, own *model.Certificate, host string, protocols ...string) (wire.Dialer, error) {
 		if b.CAFile == "missing" {
 			return nil, errors.New("missing: no such file")
 		}
 		w.hosts = append(w.hosts, host)
-		return fakeDialer{host}, nil
+		return lending(b, own, host, protocols...)
 	}
 	env.Lookup = func(context.Context, string) ([]netip.Addr, time.Duration, error) {
 		return nil, 0, errors.New("no names here")

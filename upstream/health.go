@@ -3,18 +3,17 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"time"
 
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/wire"
 )
 
 // Defaults of a model.HealthCheck.
@@ -44,7 +43,8 @@ func (c *Cluster) watchHealth() {
 
 // startChecks begins a check of each endpoint that has none. With c.mu held.
 func (c *Cluster) startChecks() {
-	svc := c.spec.Load().service
+	sp := c.spec.Load()
+	svc := sp.service
 	if !c.checked || c.retired || svc.Health == nil {
 		return
 	}
@@ -53,6 +53,7 @@ func (c *Cluster) startChecks() {
 			continue
 		}
 		k := newCheck(c, m.ep, svc)
+		k.own = sp.own
 		var ctx context.Context
 		ctx, m.ep.endCheck = context.WithCancel(c.owner.ctx)
 		c.owner.launch(func() { k.run(ctx) })
@@ -90,12 +91,17 @@ type check struct {
 	ep      *Endpoint
 	cfg     model.HealthCheck // defaults filled in
 	tls     *model.BackendTLS
+	own     *model.Certificate
+	dialer  func(t *model.BackendTLS, own *model.Certificate, host string, protocols ...string) (wire.Dialer, error)
 	speaks  model.ServiceProtocol
 	host    string // of the request
 }
 
 func newCheck(c *Cluster, ep *Endpoint, svc *model.Service) *check {
 	k := &check{cluster: c, ep: ep, cfg: *svc.Health, tls: svc.TLS, speaks: svc.Protocol}
+	if c != nil {
+		k.dialer = c.owner.env.TLS
+	}
 	h := &k.cfg
 	if h.Path == "" || h.Path[0] != '/' {
 		h.Path = "/" + h.Path
@@ -232,10 +238,11 @@ func (k *check) client() (*http.Client, error) {
 		Protocols:              k.protocols(),
 	}
 	if k.tls != nil {
-		var err error
-		if transport.TLSClientConfig, err = checkTLS(k.tls, k.ep.host); err != nil {
+		lender, err := k.lender()
+		if err != nil {
 			return nil, err
 		}
+		transport.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return k.secure(ctx, lender) }
 	}
 	return &http.Client{
 		Transport:     transport,
@@ -252,6 +259,52 @@ func (k *check) protocols() *http.Protocols {
 	p.SetHTTP2(k.tls != nil && (two || k.speaks == model.HTTPAuto))
 	p.SetUnencryptedHTTP2(k.tls == nil && two)
 	return p
+}
+
+// alpn is what protocols means over TLS.
+func (k *check) alpn() []string {
+	switch {
+	case k.speaks == model.HTTP2 || k.cfg.Kind == model.HealthGRPC:
+		return []string{"h2"}
+	case k.speaks == model.HTTPAuto:
+		return []string{"h2", "http/1.1"}
+	}
+	return []string{"http/1.1"}
+}
+
+// lender makes what checks with the same certificates, authorities and names
+// as requests do.
+func (k *check) lender() (wire.Lender, error) {
+	if k.dialer == nil {
+		return nil, errors.New("TLS to services is not available")
+	}
+	d, err := k.dialer(k.tls, k.own, k.ep.host, k.alpn()...)
+	if err != nil {
+		return nil, err
+	}
+	lender, ok := d.(wire.Lender)
+	if !ok {
+		return nil, errors.New("TLS for health checks is not available")
+	}
+	return lender, nil
+}
+
+// secure dials with TLS.
+func (k *check) secure(ctx context.Context, lender wire.Lender) (net.Conn, error) {
+	cfg, err := lender.Lend(k.ep.addr)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := k.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := tls.Client(plain, cfg)
+	if err := c.HandshakeContext(ctx); err != nil {
+		plain.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 func (k *check) dial(ctx context.Context) (net.Conn, error) {
@@ -294,30 +347,4 @@ func (k *check) askHTTP(ctx context.Context, client *http.Client, req *http.Requ
 		return fmt.Errorf("status %d", res.StatusCode)
 	}
 	return nil
-}
-
-// checkTLS says what Env.TLS's dialers are told, to net/http.
-func checkTLS(t *model.BackendTLS, host string) (*tls.Config, error) {
-	cfg := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		ServerName:         t.ServerName,
-		InsecureSkipVerify: t.Insecure,
-	}
-	if cfg.ServerName == "" {
-		cfg.ServerName = host
-	}
-	pem := t.CA
-	if len(pem) == 0 && t.CAFile != "" {
-		var err error
-		if pem, err = os.ReadFile(t.CAFile); err != nil {
-			return nil, err
-		}
-	}
-	if len(pem) > 0 {
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("the CA holds no certificate")
-		}
-	}
-	return cfg, nil
 }

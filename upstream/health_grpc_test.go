@@ -36,6 +36,7 @@ func ask(t *testing.T, s *httptest.Server, svc *model.Service) error {
 	t.Helper()
 	addr := netip.MustParseAddrPort(s.Listener.Addr().String())
 	k := newCheck(nil, &Endpoint{host: addr.Addr().String(), addr: addr}, svc)
+	k.dialer = lending
 	question, err := k.prepare(t.Context())
 	if err != nil {
 		t.Fatal(err)

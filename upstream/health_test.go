@@ -188,7 +188,7 @@ func TestHealthBelievesTheConfiguredTrust(t *testing.T) {
 	if line := w.logged("endpoint is unhealthy"); !strings.Contains(line, "certificate") {
 		t.Errorf("log %q", line)
 	}
-	for _, good := range []model.BackendTLS{{CA: ca}, {CA: ca, ServerName: "example.com"}, {Insecure: true}} {
+	for _, good := range []model.BackendTLS{{CA: ca}, {CA: ca, ServerName: "example.com"}, {CA: ca, ServerName: "sni.test", Names: []string{"example.com"}}, {Insecure: true}} {
 		w.apply(s(good))
 		<-one.seen
 		<-one.seen // answered once at least
@@ -201,7 +201,7 @@ func TestHealthBelievesTheConfiguredTrust(t *testing.T) {
 		t.Errorf("log %q", line)
 	}
 	w.apply(s(model.BackendTLS{CA: []byte("nonsense")}))
-	if line := w.logged("health check is not possible"); !strings.Contains(line, "no certificate") {
+	if line := w.logged("endpoint is unhealthy"); !strings.Contains(line, "no CERTIFICATE") {
 		t.Errorf("log %q", line)
 	}
 }

@@ -23,8 +23,10 @@ type Env struct {
 	Codec, HTTP2 wire.ClientCodec
 	// TLS makes the dialer of a TLS service for one of its endpoints' hosts; it
 	// is called by Prepare, never on a loop. nil: TLS services fail.
-	// protocols are what ALPN offers, in order of preference.
-	TLS func(t *model.BackendTLS, host string, protocols ...string) (wire.Dialer, error)
+	// own is what t.Certificate names, nil where it names none. protocols are
+	// what ALPN offers, in order of preference. Health checks need a
+	// wire.Lender.
+	TLS func(t *model.BackendTLS, own *model.Certificate, host string, protocols ...string) (wire.Dialer, error)
 	// Identity makes the dialer of mutual TLS between workloads: as own, to the
 	// proxy that must prove to be peer and knows by serverName (SNI) who is meant.
 	// ALPN offers HTTP/2. It is called as TLS is. nil: services of the mesh fail.

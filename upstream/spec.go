@@ -14,6 +14,7 @@ import (
 // spec is a model.Service made ready to run. It does not change.
 type spec struct {
 	service *model.Service
+	own     *model.Certificate // that service.TLS.Certificate names
 	set     *settings
 	targets []target
 	// trust numbers the TLS settings that a cluster had one after the other, so
@@ -51,12 +52,12 @@ type target struct {
 // newSpec makes svc ready for c. It holds the names it needs, on c's behalf,
 // until release; fresh are those that have not been looked up yet. With an
 // error (TLS) the spec has no targets.
-func newSpec(c *Cluster, svc *model.Service) (sp *spec, fresh []*name, err error) {
-	sp = &spec{service: svc, set: settingsOf(svc)}
+func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, fresh []*name, err error) {
+	sp = &spec{service: svc, own: own, set: settingsOf(svc)}
 	old := c.spec.Load()
 	if old != nil {
 		sp.trust = old.trust
-		if !sameTLS(old.service.TLS, svc.TLS) || old.service.Protocol != svc.Protocol || old.service.Identity != svc.Identity {
+		if !sameTLS(old.service.TLS, svc.TLS) || !sameCertificate(old.own, own) || old.service.Protocol != svc.Protocol || old.service.Identity != svc.Identity {
 			sp.trust++
 		}
 	}
@@ -76,8 +77,8 @@ func newSpec(c *Cluster, svc *model.Service) (sp *spec, fresh []*name, err error
 				return sp, nil, err
 			}
 		} else if d.dialer == nil {
-			if d.dialer, err = c.owner.dialer(svc, e.Host); err == nil {
-				d.raw, err = c.owner.raw(svc, e.Host)
+			if d.dialer, err = c.owner.dialer(svc, own, e.Host); err == nil {
+				d.raw, err = c.owner.raw(svc, own, e.Host)
 			}
 			if err != nil {
 				sp.err = err
@@ -112,7 +113,7 @@ func (sp *spec) release(c *Cluster) {
 }
 
 // dialer makes what connects to host.
-func (s *Set) dialer(svc *model.Service, host string) (wire.Dialer, error) {
+func (s *Set) dialer(svc *model.Service, own *model.Certificate, host string) (wire.Dialer, error) {
 	t := svc.TLS
 	if t == nil {
 		return wire.PlainDialer{}, nil
@@ -120,13 +121,16 @@ func (s *Set) dialer(svc *model.Service, host string) (wire.Dialer, error) {
 	if s.env.TLS == nil {
 		return nil, errors.New("TLS to services is not available")
 	}
+	if t.Certificate != "" && own == nil {
+		return nil, errors.New("there is no certificate " + t.Certificate)
+	}
 	switch svc.Protocol {
 	case model.HTTP2:
-		return s.env.TLS(t, host, "h2")
+		return s.env.TLS(t, own, host, "h2")
 	case model.HTTPAuto:
-		return s.env.TLS(t, host, "h2", "http/1.1")
+		return s.env.TLS(t, own, host, "h2", "http/1.1")
 	}
-	return s.env.TLS(t, host, "http/1.1")
+	return s.env.TLS(t, own, host, "http/1.1")
 }
 
 // mutual makes what connects to an endpoint of the mesh. There is no other way
@@ -140,11 +144,11 @@ func (s *Set) mutual(svc *model.Service, e *model.Endpoint) (wire.Dialer, error)
 
 // raw makes what connects to host for flows, whose bytes are of a protocol that
 // is not known here.
-func (s *Set) raw(svc *model.Service, host string) (wire.Dialer, error) {
+func (s *Set) raw(svc *model.Service, own *model.Certificate, host string) (wire.Dialer, error) {
 	if svc.TLS == nil {
 		return wire.PlainDialer{}, nil
 	}
-	return s.env.TLS(svc.TLS, host)
+	return s.env.TLS(svc.TLS, own, host)
 }
 
 // codec gives what speaks the service's protocol.
@@ -205,7 +209,16 @@ func sameTLS(a, b *model.BackendTLS) bool {
 		return a == b
 	}
 	return a.ServerName == b.ServerName && a.CAFile == b.CAFile && a.Insecure == b.Insecure &&
-		bytes.Equal(a.CA, b.CA)
+		bytes.Equal(a.CA, b.CA) && slices.Equal(a.Names, b.Names) && a.Certificate == b.Certificate
+}
+
+// sameCertificate compares what is shown; files are read again by themselves.
+func sameCertificate(a, b *model.Certificate) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Name == b.Name && a.ChainFile == b.ChainFile && a.KeyFile == b.KeyFile &&
+		bytes.Equal(a.Chain, b.Chain) && bytes.Equal(a.Key, b.Key)
 }
 
 func sameHealth(a, b *model.HealthCheck) bool {

@@ -28,6 +28,8 @@ func TestEverySettingIsAChange(t *testing.T) {
 		"tls insecure":  func(s *model.Service) { s.TLS.Insecure = true },
 		"tls name":      func(s *model.Service) { s.TLS.ServerName = "z" },
 		"tls ca":        func(s *model.Service) { s.TLS.CA = []byte("z") },
+		"tls names":     func(s *model.Service) { s.TLS.Names = []string{"z"} },
+		"tls own":       func(s *model.Service) { s.TLS.Certificate = "z" },
 		"tls file":      func(s *model.Service) { s.TLS.CAFile = "z" },
 		"balance":       func(s *model.Service) { s.Balance = model.LeastRequest },
 		"health":        func(s *model.Service) { s.Health.Path = "/x" },
@@ -55,7 +57,7 @@ func TestTLSDialersAreMadePerHost(t *testing.T) {
 		t.Errorf("dialers were made for %v", w.hosts)
 	}
 	for _, m := range w.cluster("a").members {
-		if m.ep.dialer != (fakeDialer{m.ep.Host()}) {
+		if d, ok := m.ep.dialer.(realTLS); !ok || d.host != m.ep.Host() {
 			t.Errorf("%s is dialled by %v", m.ep.Addr(), m.ep.dialer)
 		}
 	}

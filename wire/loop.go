@@ -204,7 +204,10 @@ func (e *DialError) Unwrap() error { return e.Err }
 // DialReason tells why a connection could not be made.
 func DialReason(err error) observe.Reason {
 	var d *DialError
+	var peer *PeerError
 	switch {
+	case errors.As(err, &peer):
+		return peer.Why
 	case errors.As(err, &d) && d.TLS:
 		return observe.UpstreamTLS
 	case errors.Is(err, syscall.ECONNREFUSED):

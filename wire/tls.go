@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/naru-mesh/naru/observe"
@@ -31,6 +34,10 @@ type ServerSecurity interface {
 	// Lend gives the same certificates, at each handshake those of now, to a
 	// transport that does TLS by itself (QUIC), which speaks these protocols.
 	Lend(protocols ...string) *tls.Config
+	// Agreed tells what a handshake with a lent configuration has agreed, the
+	// client's certificate judged. It takes about as long as a part of a
+	// handshake, and belongs on no loop.
+	Agreed(st tls.ConnectionState) *TLSState
 	// Close stops watching files. Connections live on.
 	Close()
 }
@@ -48,7 +55,8 @@ type ServerTLS struct {
 	Handshake  time.Duration // bound of a handshake; negative none
 	// Failed is told of each handshake that did not succeed, on any goroutine.
 	Failed func(why observe.Reason, remote netip.AddrPort, err error)
-	// Reloaded is told when changed files were read again; err says that they
+	// Reloaded is told when changed files, of credentials and of ClientAuth's
+	// authorities ("client CA"), were read again; err says that they
 	// are not usable and the old credential stays, or, if it has a method
 	// Usable that says so, what is doubtful about the new one. Any goroutine.
 	// May be nil.
@@ -91,8 +99,8 @@ type Credential struct {
 	Identities Identities
 }
 
-// ClientAuth is how clients' certificates are checked. One of Identities and CA
-// (or CAFile) is set.
+// ClientAuth is how clients' certificates are checked: in the handshake, and
+// again where a session resumes. One of Identities and CA (or CAFile) is set.
 type ClientAuth struct {
 	// CA is PEM; CAFile is read again when it changes.
 	CA     []byte
@@ -121,7 +129,7 @@ type Identities interface {
 type ClientTLS struct {
 	ServerName string // SNI and the name to verify
 	CA         []byte // PEM; empty and no CAFile: the system's roots
-	CAFile     string
+	CAFile     string // read again when it changes
 	Insecure   bool
 	Protocols  []string
 	// Names are those of which the certificate must be for one, DNS names or
@@ -136,6 +144,8 @@ type ClientTLS struct {
 	Identities Identities
 	Identity   string
 	Peer       string
+	// Reloaded is as that of ServerTLS: of the CA and of Credential. May be nil.
+	Reloaded func(name string, err error)
 }
 
 // Dialer starts connections. A Loop's Dial is the plain one.
@@ -143,8 +153,73 @@ type Dialer interface {
 	Dial(l Loop, addr netip.AddrPort, h ConnHandler) Conn
 }
 
+// Lender is a Dialer of TLS that can also be used by whoever shakes hands by
+// itself, as a health check does.
+type Lender interface {
+	Dialer
+	// Lend gives the configuration for one handshake with addr, which may be
+	// written to. It looks at files and belongs on no loop.
+	Lend(addr netip.AddrPort) (*tls.Config, error)
+}
+
 // PlainDialer dials without TLS.
 type PlainDialer struct{}
 
 // Dial calls the loop's.
 func (PlainDialer) Dial(l Loop, addr netip.AddrPort, h ConnHandler) Conn { return l.Dial(addr, h) }
+
+// PeerError is a handshake that failed for a certificate.
+type PeerError struct {
+	// Why is one of ClientCertificateMissing, ClientCertificateInvalid,
+	// ClientIdentity, UpstreamIdentity and NoIdentity.
+	Why observe.Reason
+	// Who is the subject or the identity that the other side has shown, or, of
+	// NoIdentity, the one that we are to show; "" where there is none.
+	Who string
+	Err error
+}
+
+func (e *PeerError) Error() string {
+	if e.Who == "" {
+		return e.Err.Error()
+	}
+	return e.Who + ": " + e.Err.Error()
+}
+
+func (e *PeerError) Unwrap() error { return e.Err }
+
+// HandshakeReason tells why a client's handshake failed, from crypto/tls's
+// error, and gives the error with the client's name in it where it has shown a
+// certificate.
+func HandshakeReason(err error) (observe.Reason, error) {
+	var peer *PeerError
+	var wrong *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &peer):
+		return peer.Why, peer
+	case errors.As(err, &wrong):
+		e := &PeerError{Why: observe.ClientCertificateInvalid, Err: wrong.Err}
+		if len(wrong.UnverifiedCertificates) > 0 {
+			e.Who = CertificateName(wrong.UnverifiedCertificates[0])
+		}
+		return e.Why, e
+	case err != nil && strings.Contains(err.Error(), "client didn't provide a certificate"):
+		// crypto/tls has no type for it.
+		return observe.ClientCertificateMissing, &PeerError{Why: observe.ClientCertificateMissing, Err: err}
+	}
+	return observe.HandshakeFailed, err
+}
+
+// CertificateName is a certificate in a line of a log: its subject, or its
+// first URI, or its first DNS name, and its serial number.
+func CertificateName(c *x509.Certificate) string {
+	who := c.Subject.String()
+	switch {
+	case who != "":
+	case len(c.URIs) > 0:
+		who = c.URIs[0].String()
+	case len(c.DNSNames) > 0:
+		who = c.DNSNames[0]
+	}
+	return fmt.Sprintf("%s (serial %x)", who, c.SerialNumber)
+}

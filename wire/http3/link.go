@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +21,7 @@ type link struct {
 	patience time.Duration   // for a client that takes nothing; negative: endless
 	waiting  atomic.Int64    // bytes in all streams that QUIC has not taken
 	begin    func(run func())
+	agreed   *wire.TLSState
 
 	// The loop's own.
 	session *session
@@ -79,14 +79,7 @@ func (k *link) start(loc *local, srv wire.Server, lim *wire.Limits) {
 
 // peer describes the client.
 func (k *link) peer() wire.Peer {
-	t := k.conn.ConnectionState().TLS
-	return wire.Peer{
-		Remote: addrPort(k.conn.RemoteAddr()), Local: addrPort(k.conn.LocalAddr()),
-		TLS: &wire.TLSState{
-			Version: t.Version, Cipher: t.CipherSuite, ServerName: strings.ToLower(t.ServerName),
-			Protocol: t.NegotiatedProtocol, Resumed: t.DidResume,
-		},
-	}
+	return wire.Peer{Remote: addrPort(k.conn.RemoteAddr()), Local: addrPort(k.conn.LocalAddr()), TLS: k.agreed}
 }
 
 // addrPort gives an address of UDP.

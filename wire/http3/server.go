@@ -199,11 +199,13 @@ func (k *socket) meet(ctx context.Context, info *quic.ClientInfo) (context.Conte
 
 // failed tells why a handshake did not succeed.
 func (l *listening) failed(err error, remote netip.AddrPort) {
-	why := observe.HandshakeFailed
+	var why observe.Reason
 	var late *quic.HandshakeTimeoutError
 	var silent *quic.IdleTimeoutError
 	if errors.As(err, &late) || errors.As(err, &silent) {
 		why = observe.HandshakeTimeout
+	} else {
+		why, err = wire.HandshakeReason(err)
 	}
 	l.opt.Failed(why, remote, err)
 }
@@ -262,6 +264,7 @@ func (l *listening) take(conn *quic.Conn) {
 		k.left()
 		s.mu.Unlock()
 	})
+	link.agreed = l.opt.Security.Agreed(conn.ConnectionState().TLS)
 	loop.Post(func() {
 		srv, lim := l.opt.Accept(loop)
 		link.start(s.locals[i], srv, lim)

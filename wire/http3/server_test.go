@@ -95,6 +95,10 @@ func (l *lender) Lend(protocols ...string) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{l.cert}, NextProtos: protocols}
 }
 
+func (l *lender) Agreed(st tls.ConnectionState) *wire.TLSState {
+	return &wire.TLSState{Version: st.Version, ServerName: st.ServerName, Protocol: st.NegotiatedProtocol}
+}
+
 // house is a server with one listening.
 type house struct {
 	t      testing.TB

@@ -27,7 +27,7 @@ func (p *program) certify(s *shake, hello *tls.ClientHelloInfo) (*tls.Config, er
 		}, nil
 	}
 	if s.chosen = p.choice.own(hello); s.chosen != nil {
-		return p.tls, nil
+		return p.judged(p.tls, &s.found), nil
 	}
 	cert := from.Certificate(hello)
 	if cert == nil {
@@ -41,7 +41,7 @@ func (p *program) certify(s *shake, hello *tls.ClientHelloInfo) (*tls.Config, er
 	} else {
 		s.chosen = best(p.choice.fallback, hello)
 	}
-	return p.tls, nil
+	return p.judged(p.tls, &s.found), nil
 }
 
 func isChallenge(hello *tls.ClientHelloInfo) bool {

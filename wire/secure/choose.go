@@ -2,15 +2,43 @@ package secure
 
 import (
 	"crypto/tls"
+	"errors"
 	"slices"
 	"strings"
+
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
 )
 
 // choice is a certificate that a client can be given.
 type choice struct {
-	pair  *tls.Certificate
+	pair  *tls.Certificate // nil where of says whose
+	of    *wire.Credential // with an Identity
 	label any
 }
+
+// certificate is the one to show now, nil where an identity has none.
+func (c *choice) certificate() *tls.Certificate {
+	if c.of != nil {
+		return c.of.Identities.Certificate(c.of.Identity)
+	}
+	return c.pair
+}
+
+// show is for crypto/tls. Of nil there is none; crypto/tls then says that it
+// does not know the name.
+func (c *choice) show() (*tls.Certificate, error) {
+	if c == nil {
+		return nil, nil
+	}
+	pair := c.certificate()
+	if pair == nil && c.of != nil {
+		return nil, &wire.PeerError{Why: observe.NoIdentity, Who: c.of.Identity, Err: errNoCertificate}
+	}
+	return pair, nil
+}
+
+var errNoCertificate = errors.New("there is no certificate yet")
 
 // directory finds the certificates for a server name. A name given with the
 // credential comes before the names in certificates, an exact name before a
@@ -37,15 +65,17 @@ func newDirectory(certs []*certificate) *directory {
 	first := certs[0]
 	for _, c := range certs {
 		ch := &choice{pair: c.pair, label: c.label}
-		if c == first || c.cfg.Hostname == first.cfg.Hostname &&
-			slices.Equal(c.pair.Leaf.DNSNames, first.pair.Leaf.DNSNames) {
+		if c.cfg.Identity != "" {
+			ch.of = &c.cfg
+		}
+		if c == first || c.cfg.Hostname == first.cfg.Hostname && slices.Equal(c.names(), first.names()) {
 			d.fallback = append(d.fallback, ch)
 		}
 		if c.cfg.Hostname != "" {
 			add(d.given, d.givenWild, c.cfg.Hostname, ch)
 			continue
 		}
-		for _, n := range c.pair.Leaf.DNSNames {
+		for _, n := range c.names() {
 			add(d.named, d.namedWild, n, ch)
 		}
 	}
@@ -86,7 +116,7 @@ func best(list []*choice, hello *tls.ClientHelloInfo) *choice {
 		nameless := *hello
 		nameless.ServerName = ""
 		for _, c := range list {
-			if nameless.SupportsCertificate(c.pair) == nil {
+			if pair := c.certificate(); pair != nil && nameless.SupportsCertificate(pair) == nil {
 				return c
 			}
 		}

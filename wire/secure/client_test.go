@@ -350,8 +350,8 @@ func TestClientForgetsEndpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := w.(*dialer)
-	first := d.config(testAddr)
-	if d.config(testAddr) != first {
+	first, _ := d.config(testAddr)
+	if again, _ := d.config(testAddr); again != first {
 		t.Error("an endpoint's configuration is not kept")
 	}
 	for port := range 3 * configsMost {

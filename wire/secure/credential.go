@@ -48,11 +48,23 @@ type certificate struct {
 	doubtful, reported bool
 }
 
+// names are those in it.
+func (c *certificate) names() []string {
+	if c.pair == nil {
+		return nil
+	}
+	return c.pair.Leaf.DNSNames
+}
+
 func (c *certificate) fromFiles() bool { return c.cfg.ChainFile != "" || c.cfg.KeyFile != "" }
 
 // load reads and parses; one among known with the same bytes is not parsed
 // again. The error names the file and what is wrong with it.
 func (c *certificate) load(known []*certificate) error {
+	c.label = c.cfg.Name
+	if c.cfg.Identity != "" {
+		return c.ofIdentity()
+	}
 	chain, err := read("certificate", c.cfg.ChainFile, c.cfg.Chain)
 	if err != nil {
 		return err
@@ -68,7 +80,6 @@ func (c *certificate) load(known []*certificate) error {
 	h.Write(chain)
 	h.Write(key)
 	h.Sum(c.print[:0])
-	c.label = c.cfg.Name
 	for _, k := range known {
 		if k.print == c.print {
 			c.pair = k.pair
@@ -77,6 +88,19 @@ func (c *certificate) load(known []*certificate) error {
 	}
 	c.pair, err = parse(called("certificate", c.cfg.ChainFile), called("key", c.cfg.KeyFile), chain, key)
 	return err
+}
+
+// ofIdentity checks a credential whose certificate comes from elsewhere.
+func (c *certificate) ofIdentity() error {
+	switch f := &c.cfg; {
+	case f.Identities == nil:
+		return fmt.Errorf("identity %s: nobody gives its certificate", f.Identity)
+	case f.Hostname == "":
+		return fmt.Errorf("identity %s: a hostname is needed, its certificate has none", f.Identity)
+	case c.fromFiles() || len(f.Chain) > 0 || len(f.Key) > 0:
+		return fmt.Errorf("identity %s: a certificate is given too", f.Identity)
+	}
+	return nil
 }
 
 // called is how messages name a part: by its file, if it has one.
@@ -177,6 +201,9 @@ func subject(leaf *x509.Certificate) string {
 
 // warning says what is doubtful about a loaded certificate, nil if nothing.
 func (c *certificate) warning(now time.Time) *Warning {
+	if c.pair == nil {
+		return nil
+	}
 	leaf, name := c.pair.Leaf, called("certificate", c.cfg.ChainFile)
 	switch {
 	case now.After(leaf.NotAfter):

@@ -16,7 +16,7 @@ func (sv *server) Lend(protocols ...string) *tls.Config {
 			if err != nil {
 				return nil, err
 			}
-			cfg := p.tls.Clone()
+			cfg := p.judged(p.tls, new(verdict)).Clone()
 			cfg.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }
 			cfg.MinVersion, cfg.NextProtos = tls.VersionTLS13, protocols
 			return cfg, nil
@@ -40,7 +40,7 @@ func (p *program) lent(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		}
 	}
 	if c := p.choice.choose(hello); c != nil {
-		return c.pair, nil
+		return c.show()
 	}
 	return nil, nil
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -269,6 +270,7 @@ type recorder struct {
 	mu     sync.Mutex
 	got    []byte
 	calls  int
+	err    error // of OnClose; written before its event
 }
 
 func newRecorder() *recorder { return &recorder{events: make(chan string, 64)} }
@@ -293,7 +295,19 @@ func (r *recorder) OnEOF() {
 	}
 }
 
-func (r *recorder) OnClose(err error) { r.events <- "close: " + err.Error() }
+func (r *recorder) OnClose(err error) {
+	r.err = err
+	r.events <- "close: " + err.Error()
+}
+
+// lost waits for OnClose.
+func (r *recorder) lost(t *testing.T) error {
+	t.Helper()
+	if e := <-r.events; !strings.HasPrefix(e, "close: ") {
+		t.Fatalf("event %q, want close", e)
+	}
+	return r.err
+}
 
 func (r *recorder) text() string {
 	r.mu.Lock()

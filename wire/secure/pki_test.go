@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"math/big"
 	"net"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -65,19 +66,45 @@ func (a *authority) issue(name string, hosts ...string) wire.Credential {
 	return a.sign(name, key, time.Now().Add(12*time.Hour), hosts...)
 }
 
+// made makes a credential as change says.
+func (a *authority) made(name string, until time.Time, change func(*x509.Certificate)) wire.Credential {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return a.signed(name, key, until, change)
+}
+
+func uris(list ...string) (all []*url.URL) {
+	for _, s := range list {
+		u, err := url.Parse(s)
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
 func (a *authority) sign(name string, key crypto.Signer, until time.Time, hosts ...string) wire.Credential {
+	return a.signed(name, key, until, func(tmpl *x509.Certificate) {
+		for _, h := range hosts {
+			if ip := net.ParseIP(h); ip != nil {
+				tmpl.IPAddresses = append(tmpl.IPAddresses, ip)
+			} else {
+				tmpl.DNSNames = append(tmpl.DNSNames, h)
+			}
+		}
+	})
+}
+
+func (a *authority) signed(name string, key crypto.Signer, until time.Time, change func(*x509.Certificate)) wire.Credential {
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(serial.Add(1)), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: until, // synctest begins in 2000
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			tmpl.IPAddresses = append(tmpl.IPAddresses, ip)
-		} else {
-			tmpl.DNSNames = append(tmpl.DNSNames, h)
-		}
-	}
+	change(tmpl)
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.cert, key.Public(), a.key)
 	if err != nil {
 		panic(err)

@@ -20,18 +20,20 @@ type server struct {
 	base    *tls.Config
 	program atomic.Pointer[program]
 
-	mu     sync.Mutex // of Update, reload and Close
-	certs  []*certificate
-	stop   chan struct{} // of the watcher; nil while there is none
-	closed bool
-	over   sync.WaitGroup
+	mu      sync.Mutex // of Update, reload and Close
+	certs   []*certificate
+	clients *trust        // their authorities; nil where they are not asked
+	stop    chan struct{} // of the watcher; nil while there is none
+	closed  bool
+	over    sync.WaitGroup
 }
 
 // program is one configuration, complete and never changed.
 type program struct {
-	cfg    *wire.ServerTLS
-	tls    *tls.Config
-	choice *directory
+	cfg     *wire.ServerTLS
+	tls     *tls.Config
+	choice  *directory
+	clients *trust
 }
 
 // Server implements wire.Security.
@@ -53,9 +55,14 @@ func (sv *server) Secure(raw wire.Conn, ready func(wire.Conn)) {
 	s.opened = func() { ready(c) }
 	s.failed = func(why observe.Reason, err error) {
 		// A peer that left without a word (a port check) has not failed.
-		if cfg.Failed != nil && (s.started || why == observe.HandshakeTimeout) {
-			cfg.Failed(why, raw.Peer().Remote, err)
+		if cfg.Failed == nil || !s.started && why != observe.HandshakeTimeout {
+			return
 		}
+		if why == observe.HandshakeFailed {
+			why, err = wire.HandshakeReason(err)
+			why = named(cfg.ClientAuth, why)
+		}
+		cfg.Failed(why, raw.Peer().Remote, err)
 	}
 	c.shake = s
 	c.pipe = pipe{conn: c, shake: s}
@@ -74,20 +81,16 @@ func (sv *server) Secure(raw wire.Conn, ready func(wire.Conn)) {
 func (sv *server) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	p := sv.program.Load()
 	s := hello.Conn.(*pipe).shake
+	s.program = p
 	if p.cfg.Certifier == nil {
 		s.chosen = p.choice.choose(hello)
-		return p.tls, nil
+		return p.judged(p.tls, &s.found), nil
 	}
 	return p.certify(s, hello)
 }
 
-// chosenCertificate gives none where none is: crypto/tls then says that it
-// does not know the name.
 func chosenCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if c := hello.Conn.(*pipe).shake.chosen; c != nil {
-		return c.pair, nil
-	}
-	return nil, nil
+	return hello.Conn.(*pipe).shake.chosen.show()
 }
 
 // Update implements wire.ServerSecurity.
@@ -97,8 +100,12 @@ func (sv *server) Update(cfg *wire.ServerTLS) error {
 	}
 	sv.mu.Lock()
 	defer sv.mu.Unlock()
+	clients, err := newClientTrust(cfg.ClientAuth)
+	if err != nil {
+		return err
+	}
 	certs := make([]*certificate, len(cfg.Credentials))
-	watched := false
+	watched := clients != nil && clients.file != ""
 	for i := range cfg.Credentials {
 		cert := &certificate{cfg: cfg.Credentials[i], seen: look(&cfg.Credentials[i])}
 		if err := cert.load(sv.certs); err != nil {
@@ -107,7 +114,7 @@ func (sv *server) Update(cfg *wire.ServerTLS) error {
 		certs[i] = cert
 		watched = watched || cert.fromFiles()
 	}
-	sv.certs = certs
+	sv.certs, sv.clients = certs, clients
 	sv.publish(cfg)
 	if watched && sv.stop == nil && !sv.closed {
 		sv.stop = make(chan struct{})
@@ -119,21 +126,27 @@ func (sv *server) Update(cfg *wire.ServerTLS) error {
 
 // publish makes handshakes to come use cfg and the certificates as they are.
 func (sv *server) publish(cfg *wire.ServerTLS) {
-	sv.program.Store(&program{
-		cfg:    cfg,
-		choice: newDirectory(sv.certs),
+	p := &program{
+		cfg:     cfg,
+		choice:  newDirectory(sv.certs),
+		clients: sv.clients,
 		tls: &tls.Config{
 			GetCertificate:              chosenCertificate,
 			MinVersion:                  max(cfg.MinVersion, tls.VersionTLS12),
 			NextProtos:                  cfg.Protocols,
 			DynamicRecordSizingDisabled: true,
 		},
-	})
+	}
+	p.ask(p.tls)
+	sv.program.Store(p)
 }
 
 func checkServer(cfg *wire.ServerTLS) error {
 	if len(cfg.Credentials) == 0 && cfg.Certifier == nil {
 		return errors.New("no credential: TLS needs a certificate and its key")
+	}
+	if err := checkClientAuth(cfg.ClientAuth); err != nil {
+		return err
 	}
 	switch cfg.MinVersion {
 	case 0, tls.VersionTLS12, tls.VersionTLS13:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"strings"
 	"sync"
 
 	"github.com/naru-mesh/naru/observe"
@@ -40,6 +39,13 @@ type shake struct {
 	inside bool    // within the gate
 	out    []byte  // the flight being written
 	chosen *choice // the server's, by SNI
+	// program is the server's, as at the hello; found is the verdict of
+	// Identities about the peer.
+	program *program
+	found   verdict
+	// prepare makes the client's tls.Conn, and shown its state; nil: a server's.
+	prepare func() error
+	shown   func(*tls.ConnectionState, *verdict) wire.TLSState
 
 	mu    sync.Mutex
 	in    []byte        // ciphertext not read yet
@@ -83,16 +89,22 @@ func (s *shake) handshake() (err error) {
 		}
 	}()
 	c := s.conn
+	if s.prepare != nil {
+		if err := s.prepare(); err != nil {
+			return err
+		}
+	}
 	if err := c.tls.Handshake(); err != nil {
 		return err
 	}
 	st := c.tls.ConnectionState()
-	c.state = wire.TLSState{
-		Version:    st.Version,
-		Cipher:     st.CipherSuite,
-		ServerName: strings.ToLower(st.ServerName),
-		Protocol:   st.NegotiatedProtocol,
-		Resumed:    st.DidResume,
+	switch p := s.program; {
+	case s.shown != nil:
+		c.state = s.shown(&st, &s.found)
+	case p.cfg.ClientAuth != nil && p.cfg.ClientAuth.Identities != nil:
+		c.state = p.agreed(&st, &s.found)
+	default:
+		c.state = p.agreed(&st, nil)
 	}
 	if s.chosen != nil {
 		c.state.Credential = s.chosen.label

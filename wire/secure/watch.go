@@ -50,6 +50,14 @@ func (sv *server) reload() {
 			reports = append(reports, *r)
 		}
 	}
+	clients, r := sv.clients.refresh()
+	if clients != nil {
+		sv.clients = clients
+		changed = true
+	}
+	if r != nil {
+		reports = append(reports, *r)
+	}
 	if changed {
 		sv.publish(cfg)
 	}
@@ -99,17 +107,7 @@ func (c *certificate) refresh() (*certificate, *report) {
 // sighting is what two files looked like.
 type sighting [2]os.FileInfo
 
-func look(c *wire.Credential) (s sighting) {
-	for i, name := range []string{c.ChainFile, c.KeyFile} {
-		if name == "" {
-			continue
-		}
-		if fi, err := os.Stat(name); err == nil {
-			s[i] = fi
-		}
-	}
-	return s
-}
+func look(c *wire.Credential) sighting { return lookAt(c.ChainFile, c.KeyFile) }
 
 func (s sighting) same(o sighting) bool {
 	for i := range s {
