@@ -72,6 +72,8 @@ func (l *lines) json(b []byte, r *observe.Record) []byte {
 	b = appendJSONField(b, `,"flow":`, r.Flow)
 	b = appendJSONField(b, `,"service":`, r.Service)
 	b = appendJSONPort(b, `,"endpoint":"`, r.Endpoint)
+	b = appendJSONField(b, `,"source":`, r.Source)
+	b = appendJSONField(b, `,"destination":`, r.Destination)
 	b = appendJSONField(b, `,"user_agent":`, r.UserAgent)
 	b = appendJSONField(b, `,"request_id":`, r.RequestID)
 	return append(b, "}\n"...)
@@ -112,6 +114,10 @@ func (l *lines) common(b []byte, r *observe.Record) []byte {
 		b = r.Endpoint.AppendTo(b)
 	} else {
 		b = append(b, '-')
+	}
+	if r.Source != "" || r.Destination != "" {
+		b = appendWord(append(b, " source="...), r.Source)
+		b = appendWord(append(b, " destination="...), r.Destination)
 	}
 	b = strconv.AppendInt(append(b, " attempts="...), int64(r.Attempts), 10)
 	if r.GRPC {

@@ -81,6 +81,9 @@ func (l *Listener) write(b *content) {
 	}
 	b.bool(l.Refused)
 	b.place(&l.Origin)
+	if m := l.Mesh; m != nil { // at the end: nothing else changes where it is not set
+		m.write(b)
+	}
 }
 
 func (s *Service) write(b *content) {
@@ -114,6 +117,7 @@ func (s *Service) write(b *content) {
 	}
 	b.bool(s.Refused)
 	b.place(&s.Origin)
+	b.lowered(s) // at the end: nothing else changes where it is empty
 }
 
 func (r *Route) write(b *content) {

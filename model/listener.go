@@ -11,6 +11,9 @@ const (
 	TLS   Protocol = "tls"   // connections of Flows over TLS: passed on as they are, or terminated
 	TCP   Protocol = "tcp"   // connections of Flows
 	UDP   Protocol = "udp"   // datagrams of Flows
+	// Any is of doors of the mesh alone: requests of Routes where a connection
+	// begins as HTTP or its target is declared so, a connection of Flows otherwise.
+	Any Protocol = "any"
 )
 
 // OfFlows says whether the protocol carries connections or datagrams of Flows,
@@ -62,7 +65,9 @@ type Listener struct {
 	// replace what the client sent.
 	TrustedHops int    `json:"trustedHops,omitempty"`
 	Limits      Limits `json:"limits"`
-	Origin      Origin `json:"origin"`
+	// Mesh makes it a door of the mesh; package mesh sets it, not users.
+	Mesh   *MeshDoor `json:"mesh,omitempty"`
+	Origin Origin    `json:"origin"`
 	// Refused is as that of Service.
 	Refused bool `json:"-"`
 }

@@ -1,5 +1,7 @@
 package model
 
+import "time"
+
 // MTLS says which connections of services are encrypted and authenticated.
 type MTLS string
 
@@ -142,6 +144,57 @@ type MeshService struct {
 	Via string `json:"via,omitempty"`
 }
 
+// MeshSide is which way a door of the mesh leads.
+type MeshSide string
+
+const (
+	// Inbound: mutual TLS from other proxies to one port of one workload, which
+	// the SNI names (Listener.Hostname). Requests come directly, connections in
+	// HTTP CONNECT.
+	Inbound MeshSide = "inbound"
+	// OutboundSide: captured connections that a workload makes.
+	OutboundSide MeshSide = "outbound"
+	// Plaintext: captured connections to workloads of this node, without TLS.
+	Plaintext MeshSide = "plaintext"
+)
+
+// MeshDoor makes a Listener one of the mesh. Package mesh makes it on the
+// node; nobody writes it.
+type MeshDoor struct {
+	Side MeshSide `json:"side"`
+	// Workload is whose door it is, Identity that one's SPIFFE ID: it is shown
+	// to callers (inbound), or calls are made as it (outbound).
+	Workload string `json:"workload,omitempty"`
+	Identity string `json:"identity,omitempty"`
+	// Port is the workload's, Services those of which it is an endpoint there,
+	// and Namespace the workload's: Policies are for these. Inbound.
+	Port      uint16   `json:"port,omitempty"`
+	Services  []string `json:"services,omitempty"`
+	Namespace string   `json:"namespace,omitempty"`
+	// Targets are where captured connections may have wanted to go. They may be
+	// shared by doors.
+	Targets []MeshTarget `json:"targets,omitempty"`
+	// Strangers: what is not among Targets is passed on as it is. Outbound.
+	Strangers bool `json:"strangers,omitempty"`
+}
+
+// MeshTarget is where a captured connection wanted to go, and the name by
+// which the door's Routes and Flows know that.
+type MeshTarget struct {
+	Address  string      `json:"address"` // IP
+	Port     uint16      `json:"port"`
+	Host     string      `json:"host"`
+	Service  string      `json:"service"` // for people
+	Protocol AppProtocol `json:"protocol,omitempty"`
+	// Refused: not without mutual TLS. Plaintext.
+	Refused bool `json:"refused,omitempty"`
+}
+
+// DetectTime is how long a connection to a target without a declared protocol
+// is waited on for its first bytes. After that the server is taken for one that
+// speaks first.
+const DetectTime = 100 * time.Millisecond
+
 // Action is what a Policy does with what it matches.
 type Action string
 
@@ -255,6 +308,35 @@ func (s *MeshService) write(b *content) {
 	b.strings(s.Names...)
 	b.number(uint64(s.Port))
 	b.bool(s.External)
+}
+
+func (m *MeshDoor) write(b *content) {
+	b.text(string(m.Side), m.Workload, m.Identity, m.Namespace)
+	b.number(uint64(m.Port))
+	b.strings(m.Services...)
+	b.number(uint64(len(m.Targets)))
+	for i := range m.Targets {
+		t := &m.Targets[i]
+		b.text(t.Address, t.Host, t.Service, string(t.Protocol))
+		b.number(uint64(t.Port))
+		b.bool(t.Refused)
+	}
+	b.bool(m.Strangers)
+}
+
+// lowered writes what package mesh has set of s.
+func (b *content) lowered(s *Service) {
+	for i := range s.Endpoints {
+		if e := &s.Endpoints[i]; e.Standby || e.Identity != "" || e.ServerName != "" || e.Authority != "" {
+			b.number(uint64(i + 1))
+			b.bool(e.Standby)
+			b.text(e.Identity, e.ServerName, e.Authority)
+		}
+	}
+	if s.Identity != "" {
+		b.number(0)
+		b.text(s.Identity)
+	}
 }
 
 func (p *Policy) write(b *content) {

@@ -40,8 +40,11 @@ type Service struct {
 	MaxIdle int `json:"maxIdle,omitempty"`
 	// Mesh makes it a service of the mesh: Workloads that name it are its
 	// endpoints. nil: it has those that are written and no others.
-	Mesh   *MeshService `json:"mesh,omitempty"`
-	Origin Origin       `json:"origin"`
+	Mesh *MeshService `json:"mesh,omitempty"`
+	// Identity is the SPIFFE ID as which endpoints that have an Identity are
+	// called; TLS is for the others. Package mesh sets it, not users.
+	Identity string `json:"identity,omitempty"`
+	Origin   Origin `json:"origin"`
 	// Refused says that a mistake, which is told already, takes it out of
 	// service: the noun is there only so that who leads to it can be told why
 	// nothing is. It comes no further than Validate.
@@ -74,6 +77,18 @@ type Endpoint struct {
 	Port uint16 `json:"port"`
 	// Weight is relative to the other endpoints; 0 is 1.
 	Weight int `json:"weight,omitempty"`
+
+	// What follows package mesh sets, not users.
+
+	// Standby: it gets nothing new while another can.
+	Standby bool `json:"standby,omitempty"`
+	// Identity is the SPIFFE ID that the endpoint, a proxy of the mesh, must
+	// prove by mutual TLS; "" is an endpoint without. ServerName is the SNI by
+	// which its proxy knows the workload and port that are meant, Authority
+	// (address:port) what a tunnel is asked for.
+	Identity   string `json:"identity,omitempty"`
+	ServerName string `json:"serverName,omitempty"`
+	Authority  string `json:"authority,omitempty"`
 }
 
 // BackendTLS is how a Service's certificate is checked.

@@ -82,6 +82,8 @@ const (
 	BadProxyHeader
 	ProxyHeaderTimeout
 	NoFlow
+	OutboundRefused
+	PlaintextRefused
 	FlowIdle
 	TooManySessions
 	DatagramLost

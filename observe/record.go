@@ -46,6 +46,9 @@ type Record struct {
 	// address that answered last; invalid without one.
 	Listener, Route, Flow, Service string
 	Endpoint                       netip.AddrPort
+	// Source and Destination are the SPIFFE IDs of the workloads at both ends,
+	// as they have proved them, or as which we have called; "" without one.
+	Source, Destination string
 }
 
 // IsFlow says whether it is of a connection, not of a request.

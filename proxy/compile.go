@@ -27,6 +27,8 @@ type compiler struct {
 	issuers  map[model.IssuedBy]identity.Issuer
 	old      *Program
 	http2    bool // clients may speak it
+	mesh     *Options
+	shared   map[*model.MeshTarget]map[netip.AddrPort]*target
 	prog     *Program
 
 	listeners []*listener // with a table of their own
@@ -50,6 +52,7 @@ func (c *compiler) compile(s *model.Snapshot) *Program {
 		c.prog.rules[i] = c.rule(r, before(r))
 	}
 	c.attach()
+	c.behind()
 	for _, l := range s.Listeners {
 		c.listener(c.prog.byName[l.Name])
 	}
@@ -92,6 +95,7 @@ func (c *compiler) doubt(o model.Origin, code, message, hint string) {
 func (c *compiler) attach() {
 	for _, noun := range c.prog.Snapshot.Listeners {
 		l := &listener{noun: noun, scheme: string(noun.Protocol)}
+		c.meet(l)
 		if c.old != nil && c.old.byName[noun.Name] != nil {
 			l.rules = make([]*rule, 0, len(c.old.byName[noun.Name].rules)+16) // about as many as before
 		}
@@ -318,6 +322,9 @@ func (c *compiler) entrances() (map[address]*entrance, error) {
 			}
 			all[addr] = e
 		}
+		if (noun.Mesh == nil) != (e.limited.Mesh == nil) {
+			return nil, fmt.Errorf("listener %s: %s is a door of the mesh, by listener %s; no other can share it", noun.Name, addr, e.limited.Name)
+		}
 		if e.protocol != noun.Protocol {
 			return nil, fmt.Errorf("listener %s: %s speaks another protocol already, by listener %s", noun.Name, addr, e.limited.Name)
 		}
@@ -335,6 +342,11 @@ func (c *compiler) entrances() (map[address]*entrance, error) {
 			continue
 		}
 		e.secure = true
+		if noun.Mesh != nil {
+			if err := c.mutual(e, noun); err != nil {
+				return nil, err
+			}
+		}
 		if a := noun.ClientAuth; a != nil && e.tls.ClientAuth == nil {
 			// The same for all of the address: Validate has seen to it.
 			e.tls.ClientAuth = &wire.ClientAuth{CA: a.CA, CAFile: a.CAFile, Optional: a.Optional}

@@ -62,6 +62,8 @@ type exchange struct {
 	answered     bool // the response's head was given to the codec
 	status       int
 
+	tunnelled wire.RequestSink // of a CONNECT: the conversation's client
+
 	mirrors      []*mirror
 	tryTimer     wire.Deadline
 	requestTimer wire.Deadline

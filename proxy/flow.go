@@ -34,7 +34,7 @@ func (c *compiler) flows() {
 		return cmp.Or(a.Order.Compare(b.Order), cmp.Compare(a.Name, b.Name))
 	})
 	for _, l := range c.prog.byName {
-		if l.noun.Protocol.OfFlows() {
+		if l.noun.Protocol.OfFlows() || l.noun.Mesh != nil {
 			l.flows = route.NewHosts[*flow]()
 		}
 	}
@@ -58,7 +58,7 @@ func (c *compiler) flows() {
 				continue
 			}
 			over := ""
-			if l.noun.Protocol == model.TLS {
+			if l.noun.Protocol == model.TLS || l.bySNI() {
 				over = l.noun.Hostname
 			}
 			hosts, ok := route.Intersect(over, noun.Hostnames)

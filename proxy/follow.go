@@ -97,7 +97,7 @@ func (p *Proxy) Apply(s *model.Snapshot) (err error) {
 	old := p.program.Load()
 	change, trouble := p.opt.Clusters.Prepare(s.Services, s.Certificates...)
 	defer change.Discard() // does nothing once committed
-	c := &compiler{families: p.opt.Families, loops: len(p.workers), http2: p.opt.HTTP2 != nil, clusters: change.Clusters(), issuers: p.opt.Issuers, old: old}
+	c := &compiler{families: p.opt.Families, loops: len(p.workers), http2: p.opt.HTTP2 != nil, clusters: change.Clusters(), issuers: p.opt.Issuers, mesh: &p.opt, old: old}
 	prog := c.compile(s)
 	if trouble != nil {
 		// Those services fail, or go on as before; the rest is good.

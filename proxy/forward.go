@@ -99,6 +99,10 @@ func (x *exchange) letGo() {
 
 // OnRequestTrailers ends the request.
 func (x *exchange) OnRequestTrailers(t *wire.Head) {
+	if x.tunnelled != nil {
+		x.tunnelled.OnRequestTrailers(t)
+		return
+	}
 	if x.in != nil {
 		x.in.feed(nil, true, t)
 		return

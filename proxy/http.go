@@ -4,6 +4,7 @@ import (
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/route"
+	"github.com/naru-mesh/naru/wire"
 )
 
 // OnRequest is the descent: Program, listener, rule, filters, service.
@@ -11,6 +12,10 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 	defer x.rescue()
 	x.begin()
 	x.requestEnded = end
+	if wire.Connects(&x.Exchange.Exchange) {
+		x.tunnel()
+		return
+	}
 	if x.challenged() {
 		return
 	}
@@ -20,6 +25,10 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 	}
 	x.rule.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
 	x.stamp()
+	if x.listener.refuses(&x.Exchange) {
+		x.reply()
+		return
+	}
 	if x.rule.chain.OnRequest(&x.Exchange) == filter.Answer {
 		x.reply()
 		return
@@ -58,11 +67,11 @@ func (x *exchange) match() observe.Reason {
 		x.Request.Path = x.Request.Keep(path)
 	}
 	e := x.prog.doors[x.door.slot]
-	l, ok := e.hosts.Find(x.Request.Authority)
-	if !ok {
-		return observe.NoListener
+	l, host, why := e.find(&x.Exchange.Exchange)
+	if why != observe.ReasonNone {
+		return why
 	}
-	if s := x.Peer.TLS; s != nil && s.ServerName != "" && len(e.listeners) > 1 {
+	if s := x.Peer.TLS; s != nil && s.ServerName != "" && len(e.listeners) > 1 && l.noun.Mesh == nil {
 		// A connection opened for one listener's certificate must not be used
 		// for another's host (RFC 9110 section 7.4).
 		if for_, ok := e.hosts.FindString(s.ServerName); ok && for_ != l {
@@ -72,7 +81,7 @@ func (x *exchange) match() observe.Reason {
 	x.listener = l
 	x.Scheme, x.Port, x.Listener = l.scheme, x.Peer.Local.Port(), l.noun.Name
 	hit := &x.w.hit
-	if !l.table.Find(&x.Request, x.Request.Authority, hit) {
+	if !l.table.Find(&x.Request, host, hit) {
 		return observe.NoRoute
 	}
 	x.rule = l.rules[hit.Rule]
@@ -112,6 +121,10 @@ func (x *exchange) choose() observe.Reason {
 
 // OnRequestData is more of the body.
 func (x *exchange) OnRequestData(data []byte, end bool) {
+	if x.tunnelled != nil {
+		x.tunnelled.OnRequestData(data, end)
+		return
+	}
 	if x.in != nil {
 		x.in.feed(data, end, nil)
 		return
@@ -142,6 +155,10 @@ func (x *exchange) pass(data []byte, end bool) {
 
 // OnRequestAbort ends everything: there is nobody to answer.
 func (x *exchange) OnRequestAbort(why observe.Reason) {
+	if x.tunnelled != nil {
+		x.tunnelled.OnRequestAbort(why)
+		return
+	}
 	if !x.live {
 		return // it crashed, and the codec with it
 	}

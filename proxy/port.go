@@ -62,7 +62,7 @@ func (p *Proxy) listen(port *port, maxConns int) error {
 		behind := s.behind.Load()
 		behind.doors[c.Loop().Index()].accept(behind, c, over)
 	}
-	opt := wire.ListenOptions{MaxConns: maxConns}
+	opt := wire.ListenOptions{MaxConns: maxConns, Captured: port.entrance.Load().captured()}
 	if !port.addr.udp {
 		listen = func(addr netip.AddrPort) (wire.Listening, error) { return p.opt.Driver.Listen(addr, opt, accept) }
 	}

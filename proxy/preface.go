@@ -48,8 +48,11 @@ type first struct {
 	// false to be asked again with more; with true, the connection is no longer
 	// the first's.
 	read func(b []byte) bool
-	// late is why the connection is ended when nothing complete comes in time.
-	late observe.Reason
+	// late is why the connection is ended when nothing complete comes in time;
+	// silent, if set, is called instead.
+	late   observe.Reason
+	silent func(held []byte, eof bool)
+	within time.Duration // in place of the time for a handshake
 }
 
 // listen reads the beginning of c, for as long as its entrance lets a handshake
@@ -57,7 +60,9 @@ type first struct {
 func (f *first) listen(e *entrance, had []byte) {
 	f.timer.Handler = f
 	f.conn.SetHandler(f)
-	if d := min(pick(e.limited.Limits.Handshake, model.DefaultLimits.Handshake), longest); d > 0 {
+	if f.within > 0 {
+		f.door.worker.loop.Arm(&f.timer, f.within)
+	} else if d := min(pick(e.limited.Limits.Handshake, model.DefaultLimits.Handshake), longest); d > 0 {
 		f.door.worker.loop.Arm(&f.timer, d)
 	}
 	if len(had) > 0 {
@@ -85,12 +90,22 @@ func (f *first) end() { f.door.worker.loop.Disarm(&f.timer) }
 // OnEOF: a port check, or a client that thought better of it.
 func (f *first) OnEOF() {
 	f.end()
+	if f.silent != nil && len(f.held) > 0 {
+		f.silent(f.held, true)
+		return
+	}
 	f.conn.Close()
 }
 
 func (f *first) OnClose(error) { f.end() }
 
-func (f *first) OnTimer(*wire.Timer) { f.refuse(f.late) }
+func (f *first) OnTimer(*wire.Timer) {
+	if f.silent != nil {
+		f.silent(f.held, false)
+		return
+	}
+	f.refuse(f.late)
+}
 
 // refuse counts why and ends the connection.
 func (f *first) refuse(why observe.Reason) {

@@ -58,7 +58,9 @@ func (a address) compare(b address) int {
 }
 
 // alike says whether a port for e can serve o as it is.
-func (e *entrance) alike(o *entrance) bool { return e.protocol == o.protocol && e.secure == o.secure }
+func (e *entrance) alike(o *entrance) bool {
+	return e.protocol == o.protocol && e.secure == o.secure && e.captured() == o.captured()
+}
 
 // entrance is what a Program has behind a port.
 type entrance struct {
@@ -84,8 +86,10 @@ type listener struct {
 	rules  []*rule      // of the routes that name it
 	table  *route.Table // of their matches
 	flawed bool         // some of them could not be compiled
-	// flows by the server names they are for; nil where there are requests.
-	flows *route.Hosts[*flow]
+	// flows by the server names they are for; nil where there are requests
+	// alone.
+	flows  *route.Hosts[*flow]
+	meshed // what is the mesh's
 }
 
 // rule is a model.Route compiled.

@@ -38,7 +38,13 @@ type Options struct {
 	Registry *observe.Registry
 	// Issuers give certificates to listeners that have an Issuance, by its By.
 	Issuers map[model.IssuedBy]identity.Issuer
-	Log     *slog.Logger
+	// Of the mesh, all nil without one: the certificates of its doors, what makes
+	// connections of CONNECTs, and what makes an Authorizer of the policies of a
+	// target, nil where none applies. An error of that refuses everything.
+	Identities wire.Identities
+	Tunnels    wire.Tunneler
+	Authorize  func(policies []*model.Policy, t filter.Target) (filter.Authorizer, error)
+	Log        *slog.Logger
 }
 
 // Recorder takes the Record of every finished exchange, on the loop that
@@ -52,6 +58,7 @@ type Proxy struct {
 	program  atomic.Pointer[Program]
 	recorder atomic.Pointer[Recorder]
 	draining atomic.Bool
+	tallies  tallies
 
 	// mu guards what only a change of configuration touches.
 	mu       sync.Mutex
@@ -61,7 +68,7 @@ type Proxy struct {
 
 // New makes a Proxy that listens nowhere yet.
 func New(opt Options) *Proxy {
-	p := &Proxy{opt: opt}
+	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry)}
 	for _, l := range opt.Driver.Loops() {
 		p.workers = append(p.workers, &worker{
 			proxy: p, loop: l, index: l.Index(),

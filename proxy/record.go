@@ -84,4 +84,7 @@ func (x *exchange) describe(r *observe.Record) {
 	if x.endpoint != nil {
 		r.Endpoint = x.endpoint.Addr()
 	}
+	if x.listener != nil {
+		r.Source, r.Destination = x.listener.ends(x.Peer, x.endpoint)
+	}
 }

@@ -144,6 +144,10 @@ func (x *exchange) throttle() {
 
 // OnResponseDrained lets the service send on.
 func (x *exchange) OnResponseDrained() {
+	if x.tunnelled != nil {
+		x.tunnelled.OnResponseDrained()
+		return
+	}
 	if x.out != nil && !x.out.resume() {
 		return
 	}

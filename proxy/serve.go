@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -23,7 +24,7 @@ func (d *door) accept(port *port, c wire.Conn, over bool) {
 	p := d.worker.proxy
 	e := port.entrance.Load()
 	switch {
-	case over && (e.secure || e.protocol.OfFlows()):
+	case over && (e.secure || e.protocol.OfFlows() || e.protocol == model.Any):
 		// A refusal could not be said, or not without a handshake, which the
 		// bound is there to save.
 		d.full()
@@ -43,6 +44,8 @@ func (d *door) accept(port *port, c wire.Conn, over bool) {
 func (d *door) admit(port *port, e *entrance, c wire.Conn) {
 	p := d.worker.proxy
 	switch {
+	case e.protocol == model.Any:
+		d.lead(e, c)
 	case e.protocol.OfFlows():
 		d.converse(port, e, c, netip.AddrPort{}, nil)
 	case e.secure:

@@ -122,7 +122,7 @@ func (s *swapping) provide(e *entrance) error {
 	if err != nil {
 		return err
 	}
-	if old != nil {
+	if old != nil && old.entrance.Load().captured() == e.captured() {
 		// From one protocol to another: the socket stays open and nobody is
 		// refused. It is another port all the same, so that no request of a
 		// connection from before is taken for one of the other protocol.
@@ -189,7 +189,8 @@ func (s *swapping) commit(prog *Program) {
 			e := prog.doors[slot]
 			port.entrance.Store(e)
 			port.socket.behind.Store(port)
-			port.socket.open.SetOptions(wire.ListenOptions{MaxConns: e.maxConns})
+			port.socket.open.SetOptions(wire.ListenOptions{MaxConns: e.maxConns, Captured: e.captured()})
+			p.recheck(port)
 		}
 	}
 	gone := false

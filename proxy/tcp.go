@@ -25,6 +25,8 @@ type conversation struct {
 	backend  *flowBackend
 	name     string         // SNI
 	asked    netip.AddrPort // by a PROXY header, invalid without one
+	stranger netip.AddrPort // of no service: it is passed on there
+	guard    *listener      // whose policies apply; nil without
 
 	client, service half
 	lease           *upstream.Lease
@@ -38,6 +40,8 @@ type conversation struct {
 	expiry  wire.Timer    // when it may not go on any longer
 	left    int           // bytes that wait to be sent after both ends
 	leaving bool          // expiry is armed
+	fresh   bool          // the next tunnel is one on a new connection
+	early   bool          // the client ended before there was a service
 	ended   bool
 }
 
@@ -52,9 +56,10 @@ type half struct {
 
 // Kinds of a conversation's timers.
 const (
-	timerIdle   = iota + 1 // nothing passes
-	timerEnding            // both sides have ended, bytes are left
-	timerExpiry            // listener or endpoint are gone
+	timerIdle    = iota + 1 // nothing passes
+	timerEnding             // both sides have ended, bytes are left
+	timerExpiry             // listener or endpoint are gone
+	timerConnect            // a stranger does not answer
 )
 
 // endingTick is how often it is looked whether the last bytes are out.
@@ -80,6 +85,14 @@ func (k *conversation) begin(c wire.Conn, held []byte) {
 	}
 	if k.listener != nil {
 		k.flow, _ = k.listener.flows.FindString(k.name)
+	}
+	if why := k.admitted(); why != observe.ReasonNone {
+		k.fail(why)
+		return
+	}
+	if k.stranger.IsValid() {
+		k.passOn()
+		return
 	}
 	if k.flow == nil {
 		k.fail(observe.NoFlow)
@@ -110,6 +123,7 @@ func (k *conversation) connect() {
 	k.tries++
 	k.lease = lease
 	k.tried.Add(lease.Endpoint())
+	lease.Fresh = k.fresh
 	k.service.conn = lease.Dial(&k.service)
 }
 
@@ -119,8 +133,18 @@ func (k *conversation) another(err error) {
 	if k.detail = err; err == nil {
 		k.detail = errSlow
 	}
+	if k.lease == nil {
+		k.fail(wire.DialReason(err))
+		return
+	}
 	why := k.lease.Failed(err)
 	k.lease, k.service.conn = nil, nil
+	if errors.Is(err, wire.ErrStale) && !k.fresh {
+		k.fresh = true
+		k.tried.Reset()
+		k.connect()
+		return
+	}
 	if k.tries <= mostExtra && k.backend.cluster.Another(&k.tried) {
 		k.connect()
 		return
@@ -163,11 +187,14 @@ func (h *half) OnOpen() {
 	if h != &k.service || k.ended {
 		return
 	}
-	k.lease.Stands()
+	if k.lease != nil {
+		k.lease.Stands()
+	}
 	k.unpin()
 	k.detail = nil
 	k.connected = k.w.loop.Now()
 	k.last = k.connected
+	k.w.loop.Disarm(&k.timer)
 	k.introduce()
 	if a, ok := k.client.conn.(wire.Forwarder); ok {
 		if b, ok := k.service.conn.(wire.Forwarder); ok {
@@ -180,13 +207,20 @@ func (h *half) OnOpen() {
 		k.w.loop.Arm(&k.timer, k.idle)
 	}
 	k.client.conn.Resume()
+	if k.early {
+		k.client.OnEOF()
+	}
 }
 
 // introduce writes what the service gets first: who the client is, and what
 // that has sent already.
 func (k *conversation) introduce() {
 	var header []byte
-	if version := k.backend.cluster.Service().ProxyProtocol; version != 0 {
+	version := 0
+	if k.backend != nil {
+		version = k.backend.cluster.Service().ProxyProtocol
+	}
+	if version != 0 {
 		peer := k.client.conn.Peer()
 		h := wire.ProxyHeader{Remote: peer.Remote, Local: peer.Local}
 		if k.asked.IsValid() {
@@ -291,6 +325,8 @@ func (k *conversation) OnTimer(t *wire.Timer) {
 		k.finish()
 	case timerExpiry:
 		k.fail(observe.Draining)
+	case timerConnect:
+		k.fail(observe.ConnectTimeout)
 	}
 }
 
@@ -346,7 +382,10 @@ func (k *conversation) describe(r *observe.Record) {
 		r.Scheme = "tls"
 	}
 	if k.listener != nil {
-		r.Scheme, r.Listener = k.listener.scheme, k.listener.noun.Name
+		r.Listener = k.listener.noun.Name
+		if k.listener.noun.Mesh == nil {
+			r.Scheme = k.listener.scheme
+		}
 	}
 	if k.flow != nil {
 		r.Flow = k.flow.noun.Name
@@ -354,7 +393,13 @@ func (k *conversation) describe(r *observe.Record) {
 	if k.backend != nil {
 		r.Service = k.backend.noun.Service
 	}
+	r.Endpoint = k.stranger
+	ep := (*upstream.Endpoint)(nil)
 	if k.lease != nil {
-		r.Endpoint = k.lease.Endpoint().Addr()
+		ep = k.lease.Endpoint()
+		r.Endpoint = ep.Addr()
+	}
+	if k.listener != nil {
+		r.Source, r.Destination = k.listener.ends(peer, ep)
 	}
 }

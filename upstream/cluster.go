@@ -36,6 +36,8 @@ type endpointKey struct {
 	addr  netip.AddrPort
 	host  string // it may decide which certificate is right
 	trust int
+	// Of the mesh: who must be there, and for what.
+	peer, sni string
 }
 
 // newCluster makes a cluster without endpoints; adopt gives it a spec.
@@ -139,7 +141,7 @@ func (c *Cluster) rebuild() {
 	at := make(map[*Endpoint]int, len(sp.targets))
 	var members []member
 	add := func(t *target, a netip.Addr) {
-		key := endpointKey{netip.AddrPortFrom(a, t.port), t.host, sp.trust}
+		key := endpointKey{netip.AddrPortFrom(a, t.port), t.host, sp.trust, t.peer, t.sni}
 		ep := kept[key]
 		if ep != nil { // named twice: the weights add up
 			m := &members[at[ep]]
@@ -148,13 +150,16 @@ func (c *Cluster) rebuild() {
 		}
 		if ep = c.endpoints[key]; ep == nil {
 			ep = &Endpoint{
-				addr: key.addr, host: t.host, dialer: t.dialer, raw: t.raw, codec: sp.codec,
+				addr: key.addr, host: t.host, dialer: t.dialer, raw: t.raw, codec: t.codec,
 				pools: make([]atomic.Pointer[pool], len(c.owner.loops)),
+			}
+			if t.peer != "" {
+				ep.tunnels, ep.inner, ep.peer = c.owner.env.Tunnels, t.inner, t.peer
 			}
 		}
 		kept[key] = ep
 		at[ep] = len(members)
-		members = append(members, member{ep, t.weight})
+		members = append(members, member{ep, t.weight, t.standby})
 	}
 	for i := range sp.targets {
 		t := &sp.targets[i]
@@ -178,12 +183,13 @@ func (c *Cluster) rebuild() {
 	c.startChecks()
 }
 
-// replan publishes the members that are healthy, or all when none is.
+// replan publishes the members that are healthy and not on standby, or all
+// when none is.
 func (c *Cluster) replan() {
 	sp := c.spec.Load()
 	healthy := make([]member, 0, len(c.members))
 	for _, m := range c.members {
-		if !m.ep.sick.Load() {
+		if !m.ep.sick.Load() && !m.standby {
 			healthy = append(healthy, m)
 		}
 	}

@@ -17,6 +17,11 @@ type Endpoint struct {
 	dialer wire.Dialer
 	raw    wire.Dialer // for flows
 	codec  wire.ClientCodec
+	// tunnels carry flows to an endpoint of the mesh, asked for inner; nil
+	// otherwise.
+	tunnels wire.Tunneler
+	inner   string
+	peer    string
 
 	// pools has one for each loop, made by the loop when it first picks here.
 	pools []atomic.Pointer[pool]
@@ -46,6 +51,9 @@ func (ep *Endpoint) Addr() netip.AddrPort { return ep.addr }
 
 // Host is the host as the configuration names it: an address or a DNS name.
 func (ep *Endpoint) Host() string { return ep.host }
+
+// Identity is the SPIFFE ID that an endpoint of the mesh proves; "" of others.
+func (ep *Endpoint) Identity() string { return ep.peer }
 
 // Bounds of how long an endpoint stands aside after a failed connect.
 const (

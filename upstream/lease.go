@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"errors"
+
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -18,6 +20,10 @@ type Lease struct {
 	opening bool
 	counted bool // in Endpoint.inflight
 	ended   bool
+	// tunnel: it is a stream of a connection of the pool, which counts it.
+	tunnel bool
+	// Fresh asks for a tunnel on a connection that has not served before.
+	Fresh bool
 }
 
 // Holder is who has a Lease.
@@ -44,6 +50,7 @@ func (c *Cluster) Lease(l wire.Loop, avoid *Tried, holder Holder) (*Lease, obser
 	pl := ep.pools[i].Load()
 	if pl == nil {
 		pl = newPool(ep, l)
+		pl.multi.Store(ep.tunnels != nil)
 		ep.pools[i].Store(pl)
 	}
 	pl.set = p.set
@@ -51,15 +58,17 @@ func (c *Cluster) Lease(l wire.Loop, avoid *Tried, holder Holder) (*Lease, obser
 }
 
 func (p *pool) lease(holder Holder) *Lease {
-	k := &Lease{pool: p, holder: holder, opening: true}
+	k := &Lease{pool: p, holder: holder, opening: true, tunnel: p.ep.tunnels != nil}
 	k.timer.Handler = k
-	p.picks.Add(1)
-	p.connects.Add(1)
-	p.open.Add(1)
-	p.opening.Add(1)
-	if p.set.least {
-		k.counted = true
-		p.ep.inflight.Add(1)
+	if !k.tunnel {
+		p.picks.Add(1)
+		p.connects.Add(1)
+		p.open.Add(1)
+		p.opening.Add(1)
+		if p.set.least {
+			k.counted = true
+			p.ep.inflight.Add(1)
+		}
 	}
 	k.older = p.leases
 	if p.leases != nil {
@@ -75,9 +84,13 @@ func (p *pool) lease(holder Holder) *Lease {
 // Endpoint is what was chosen.
 func (k *Lease) Endpoint() *Endpoint { return k.pool.ep }
 
-// Dial starts the connection, with the service's TLS if it has any.
+// Dial starts the connection, with the service's TLS if it has any; to an
+// endpoint of the mesh a tunnel on a connection of the pool.
 func (k *Lease) Dial(h wire.ConnHandler) wire.Conn {
 	ep := k.pool.ep
+	if k.tunnel {
+		return ep.tunnels.Dial(k.pool.lend(k.pool.set, k.Fresh), k.pool.loop, ep.addr, ep.inner, h)
+	}
 	return ep.raw.Dial(k.pool.loop, ep.addr, h)
 }
 
@@ -100,6 +113,9 @@ func (k *Lease) Unconnected() {
 // Failed says that there will be no connection, and gives the reason. The
 // endpoint stands aside for a while. err may be nil where it took too long.
 func (k *Lease) Failed(err error) observe.Reason {
+	if k.tunnel {
+		return k.noTunnel(err)
+	}
 	i := connectFailure(err, err == nil)
 	if i < 0 {
 		i = 2 // something else went wrong on the way
@@ -109,6 +125,20 @@ func (k *Lease) Failed(err error) observe.Reason {
 	p.ep.connectFailed(p.loop.Now())
 	k.End()
 	return connectReasons[i]
+}
+
+// noTunnel is Failed for a tunnel. That the pool has no connection the pool has
+// counted; what the proxy at the other end refuses speaks against the endpoint.
+func (k *Lease) noTunnel(err error) observe.Reason {
+	why := observe.ConnectTimeout
+	if err != nil {
+		why = wire.DialReason(err)
+	}
+	if !errors.Is(err, wire.ErrStale) {
+		k.pool.ep.connectFailed(k.pool.loop.Now())
+	}
+	k.End()
+	return why
 }
 
 // End gives the Lease back; the connection is closed, or will be by its holder.
@@ -122,8 +152,10 @@ func (k *Lease) End() {
 		k.opened()
 	}
 	p := k.pool
-	p.settled.Add(1)
-	p.open.Add(-1)
+	if !k.tunnel {
+		p.settled.Add(1)
+		p.open.Add(-1)
+	}
 	if k.counted {
 		p.ep.inflight.Add(-1)
 	}
@@ -141,7 +173,9 @@ func (k *Lease) End() {
 // opened ends the opening, either way.
 func (k *Lease) opened() {
 	k.opening = false
-	k.pool.opening.Add(-1)
+	if !k.tunnel {
+		k.pool.opening.Add(-1)
+	}
 	k.pool.loop.Disarm(&k.timer)
 }
 

@@ -43,8 +43,9 @@ const maxExcess = 4
 
 // member is an endpoint and its weight.
 type member struct {
-	ep     *Endpoint
-	weight uint32
+	ep      *Endpoint
+	weight  uint32
+	standby bool // gets nothing while another can
 }
 
 // newPlan lays out members.

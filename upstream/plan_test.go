@@ -12,7 +12,7 @@ import (
 func membersOf(weights ...uint32) []member {
 	list := make([]member, len(weights))
 	for i, w := range weights {
-		list[i] = member{&Endpoint{}, w}
+		list[i] = member{ep: &Endpoint{}, weight: w}
 	}
 	return list
 }

@@ -27,6 +27,12 @@ type Env struct {
 	// what ALPN offers, in order of preference. Health checks need a
 	// wire.Lender.
 	TLS func(t *model.BackendTLS, own *model.Certificate, host string, protocols ...string) (wire.Dialer, error)
+	// Identity makes the dialer of mutual TLS between workloads: as own, to the
+	// proxy that must prove to be peer and knows by serverName (SNI) who is meant.
+	// ALPN offers HTTP/2. It is called as TLS is. nil: services of the mesh fail.
+	Identity func(own, peer, serverName string) (wire.Dialer, error)
+	// Tunnels carry connections to endpoints of the mesh; nil: there are none.
+	Tunnels wire.Tunneler
 	// Log is told of changes of health and of names; nil: nobody.
 	Log *slog.Logger
 	// Lookup finds the addresses of a DNS name. ttl is how long they hold, from

@@ -43,6 +43,10 @@ type target struct {
 	weight uint32
 	dialer wire.Dialer
 	raw    wire.Dialer // for flows: no protocol is offered
+	codec  wire.ClientCodec
+	// Of the mesh: see model.Endpoint.
+	standby          bool
+	peer, sni, inner string
 }
 
 // newSpec makes svc ready for c. It holds the names it needs, on c's behalf,
@@ -53,7 +57,7 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, 
 	old := c.spec.Load()
 	if old != nil {
 		sp.trust = old.trust
-		if !sameTLS(old.service.TLS, svc.TLS) || !sameCertificate(old.own, own) || old.service.Protocol != svc.Protocol {
+		if !sameTLS(old.service.TLS, svc.TLS) || !sameCertificate(old.own, own) || old.service.Protocol != svc.Protocol || old.service.Identity != svc.Identity {
 			sp.trust++
 		}
 	}
@@ -65,8 +69,14 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, 
 	dialers := map[string]pair{}
 	for i := range svc.Endpoints {
 		e := &svc.Endpoints[i]
-		d := dialers[e.Host]
-		if d.dialer == nil {
+		d, codec := dialers[e.Host], sp.codec
+		if e.Identity != "" {
+			d.raw, codec = nil, c.owner.env.HTTP2 // flows go through a tunnel
+			if d.dialer, err = c.owner.mutual(svc, e); err != nil {
+				sp.err, sp.targets = err, nil
+				return sp, nil, err
+			}
+		} else if d.dialer == nil {
 			if d.dialer, err = c.owner.dialer(svc, own, e.Host); err == nil {
 				d.raw, err = c.owner.raw(svc, own, e.Host)
 			}
@@ -77,7 +87,8 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, 
 			}
 			dialers[e.Host] = d
 		}
-		t := target{host: e.Host, port: e.Port, weight: uint32(min(max(e.Weight, 1), maxWeight)), dialer: d.dialer, raw: d.raw}
+		t := target{host: e.Host, port: e.Port, weight: uint32(min(max(e.Weight, 1), maxWeight)), dialer: d.dialer, raw: d.raw, codec: codec,
+			standby: e.Standby, peer: e.Identity, sni: e.ServerName, inner: e.Authority}
 		if t.addr, err = netip.ParseAddr(e.Host); err != nil {
 			var isNew bool
 			t.name, isNew = c.owner.names.hold(e.Host, c)
@@ -122,6 +133,15 @@ func (s *Set) dialer(svc *model.Service, own *model.Certificate, host string) (w
 	return s.env.TLS(t, own, host, "http/1.1")
 }
 
+// mutual makes what connects to an endpoint of the mesh. There is no other way
+// to it: without this one it is not called.
+func (s *Set) mutual(svc *model.Service, e *model.Endpoint) (wire.Dialer, error) {
+	if s.env.Identity == nil || s.env.HTTP2 == nil || s.env.Tunnels == nil {
+		return nil, errors.New("mutual TLS between workloads is not available")
+	}
+	return s.env.Identity(svc.Identity, e.Identity, e.ServerName)
+}
+
 // raw makes what connects to host for flows, whose bytes are of a protocol that
 // is not known here.
 func (s *Set) raw(svc *model.Service, own *model.Certificate, host string) (wire.Dialer, error) {
@@ -164,7 +184,7 @@ func settingsOf(svc *model.Service) *settings {
 		set.maxIdle = model.DefaultMaxIdle
 	}
 	set.streams = 1
-	if svc.Protocol == model.HTTP2 || svc.Protocol == model.HTTPAuto {
+	if svc.Protocol == model.HTTP2 || svc.Protocol == model.HTTPAuto || svc.Identity != "" {
 		if set.streams = svc.MaxStreams; set.streams == 0 {
 			set.streams = model.DefaultMaxStreams
 		}
@@ -180,7 +200,7 @@ func sameService(a, b *model.Service) bool {
 		return true
 	}
 	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance &&
-		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle &&
+		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity &&
 		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health)
 }
 

@@ -28,8 +28,12 @@ var special = SetOf(Host, Connection, ContentLength, TransferEncoding, KeepAlive
 var ofConnection = SetOf(Connection, TransferEncoding, KeepAlive, Upgrade, ProxyConnection)
 
 // HeadBounds bound a field section; negative is none. Each field counts 32
-// bytes more than it has (RFC 9113 section 10.5.1). URI is of :path.
-type HeadBounds struct{ Bytes, Fields, URI int }
+// bytes more than it has (RFC 9113 section 10.5.1). URI is of :path. Connect
+// lets CONNECT in.
+type HeadBounds struct {
+	Bytes, Fields, URI int
+	Connect            bool
+}
 
 // HeadReader makes a Head of a field section as HTTP/2 and HTTP/3 have it:
 // field lines as HTTP/1 has them, so that whatever passes here is unambiguous
@@ -279,9 +283,14 @@ func (r *HeadReader) FinishRequest(x *Exchange, end bool) {
 	switch {
 	case connect && !extended:
 		// What is well-formed asks for a tunnel to anywhere (RFC 9113 section 8.5).
-		r.Why = observe.BadUpgrade
-		if r.seen != pseudoMethod|pseudoAuthority {
+		switch {
+		case r.seen != pseudoMethod|pseudoAuthority:
 			r.Why = observe.BadPseudo
+		case !r.bounds.Connect:
+			r.Why = observe.BadUpgrade
+		default:
+			r.joinCookie()
+			h.Length, x.Upgrade = -1, h.Method
 		}
 		return
 	case r.seen&(pseudoMethod|pseudoScheme|pseudoPath) != pseudoMethod|pseudoScheme|pseudoPath,

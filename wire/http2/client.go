@@ -176,6 +176,9 @@ func (m *session) onResponse(s *stream, block []byte, end bool) code {
 	s.inEnd = end
 	s.expect = -1
 	switch {
+	case s.connect && h.Status < 300:
+		s.tunnel = true
+		h.Length = -1 // RFC 9110 section 9.3.6
 	case s.upgrade && h.Status < 300:
 		s.tunnel = true
 		m.loc.name = wire.Granted(x, m.loc.name)

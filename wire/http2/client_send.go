@@ -9,13 +9,13 @@ import (
 func (m *session) Send(x *wire.Exchange, sink wire.ResponseSink, data []byte, end bool) wire.ClientStream {
 	s := m.loc.newStream()
 	s.m, s.x, s.res = m, x, sink
-	s.upgrade = x.Upgrade != nil
+	s.upgrade, s.connect = x.Upgrade != nil, wire.Connects(x)
 	s.urgency = middling
 	switch {
 	case m.Room() <= 0:
 		s.fail = wire.Failure{Reason: observe.UpstreamReset, Err: errUnusable, Unsent: true, Reused: true}
 		m.unsent(s)
-	case s.upgrade && !m.settled:
+	case s.upgrade && !s.connect && !m.settled:
 		// Whether the service takes extended CONNECT stands in its SETTINGS.
 		s.deferred = true
 		m.deferrals++
@@ -39,7 +39,7 @@ func (m *session) unsent(s *stream) {
 
 // request sends the head, and what there is of the body.
 func (m *session) request(s *stream, data []byte, end bool) {
-	if s.upgrade && !m.mayConnect {
+	if s.upgrade && !s.connect && !m.mayConnect {
 		s.fail = wire.Failure{Reason: observe.UpstreamBadResponse, Err: errConnect}
 		m.unsent(s)
 		return

@@ -153,8 +153,16 @@ func (m *session) hand(s *stream, data []byte, end bool) {
 	m.used(s, int32(len(data)))
 	first := s.untold
 	s.untold = false
+	if s.connect && s.tunnel && end {
+		s.inTold = true
+		defer m.bothEnded(s)
+	}
 	if m.client {
 		switch {
+		case s.inTold && first:
+			s.res.OnResponse(data, true)
+		case s.inTold:
+			s.res.OnResponseData(data, true)
 		case end:
 			m.finish(s, data, first, nil)
 		case first:
@@ -276,5 +284,20 @@ func (m *session) returnCredit(n int32) {
 		m.out = appendWindow(m.room(), 0, m.credit)
 		m.recv += m.credit
 		m.credit = 0
+	}
+}
+
+// bothEnded lets a tunnel by CONNECT go once each direction has ended, and our
+// sink knows of the peer's end. The owner hears of it from the loop's top.
+func (m *session) bothEnded(s *stream) {
+	if !s.finished || !s.inTold || s.closed || s.x == nil {
+		return
+	}
+	s.x = nil
+	m.forget(s, false)
+	if m.client {
+		m.served++
+		m.owesIdle++
+		m.soon()
 	}
 }

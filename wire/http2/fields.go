@@ -24,5 +24,5 @@ func (m *session) headBounds() wire.HeadBounds {
 	if m.client {
 		return wire.HeadBounds{Bytes: maxResponseHead, Fields: maxResponseFields, URI: -1}
 	}
-	return wire.HeadBounds{Bytes: m.lim.HeadBytes, Fields: m.lim.Fields, URI: m.lim.URIBytes}
+	return wire.HeadBounds{Bytes: m.lim.HeadBytes, Fields: m.lim.Fields, URI: m.lim.URIBytes, Connect: m.lim.Connect}
 }

@@ -136,6 +136,12 @@ func (m *session) appendTrailers(s *stream, t *wire.Head) {
 func (m *session) appendRequest(s *stream, h *wire.Head) {
 	h.Drop(writtenByUs | wire.SetOf(wire.Expect))
 	out, at := m.openBlock()
+	if s.connect {
+		out = m.write.fieldString(out, ":method", "CONNECT", false)
+		out = m.write.field(out, nameAuthority, h.Authority, false)
+		m.closeBlock(m.appendFields(out, h), at, s.id, false)
+		return
+	}
 	if s.upgrade {
 		out = m.write.fieldString(out, ":method", "CONNECT", false)
 		out = m.write.field(out, nameProtocol, s.x.Upgrade, false)

@@ -219,7 +219,7 @@ func (s *stream) send(b []byte, end bool) {
 		return
 	}
 	s.x.BytesOut += int64(len(b))
-	if end {
+	if end && (!s.connect || !s.tunnel) {
 		m.over(s)
 	}
 	s.push(b)

@@ -105,7 +105,7 @@ func (m *session) onRequest(id uint32, block []byte, end bool) code {
 	if why != 0 {
 		return m.refuse(s, why)
 	}
-	s.upgrade = x.Upgrade != nil
+	s.upgrade, s.connect = x.Upgrade != nil, wire.Connects(x)
 	m.collect(s, nil, end)
 	if s.upgrade {
 		m.tell() // what follows belongs to the tunnel
@@ -239,6 +239,10 @@ func (m *session) over(s *stream) {
 // whose response is complete is not wanted (RFC 9113 section 8.1).
 func (m *session) finished(s *stream) {
 	s.finished = true
+	if s.tunnel && s.connect {
+		m.bothEnded(s)
+		return
+	}
 	if m.client {
 		return
 	}

@@ -42,6 +42,8 @@ type stream struct {
 	held                   bool // the sink has paused
 	upgrade                bool // extended CONNECT that was not answered
 	tunnel                 bool // and was granted
+	connect                bool // CONNECT: the ends of both directions are independent
+	inTold                 bool // of such a tunnel, the end of the peer's
 	asked                  bool // 100 (Continue) is owed
 	noBody                 bool // the response must not have one
 	answered               bool // the final head of a response came

@@ -1,0 +1,222 @@
+package mesh
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/model"
+)
+
+// Node is what the machine is that a Config is lowered for.
+type Node struct {
+	// Address is where the inbound door is bound; "" is every address. MeshPort
+	// is its port; 0 is model.MeshPort.
+	Address  string
+	MeshPort uint16
+	// Plain is the port, on every address, to which plaintext connections to
+	// locals are captured; 0: they are not, and reach the workloads unseen.
+	Plain  uint16
+	Locals []Local
+	// Gateway: the Config's own Listeners are served here too, and call services
+	// of the mesh as this identity; "" without that. None is given where Serve
+	// is not set.
+	Serve   bool
+	Gateway identity.ID
+	// VIP is the address that a service's name means to captured workloads; an
+	// invalid one, or nil: none. The same service gets the same at each call.
+	VIP func(service string) netip.Addr
+}
+
+// Local is a workload of the node.
+type Local struct {
+	// Workload is the Config's noun, or one that the control plane does not
+	// know yet.
+	Workload *model.Workload
+	// Target is the address on which its ports are reached from here; "" is
+	// 127.0.0.1.
+	Target string
+	// Outbound is the port of its outbound door, on OutboundAddress ("" is
+	// 127.0.0.1); 0: its connections are not captured.
+	Outbound        uint16
+	OutboundAddress string
+}
+
+// Lowering lowers one Config after another. The zero Lowering is ready; it is
+// for one goroutine.
+type Lowering struct {
+	last, next map[string]made
+	cfg        *model.Config
+	node       *Node
+	mesh       model.Mesh
+	out        *model.Config
+	byService  map[string][]*model.Workload
+	vips       map[string]netip.Addr
+}
+
+// made is a noun, or several, and what it was made of.
+type made struct {
+	causes []any // pointers and strings
+	nouns  any
+}
+
+// keep gives what was made of the same causes at the last call, or makes it.
+func keep[T any](l *Lowering, key string, causes []any, make func() T) T {
+	if old, ok := l.next[key]; ok {
+		return old.nouns.(T)
+	}
+	old, ok := l.last[key]
+	if !ok || !slices.Equal(old.causes, causes) {
+		old = made{causes, make()}
+	}
+	l.next[key] = old
+	return old.nouns.(T)
+}
+
+// Lower gives the Config that this node's proxy serves. cfg must be valid, as a
+// Snapshot's is, and is not written to; its lists need not be sorted.
+func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
+	l.cfg, l.node, l.next = cfg, &node, map[string]made{}
+	l.mesh = model.Mesh{}
+	if cfg.Mesh != nil {
+		l.mesh = *cfg.Mesh
+	}
+	l.mesh.TrustDomain = pick(l.mesh.TrustDomain, model.DefaultTrustDomain)
+	l.mesh.Domain = pick(l.mesh.Domain, model.DefaultMeshDomain)
+	l.mesh.MTLS = pick(l.mesh.MTLS, model.Strict)
+	l.mesh.Outbound = pick(l.mesh.Outbound, model.OutboundAllow)
+	l.out = &model.Config{Certificates: cfg.Certificates, Workloads: cfg.Workloads, Policies: cfg.Policies, Mesh: cfg.Mesh, Settings: cfg.Settings}
+	l.byService = map[string][]*model.Workload{}
+	for _, w := range cfg.Workloads {
+		for i, p := range w.Ports {
+			if !slices.ContainsFunc(w.Ports[:i], func(o model.WorkloadPort) bool { return o.Service == p.Service }) {
+				l.byService[p.Service] = append(l.byService[p.Service], w)
+			}
+		}
+	}
+	if node.Serve {
+		l.serve()
+	}
+	l.inbound()
+	l.outbound()
+	l.last, l.next = l.next, nil
+	l.cfg, l.node, l.byService = nil, nil, nil
+	out := l.out
+	l.out = nil
+	return out
+}
+
+// serve takes over what is the Config's own. Services of the mesh keep their
+// names, so that Routes lead to them as before.
+func (l *Lowering) serve() {
+	l.out.Listeners = append(l.out.Listeners, l.cfg.Listeners...)
+	l.out.Routes = append(l.out.Routes, l.cfg.Routes...)
+	l.out.Flows = append(l.out.Flows, l.cfg.Flows...)
+	for _, s := range l.cfg.Services {
+		if s.Mesh != nil {
+			s = l.service(s, source{id: l.node.Gateway}, s.Name)
+		}
+		l.out.Services = append(l.out.Services, s)
+	}
+}
+
+// source is an identity that calls.
+type source struct {
+	id        identity.ID
+	label     string // shop/orders: namespace and account
+	namespace string
+}
+
+func (l *Lowering) identityOf(w *model.Workload) identity.ID {
+	return identity.WorkloadID(l.mesh.TrustDomain, w.Namespace, w.Account)
+}
+
+// mode is how a service is reached.
+func (l *Lowering) mode(s *model.Service) model.MTLS { return pick(s.Mesh.MTLS, l.mesh.MTLS) }
+
+// service lowers s for a source. An external one is the same for all.
+func (l *Lowering) service(s *model.Service, from source, name string) *model.Service {
+	if s.Mesh.External && s.Name == name {
+		return s
+	}
+	workloads := l.byService[s.Name]
+	causes := []any{s, from.id, l.mesh.TrustDomain, l.mesh.Domain, l.mesh.MTLS}
+	for _, w := range workloads {
+		causes = append(causes, w)
+	}
+	return keep(l, "service "+name, causes, func() *model.Service {
+		v := *s
+		v.Name, v.Mesh, v.Identity, v.Endpoints = name, nil, "", nil
+		mode := l.mode(s)
+		if s.Mesh.External || mode != model.Strict {
+			v.Endpoints = slices.Clone(s.Endpoints)
+		}
+		if s.Mesh.Protocol == model.AppGRPC {
+			v.Protocol = model.HTTP2
+		}
+		for _, w := range workloads {
+			v.Endpoints = append(v.Endpoints, l.endpoints(w, s.Name, mode, from)...)
+		}
+		if slices.ContainsFunc(v.Endpoints, func(e model.Endpoint) bool { return e.Identity != "" }) {
+			v.Identity = string(from.id)
+			v.Health = nil // each node reports that of its workloads
+		}
+		return &v
+	})
+}
+
+// endpoints are the ports of w that serve a service.
+func (l *Lowering) endpoints(w *model.Workload, service string, mode model.MTLS, from source) (list []model.Endpoint) {
+	mutual := mode != model.Off && w.MeshPort != 0 && from.id != ""
+	if !mutual && mode == model.Strict {
+		return nil
+	}
+	for _, p := range w.Ports {
+		if p.Service != service {
+			continue
+		}
+		e := model.Endpoint{Host: w.Address, Port: p.Port, Weight: w.Weight, Standby: w.State != model.Serving}
+		if mutual {
+			e.Port = w.MeshPort
+			e.Identity = string(l.identityOf(w))
+			e.ServerName = l.sni(w, p.Port)
+			e.Authority = netAddr(w.Address, p.Port)
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// sni names one port of one workload to its proxy:
+// <port>.<instance>.<namespace>.<domain>.
+func (l *Lowering) sni(w *model.Workload, port uint16) string {
+	_, instance, found := strings.Cut(w.Name, "/")
+	if !found {
+		instance = w.Name
+	}
+	instance = strings.Map(func(r rune) rune {
+		if r == '.' || r == '/' {
+			return '-'
+		}
+		return r
+	}, strings.ToLower(instance))
+	return strconv.Itoa(int(port)) + "." + instance + "." + strings.ToLower(w.Namespace) + "." + l.mesh.Domain
+}
+
+func netAddr(host string, port uint16) string {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return netip.AddrPortFrom(a, port).String()
+	}
+	return host + ":" + strconv.Itoa(int(port))
+}
+
+// pick gives v, or def where v is zero.
+func pick[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}

@@ -1,0 +1,247 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// lead finds out where a captured connection goes and what it speaks. A
+// declared protocol is believed.
+func (d *door) lead(e *entrance, c wire.Conn) {
+	w, l := d.worker, e.listeners[0]
+	at := original(c.Peer())
+	t := l.targets[at]
+	switch {
+	case t == nil && at.IsValid():
+		d.carry(l, c, nil, func(k *conversation) { k.stranger = at })
+	case t == nil:
+		d.detect(e, c, nil) // an explicit client says in HTTP where it wants to go
+	case t.noun.Refused:
+		w.proxy.opt.Log.Debug("plaintext refused", "service", t.noun.Service, "caller", c.Peer().Remote)
+		w.proxy.opt.Registry.Refused(w.index, observe.PlaintextRefused)
+		c.Abort()
+	default:
+		if l.side() == model.Plaintext {
+			caller := c.Peer().Remote.Addr().Unmap().String()
+			if w.proxy.tallies.plaintext.Add(t.noun.Service, caller) {
+				w.proxy.opt.Log.Warn("a caller without mutual TLS, which mtls: strict would refuse", "service", t.noun.Service, "caller", caller)
+			}
+		}
+		switch t.noun.Protocol {
+		case model.AppTCP:
+			d.carry(l, c, nil, func(k *conversation) { k.name = t.noun.Host })
+		case model.AppHTTP, model.AppGRPC:
+			e.codec(w.proxy, false).Serve(c, d, e.limits)
+		default:
+			d.detect(e, c, t)
+		}
+	}
+}
+
+// carry begins a conversation; held is what the client has sent, lent.
+func (d *door) carry(l *listener, c wire.Conn, held []byte, fill func(*conversation)) {
+	k := &conversation{door: d, w: d.worker, listener: l}
+	k.began = d.worker.loop.Now()
+	fill(k)
+	k.begin(c, held)
+}
+
+// detect waits for the first bytes of a connection to t, nil for one that has
+// no target, for as long as that cannot hurt a server that speaks first.
+func (d *door) detect(e *entrance, c wire.Conn, t *target) {
+	w, l := d.worker, e.listeners[0]
+	f := &first{door: d, conn: c, within: model.DetectTime}
+	settle := func(s wire.Spoken, held []byte, eof bool) {
+		f.end()
+		switch {
+		case s == wire.SpeaksHTTP1 || s == wire.SpeaksHTTP2:
+			if eof {
+				c.Close() // a part of a request
+				return
+			}
+			handOver(c, held, func(c wire.Conn) { e.codec(w.proxy, s == wire.SpeaksHTTP2).Serve(c, d, e.limits) })
+		case t == nil:
+			f.refuse(observe.OutboundRefused)
+		default:
+			d.carry(l, c, held, func(k *conversation) { k.name, k.early = t.noun.Host, eof })
+		}
+	}
+	f.read = func(b []byte) bool {
+		s := wire.Detect(b, false)
+		if s == wire.Undecided {
+			return false
+		}
+		settle(s, b, false)
+		return true
+	}
+	f.silent = func(held []byte, eof bool) {
+		if len(held) == 0 && t != nil {
+			d.undeclared(l, t)
+		}
+		settle(wire.Detect(held, true), held, eof)
+	}
+	f.listen(e, nil)
+}
+
+// undeclared counts a client that waits for its server, and tells once what to
+// declare.
+func (d *door) undeclared(l *listener, t *target) {
+	p := d.worker.proxy
+	if p.tallies.undeclared.Add(t.noun.Service, l.noun.Mesh.Workload) {
+		p.opt.Log.Warn("each connection waits to see who speaks first: declare protocol: tcp for the service", "service", t.noun.Service, "workload", l.noun.Mesh.Workload, "waits", model.DetectTime)
+	}
+}
+
+// tunnel makes a conversation of a CONNECT: what it carries is for the port
+// that the SNI has named, and its account is that of the conversation.
+func (x *exchange) tunnel() {
+	w := x.w
+	l, why := x.inner()
+	if why != observe.ReasonNone {
+		x.refuse(why)
+		return
+	}
+	x.live = false
+	x.leave()
+	x.unpin()
+	w.ended.Store(w.ended.Load() + 1)
+	// The codec may still speak of the exchange when the conversation is over, so
+	// it is not used again.
+	conn, sink := w.proxy.opt.Tunnels.Accept(&x.Exchange.Exchange, x.stream, func() {})
+	x.tunnelled = sink
+	x.door.carry(l, conn, nil, func(k *conversation) { k.name = l.noun.Hostname })
+}
+
+// inner finds the door that a CONNECT comes to.
+func (x *exchange) inner() (*listener, observe.Reason) {
+	switch {
+	case x.prog == nil:
+		return nil, observe.NoProgram
+	case x.door.slot >= len(x.prog.doors) || x.prog.doors[x.door.slot] == nil:
+		return nil, observe.PortRemoved
+	}
+	l, _, why := x.prog.doors[x.door.slot].find(&x.Exchange.Exchange)
+	switch {
+	case why != observe.ReasonNone:
+		return nil, why
+	case !l.bySNI():
+		return nil, observe.BadUpgrade
+	}
+	// The address may be another name for the workload; the port says what is
+	// meant, and policies were asked for this one.
+	authority := x.Request.Authority
+	if port, err := strconv.ParseUint(string(authority[bytes.LastIndexByte(authority, ':')+1:]), 10, 16); err != nil || uint16(port) != l.noun.Mesh.Port {
+		return nil, observe.Misdirected
+	}
+	return l, observe.ReasonNone
+}
+
+// admitted asks what the mesh says to the conversation.
+func (k *conversation) admitted() observe.Reason {
+	if k.listener == nil {
+		return observe.ReasonNone
+	}
+	m := k.listener.noun.Mesh
+	if k.stranger.IsValid() {
+		if !m.Strangers {
+			return observe.OutboundRefused
+		}
+		return observe.ReasonNone
+	}
+	if m != nil && m.Side == model.OutboundSide {
+		return observe.ReasonNone // whoever is called decides
+	}
+	k.guard = k.listener.guardian(k.client.conn.Peer())
+	if k.guard == nil {
+		return observe.PolicyDenied
+	}
+	for _, g := range k.guard.guards {
+		if d := g.Connection(k.client.conn.Peer(), k.guard.inner(), k.sni()); d.Refused() {
+			k.detail = d.Detail
+			return d.Why
+		}
+	}
+	return observe.ReasonNone
+}
+
+// sni is what the client asks for by TLS that is not ended here.
+func (k *conversation) sni() string {
+	if k.listener.noun.Mesh != nil || k.client.conn.Peer().TLS != nil {
+		return ""
+	}
+	return k.name
+}
+
+// passOn connects to where the client wanted to go, of which nothing is known.
+func (k *conversation) passOn() {
+	k.passed.begin()
+	k.tries++
+	k.idle = idleOf(0, model.DefaultFlowIdle)
+	k.timer.Kind = timerConnect
+	k.w.loop.Arm(&k.timer, 2*model.DefaultConnect)
+	k.service.conn = k.w.loop.Dial(k.stranger, &k.service)
+}
+
+// recheck asks the policies of now about the conversations of a port.
+func (p *Proxy) recheck(port *port) {
+	e := port.entrance.Load()
+	if p.opt.Authorize == nil && e.listeners[0].noun.Mesh == nil {
+		return
+	}
+	prog := p.program.Load()
+	for _, d := range port.doors {
+		d.worker.loop.Post(func() { d.recheck(prog, e) })
+	}
+}
+
+func (d *door) recheck(prog *Program, e *entrance) {
+	for k := d.newest; k != nil; {
+		older := k.older // k may end
+		k.recheck(prog, e)
+		k = older
+	}
+}
+
+// recheck ends a conversation that would not be let in any more. One whose
+// workload has left may go on for the drain time.
+func (k *conversation) recheck(prog *Program, e *entrance) {
+	if k.listener == nil || k.ended {
+		return
+	}
+	now := prog.byName[k.listener.noun.Name]
+	if now == nil {
+		k.expire()
+		return
+	}
+	if k.stranger.IsValid() {
+		if !now.noun.Mesh.Strangers {
+			k.fail(observe.OutboundRefused)
+		}
+		return
+	}
+	peer := k.client.conn.Peer()
+	if k.guard == nil {
+		return
+	}
+	guard := now.guardian(peer)
+	if guard == nil {
+		k.expire()
+		return
+	}
+	was := k.guard.guards
+	k.guard = guard
+	for i, g := range guard.guards {
+		if i < len(was) && g.Same(was[i]) {
+			continue
+		}
+		if d := g.Recheck(peer, guard.inner(), k.sni()); d.Refused() {
+			k.detail = d.Detail
+			k.fail(d.Why)
+			return
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package wire
+
+import "bytes"
+
+// Spoken is what the first bytes of a connection are.
+type Spoken uint8
+
+const (
+	Undecided Spoken = iota // more must come
+	SpeaksHTTP1
+	SpeaksHTTP2 // by prior knowledge (RFC 9113 section 3.3)
+	SpeaksTLS   // a ClientHello begins
+	SpeaksOther
+)
+
+// http2Preface begins every connection of HTTP/2 (RFC 9113 section 3.4).
+const http2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// maxRequestLine bounds how far Detect looks for the end of a request line: a
+// longer one is taken for HTTP by how it begins.
+const maxRequestLine = 16 << 10
+
+// Detect finds out what a client speaks by what it has sent so far. final says
+// that nothing more is waited for: then it is not Undecided. HTTP/1 is a line
+// "method target HTTP/1.x" (RFC 9112 section 3), so the inline commands of
+// other protocols, "SET a b", are not taken for it.
+func Detect(b []byte, final bool) Spoken {
+	if len(b) == 0 {
+		return undecided(final, SpeaksOther)
+	}
+	if n := min(len(b), len(http2Preface)); string(b[:n]) == http2Preface[:n] {
+		if n == len(http2Preface) {
+			return SpeaksHTTP2
+		}
+		return undecided(final, SpeaksOther)
+	}
+	if b[0] == 22 { // a handshake record (RFC 8446 section 5.1)
+		switch {
+		case len(b) < 3:
+			return undecided(final, SpeaksOther)
+		case b[1] == 3 && b[2] <= 4:
+			return SpeaksTLS
+		}
+		return SpeaksOther
+	}
+	space := 0
+	for space < len(b) && IsToken(b[space]) {
+		space++
+	}
+	switch {
+	case space == len(b) && space <= 32:
+		return undecided(final, SpeaksOther)
+	case space == len(b) || space == 0 || b[space] != ' ':
+		return SpeaksOther
+	}
+	end := bytes.IndexByte(b, '\n')
+	if end < 0 {
+		begun := space+1 < len(b) && (b[space+1] == '/' || bytes.HasPrefix(b[space+1:], []byte("http")))
+		switch {
+		case begun && (final || len(b) > maxRequestLine):
+			return SpeaksHTTP1
+		case len(b) > maxRequestLine:
+			return SpeaksOther
+		}
+		return undecided(final, SpeaksOther)
+	}
+	line := bytes.TrimSuffix(b[:end], []byte("\r"))
+	if n := len(line); n > space+10 && string(line[n-9:n-1]) == " HTTP/1." {
+		return SpeaksHTTP1
+	}
+	return SpeaksOther
+}
+
+func undecided(final bool, otherwise Spoken) Spoken {
+	if final {
+		return otherwise
+	}
+	return Undecided
+}
