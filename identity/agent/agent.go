@@ -100,7 +100,7 @@ func (a *Agent) Hold(id identity.ID) (release func()) {
 	defer a.mu.Unlock()
 	k := a.keepers[id]
 	if k == nil {
-		k = &keeper{id: id, agent: a}
+		k = &keeper{id: id, agent: a, forced: make(chan struct{}, 1)}
 		k.ctx, k.stop = context.WithCancel(a.ctx)
 		a.keepers[id] = k
 		if old := a.readSVID(id); old != nil {
@@ -131,6 +131,17 @@ func (a *Agent) Retry() {
 	defer a.mu.Unlock()
 	close(a.retry)
 	a.retry = make(chan struct{})
+}
+
+// Renew replaces the SVID and the key of an identity now, though they are not
+// due: somebody may have seen the key. The old ones are shown until the new
+// come. false: it is not held.
+func (a *Agent) Renew(id identity.ID) bool {
+	k, ok := a.held.Load(string(id))
+	if ok {
+		k.(*keeper).force()
+	}
+	return ok
 }
 
 func (a *Agent) retried() <-chan struct{} {

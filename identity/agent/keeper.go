@@ -35,7 +35,8 @@ type keeper struct {
 	agent   *Agent
 	ctx     context.Context
 	stop    context.CancelFunc
-	holders int // with Agent.mu
+	holders int           // with Agent.mu
+	forced  chan struct{} // holds one: renew although it is not due
 	current atomic.Pointer[held]
 	trouble atomic.Pointer[error]
 }
@@ -90,6 +91,12 @@ func (k *keeper) run() {
 	for {
 		retried := k.agent.retried()
 		if wait := time.Until(due); wait > 0 {
+			select {
+			case <-k.forced:
+				due = time.Time{}
+				continue
+			default:
+			}
 			if !k.sleep(wait, retried) {
 				return
 			}
@@ -139,8 +146,18 @@ func (k *keeper) sleep(d time.Duration, retried <-chan struct{}) bool {
 		return true
 	case <-retried:
 		return true
+	case <-k.forced:
+		k.force() // it is for run to take
+		return true
 	case <-k.ctx.Done():
 		return false
+	}
+}
+
+func (k *keeper) force() {
+	select {
+	case k.forced <- struct{}{}:
+	default:
 	}
 }
 

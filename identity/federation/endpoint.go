@@ -2,7 +2,6 @@ package federation
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -46,6 +45,6 @@ func ServerTLS(id identity.ID, newest func(id string) *tls.Certificate) *tls.Con
 			if c := newest(string(id)); c != nil {
 				return c, nil
 			}
-			return nil, fmt.Errorf("bundle endpoint: %w", errors.New("there is no SVID of "+string(id)))
+			return nil, fmt.Errorf("bundle endpoint: there is no SVID of %s", id)
 		}}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -79,6 +78,7 @@ type Follower struct {
 	tell   func(*identity.Bundle) error
 	log    *slog.Logger
 	last   atomic.Pointer[identity.Bundle]
+	retry  chan struct{} // holds one
 
 	fetched, failed atomic.Uint64
 	when            atomic.Int64 // of the last success, Unix seconds; 0: none
@@ -97,7 +97,7 @@ func Follow(own string, d Domain, tell func(*identity.Bundle) error, log *slog.L
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	f := &Follower{domain: d, tell: tell, log: log}
+	f := &Follower{domain: d, tell: tell, log: log, retry: make(chan struct{}, 1)}
 	f.last.Store(d.First)
 	return f, nil
 }
@@ -140,9 +140,18 @@ func (f *Follower) Run(ctx context.Context) {
 		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
+		case <-f.retry:
 		case <-ctx.Done():
 		}
 		t.Stop()
+	}
+}
+
+// Retry asks the endpoint now.
+func (f *Follower) Retry() {
+	select {
+	case f.retry <- struct{}{}:
+	default:
 	}
 }
 
@@ -219,7 +228,7 @@ func (f *Follower) fetch(ctx context.Context, client *http.Client) (*identity.Bu
 	case err != nil:
 		return nil, err
 	case len(doc) > maxDocument:
-		return nil, fmt.Errorf("%s: %w", f.domain.URL, errors.New("the bundle has more than 4 MiB"))
+		return nil, fmt.Errorf("%s gave a bundle of more than %d MiB", f.domain.URL, maxDocument>>20)
 	}
 	return identity.ParseBundle(f.domain.TrustDomain, doc)
 }
