@@ -17,8 +17,8 @@ import (
 
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/ca"
-	"github.com/naru-mesh/naru/internal/testkit"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/store/memory"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -90,7 +90,7 @@ func sealer(t *testing.T, b byte) *identity.Sealer {
 
 func authority(t *testing.T) *ca.Authority {
 	t.Helper()
-	a, err := ca.New(t.Context(), ca.Options{TrustDomain: "a.test", Store: testkit.NewMemory(), Sealer: sealer(t, 'k')})
+	a, err := ca.New(t.Context(), ca.Options{TrustDomain: "a.test", Store: memory.New(), Sealer: sealer(t, 'k')})
 	if err != nil {
 		t.Fatal(err)
 	}

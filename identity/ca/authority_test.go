@@ -22,9 +22,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/naru-mesh/naru/identity"
-	"github.com/naru-mesh/naru/internal/testkit"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/store"
+	"github.com/naru-mesh/naru/store/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -113,7 +113,7 @@ func believed(t *testing.T, a *Authority, chain []*x509.Certificate) error {
 func TestSignX509(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a, _ := start(t, Options{Store: testkit.NewMemory()})
+		a, _ := start(t, Options{Store: memory.New()})
 		// What the request asks for does not count.
 		evil, _ := url.Parse("spiffe://a.test/ns/bank/sa/vault")
 		csr, key := request(t, x509.CertificateRequest{Subject: pkix.Name{CommonName: "vault"}, DNSNames: []string{"bank.test"}, URIs: []*url.URL{evil}})
@@ -153,7 +153,7 @@ func TestSignX509(t *testing.T) {
 			t.Errorf("the root lives until %s", root.NotAfter)
 		}
 		for asked, want := range map[time.Duration]time.Duration{time.Second: time.Minute, time.Hour: time.Hour, 1e6 * time.Hour: 90 * 24 * time.Hour, -time.Hour: time.Minute} {
-			if got := issue(t, a, asked)[0].NotAfter.Sub(time.Now()); got != want {
+			if got := time.Until(issue(t, a, asked)[0].NotAfter); got != want {
 				t.Errorf("%s was asked for, %s given, not %s", asked, got, want)
 			}
 		}
@@ -162,7 +162,7 @@ func TestSignX509(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	a, _ := start(t, Options{Store: testkit.NewMemory()})
+	a, _ := start(t, Options{Store: memory.New()})
 	good, _ := request(t, x509.CertificateRequest{})
 	forged := slices.Clone(good)
 	forged[len(forged)-1] ^= 1
@@ -222,7 +222,7 @@ func TestRefusals(t *testing.T) {
 func TestSignJWT(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a, err := New(t.Context(), Options{TrustDomain: "a.test", Sealer: sealer(t, 'k'), Store: testkit.NewMemory()})
+		a, err := New(t.Context(), Options{TrustDomain: "a.test", Sealer: sealer(t, 'k'), Store: memory.New()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +279,7 @@ func TestSignJWT(t *testing.T) {
 // TestFirstStart has many replicas start at once.
 func TestFirstStart(t *testing.T) {
 	t.Parallel()
-	m := testkit.NewMemory()
+	m := newFragile(memory.New())
 	var all [10]*Authority
 	var wait sync.WaitGroup
 	for i := range all {
@@ -304,7 +304,7 @@ func TestFirstStart(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := m.Txns(); n != 1 {
+	if n := m.txns; n != 1 {
 		t.Errorf("%d transactions", n)
 	}
 	// Private keys cannot be read in the store.
@@ -334,7 +334,7 @@ func TestFirstStart(t *testing.T) {
 			t.Errorf("%v; want %q", err, want)
 		}
 	}
-	m.Fail(errors.New("no quorum"))
+	m.fail(errors.New("no quorum"))
 	if _, err := New(t.Context(), Options{TrustDomain: "a.test", Store: m, Sealer: sealer(t, 'k')}); !errors.Is(err, store.ErrUnavailable) {
 		t.Error(err)
 	}
@@ -344,10 +344,10 @@ func TestFirstStart(t *testing.T) {
 func TestStoreAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := testkit.NewMemory()
+		m := newFragile(memory.New())
 		a, _ := start(t, Options{Store: m})
 		synctest.Wait()
-		m.Fail(errors.New("no quorum"))
+		m.fail(errors.New("no quorum"))
 		pass(23 * time.Hour)
 		if err := believed(t, a, issue(t, a, 0)); err != nil {
 			t.Error(err)
@@ -360,8 +360,7 @@ func TestStoreAway(t *testing.T) {
 		if _, err := a.SignX509(t.Context(), orders, csr, 0); !errors.Is(err, store.ErrUnavailable) {
 			t.Error(err)
 		}
-		m.Fail(nil)
-		m.Compact()
+		m.fail(nil)
 		pass(2 * time.Minute)
 		if err := believed(t, a, issue(t, a, 0)); err != nil {
 			t.Error(err)
@@ -376,10 +375,10 @@ func TestStoreAway(t *testing.T) {
 func TestFederated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := testkit.NewMemory()
+		m := memory.New()
 		a, _ := start(t, Options{Store: m})
 		b, _ := start(t, Options{Store: m, Replica: "second"})
-		c, _ := start(t, Options{Store: testkit.NewMemory(), TrustDomain: "c.test"})
+		c, _ := start(t, Options{Store: memory.New(), TrustDomain: "c.test"})
 		before := bundles(t, b)
 		theirs := bundles(t, c).Own
 		if err := a.SetFederated(t.Context(), theirs); err != nil {

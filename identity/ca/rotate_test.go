@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/identity"
-	"github.com/naru-mesh/naru/internal/testkit"
+	"github.com/naru-mesh/naru/store/memory"
 )
 
 // signedBy is the root that a chain ends in.
@@ -45,7 +45,7 @@ func stages(a *Authority) string {
 func TestRotate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := testkit.NewMemory()
+		m := memory.New()
 		opt := Options{Store: m, MaxTTL: 48 * time.Hour}
 		other, _ := start(t, opt)
 		a, end := start(t, opt)
@@ -101,7 +101,7 @@ func TestRotate(t *testing.T) {
 func TestRotateBound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a, _ := start(t, Options{Store: testkit.NewMemory(), Publish: 3 * time.Hour})
+		a, _ := start(t, Options{Store: memory.New(), Publish: 3 * time.Hour})
 		if err := a.Rotate(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestYears(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		a, err := New(ctx, Options{TrustDomain: "a.test", Sealer: sealer(t, 'k'), Store: testkit.NewMemory()})
+		a, err := New(ctx, Options{TrustDomain: "a.test", Sealer: sealer(t, 'k'), Store: memory.New()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestYears(t *testing.T) {
 			if err := believed(t, a, []*x509.Certificate{leaf, between}); err != nil {
 				t.Fatal(time.Now(), err)
 			}
-			if leaf.NotAfter.Sub(time.Now()) != 24*time.Hour {
+			if time.Until(leaf.NotAfter) != 24*time.Hour {
 				t.Fatalf("a leaf lives until %s only", leaf.NotAfter)
 			}
 			roots[between.Issuer.String()] = true
@@ -217,7 +217,7 @@ func TestGiven(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		files := &Given{ChainFile: filepath.Join(folder, "chain.pem"), KeyFile: filepath.Join(folder, "key.pem")}
 		old := writeGiven(t, folder, nil, 100*24*time.Hour, nil)
-		m := testkit.NewMemory()
+		m := memory.New()
 		a, end := start(t, Options{Store: m, Given: files, MaxTTL: 48 * time.Hour})
 		chain := issue(t, a, 0)
 		if err := believed(t, a, chain); err != nil || len(chain) != 2 || chain[1].NotAfter.After(old.cert.NotAfter) {
@@ -298,7 +298,7 @@ func TestGivenAfterOwn(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		m := testkit.NewMemory()
+		m := memory.New()
 		first, err := New(context.Background(), Options{TrustDomain: "a.test", Sealer: sealer(t, 'k'), Store: m})
 		if err != nil {
 			t.Fatal(err)

@@ -21,8 +21,8 @@ import (
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/agent"
 	"github.com/naru-mesh/naru/identity/ca"
-	"github.com/naru-mesh/naru/internal/testkit"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/store/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,7 +43,7 @@ func start(t *testing.T, domain string) *mesh {
 		t.Fatal(err)
 	}
 	m := &mesh{domain: domain, workload: identity.WorkloadID(domain, "shop", "orders"), endpoint: identity.WorkloadID(domain, "naru", "bundle")}
-	if m.root, err = ca.New(t.Context(), ca.Options{TrustDomain: domain, Store: testkit.NewMemory(), Sealer: sealer}); err != nil {
+	if m.root, err = ca.New(t.Context(), ca.Options{TrustDomain: domain, Store: memory.New(), Sealer: sealer}); err != nil {
 		t.Fatal(err)
 	}
 	if m.agent, err = agent.New(agent.Options{Authority: m.root}); err != nil {

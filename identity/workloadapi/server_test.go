@@ -29,8 +29,8 @@ import (
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/agent"
 	"github.com/naru-mesh/naru/identity/ca"
-	"github.com/naru-mesh/naru/internal/testkit"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/store/memory"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -79,7 +79,7 @@ func start(t *testing.T) *machine {
 		t.Fatal(err)
 	}
 	m := &machine{ids: []identity.ID{orders}}
-	if m.root, err = ca.New(t.Context(), ca.Options{TrustDomain: "a.test", Store: testkit.NewMemory(), Sealer: sealer}); err != nil {
+	if m.root, err = ca.New(t.Context(), ca.Options{TrustDomain: "a.test", Store: memory.New(), Sealer: sealer}); err != nil {
 		t.Fatal(err)
 	}
 	if m.agent, err = agent.New(agent.Options{Authority: m.root}); err != nil {
