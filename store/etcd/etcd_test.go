@@ -23,7 +23,17 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("NARU_TEST_WRITER"); dir != "" {
 		writer(dir)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(patient{m})
+}
+
+// patient gives etcd the 5 s after which it closes connections between members.
+type patient struct{ tests *testing.M }
+
+func (p patient) Run() int {
+	code := p.tests.Run()
+	for end := time.Now().Add(15 * time.Second); code == 0 && time.Now().Before(end) && goleak.Find() != nil; {
+	}
+	return code
 }
 
 // small has no reserve, so that a test does not depend on the machine's disk.

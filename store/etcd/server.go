@@ -211,9 +211,9 @@ func (v *server) keep() {
 		case <-run.fault.happened:
 			v.restart(run)
 		case <-t.C:
-			v.mend(run)
+			v.apart(run)
 		case <-v.rung:
-			v.mend(run)
+			v.apart(run)
 		}
 	}
 }
@@ -261,6 +261,22 @@ func (v *server) close() error {
 	return nil
 }
 
+// apart mends on a goroutine of its own, which a failing server may end or hold
+// up for ever.
+func (v *server) apart(run *running) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v.mend(run)
+	}()
+	select {
+	case <-done:
+	case <-run.fault.happened:
+	case <-time.After(stopped):
+		v.opt.Log.Warn("making room in the store takes long")
+	}
+}
+
 // mend makes room: history and holes go, and if the database is then below its
 // quota, writing is allowed again.
 func (v *server) mend(run *running) {
@@ -282,12 +298,18 @@ func (v *server) mend(run *running) {
 		return
 	}
 	_, _ = run.client.Compact(ctx, before.Header.Revision, clientv3.WithCompactPhysical()) // done already: as good
-	if _, err := run.client.Defragment(ctx, ""); err != nil {
+	used, err := run.client.Status(ctx, "")
+	if err != nil || float64(used.DbSizeInUse) > enough*float64(v.opt.Quota) {
+		return // nothing has been deleted yet
+	}
+	// Not through the client: within the process that call has no one to tell
+	// that the server is busy, and fails.
+	if err := run.etcd.Server.Backend().Defrag(); err != nil {
 		v.opt.Log.Warn("making room in the store failed", "error", err)
 		return
 	}
 	after, err := run.client.Status(ctx, "")
-	if err != nil || float64(after.DbSize) > enough*float64(v.opt.Quota) {
+	if err != nil {
 		return
 	}
 	for _, a := range alarms.Alarms {
