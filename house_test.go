@@ -30,7 +30,7 @@ const (
 )
 
 // roomy packages have more to say than others.
-var roomy = map[string]int{"wire": 3500, "wire/http2": 4600, "wire/loop": 3500, "upstream": 4500, "dialect/gatewayapi": 7000, "dialect/short": 4500, "proxy": 5000, "model": 3500}
+var roomy = map[string]int{"wire": 3500, "wire/http2": 4600, "wire/loop": 3500, "upstream": 4500, "dialect/gatewayapi": 7000, "dialect/short": 4500, "proxy": 5000, "model": 3500, "link": 4700}
 
 var badNames = []string{"util", "utils", "common", "helper", "helpers", "types", "base", "misc", "pkg", "shared", "lib"}
 
