@@ -105,6 +105,9 @@ func (n *namespaces) workload(k *Cage, opt *WorkloadOptions) error {
 		return err
 	}
 	k.Netns = path
+	if err := n.guard(); err != nil {
+		return err
+	}
 	return inside(path, func() error {
 		var err error
 		if k.four, k.six, err = near(); err != nil {
@@ -250,7 +253,18 @@ func near() (four, six netip.Addr, err error) {
 	return four, six, err
 }
 
-func (n *namespaces) release(k *Cage) error { return n.remove(escape(k.name)) }
+// guard keeps strangers from the workloads that there are.
+func (n *namespaces) guard() error {
+	var faces []string
+	for _, name := range n.all() {
+		faces = append(faces, veth(n.prefix+name))
+	}
+	return guard(tableName+"-"+strings.TrimSuffix(n.prefix, "-"), faces, n.mark)
+}
+
+func (n *namespaces) release(k *Cage) error {
+	return errors.Join(n.remove(escape(k.name)), n.guard())
+}
 
 // remove cuts the namespace off and forgets its name; the kernel frees it with
 // its last process.
@@ -300,7 +314,7 @@ func (n *namespaces) sweep(keep map[string]bool) error {
 			err = errors.Join(err, n.remove(name))
 		}
 	}
-	return err
+	return errors.Join(err, n.guard())
 }
 
 func (n *namespaces) close(all bool) error {
@@ -309,6 +323,7 @@ func (n *namespaces) close(all bool) error {
 		for _, name := range n.all() {
 			err = errors.Join(err, n.remove(name))
 		}
+		err = errors.Join(err, n.guard())
 	}
 	return err
 }

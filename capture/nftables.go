@@ -4,13 +4,15 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
-// tableName is that of our table in a workload's network namespace.
+// tableName is that of our table in a workload's network namespace; on the
+// host the scope follows.
 const tableName = "naru"
 
 // rules replaces the table of the thread's network namespace, in one
@@ -112,3 +114,55 @@ func within(p netip.Prefix) []expr.Any {
 func redirectTo(port uint16) []expr.Any {
 	return []expr.Any{&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, max(port, 1))}, &expr.Redir{RegisterProtoMin: 1}}
 }
+
+// guard replaces the host's table of a scope: of the host's programs only the
+// proxy connects to the workloads behind the interfaces; it is known by its
+// mark, or else by its user. What other machines send is not forwarded to them.
+func guard(table string, interfaces []string, mark uint32) error {
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	t := &nftables.Table{Family: nftables.TableFamilyINet, Name: table}
+	conn.AddTable(t)
+	conn.DelTable(t)
+	if len(interfaces) > 0 {
+		conn.AddTable(t)
+		stranger := not(expr.MetaKeySKUID, binary.NativeEndian.AppendUint32(nil, uint32(os.Geteuid())))
+		if mark != 0 {
+			stranger = not(expr.MetaKeyMARK, binary.NativeEndian.AppendUint32(nil, mark))
+		}
+		add := func(name string, hook *nftables.ChainHook) *chain {
+			return &chain{conn: conn, of: conn.AddChain(&nftables.Chain{Name: name, Table: t, Type: nftables.ChainTypeFilter,
+				Hooknum: hook, Priority: nftables.ChainPriorityFilter})}
+		}
+		output, forward := add("output", nftables.ChainHookOutput), add("forward", nftables.ChainHookForward)
+		for _, face := range interfaces {
+			name := make([]byte, unix.IFNAMSIZ)
+			copy(name, face)
+			to := meta(expr.MetaKeyOIFNAME, name)
+			output.rule(to, syn(), stranger, refuse)
+			forward.rule(to, syn(), refuse)
+		}
+	}
+	if err := conn.Flush(); err != nil {
+		return fmt.Errorf("nftables rules of the host: %w", err)
+	}
+	return nil
+}
+
+func not(key expr.MetaKey, is []byte) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: is}}
+}
+
+// syn is for the first packet of a TCP connection.
+func syn() []expr.Any {
+	const synAck = 0x12
+	return append(meta(expr.MetaKeyL4PROTO, []byte{unix.IPPROTO_TCP}),
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{synAck}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{0x02}})
+}
+
+// refuse answers with a reset.
+var refuse = []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_TCP_RST}}
