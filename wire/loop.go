@@ -34,8 +34,8 @@ type ListenOptions struct {
 	// Acceptor, with over set, so that it can be refused in its own language.
 	MaxConns int
 	// Captured: connections were brought here that were meant for other
-	// addresses; each tells by SO_ORIGINAL_DST which (Peer.Original). It costs a
-	// system call a connection.
+	// addresses; each tells which (Peer.Original), by SO_ORIGINAL_DST or by its
+	// local address. It costs one or two system calls a connection.
 	Captured bool
 }
 
@@ -81,6 +81,14 @@ type Loop interface {
 	Arm(t *Timer, d time.Duration)
 	// Disarm stops t; it does nothing when t is not armed.
 	Disarm(t *Timer)
+}
+
+// MarkedDialer is a Loop that can mark single connections (SO_MARK), where
+// firewalls or package capture tell some of them from others.
+type MarkedDialer interface {
+	// DialMarked is Loop.Dial. Where the mark may not be set (it needs
+	// CAP_NET_ADMIN) the dial fails.
+	DialMarked(addr netip.AddrPort, mark uint32, h ConnHandler) Conn
 }
 
 // ConnHandler receives the events of a Conn, on its loop. Codecs and
