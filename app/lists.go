@@ -5,6 +5,7 @@ import (
 	"github.com/naru-mesh/naru/dialect/gatewayapi"
 	"github.com/naru-mesh/naru/dialect/short"
 	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/filter/authz"
 	"github.com/naru-mesh/naru/filter/cors"
 	"github.com/naru-mesh/naru/filter/grpcweb"
 	"github.com/naru-mesh/naru/filter/headers"
@@ -17,9 +18,11 @@ import (
 // Dialects are asked in this order whether a document is theirs. The full form
 // comes first: it is known by its apiVersion, which no other dialect has.
 func Dialects() []dialect.Dialect {
+	words := short.New()
+	words.CEL = authz.CheckCEL
 	return []dialect.Dialect{
 		gatewayapi.New(),
-		short.New(),
+		words,
 	}
 }
 
