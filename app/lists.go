@@ -3,6 +3,7 @@ package app
 import (
 	"github.com/naru-mesh/naru/dialect"
 	"github.com/naru-mesh/naru/dialect/gatewayapi"
+	"github.com/naru-mesh/naru/dialect/native"
 	"github.com/naru-mesh/naru/dialect/short"
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/filter/authz"
@@ -17,10 +18,12 @@ import (
 
 // Dialects are asked in this order whether a document is theirs. The full form
 // comes first: it is known by its apiVersion, which no other dialect has.
+// Expressions are checked where they are read, for check and run alike.
 func Dialects() []dialect.Dialect {
-	words := short.New()
-	words.CEL = authz.CheckCEL
+	words, kinds := short.New(), native.New()
+	words.CEL, kinds.CEL = authz.CheckCEL, authz.CheckCEL
 	return []dialect.Dialect{
+		kinds, // before gatewayapi, which takes every other object
 		gatewayapi.New(),
 		words,
 	}

@@ -160,7 +160,8 @@ type Policy struct {
 	// Services names the Services that it is for; none: every workload of the
 	// Namespace, or of the mesh where that is "".
 	Services []string `json:"services,omitempty"`
-	// Listeners names Listeners of a gateway that it is for.
+	// Listeners names Listeners of a gateway that it is for; "shop/public/*" is
+	// all those of a Gateway.
 	Listeners []string `json:"listeners,omitempty"`
 	Action    Action   `json:"action"`
 	// Rules are alternatives; none matches nothing: an allow without rules

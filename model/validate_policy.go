@@ -145,7 +145,7 @@ func (v *checker) selected(p *Policy) {
 		}
 	}
 	for _, name := range p.Listeners {
-		if _, ok := v.listeners[name]; !ok {
+		if !slices.ContainsFunc(v.valid.Listeners, func(l *Listener) bool { return Covers(name, l.Name) }) {
 			v.doubtful("selects-nothing", "policy "+p.Name+" is for listener "+strconv.Quote(name)+", which is not there", meant(v, name, v.listeners))
 		}
 	}
@@ -217,6 +217,15 @@ func (v *checker) reachable(p *Policy, r *PolicyRule, never func(why, hint strin
 	if len(r.Ports) > 0 && !slices.ContainsFunc(r.Ports, func(n uint16) bool { return slices.Contains(ports, n) }) {
 		never("no workload of its services serves a port that it wants", "ports are those of the workloads, not those that clients call")
 	}
+}
+
+// Covers says whether a name among a Policy's Services or Listeners is for the
+// one that is called so.
+func Covers(pattern, name string) bool {
+	if all, ok := strings.CutSuffix(pattern, "/*"); ok {
+		return strings.HasPrefix(name, all+"/")
+	}
+	return pattern == name
 }
 
 // HTTP says whether the rule has an attribute that only a request has.
