@@ -213,7 +213,8 @@ type Policy struct {
 	// Services names the Services that it is for; none: every workload of the
 	// Namespace, or of the mesh where that is "".
 	Services []string `json:"services,omitempty"`
-	// Listeners names Listeners of a gateway that it is for.
+	// Listeners names Listeners of a gateway that it is for; "shop/public/*" is
+	// all those of a Gateway.
 	Listeners []string `json:"listeners,omitempty"`
 	Action    Action   `json:"action"`
 	// Rules are alternatives; none matches nothing: an allow without rules
@@ -224,8 +225,8 @@ type Policy struct {
 	// Tell names the policy and rule in the refusal's answer.
 	Tell   bool   `json:"tell,omitempty"`
 	Origin Origin `json:"origin"`
-	// Closed: a mistake in it could let through what it is there to refuse, so
-	// that it refuses everything. Validate makes such.
+	// Closed: a mistake in it could let through what it is there to refuse. A
+	// deny refuses everything, and an allow lets nobody in. Validate makes such.
 	Closed bool `json:"closed,omitempty"`
 	// Refused is as that of Service. It comes no further than Validate, which
 	// makes it a Closed one.
@@ -240,7 +241,9 @@ type PolicyRule struct {
 	// Name is for messages; "" is its number, counting from 1.
 	Name string `json:"name,omitempty"`
 	// Principals are identities, "spiffe://td/ns/shop/sa/orders", with "*" at
-	// the end or the beginning, or "*" for every caller that has proved one.
+	// the end or the beginning, or "*" for every caller that has proved one;
+	// "shop/orders" is the account of a namespace of our own trust domain, and
+	// "shop/*" all of them.
 	Principals    []string `json:"principals,omitempty"`
 	NotPrincipals []string `json:"notPrincipals,omitempty"`
 	Namespaces    []string `json:"namespaces,omitempty"`

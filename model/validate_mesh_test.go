@@ -158,7 +158,7 @@ func TestPatterns(t *testing.T) {
 		wrong     func(string) string
 		good, bad string
 	}{
-		{WrongPrincipal, "* spiffe://a/ns/b/sa/c spiffe://a/* */sa/x spiffe://*", "** *a* a a* spiffe://A/b spiffe://a spiffe://a/../b a/ns/b/sa/c spiffe://a/b*c"},
+		{WrongPrincipal, "* shop/orders shop/* spiffe://a/ns/b/sa/c spiffe://a/* */sa/x spiffe://*", "** *a* a a* a/b/c Shop/a spiffe://A/b spiffe://a spiffe://a/../b a/ns/b/sa/c spiffe://a/b*c"},
 		{WrongNetwork, "10.0.0.0/8 10.1.2.3 fd00::/8 ::1", "10.0.0.1/8 x 10.0.0.0/33 fe80::1%eth0"},
 		{WrongPath, "* / /a /a/* *.png /a/{id} /a/{rest...}", "a /a*b *a* ** /{a /{a}* /a?b /a\x01"},
 	} {

@@ -35,6 +35,9 @@ func (v *checker) policy(p *Policy) *Policy {
 		p.Rules = good
 	}
 	v.selected(p)
+	if p.Closed {
+		return p
+	}
 	if p.Action != Allow && len(p.Rules) == 0 {
 		v.doubtful("never-matches", "policy "+p.Name+" has no rules, and so it never matches", "write rules: [{}] for one that matches everything")
 	}
@@ -44,10 +47,17 @@ func (v *checker) policy(p *Policy) *Policy {
 	return p
 }
 
-// closed gives a policy that refuses everything in the place of p.
+// closed gives what stands in the place of a broken policy: a deny of
+// everything, an allow of nothing. What refuses nothing matches nothing.
 func closed(p *Policy) *Policy {
 	c := *p
-	c.Action, c.Rules, c.DryRun, c.Closed, c.Refused = Deny, []PolicyRule{{Name: "broken"}}, false, true, false
+	c.Rules, c.Closed, c.Refused = nil, true, false
+	if c.Action != Allow && c.Action != Audit && !c.DryRun {
+		c.Action, c.Rules = Deny, []PolicyRule{{Name: "broken"}}
+	}
+	if c.Action != Allow && c.Action != Audit {
+		c.Action = Deny
+	}
 	return &c
 }
 
@@ -135,7 +145,7 @@ func (v *checker) selected(p *Policy) {
 		}
 	}
 	for _, name := range p.Listeners {
-		if _, ok := v.listeners[name]; !ok {
+		if !slices.ContainsFunc(v.valid.Listeners, func(l *Listener) bool { return Covers(name, l.Name) }) {
 			v.doubtful("selects-nothing", "policy "+p.Name+" is for listener "+strconv.Quote(name)+", which is not there", meant(v, name, v.listeners))
 		}
 	}
@@ -209,6 +219,15 @@ func (v *checker) reachable(p *Policy, r *PolicyRule, never func(why, hint strin
 	}
 }
 
+// Covers says whether a name among a Policy's Services or Listeners is for the
+// one that is called so.
+func Covers(pattern, name string) bool {
+	if all, ok := strings.CutSuffix(pattern, "/*"); ok {
+		return strings.HasPrefix(name, all+"/")
+	}
+	return pattern == name
+}
+
 // HTTP says whether the rule has an attribute that only a request has.
 func (r *PolicyRule) HTTP() bool {
 	return len(r.Methods)+len(r.NotMethods)+len(r.Hosts)+len(r.NotHosts)+len(r.Paths)+len(r.NotPaths)+len(r.Headers)+len(r.Claims) > 0
@@ -230,6 +249,9 @@ func (v *checker) believed(domain string) bool {
 // "" where the pattern leaves them open.
 func partsOf(s string) (domain, namespace string) {
 	rest, ok := strings.CutPrefix(s, "spiffe://")
+	if namespace, _, own := strings.Cut(s, "/"); !ok && own && isLabel(namespace) {
+		return "", namespace
+	}
 	if !ok {
 		return "", ""
 	}
@@ -246,7 +268,10 @@ func partsOf(s string) (domain, namespace string) {
 // WrongPrincipal gives a hint where s cannot be a principal of a PolicyRule, ""
 // where it can.
 func WrongPrincipal(s string) string {
-	const hint = `write spiffe://naru.local/ns/shop/sa/orders, with * at the end or the beginning if need be, or "*"`
+	const hint = `write shop/orders (namespace/account), spiffe://naru.local/ns/shop/sa/orders, with * at the end or the beginning if need be, or "*"`
+	if namespace, account, ok := strings.Cut(s, "/"); ok && isLabel(namespace) && (account == "*" || isLabel(account)) {
+		return ""
+	}
 	inner := strings.TrimPrefix(strings.TrimSuffix(s, "*"), "*")
 	switch {
 	case s == "*":

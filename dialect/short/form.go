@@ -19,6 +19,9 @@ type form struct {
 	Log      *logging `json:"log" doc:"access log: off, json, text, or with a file" default:"off"`
 	Limits   *limits  `json:"limits" doc:"bounds of every listener that does not say otherwise"`
 	TLS      *tlsKeys `json:"tls" doc:"certificates of the https listeners that have none of their own: auto, local, one, or a list"`
+	Mesh     *mesh    `json:"mesh" doc:"what holds for all workloads: true, or an object" default:"no mesh"`
+	Policies policies `json:"policies" doc:"who may speak to whom; a deny that matches goes before every allow"`
+	_        struct{} `also:"authorization,intentions,authorizationPolicies,rbac,acl,acls,access" hint:"who may speak to whom is policies: for example policies: [{name: only-orders, to: payments, allow: orders}]"`
 	_        struct{} `also:"port,ports,bind,address,listeners,entryPoints,server,servers" hint:"listeners stand under listen: for example listen: \":8080\""`
 	_        struct{} `also:"rules,paths,locations,handle,route,http" hint:"routes stand under routes: for example routes: [{match: /, to: web}]"`
 	_        struct{} `also:"upstreams,backends,clusters,targets,loadBalancers" hint:"services stand under services: for example services: {web: [\"10.0.0.1:9001\"]}"`
@@ -305,6 +308,7 @@ type service struct {
 	Streams   int       `json:"maxStreams" doc:"requests at once on one HTTP/2 connection" default:"100"`
 	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
 	Proxy     text      `json:"proxyProtocol" doc:"tell the service by the PROXY protocol who the client of a tcp or tls route is" enum:"v1,v2" default:"no header"`
+	Mesh      *member   `json:"mesh" doc:"a service of the mesh, whose endpoints are workloads: the port that clients call, or an object" default:"not of the mesh"`
 	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
 	_         struct{}  `also:"healthCheck,healthChecks,check,probe,activeHealthCheck" hint:"health checks are health: for example health: /healthz"`
 	_         struct{}  `also:"lb,loadBalancer,loadBalancing,algorithm,strategy,lbPolicy,policy,method" hint:"did you mean balance? round-robin or least-request"`

@@ -45,6 +45,8 @@ func join(files []*file, fresh bool) *model.Fragment {
 			j.out.Services = append(j.out.Services, s)
 		}
 		j.settle(f.settings)
+		j.settleMesh(f.mesh)
+		j.admit(f.policies)
 	}
 	used := map[string]int{}
 	index := 0

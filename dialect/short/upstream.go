@@ -42,7 +42,7 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	type plain service
 	before := in.Broken()
 	in.Into(n, (*plain)(s))
-	if len(s.Endpoints) == 0 && in.Broken() == before {
+	if len(s.Endpoints) == 0 && s.Mesh == nil && in.Broken() == before {
 		in.Problem(n, "bad-value", "a service has at least one endpoint", "endpoints: [\"10.0.0.1:9002\"]")
 	}
 	switch model.Balance(s.Balance) {
@@ -78,6 +78,9 @@ func (s *service) noun(folder string) *model.Service {
 		MaxIdle:    s.MaxIdle,
 		MaxStreams: s.Streams,
 		Origin:     s.origin,
+	}
+	if s.Mesh != nil {
+		m.Mesh = s.Mesh.noun(s.name)
 	}
 	if s.Proxy != "" {
 		m.ProxyProtocol = int(s.Proxy[len(s.Proxy)-1] - '0')

@@ -62,7 +62,7 @@ func New(all []*model.Policy, t filter.Target, m *Metrics) (*Decider, error) {
 func (d *Decider) add(p *model.Policy) error {
 	var rules []*rule
 	for i := range p.Rules {
-		r, err := compile(p, i)
+		r, err := compile(p, i, d.target.TrustDomain)
 		if err != nil {
 			return err
 		}

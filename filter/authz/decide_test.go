@@ -90,6 +90,8 @@ func TestRules(t *testing.T) {
 		{rule: model.PolicyRule{Principals: []string{"*"}}, matches: []func() *filter.Exchange{connection(web), connection(far)}, not: []func() *filter.Exchange{connection(""), connection("nonsense")}},
 		{rule: model.PolicyRule{NotPrincipals: []string{"*"}}, matches: []func() *filter.Exchange{connection("")}, not: []func() *filter.Exchange{connection(web)}},
 		{rule: model.PolicyRule{Principals: []string{orders}}, matches: []func() *filter.Exchange{connection(orders)}, not: []func() *filter.Exchange{connection(web), connection(orders + "x"), connection("")}},
+		{rule: model.PolicyRule{Principals: []string{"shop/web"}}, matches: []func() *filter.Exchange{connection(web)}, not: []func() *filter.Exchange{connection(far), connection(orders), connection(web + "/x")}},
+		{rule: model.PolicyRule{Principals: []string{"shop/*"}}, matches: []func() *filter.Exchange{connection(web)}, not: []func() *filter.Exchange{connection(far), connection(orders)}},
 		{rule: model.PolicyRule{Principals: []string{"*/sa/web"}}, matches: []func() *filter.Exchange{connection(web), connection(far)}, not: []func() *filter.Exchange{connection(orders)}},
 		{rule: model.PolicyRule{Principals: []string{"spiffe://other.example/*"}, NotPrincipals: []string{"*/sa/web"}}, not: []func() *filter.Exchange{connection(far), connection(web)}},
 		{rule: model.PolicyRule{Namespaces: []string{"shop"}}, matches: []func() *filter.Exchange{connection(web)}, not: []func() *filter.Exchange{connection(orders), connection(far), connection(""), connection("spiffe://" + own + "/ns/shop")}},

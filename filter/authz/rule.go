@@ -71,6 +71,18 @@ func patternOf(s string) pattern {
 	return pattern{whole, s}
 }
 
+// identities are patterns; NAMESPACE/ACCOUNT is of the trust domain.
+func identities(list []string, domain string) (all []pattern) {
+	for _, s := range list {
+		namespace, account, ok := strings.Cut(s, "/")
+		if ok && namespace != "" && !strings.ContainsAny(namespace, "*:") {
+			s = "spiffe://" + domain + "/ns/" + namespace + "/sa/" + account
+		}
+		all = append(all, patternOf(s))
+	}
+	return all
+}
+
 func patterns(list []string) (all []pattern) {
 	for _, s := range list {
 		all = append(all, patternOf(s))
@@ -202,13 +214,13 @@ func (c *claim) is(v any) bool {
 }
 
 // compile makes rule i of p.
-func compile(p *model.Policy, i int) (*rule, error) {
+func compile(p *model.Policy, i int, domain string) (*rule, error) {
 	m := &p.Rules[i]
 	r := &rule{
 		name:  cmp.Or(m.Name, strconv.Itoa(i+1)),
 		ports: m.Ports, notPorts: m.NotPorts,
 		namespaces: m.Namespaces, notNamespaces: m.NotNamespaces,
-		principals: patterns(m.Principals), notPrincipals: patterns(m.NotPrincipals),
+		principals: identities(m.Principals, domain), notPrincipals: identities(m.NotPrincipals, domain),
 		http:    m.HTTP(),
 		methods: m.Methods, notMethods: m.NotMethods,
 		hosts: patterns(m.Hosts), notHosts: patterns(m.NotHosts),
