@@ -39,6 +39,7 @@ func sections() []section {
 		{"policy", reflect.TypeFor[policy]()},
 		{"listen", reflect.TypeFor[listen]()},
 		{"proxyProtocol", reflect.TypeFor[introduced]()},
+		{"clientAuth", reflect.TypeFor[clientAuth]()},
 		{"keyPair", reflect.TypeFor[keyPair]()},
 		{"issuance", reflect.TypeFor[issuance]()},
 		{"auto", reflect.TypeFor[auto]()},
