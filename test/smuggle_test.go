@@ -1,9 +1,14 @@
 package test
 
 import (
+	"bytes"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/http2"
 )
 
 // TestSmuggleAcross sends requests over HTTP/2 that a service of HTTP/1.1 could
@@ -140,4 +145,130 @@ func TestSmuggleAcross(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSplitBack: answers of a service of HTTP/2 that a client of HTTP/1.1 could
+// read as something else, or as two, do not reach it; the next request does.
+func TestSplitBack(t *testing.T) {
+	t.Parallel()
+	const more = "\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+	ok := []string{":status", "200"}
+	with := func(more ...string) []string { return append(slices.Clone(ok), more...) }
+	for _, c := range []struct {
+		name     string
+		heads    [][]string // the last is the response's
+		body     string
+		trailers []string
+		want     string // "502", the body, or "cut"
+	}{
+		{name: "a second answer in a value", heads: [][]string{with("x", "1"+more)}, want: "502"},
+		{name: "lf alone in a value", heads: [][]string{with("x", "1\ny: 2")}, want: "502"},
+		{name: "nul in a value", heads: [][]string{with("x", "1\x00")}, want: "502"},
+		{name: "a line in a name", heads: [][]string{with("x: 1\r\ny", "2")}, want: "502"},
+		{name: "a name in capitals", heads: [][]string{with("Content-Length", "0")}, body: "text", want: "502"},
+		{name: "a name with a blank", heads: [][]string{with("content-length ", "0")}, body: "text", want: "502"},
+		{name: "chunked", heads: [][]string{with("transfer-encoding", "chunked")}, body: "4\r\nevil\r\n0\r\n\r\n", want: "502"},
+		{name: "connection", heads: [][]string{with("connection", "keep-alive, content-length")}, body: "text", want: "502"},
+		{name: "two lengths", heads: [][]string{with("content-length", "4", "content-length", "0")}, body: "text", want: "502"},
+		{name: "a list of lengths", heads: [][]string{with("content-length", "4, 4")}, body: "text", want: "502"},
+		{name: "more than the length", heads: [][]string{with("content-length", "4")}, body: "text" + more, want: "502 or cut"},
+		{name: "less than the length", heads: [][]string{with("content-length", "400")}, body: "text", want: "502 or cut"},
+		{name: "no status", heads: [][]string{{"x", "1"}}, want: "502"},
+		{name: "a status of four digits", heads: [][]string{{":status", "0200"}}, want: "502"},
+		{name: "a status with words", heads: [][]string{{":status", "200 OK\r\nx: y"}}, want: "502"},
+		{name: "switching protocols", heads: [][]string{{":status", "101"}, ok}, body: "text", want: "502"},
+		{name: "hints with a line", heads: [][]string{{":status", "103", "link", "</a>\r\nx: y"}, ok}, body: "text", want: "502"},
+		{name: "hints with a length", heads: [][]string{{":status", "103", "content-length", "7"}, ok}, body: "text", want: "text or 502"},
+		{name: "a path", heads: [][]string{{":status", "200", ":path", "/"}}, want: "502"},
+		{name: "trailers with a line", heads: [][]string{ok}, body: "text", trailers: []string{"x", "1" + more}, want: "cut"},
+		{name: "trailers with a coding", heads: [][]string{ok}, body: "text", trailers: []string{"transfer-encoding", "chunked"}, want: "cut"},
+		{name: "trailers with a status", heads: [][]string{ok}, body: "text", trailers: []string{":status", "200"}, want: "cut"},
+		{name: "trailers with a length", heads: [][]string{ok}, body: "text", trailers: []string{"content-length", "0"}, want: "text"},
+		{name: "a body that is an answer", heads: [][]string{ok}, body: more, want: more},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			up := splitter(t, func(f *framed, id uint32) {
+				for i, h := range c.heads {
+					last := i == len(c.heads)-1
+					f.must(f.heads(id, last && c.body == "" && c.trailers == nil, f.fields(h...)))
+				}
+				if c.body != "" {
+					f.must(f.WriteData(id, c.trailers == nil, []byte(c.body)))
+				}
+				if c.trailers != nil {
+					f.must(f.heads(id, true, f.fields(c.trailers...)))
+				}
+			})
+			g := start(t, "listen: $LISTEN\nroutes:\n- match: /\n  to: up\nservices:\n"+asService("up", h2c, up))
+			conn := g.dial()
+			conn.send("GET /odd HTTP/1.1\nHost: a\n\n")
+			a, err := conn.read("GET")
+			if err == nil && a.StatusCode == 103 {
+				if a.Header.Get("Content-Length") != "" {
+					t.Error("an interim answer has a length")
+				}
+				a, err = conn.read("GET")
+			}
+			got := "cut"
+			switch {
+			case err != nil:
+			case a.StatusCode == 502:
+				got = "502"
+			default:
+				got = a.body
+			}
+			if !slices.Contains(strings.Split(c.want, " or "), got) {
+				t.Errorf("got %q, %v; want %s", got, err, c.want)
+			}
+			if got == "cut" || a.Close {
+				conn = g.dial()
+			}
+			conn.get("/next").is(t, 200, "fine")
+		})
+	}
+}
+
+// splitter is a service of HTTP/2 that answers /odd by odd and all else well.
+func splitter(t *testing.T, odd func(f *framed, id uint32)) *service {
+	t.Helper()
+	s := listen(t, "")
+	serve := func(conn net.Conn) {
+		f := frame(t, conn)
+		preface := make([]byte, len(http2.ClientPreface))
+		if _, err := io.ReadFull(conn, preface); err != nil || !bytes.Equal(preface, []byte(http2.ClientPreface)) {
+			return
+		}
+		_ = f.WriteSettings() // the gateway may have gone
+		for {
+			fr, err := f.ReadFrame()
+			if err != nil {
+				return
+			}
+			f.polite(fr)
+			head, is := fr.(*http2.MetaHeadersFrame)
+			switch {
+			case !is:
+			case head.PseudoValue("path") == "/odd":
+				odd(f, head.StreamID)
+			default:
+				f.must(f.heads(head.StreamID, false, f.fields(":status", "200")))
+				f.must(f.WriteData(head.StreamID, true, []byte("fine")))
+			}
+		}
+	}
+	go func() {
+		for {
+			conn, err := s.ln.Accept()
+			if err != nil {
+				return
+			}
+			s.note(conn, true)
+			go func() {
+				defer s.note(conn, false)
+				serve(conn)
+			}()
+		}
+	}()
+	return s
 }
