@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"github.com/naru-mesh/naru/wire"
 )
 
 // Options of a run, as the command line gives them.
@@ -29,6 +31,9 @@ type Options struct {
 	Log   *slog.Logger
 	// Out is where the greeting goes, and the access log unless it has a file.
 	Out io.Writer
+	// Identities are the certificates of the workloads of this process, which
+	// doors and calls of the mesh need; nil: there is no mesh.
+	Identities wire.Identities
 	// JSON makes the greeting one line for machines.
 	JSON bool
 }

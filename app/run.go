@@ -24,6 +24,7 @@ import (
 	"github.com/naru-mesh/naru/wire/http3"
 	"github.com/naru-mesh/naru/wire/loop"
 	"github.com/naru-mesh/naru/wire/secure"
+	"github.com/naru-mesh/naru/wire/tunnel"
 )
 
 // gateway is a process that serves: everything Run makes.
@@ -114,13 +115,13 @@ func newGateway(opt Options) (*gateway, error) {
 	g.security = secure.New(len(g.driver.Loops()))
 	codec, codec2 := http1.New(len(g.driver.Loops())), http2.New(len(g.driver.Loops()))
 	codec.HandOver(codec2)
-	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Log: g.log})
+	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.mutual, Tunnels: tunnel.Tunnels{}, Log: g.log})
 	g.issuers = g.newIssuers()
 	g.quic = http3.New(g.driver.Loops())
 	g.proxy = proxy.New(proxy.Options{
 		Driver: g.driver, Server: codec, HTTP2: codec2, Datagrams: g.driver, QUIC: g.quic, Security: g.security, Clusters: g.clusters,
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
-		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
+		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Identities: opt.Identities, Tunnels: tunnel.Tunnels{}, Log: g.log,
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()

@@ -53,7 +53,7 @@ type Lowering struct {
 	mesh       model.Mesh
 	out        *model.Config
 	byService  map[string][]*model.Workload
-	vips       map[string]netip.Addr
+	known      *[]model.MeshTarget // those of the last call
 }
 
 // made is a noun, or several, and what it was made of.
@@ -78,7 +78,10 @@ func keep[T any](l *Lowering, key string, causes []any, make func() T) T {
 // Lower gives the Config that this node's proxy serves. cfg must be valid, as a
 // Snapshot's is, and is not written to; its lists need not be sorted.
 func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
-	l.cfg, l.node, l.next = cfg, &node, map[string]made{}
+	l.cfg, l.node, l.next = cfg, &node, make(map[string]made, len(l.last)+16)
+	if l.known == nil {
+		l.known = &[]model.MeshTarget{}
+	}
 	l.mesh = model.Mesh{}
 	if cfg.Mesh != nil {
 		l.mesh = *cfg.Mesh
@@ -88,7 +91,7 @@ func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 	l.mesh.MTLS = pick(l.mesh.MTLS, model.Strict)
 	l.mesh.Outbound = pick(l.mesh.Outbound, model.OutboundAllow)
 	l.out = &model.Config{Certificates: cfg.Certificates, Workloads: cfg.Workloads, Policies: cfg.Policies, Mesh: cfg.Mesh, Settings: cfg.Settings}
-	l.byService = map[string][]*model.Workload{}
+	l.byService = make(map[string][]*model.Workload, len(cfg.Services))
 	for _, w := range cfg.Workloads {
 		for i, p := range w.Ports {
 			if !slices.ContainsFunc(w.Ports[:i], func(o model.WorkloadPort) bool { return o.Service == p.Service }) {

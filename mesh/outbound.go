@@ -2,7 +2,6 @@ package mesh
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"strconv"
 
@@ -141,43 +140,41 @@ func (l *Lowering) hosts(s *model.Service, from source) []string {
 // targets are the addresses by which captured connections name a service: its
 // own, and those of its workloads. They are the same for all doors.
 func (l *Lowering) targets(services []*model.Service) *[]model.MeshTarget {
-	causes := make([]any, 0, 3*len(services)+1)
-	causes = append(causes, l.mesh.Domain)
-	l.vips = make(map[string]netip.Addr, len(services))
-	for _, s := range services {
-		if l.node.VIP != nil {
-			l.vips[s.Name] = l.node.VIP(s.Name)
-		}
-		causes = append(causes, s, l.vips[s.Name])
-		for _, w := range l.byService[s.Name] {
-			causes = append(causes, w)
+	type place struct {
+		address string
+		port    uint16
+	}
+	list := make([]model.MeshTarget, 0, len(*l.known)+16)
+	taken := make(map[place]bool, cap(list))
+	add := func(s *model.Service, host, address string, port uint16) {
+		if at := (place{address, port}); !taken[at] {
+			taken[at] = true
+			list = append(list, model.MeshTarget{Address: address, Port: port, Host: host, Service: s.Name, Protocol: s.Mesh.Protocol})
 		}
 	}
-	return keep(l, "targets", causes, func() *[]model.MeshTarget {
-		list := make([]model.MeshTarget, 0, 2*len(services))
-		taken := map[string]bool{}
-		add := func(s *model.Service, address string, port uint16) {
-			if at := netAddr(address, port); !taken[at] {
-				taken[at] = true
-				list = append(list, model.MeshTarget{Address: address, Port: port, Host: l.targetName(s), Service: s.Name, Protocol: s.Mesh.Protocol})
-			}
+	hosts := make([]string, len(services))
+	for i, s := range services {
+		hosts[i] = l.targetName(s)
+		if l.node.VIP == nil {
+			continue
 		}
-		for _, s := range services {
-			if vip := l.vips[s.Name]; vip.IsValid() {
-				add(s, vip.String(), s.Mesh.Port)
-			}
+		if vip := l.node.VIP(s.Name); vip.IsValid() {
+			add(s, hosts[i], vip.String(), s.Mesh.Port)
 		}
-		for _, s := range services {
-			for _, w := range l.byService[s.Name] {
-				for _, p := range w.Ports {
-					if p.Service == s.Name {
-						add(s, w.Address, p.Port)
-					}
+	}
+	for i, s := range services {
+		for _, w := range l.byService[s.Name] {
+			for _, p := range w.Ports {
+				if p.Service == s.Name {
+					add(s, hosts[i], w.Address, p.Port)
 				}
 			}
 		}
-		return &list
-	})
+	}
+	if !slices.Equal(*l.known, list) {
+		l.known = &list
+	}
+	return l.known
 }
 
 func itoa(n uint16) string { return strconv.Itoa(int(n)) }

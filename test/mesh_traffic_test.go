@@ -1,0 +1,368 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/naru-mesh/naru/mesh"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+)
+
+// ask sends one request on conn and gives status and body.
+func ask(t *testing.T, conn net.Conn, request string) (int, string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, request); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+// telling is an HTTP service that tells what it was asked.
+func telling(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // what there is
+		w.Header().Set("X-Answer", "marker-of-the-answer")
+		fmt.Fprintf(w, "%s %s host=%s forwarded=%s body=%s", r.Method, r.URL, r.Host, r.Header.Get("X-Forwarded-For"), body)
+	}))
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+// TestMeshCarriesRequests asks through both machines, by HTTP/1 declared and
+// found out, and sees that nothing of it stands in what passes between them.
+func TestMeshCarriesRequests(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []model.AppProtocol{model.AppHTTP, model.AppDetect} {
+		t.Run("protocol "+string(protocol), func(t *testing.T) {
+			t.Parallel()
+			p := newMeshPair(t, telling(t), protocol, nil)
+			p.a.watch()
+			p.b.watch()
+			conn := p.a.dial(p.to)
+			for i := range 3 {
+				status, body := ask(t, conn, "POST /marker-of-the-path HTTP/1.1\r\nHost: orders\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 18\r\n\r\nmarker-of-the-body")
+				if status != 200 || body != "POST /marker-of-the-path host=orders forwarded=192.0.2.1 body=marker-of-the-body" {
+					t.Fatalf("%d: %d %s", i, status, body)
+				}
+			}
+			for _, m := range []*machine{p.a, p.b} {
+				r := receive(t, m.records)
+				if r.Source != storefront || r.Destination != ordersID || r.Status != 200 {
+					t.Errorf("from %q to %q, status %d", r.Source, r.Destination, r.Status)
+				}
+			}
+			seen, open := p.relay.passed()
+			if bytes.Contains(seen, []byte("marker")) || len(seen) < 1000 || open != 1 {
+				t.Errorf("%d bytes passed on %d connections, plaintext among them: %v", len(seen), open, bytes.Contains(seen, []byte("marker")))
+			}
+		})
+	}
+}
+
+// TestMeshCarriesGRPC: a call by HTTP/2 without a word about it, to a service
+// of HTTP/2.
+func TestMeshCarriesGRPC(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []model.AppProtocol{model.AppGRPC, model.AppDetect} {
+		t.Run("protocol "+string(protocol), func(t *testing.T) {
+			t.Parallel()
+			p := newMeshPair(t, streamsOnLoop(t, 60, []string{"grpc-status", "0"}), protocol, nil)
+			post := []string{":method", "POST", ":scheme", "http", ":path", "/a/Call", ":authority", "orders", "content-type", "application/grpc", "te", "trailers"}
+			p.b.watch()
+			caller := newCaller(t, p.a.dial(p.to), post, 50, 10)
+			caller.run(100)
+			if r := receive(t, p.b.records); !r.GRPC || r.GRPCStatus != 0 || r.Source != storefront {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+// echoing is a TCP service that sends back what it gets, and then its end. hello
+// is what it says first.
+func echoing(t *testing.T, hello string) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				_, _ = io.WriteString(conn, hello)
+				_, _ = io.Copy(conn, conn)
+				_ = conn.(*net.TCPConn).CloseWrite()
+			}()
+		}
+	}()
+	return ln.Addr().String()
+}
+
+// TestMeshCarriesConnections: servers that speak first, declared and not, large
+// transfers, and the end of one direction before that of the other.
+func TestMeshCarriesConnections(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		protocol model.AppProtocol
+		hello    string
+	}{
+		{"declared", model.AppTCP, ""},
+		{"declared, the server speaks first", model.AppTCP, "220 marker ready\r\n"},
+		{"undeclared", model.AppDetect, ""},
+		{"undeclared, the server speaks first", model.AppDetect, "220 marker ready\r\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newMeshPair(t, echoing(t, c.hello), c.protocol, nil)
+			p.a.watch()
+			p.b.watch()
+			conn := p.a.dial(p.to)
+			got := make([]byte, len(c.hello))
+			if _, err := io.ReadFull(conn, got); err != nil || string(got) != c.hello {
+				t.Fatalf("%q, %v", got, err)
+			}
+			sent := bytes.Repeat([]byte("\x00marker of a byte\n"), 400_000)
+			errs := make(chan error, 1)
+			go func() {
+				_, err := conn.Write(sent)
+				if err == nil {
+					err = conn.CloseWrite()
+				}
+				errs <- err
+			}()
+			back, err := io.ReadAll(conn)
+			if err != nil || sha256.Sum256(back) != sha256.Sum256(sent) {
+				t.Fatalf("%d of %d bytes, %v", len(back), len(sent), err)
+			}
+			if err := receive(t, errs); err != nil {
+				t.Error(err)
+			}
+			for _, m := range []*machine{p.a, p.b} {
+				r := receive(t, m.records)
+				if r.Source != storefront || r.Destination != ordersID || r.BytesIn != int64(len(sent)) || r.BytesOut != int64(len(sent)+len(c.hello)) || r.Reason != observe.ReasonNone {
+					t.Errorf("%+v", r)
+				}
+			}
+			if seen, _ := p.relay.passed(); bytes.Contains(seen, []byte("marker")) {
+				t.Error("plaintext between the machines")
+			}
+			warned := strings.Contains(p.a.log.String(), "declare protocol: tcp")
+			if warned != (c.protocol == model.AppDetect && c.hello != "") {
+				t.Errorf("warned: %v", warned)
+			}
+		})
+	}
+}
+
+// TestMeshManyTunnels: a hundred at once share few connections.
+func TestMeshManyTunnels(t *testing.T) {
+	t.Parallel()
+	p := newMeshPair(t, echoing(t, ""), model.AppTCP, nil)
+	var all sync.WaitGroup
+	conns := make([]net.Conn, 100)
+	for i := range conns {
+		conns[i] = p.a.dial(p.to)
+	}
+	for i, conn := range conns {
+		all.Go(func() {
+			text := bytes.Repeat([]byte{byte(i)}, 50_000)
+			for range 4 {
+				if _, err := conn.Write(text); err != nil {
+					t.Error(err)
+					return
+				}
+				back := make([]byte, len(text))
+				if _, err := io.ReadFull(conn, back); err != nil || !bytes.Equal(back, text) {
+					t.Errorf("tunnel %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if _, open := p.relay.passed(); open > 2 {
+		t.Errorf("%d connections for %d tunnels", open, len(conns))
+	}
+}
+
+// TestMeshRefuses: what must not pass does not, with its reason.
+func TestMeshRefuses(t *testing.T) {
+	t.Parallel()
+	other := "spiffe://naru.local/ns/shop/sa/mallory"
+	for _, c := range []struct {
+		name   string
+		change func(*testing.T, *meshPair)
+		to     string // "": orders
+		log    string
+		reason observe.Reason
+		on     func(*meshPair) *machine
+	}{
+		{"a server that is somebody else", func(t *testing.T, p *meshPair) { p.trust.issue(t, ordersID, other) }, "",
+			"", observe.UpstreamIdentity, func(p *meshPair) *machine { return p.a }},
+		{"a caller without a certificate", func(t *testing.T, p *meshPair) {
+			p.trust.mu.Lock()
+			delete(p.trust.have, storefront)
+			p.trust.mu.Unlock()
+		}, "", "", observe.NoIdentity, func(p *meshPair) *machine { return p.a }},
+		{"an endpoint without a proxy, strict", func(t *testing.T, p *meshPair) { p.orders.MeshPort = 0 }, "",
+			"", observe.NoEndpoint, func(p *meshPair) *machine { return p.a }},
+		{"a stranger, registered-only", func(t *testing.T, p *meshPair) { p.cfg.Mesh.Outbound = model.RegisteredOnly }, "127.0.0.1:1",
+			"", observe.OutboundRefused, func(p *meshPair) *machine { return p.a }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newMeshPair(t, echoing(t, "hello"), model.AppTCP, func(p *meshPair) { c.change(t, p) })
+			to := c.to
+			if to == "" {
+				to = p.to
+			}
+			m := c.on(p)
+			m.watch()
+			p.a.refused(to)
+			if r := receive(t, m.records); r.Reason != c.reason {
+				t.Errorf("%v (%v), not %v", r.Reason, r.Detail, c.reason)
+			}
+		})
+	}
+}
+
+// TestMeshPassesStrangersOn: to an address that is no service, as it is.
+func TestMeshPassesStrangersOn(t *testing.T) {
+	t.Parallel()
+	p := newMeshPair(t, echoing(t, ""), model.AppTCP, nil)
+	stranger := echoing(t, "hello")
+	p.a.watch()
+	conn := p.a.dial(stranger)
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(conn); string(b) != "hello" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	if r := receive(t, p.a.records); r.Endpoint.String() != stranger || r.Source != storefront || r.Destination != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestMeshPlaintext: callers without TLS are refused by strict, and served and
+// counted by permissive.
+func TestMeshPlaintext(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []model.MTLS{model.Strict, model.Permissive} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			service := telling(t)
+			p := newMeshPair(t, service, model.AppDetect, func(p *meshPair) {
+				p.called.Mesh.MTLS = mode
+				p.b.node.Plain = number16(t, freePort(t))
+			})
+			// The machine's plaintext door is dialled as that of a workload's calls.
+			p.b.node.Locals = []mesh.Local{{Workload: p.orders, Outbound: p.b.node.Plain}}
+			if mode == model.Strict {
+				p.b.refused(service)
+				awaitMetric(t, p.b.registry, "naru_refused_total", "plaintext_refused", 1)
+				return
+			}
+			conn := p.b.dial(service)
+			if status, body := ask(t, conn, "GET /a HTTP/1.1\r\nHost: orders\r\n\r\n"); status != 200 {
+				t.Errorf("%d %s", status, body)
+			}
+			awaitMetric(t, p.b.registry, "naru_mesh_plaintext_total", "orders,127.0.9.1", 1)
+			if !strings.Contains(p.b.log.String(), "mtls: strict would refuse") {
+				t.Error("nobody is told")
+			}
+		})
+	}
+}
+
+// awaitMetric sees that a counter has a value.
+func awaitMetric(t *testing.T, g *observe.Registry, name, labels string, want float64) {
+	t.Helper()
+	found := false
+	g.Collect(func(f observe.Family) {
+		if f.Name == name {
+			f.Each(func(s *observe.Sample) {
+				if strings.Join(s.Values, ",") == labels {
+					found = true
+					if s.Value != want {
+						t.Errorf("%s{%s} is %v", name, labels, s.Value)
+					}
+				}
+			})
+		}
+	})
+	if !found {
+		t.Errorf("no %s{%s}", name, labels)
+	}
+}
+
+// TestMeshEndpointLeaves: a workload that is removed keeps its tunnels for the
+// drain time, and one that drains gets nothing new while another can.
+func TestMeshEndpointLeaves(t *testing.T) {
+	t.Parallel()
+	p := newMeshPair(t, echoing(t, "a"), model.AppTCP, nil)
+	other := *p.orders
+	other.Name = "shop/orders-2"
+	other.Ports = []model.WorkloadPort{{Service: "orders", Port: number16(t, echoing(t, "b"))}}
+	first := p.a.dial(p.to)
+	one := make([]byte, 1)
+	if _, err := io.ReadFull(first, one); err != nil || one[0] != 'a' {
+		t.Fatalf("%q, %v", one, err)
+	}
+	leaving := *p.orders
+	leaving.State = model.Draining
+	cfg := *p.cfg
+	cfg.Workloads = []*model.Workload{&leaving, &other, p.cfg.Workloads[1]}
+	p.b.node.Locals = []mesh.Local{{Workload: &leaving}, {Workload: &other}}
+	p.b.apply(&cfg)
+	p.a.apply(&cfg)
+	for range 5 {
+		conn := p.a.dial(p.to)
+		if _, err := io.ReadFull(conn, one); err != nil || one[0] != 'b' {
+			t.Fatalf("%q, %v", one, err)
+		}
+	}
+	if _, err := first.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(first, one); err != nil || one[0] != 'x' {
+		t.Fatalf("a tunnel to what drains: %q, %v", one, err)
+	}
+	p.a.watch()
+	gone := cfg
+	gone.Workloads = []*model.Workload{&other, p.cfg.Workloads[1]}
+	p.b.node.Locals = p.b.node.Locals[1:]
+	p.a.apply(&gone)
+	if b, err := io.ReadAll(first); len(b) > 0 || err == nil {
+		t.Errorf("a tunnel to what is gone: %q, %v", b, err)
+	}
+	if r := receive(t, p.a.records); r.Reason != observe.Draining {
+		t.Errorf("%v", r.Reason)
+	}
+}
