@@ -177,14 +177,6 @@ func (g *gateway) dialer(t *model.BackendTLS, own *model.Certificate, host strin
 	return g.security.Client(cfg)
 }
 
-// mutual makes the dialer of connections between workloads.
-func (g *gateway) mutual(own, peer, serverName string) (wire.Dialer, error) {
-	if g.opt.Identities == nil {
-		return nil, errors.New("this process has no identities, so that it can call nobody in the mesh")
-	}
-	return g.security.Client(&wire.ClientTLS{ServerName: serverName, Identities: g.opt.Identities, Identity: own, Peer: peer, Protocols: []string{"h2"}})
-}
-
 func credential(c *model.Certificate) wire.Credential {
 	return wire.Credential{Name: c.Name, Chain: c.Chain, Key: c.Key, ChainFile: c.ChainFile, KeyFile: c.KeyFile}
 }
