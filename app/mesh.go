@@ -239,30 +239,3 @@ func (g *gateway) inboundSockets(port uint16) (all []syscallConn) {
 	}
 	return all
 }
-
-// handInbound gives the sockets of the plaintext door to the cages, once they
-// are open: until then what is sent to workloads' ports in plaintext is refused.
-func (n *node) handInbound() {
-	if n.cages == nil || len(n.inbound(plainPort)) == 0 {
-		return
-	}
-	n.mu.Lock()
-	opened := n.plainOpen
-	n.plainOpen = true
-	var waiting []*resident
-	for _, r := range n.locals {
-		if r.cage != nil && !opened {
-			waiting = append(waiting, r)
-		}
-	}
-	n.mu.Unlock()
-	for _, r := range waiting {
-		dns, err := n.answer(r.wish.Namespace)
-		if err == nil {
-			_, err = n.cages.Workload(n.cageOptions(r, dns))
-		}
-		if err != nil {
-			n.log.Error("plaintext to a workload is refused, whatever its mode", "workload", r.workload.Name, "error", err)
-		}
-	}
-}

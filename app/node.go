@@ -61,7 +61,6 @@ type node struct {
 	known      *model.Config // the control plane's newest
 	addresses  map[string]netip.Addr
 	served     map[string]netip.AddrPort // by namespace, where its names are answered
-	plainOpen  bool                      // the plaintext door's sockets are with the cages
 }
 
 // resident is a workload of this machine.
@@ -236,18 +235,27 @@ func (n *node) settle(r *resident) error {
 	r.release = n.agent.Hold(r.id)
 	r.about = admin.About{Name: r.workload.Name, Identity: string(r.id), Capture: "off"}
 	r.about.Env = append(r.about.Env, "SPIFFE_ENDPOINT_SOCKET=unix://"+n.opt.apiSocket(), "NARU_WORKLOAD="+r.workload.Name)
-	if err := n.cage(r); err != nil {
-		return err
-	}
 	n.mu.Lock()
 	n.generation++
 	r.need = n.generation
 	n.mu.Unlock()
 	n.lower.again()
+	// Its doors are opened before anything is brought to them.
+	ctx, cancel := context.WithTimeout(r.ctx, doorTime)
+	defer cancel()
+	if err := n.until(ctx, func() bool { return n.applied >= r.need }); err != nil {
+		return errors.New("the proxy has no door for it: the newest configuration is not in force (see /problems of the admin server)")
+	}
+	if err := n.cage(r); err != nil {
+		return err
+	}
 	n.api.Recheck()
 	r.tasks.Go(func() { n.tell(r.ctx, r.workload) })
 	return nil
 }
+
+// doorTime bounds the wait for a configuration with a workload's doors.
+const doorTime = 10 * time.Second
 
 // cage captures a resident's traffic, as well as it can be.
 func (n *node) cage(r *resident) error {
@@ -350,13 +358,7 @@ func (r *resident) About() admin.About { return r.about }
 
 // Ready implements admin.Attached.
 func (r *resident) Ready(ctx context.Context) error {
-	if err := r.node.agent.Wait(ctx, r.id); err != nil {
-		return err
-	}
-	if err := r.node.until(ctx, func() bool { return r.node.applied >= r.need }); err != nil {
-		return fmt.Errorf("its proxy has no door for it: %w", err)
-	}
-	return nil
+	return r.node.agent.Wait(ctx, r.id)
 }
 
 // until waits for something of the node to be so; is is called with mu held.
@@ -512,7 +514,6 @@ func (n *node) has(s *model.Snapshot) {
 	close(n.moved)
 	n.moved = make(chan struct{})
 	n.mu.Unlock()
-	n.handInbound()
 }
 
 // attest says who a process is: by the cgroup that it is in, or by whom it was
