@@ -42,7 +42,7 @@ type original struct {
 
 const (
 	originalSize = 24
-	flowSize     = 32 // network namespace cookie, source address, source port, 0
+	flowSize     = 32 // network namespace cookie, source address, source port, proxy's port
 	dialSize     = 24 // source address, source port, destination port
 )
 
