@@ -110,6 +110,19 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestBest: without a wish it is the best that is to be had, and Why says why
+// not a better one.
+func TestBest(t *testing.T) {
+	c, err := Open(Options{Scope: nextScope()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if (c.Method() == EBPF) != (c.Why() == "") || c.Method() == Explicit && !strings.Contains(c.Why(), "nftables: ") {
+		t.Errorf("%s, for %q", c.Method(), c.Why())
+	}
+}
+
 func TestEscape(t *testing.T) {
 	for name, want := range map[string]string{"orders": "orders", "shop/orders-7f3a": "shop_2forders-7f3a", "a.b_c": "a_2eb_5fc", "..": "_2e_2e", "é": "_c3_a9"} {
 		if got := escape(name); got != want {

@@ -378,3 +378,41 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("it says %q", out.String())
 	}
 }
+
+// entries counts what a map holds.
+func entries(t *testing.T, c *Capture, name string) int {
+	t.Helper()
+	m := c.does.(*programs).maps[name]
+	key, value := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
+	n := 0
+	it := m.Iterate()
+	for it.Next(&key, &value) {
+		n++
+	}
+	if err := it.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestForgotten: a connection that failed leaves nothing that a later one with
+// the same source could inherit.
+func TestForgotten(t *testing.T) {
+	c := open(t, EBPF, 0)
+	k := catch(t, c, nil)
+	in := plain(t, "127.0.0.1:0").(*net.TCPListener)
+	defer in.Close()
+	nobody, port := freePort(t, "127.0.0.1"), freePort(t, "127.0.0.1").Port()
+	k.opt.Outbound, k.opt.Ports, k.opt.Inbound = nobody, []uint16{port}, []syscall.Conn{in}
+	if _, err := c.Workload(k.opt); err != nil {
+		t.Fatal(err)
+	}
+	python(t, k.Place, "ECONNREFUSED ECONNREFUSED", socketTests+fmt.Sprintf(
+		`print(fails(lambda: socket.create_connection(("192.0.2.1",80),10)), fails(lambda: socket.create_connection(("127.0.0.1",%d),10)))`, port))
+	if got := ask(fmt.Sprintf("127.0.0.1:%d", port), 0); !strings.Contains(got, "refused") {
+		t.Errorf("the proxy at a port without a server: %q", got)
+	}
+	if n, m := entries(t, c, "flows"), entries(t, c, "dials"); n != 0 || m != 0 {
+		t.Errorf("%d flows and %d dials are left", n, m)
+	}
+}
