@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/control"
+	"github.com/naru-mesh/naru/dialect/native"
 	"github.com/naru-mesh/naru/dialect/short"
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/filter/transcode"
@@ -146,9 +147,15 @@ func checkCertificates(s *model.Snapshot, now time.Time) (problems []model.Probl
 	return problems
 }
 
-// Schema gives the JSON Schema of the short form, or its reference page.
-func Schema(reference bool) ([]byte, error) {
-	if reference {
+// Schema gives the JSON Schema of the short form, or of naru's own kinds, or
+// the reference page of the same.
+func Schema(kinds, reference bool) ([]byte, error) {
+	switch {
+	case kinds && reference:
+		return native.Reference(), nil
+	case kinds:
+		return native.Schema()
+	case reference:
 		return short.Reference(), nil
 	}
 	return short.Schema()
