@@ -182,6 +182,9 @@ type TLSState struct {
 	Invalid     error
 	// Identity is the peer's SPIFFE ID, "" where it has proved none.
 	Identity string
+	// Subject and Forwarded are Certificate in the access log and in an element
+	// of X-Forwarded-Client-Cert; "" without one, and on dialled connections.
+	Subject, Forwarded string
 }
 
 // DialError is why a Dial failed.

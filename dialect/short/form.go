@@ -33,6 +33,7 @@ type listen struct {
 	Address     text        `json:"address" doc:"\":8080\", \"127.0.0.1:8080\", \"https://:8443\"; port 443 is https by itself; \"tcp://:5432\", \"tls://:6432\", \"udp://:53\" for connections and datagrams" default:":8080"`
 	Hostname    hostname    `json:"hostname" doc:"only requests for this host, or \"*.example.com\"" default:"every host"`
 	TLS         *tlsKeys    `json:"tls" doc:"certificates, which make it https: auto, local, one, or a list; or true for those at the top; of tls:// too, which without them, or with passthrough, passes TLS through"`
+	ClientAuth  *clientAuth `json:"clientAuth" doc:"ask clients for a certificate: file with the authorities to trust, or an object; the same for all listeners of a port" default:"they are not asked"`
 	MinTLS      text        `json:"minTLS" doc:"lowest TLS version" enum:"1.2,1.3" default:"1.2"`
 	TrustedHops int         `json:"trustedHops" doc:"how many proxies in front may be believed about X-Forwarded-For" default:"0"`
 	Limits      *limits     `json:"limits" doc:"bounds of this listener"`
@@ -42,6 +43,7 @@ type listen struct {
 	Redirect *redirect `json:"redirect" doc:"answer everything with another place, as at a route: https, a URL or an object; only routes that name this listener go before it"`
 	_        struct{}  `also:"port,bind,host,ip" hint:"the address has the port: for example address: \":8080\""`
 	_        struct{}  `also:"ssl,https,certificate,certificates" hint:"certificates are tls: {cert: cert.pem, key: key.pem}"`
+	_        struct{}  `also:"clientCA,clientCa,clientCertificates,mtls,mutualTLS,clientCAFile,verifyClient" hint:"did you mean clientAuth? For example clientAuth: clients.pem"`
 	_        struct{}  `also:"redirectToHttps,httpsRedirect,redirections,redirectScheme,forceHttps" hint:"write redirect: https"`
 	_        struct{}  `also:"protocol,scheme" hint:"the scheme stands before the address: for example address: \"https://:8443\""`
 	_        struct{}  `also:"hostnames,serverName,host_name,domain" hint:"did you mean hostname? (one for each listener; routes have hosts in their match)"`
@@ -55,6 +57,17 @@ type listen struct {
 	scheme model.Protocol // tcp, tls or udp; "" where requests come
 }
 
+// clientAuth is how clients' certificates are checked.
+type clientAuth struct {
+	CA       text     `json:"ca" doc:"file with the authorities of clients as PEM, or the PEM itself; the file is read again when it changes"`
+	Optional bool     `json:"optional" doc:"let clients in that have no certificate, or not a valid one" default:"false"`
+	Forward  bool     `json:"forward" doc:"tell services of the certificate by X-Forwarded-Client-Cert" default:"false"`
+	_        struct{} `also:"caFile,cas,roots,clientCA,authorities,trust" hint:"did you mean ca?"`
+	_        struct{} `also:"mode,required,require,type" hint:"a certificate is needed unless optional: true"`
+
+	off bool // clientAuth: false
+}
+
 // introduced says who introduces connections by the PROXY protocol.
 type introduced struct {
 	From words    `json:"from" doc:"networks of the load balancers in front, such as 10.0.0.0/8: one or a list; others are served as they are" default:"every network"`
@@ -65,8 +78,9 @@ type introduced struct {
 
 // keyPair is one certificate.
 type keyPair struct {
-	Cert text `json:"cert" doc:"file with the certificate chain as PEM, seen from the configuration's folder, or the PEM itself"`
-	Key  text `json:"key" doc:"file with the private key as PEM, or the PEM itself"`
+	Cert text     `json:"cert" doc:"file with the certificate chain as PEM, seen from the configuration's folder, or the PEM itself"`
+	Key  text     `json:"key" doc:"file with the private key as PEM, or the PEM itself"`
+	_    struct{} `also:"clientAuth,ca,clientCA" hint:"who clients must be stands beside tls: for example {tls: auto, clientAuth: clients.pem}"`
 
 	origin model.Origin
 }
@@ -318,7 +332,7 @@ type service struct {
 	_         struct{}  `also:"hostHeader,passHostHeader,preserveHost,hostRewrite" hint:"did you mean host?"`
 	_         struct{}  `also:"weight,weights" hint:"weights stand at endpoints ({address: \"10.0.0.1:9002\", weight: 2}) or at a route (to: {a: 90, b: 10})"`
 	_         struct{}  `also:"http2,h2,h2c,grpc,httpVersion,appProtocol" hint:"a service that speaks HTTP/2, as gRPC does, has protocol: http2"`
-	_         struct{}  `also:"ca,serverName,insecure,certificate" hint:"this stands under tls: for example tls: {ca: ca.pem}"`
+	_         struct{}  `also:"ca,serverName,insecure,certificate,cert,key" hint:"this stands under tls: for example tls: {ca: ca.pem}"`
 
 	name   string
 	origin model.Origin
@@ -356,9 +370,15 @@ type health struct {
 
 // trust is how a service's certificate is checked.
 type trust struct {
-	CA         text `json:"ca" doc:"file with the roots to trust as PEM, or the PEM itself" default:"those of the system"`
-	ServerName text `json:"serverName" doc:"name that the certificate must have" default:"the endpoint's host"`
-	Insecure   bool `json:"insecure" doc:"accept any certificate" default:"false"`
+	CA         text     `json:"ca" doc:"file with the roots to trust as PEM, or the PEM itself" default:"those of the system"`
+	ServerName text     `json:"serverName" doc:"name that the certificate must have" default:"the endpoint's host"`
+	Names      words    `json:"names" doc:"names of which the certificate must have one, DNS names or URIs such as spiffe://example.org/orders: one or a list; serverName is sent all the same" default:"serverName"`
+	Cert       text     `json:"cert" doc:"file with the certificate chain that is shown to a service that asks, as PEM, or the PEM itself" default:"none"`
+	Key        text     `json:"key" doc:"file with its private key as PEM, or the PEM itself"`
+	Insecure   bool     `json:"insecure" doc:"accept any certificate" default:"false"`
+	_          struct{} `also:"subjectAltNames,sans,san,altNames" hint:"did you mean names?"`
+	_          struct{} `also:"clientCert,certificate,clientCertificate,certFile" hint:"did you mean cert? For example {cert: client.pem, key: client.key}"`
 
-	off bool // tls: false
+	origin model.Origin
+	off    bool // tls: false
 }

@@ -108,7 +108,7 @@ func (j *joint) openDoors(files []*file) {
 	l := &listen{name: "listen/:8080", port: port}
 	j.doors = []*listen{l}
 	j.all, j.open, j.plain = []string{l.name}, []string{l.name}, []string{l.name}
-	j.out.Listeners = []*model.Listener{l.noun(nil, nil, j.bounds)}
+	j.out.Listeners = []*model.Listener{l.noun("", nil, nil, j.bounds)}
 }
 
 func (j *joint) certify(list []*model.Certificate) {

@@ -35,6 +35,7 @@ func sections() []section {
 		{"trust", reflect.TypeFor[trust]()},
 		{"listen", reflect.TypeFor[listen]()},
 		{"proxyProtocol", reflect.TypeFor[introduced]()},
+		{"clientAuth", reflect.TypeFor[clientAuth]()},
 		{"keyPair", reflect.TypeFor[keyPair]()},
 		{"issuance", reflect.TypeFor[issuance]()},
 		{"auto", reflect.TypeFor[auto]()},

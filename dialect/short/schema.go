@@ -144,6 +144,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("transcode", t, aString), "text, transcode"}
 	case *health:
 		return way{item("health", t, aBoolean, aString), "text, true, health"}
+	case *clientAuth:
+		return way{item("clientAuth", t, schema{"const": false}, aString), "text, clientAuth"}
 	case *introduced:
 		return way{item("proxyProtocol", t, aBoolean), "true, proxyProtocol"}
 	case *trust:

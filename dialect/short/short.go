@@ -103,6 +103,9 @@ func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 			continue
 		}
 		f.services = append(f.services, s.noun(folder))
+		if own := s.own(folder); own != nil && !slices.ContainsFunc(f.certificates, func(c *model.Certificate) bool { return c.Name == own.Name }) {
+			f.certificates = append(f.certificates, own)
+		}
 	}
 	f.own = len(f.services)
 	f.services = append(f.services, c.urls.list...)
@@ -164,7 +167,7 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 			}
 		}
 		if !l.broken && (!l.ends() || len(certificates) > 0 || issue != nil) {
-			f.listeners = append(f.listeners, l.noun(certificates, issue, top.Limits))
+			f.listeners = append(f.listeners, l.noun(folder, certificates, issue, top.Limits))
 			if l.Redirect != nil {
 				f.redirects = append(f.redirects, l.rule())
 			}
