@@ -107,6 +107,7 @@ func (k *conversation) begin(c wire.Conn, held []byte) {
 		return
 	}
 	k.idle = idleOf(k.flow.noun.Idle, model.DefaultFlowIdle)
+	k.tried.Only = k.listener.instance(k.client.conn.Peer())
 	if k.door.closing.Load() {
 		k.expire()
 	}
@@ -142,6 +143,7 @@ func (k *conversation) another(err error) {
 	if errors.Is(err, wire.ErrStale) && !k.fresh {
 		k.fresh = true
 		k.tried.Reset()
+		k.tried.Only = k.listener.instance(k.client.conn.Peer())
 		k.connect()
 		return
 	}

@@ -329,6 +329,17 @@ type relay struct {
 	mu   sync.Mutex
 	seen []byte
 	open int
+	all  []net.Conn
+}
+
+// cut closes what is open.
+func (r *relay) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.all {
+		c.Close()
+	}
+	r.all = nil
 }
 
 func newRelay(t *testing.T, to string) *relay {
@@ -352,6 +363,7 @@ func newRelay(t *testing.T, to string) *relay {
 			}
 			r.mu.Lock()
 			r.open++
+			r.all = append(r.all, from, on)
 			r.mu.Unlock()
 			for _, way := range [][2]net.Conn{{from, on}, {on, from}} {
 				all.Go(func() {
