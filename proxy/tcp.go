@@ -147,7 +147,7 @@ func (k *conversation) another(err error) {
 		k.connect()
 		return
 	}
-	if k.tries <= mostExtra && k.backend.cluster.Another(&k.tried) {
+	if why != observe.PolicyDenied && k.tries <= mostExtra && k.backend.cluster.Another(&k.tried) {
 		k.connect()
 		return
 	}
@@ -338,6 +338,9 @@ func (k *conversation) fail(why observe.Reason) {
 		return
 	}
 	k.why = why
+	if r, ok := k.client.conn.(wire.Refuser); ok {
+		r.Refuse(why)
+	}
 	k.client.conn.Abort()
 	if k.service.conn != nil {
 		k.service.conn.Abort()
