@@ -3,8 +3,10 @@ package app
 import (
 	"github.com/naru-mesh/naru/dialect"
 	"github.com/naru-mesh/naru/dialect/gatewayapi"
+	"github.com/naru-mesh/naru/dialect/native"
 	"github.com/naru-mesh/naru/dialect/short"
 	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/filter/authz"
 	"github.com/naru-mesh/naru/filter/cors"
 	"github.com/naru-mesh/naru/filter/grpcweb"
 	"github.com/naru-mesh/naru/filter/headers"
@@ -16,10 +18,14 @@ import (
 
 // Dialects are asked in this order whether a document is theirs. The full form
 // comes first: it is known by its apiVersion, which no other dialect has.
+// Expressions are checked where they are read, for check and run alike.
 func Dialects() []dialect.Dialect {
+	words, kinds := short.New(), native.New()
+	words.CEL, kinds.CEL = authz.CheckCEL, authz.CheckCEL
 	return []dialect.Dialect{
+		kinds, // before gatewayapi, which takes every other object
 		gatewayapi.New(),
-		short.New(),
+		words,
 	}
 }
 

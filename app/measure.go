@@ -24,6 +24,8 @@ func (g *gateway) measure() {
 				emit(float64(b.Conns), b.Addr.String(), string(b.Protocol))
 			}
 		})
+	r.Func("naru_client_certificates_total", "Connections whose client has shown a valid certificate.", observe.KindCounter, nil,
+		func(emit func(float64, ...string)) { emit(float64(g.security.Verified())) })
 	g.measureLoops()
 	g.measureServices()
 	g.measureCertificates()

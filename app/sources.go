@@ -125,6 +125,24 @@ func checkCertificates(s *model.Snapshot, now time.Time) (problems []model.Probl
 		}
 		problems = append(problems, p)
 	}
+	authorities := func(at model.Origin, name, file string) {
+		if file == "" {
+			return // Validate has read what is inline
+		}
+		if err := secure.CheckAuthorities(name, file, nil); err != nil {
+			problems = append(problems, model.Problem{Origin: at, Severity: model.Broken, Code: "bad-certificate", Message: err.Error()})
+		}
+	}
+	for _, l := range s.Listeners {
+		if l.ClientAuth != nil {
+			authorities(l.Origin, "listener "+l.Name+": client CA", l.ClientAuth.CAFile)
+		}
+	}
+	for _, v := range s.Services {
+		if v.TLS != nil {
+			authorities(v.Origin, "service "+v.Name+": CA", v.TLS.CAFile)
+		}
+	}
 	return problems
 }
 

@@ -33,7 +33,7 @@ func TestSmoke(t *testing.T) {
 	var out strings.Builder
 	err := bench(t.Context(), options{
 		rounds: 1, window: 100 * time.Millisecond, warm: 20 * time.Millisecond, scale: 100, routes: 100, peers: "nginx",
-		rows:    regexp.MustCompile("^(plain-64|paced-2000|tls-64|handshake|idle-plain|reload)$"),
+		rows:    regexp.MustCompile("^(plain-64|paced-2000|tls-64|handshake|idle-plain|idle-h2|reload)$"),
 		results: dir, out: &out,
 	})
 	if err != nil {
@@ -47,7 +47,7 @@ func TestSmoke(t *testing.T) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Rows) != 4 || len(r.Figures) != 2 || len(r.Targets) == 0 {
+	if len(r.Rows) != 4 || len(r.Figures) != 3 || len(r.Targets) == 0 {
 		t.Fatalf("%d rows, %d figures, %d targets\n%s", len(r.Rows), len(r.Figures), len(r.Targets), out.String())
 	}
 	for _, row := range r.Rows {

@@ -21,6 +21,7 @@ func (f *field) figures(ctx context.Context, r *report) error {
 		{"idle-cpu", f.idleCPU},
 		{"idle-plain", f.idlePlain},
 		{"idle-tls", f.idleTLS},
+		{"idle-h2", f.idleStreams},
 		{"start", f.starts},
 		{"resident", f.resident},
 		{"lookup", f.lookup},

@@ -50,6 +50,8 @@ func (r *report) judge() {
 		switch f.Key {
 		case "idle-plain":
 			r.atMost("KiB of an idle connection", naru, 0.5)
+		case "idle-h2":
+			r.atMost("KiB of an idle HTTP/2 connection", naru, 8)
 		case "idle-cpu":
 			r.atMost("ms of CPU a second when idle (none, but for the runtime's own clock)", naru, 1)
 		case "start":

@@ -23,7 +23,15 @@ func (r *round) validate(merged *model.Config) (*model.Config, []model.Problem) 
 	whole.Services = putBack(&b, services, whole.Services, valid.Services, r.valid.Services)
 	whole.Certificates = putBack(&b, certificates, whole.Certificates, valid.Certificates, r.valid.Certificates)
 	whole.Workloads = putBack(&b, workloads, whole.Workloads, valid.Workloads, r.valid.Workloads)
-	whole.Policies = putBack(&b, policies, whole.Policies, valid.Policies, r.valid.Policies)
+	whole.Policies = putBack(&b, policies, whole.Policies, open(valid.Policies), open(r.valid.Policies))
+	if was := r.valid.Mesh; was != nil && whole.Mesh != nil && valid.Mesh != whole.Mesh {
+		b.places = append(b.places, whole.Mesh.Origin)
+		b.notes = append(b.notes, model.Problem{
+			Origin: whole.Mesh.Origin, Severity: model.Doubtful, Code: "old-serves",
+			Message: "until this is right the version before goes on serving: mesh of " + was.Origin.String(),
+		})
+		whole.Mesh = was
+	}
 	var mistakes []model.Problem
 	if len(b.places) > 0 {
 		complete(&whole, r.valid, b.names)
@@ -37,6 +45,15 @@ func (r *round) validate(merged *model.Config) (*model.Config, []model.Problem) 
 	}
 	valid, problems, mistakes = b.again(&whole, valid, problems, mistakes)
 	return valid, append(mistakes, problems...)
+}
+
+// open leaves out the policies that only refuse because of a mistake.
+func open(list []*model.Policy) []*model.Policy {
+	closed := func(p *model.Policy) bool { return p.Closed }
+	if !slices.ContainsFunc(list, closed) {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), closed)
 }
 
 // back is what was put back.

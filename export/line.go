@@ -74,6 +74,7 @@ func (l *lines) json(b []byte, r *observe.Record) []byte {
 	b = appendJSONPort(b, `,"endpoint":"`, r.Endpoint)
 	b = appendJSONField(b, `,"source":`, r.Source)
 	b = appendJSONField(b, `,"destination":`, r.Destination)
+	b = appendJSONField(b, `,"client_certificate":`, r.Subject)
 	b = appendJSONField(b, `,"user_agent":`, r.UserAgent)
 	b = appendJSONField(b, `,"request_id":`, r.RequestID)
 	return append(b, "}\n"...)
@@ -127,6 +128,9 @@ func (l *lines) common(b []byte, r *observe.Record) []byte {
 	b = appendWord(append(b, " reason="...), r.Reason.String())
 	if r.Detail != nil {
 		b = appendWord(append(b, " detail="...), r.Detail.Error())
+	}
+	if r.Subject != "" {
+		b = appendWord(append(b, " certificate="...), r.Subject)
 	}
 	b = appendWord(append(b, " id="...), r.RequestID)
 	b = appendText(append(b, ` agent="`...), r.UserAgent)

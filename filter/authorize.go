@@ -75,7 +75,7 @@ func (t *Target) Applies(p *model.Policy) bool {
 		return t.Listener == "" && (p.Namespace == "" || p.Namespace == t.Namespace)
 	}
 	for _, s := range list {
-		if s == name {
+		if model.Covers(s, name) {
 			return true
 		}
 	}

@@ -67,6 +67,7 @@ func (l *Listener) write(b *content) {
 		b.bytes(a.CA)
 		b.text(a.CAFile)
 		b.bool(a.Optional)
+		b.bool(a.Forward)
 	}
 	if i := l.Issuance; b.bool(i != nil) {
 		b.text(string(i.By), i.Email, i.Directory, i.DirectoryCAFile, i.Storage, i.Ask)

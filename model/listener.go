@@ -85,6 +85,10 @@ type ClientAuth struct {
 	// Optional lets clients in that have no certificate or not a valid one;
 	// whoever wants to know asks the Peer.
 	Optional bool `json:"optional,omitempty"`
+	// Forward tells services of the certificate by X-Forwarded-Client-Cert.
+	// What clients say by that name is removed, whatever this says, unless
+	// TrustedHops lets somebody in front say it.
+	Forward bool `json:"forward,omitempty"`
 }
 
 // IssuedBy says who signs certificates that are got by themselves.

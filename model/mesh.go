@@ -43,6 +43,8 @@ type Mesh struct {
 	// own, each by the bundle that its own authority publishes.
 	Federated []Federation `json:"federated,omitempty"`
 	Origin    Origin       `json:"origin"`
+	// Refused is as that of Service; what could be read stands in the fields.
+	Refused bool `json:"-"`
 }
 
 // Federation is a trust domain of somebody else (SPIFFE Federation, section 5).
@@ -213,7 +215,8 @@ type Policy struct {
 	// Services names the Services that it is for; none: every workload of the
 	// Namespace, or of the mesh where that is "".
 	Services []string `json:"services,omitempty"`
-	// Listeners names Listeners of a gateway that it is for.
+	// Listeners names Listeners of a gateway that it is for; "shop/public/*" is
+	// all those of a Gateway.
 	Listeners []string `json:"listeners,omitempty"`
 	Action    Action   `json:"action"`
 	// Rules are alternatives; none matches nothing: an allow without rules
@@ -224,6 +227,12 @@ type Policy struct {
 	// Tell names the policy and rule in the refusal's answer.
 	Tell   bool   `json:"tell,omitempty"`
 	Origin Origin `json:"origin"`
+	// Closed: a mistake in it could let through what it is there to refuse. A
+	// deny refuses everything, and an allow lets nobody in. Validate makes such.
+	Closed bool `json:"closed,omitempty"`
+	// Refused is as that of Service. It comes no further than Validate, which
+	// makes it a Closed one.
+	Refused bool `json:"-"`
 }
 
 // PolicyRule is a conjunction: everything that is set must hold; a list holds
@@ -234,7 +243,9 @@ type PolicyRule struct {
 	// Name is for messages; "" is its number, counting from 1.
 	Name string `json:"name,omitempty"`
 	// Principals are identities, "spiffe://td/ns/shop/sa/orders", with "*" at
-	// the end or the beginning, or "*" for every caller that has proved one.
+	// the end or the beginning, or "*" for every caller that has proved one;
+	// "shop/orders" is the account of a namespace of our own trust domain, and
+	// "shop/*" all of them.
 	Principals    []string `json:"principals,omitempty"`
 	NotPrincipals []string `json:"notPrincipals,omitempty"`
 	Namespaces    []string `json:"namespaces,omitempty"`
@@ -281,6 +292,7 @@ func (m *Mesh) write(b *content) {
 		f := &m.Federated[i]
 		b.text(f.TrustDomain, f.URL, f.EndpointID, f.CAFile)
 	}
+	b.bool(m.Refused)
 	b.place(&m.Origin)
 }
 
@@ -339,6 +351,8 @@ func (p *Policy) write(b *content) {
 	b.strings(p.Listeners...)
 	b.bool(p.DryRun)
 	b.bool(p.Tell)
+	b.bool(p.Closed)
+	b.bool(p.Refused)
 	b.number(uint64(len(p.Rules)))
 	for i := range p.Rules {
 		r := &p.Rules[i]

@@ -49,9 +49,11 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 		services:     make(map[string]struct{}, len(c.Services)),
 		http1:        map[string]struct{}{},
 		expressions:  map[string]string{},
-		written:      c,
 	}
+	c = v.named(c)
+	v.written = c
 	out := &Config{Settings: v.settings(c.Settings), Mesh: v.mesh(c.Mesh)}
+	v.own = out.Mesh
 	out.Certificates = check(v, "certificate", c.Certificates, v.certificate)
 	for _, x := range out.Certificates {
 		v.certificates[x.Name] = struct{}{}
@@ -60,7 +62,8 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 	for _, x := range out.Listeners {
 		v.listeners[x.Name] = x
 	}
-	out.Services = check(v, "service", c.Services, v.service)
+	v.instances(c.Workloads)
+	out.Services = v.sameNames(check(v, "service", c.Services, v.service))
 	for _, x := range out.Services {
 		v.services[x.Name] = struct{}{}
 		if x.speaksHTTP1() {
@@ -86,6 +89,7 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 	})
 	out.Flows = v.shadowed(check(v, "flow", c.Flows, v.flow))
 	out.Workloads = check(v, "workload", c.Workloads, v.workload)
+	v.valid = out
 	out.Policies = check(v, "policy", c.Policies, v.policy)
 	hashes := v.twins(out.Routes, last.hashes)
 	v.partly(out.Routes)
@@ -174,6 +178,9 @@ type checker struct {
 	expressions  map[string]string   // regular expression to what is wrong with it
 	searched     int
 	written      *Config
+	valid        *Config             // what is valid of it, when policies are checked
+	own          *Mesh               // nil where there is none
+	served       map[string][]uint16 // ports of workloads, by service
 	// Places of what was written, by name, made when first needed: what is
 	// there and does not serve was refused.
 	writtenListeners, writtenServices map[string]Origin

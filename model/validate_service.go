@@ -48,6 +48,9 @@ func (v *checker) service(s *Service) *Service {
 	}
 	v.short("a connect time", s.Connect)
 	v.short("an idle time", s.Idle)
+	if s.Mesh != nil && !v.meshService(s) {
+		return nil
+	}
 	return v.endpoints(s)
 }
 
@@ -72,7 +75,8 @@ func (v *checker) endpoints(s *Service) *Service {
 		s = copied(s)
 		s.Endpoints = good
 	}
-	if len(good) == 0 {
+	if len(good) == 0 && (s.Mesh == nil || s.Mesh.External) {
+		// Those of the mesh come and go with their workloads.
 		v.doubtful("empty-service", "service "+s.Name+" has no endpoint, its requests get 503", "")
 	}
 	return s

@@ -29,6 +29,9 @@ type Record struct {
 	Remote                    netip.AddrPort
 	// Client is the address that trusted hops reported, Remote's otherwise.
 	Client netip.Addr
+	// Subject is whom the client's certificate is for, or its SPIFFE ID; ""
+	// where it has shown none that is valid.
+	Subject string
 
 	Status            int
 	Reason            Reason

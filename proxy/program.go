@@ -57,9 +57,22 @@ func (a address) compare(b address) int {
 	return 1
 }
 
-// alike says whether a port for e can serve o as it is.
+// alike says whether a port for e can serve o as it is. Where clients are asked
+// otherwise it cannot: a connection from before has not been asked, and where
+// the new authorities cannot be read nothing may be served as if nobody were.
 func (e *entrance) alike(o *entrance) bool {
-	return e.protocol == o.protocol && e.secure == o.secure && e.captured() == o.captured()
+	return e.protocol == o.protocol && e.secure == o.secure && e.captured() == o.captured() && e.asks() == o.asks()
+}
+
+// asks says what is demanded of clients: nothing, to be asked, a certificate.
+func (e *entrance) asks() int {
+	switch {
+	case e.tls == nil || e.tls.ClientAuth == nil:
+		return 0
+	case e.tls.ClientAuth.Optional:
+		return 1
+	}
+	return 2
 }
 
 // entrance is what a Program has behind a port.

@@ -65,6 +65,9 @@ func (x *exchange) describe(r *observe.Record) {
 	r.Scheme, r.Minor, r.Listener = x.Scheme, h.Minor, x.Listener
 	if x.Peer != nil {
 		r.Remote, r.Client = x.Peer.Remote, x.Peer.Remote.Addr().Unmap()
+		if x.Peer.TLS != nil {
+			r.Subject = x.Peer.TLS.Subject
+		}
 		if r.Scheme == "" { // no listener was found
 			r.Scheme = "http"
 			if x.Peer.TLS != nil {

@@ -17,8 +17,8 @@ var (
 // maxRequestID bounds a request id that a trusted proxy gave.
 const maxRequestID = 128
 
-// stamp tells the service who asked and through what: X-Forwarded-For, -Proto
-// and -Host, Forwarded (RFC 7239), and X-Request-Id.
+// stamp tells the service who asked and through what: X-Forwarded-For, -Proto,
+// -Host and -Client-Cert, Forwarded (RFC 7239), and X-Request-Id.
 //
 // What a client claims about itself is worth nothing, so without trusted hops
 // all of it is replaced, or removed (X-Forwarded-Port, Forwarded). With trusted
@@ -65,6 +65,7 @@ func (x *exchange) stamp() {
 	if !trusted {
 		h.Remove(wire.KeyXForwardedPort)
 	}
+	x.certificate(trusted)
 	dropLookalikes(h)
 	if id, ok := h.Get(keyRequestID); !trusted || !ok || len(id) == 0 || len(id) > maxRequestID {
 		x.identify()
@@ -113,6 +114,25 @@ func (x *exchange) forwarded(remote netip.Addr) {
 	out = append(out, '"')
 	x.w.out = out
 	h.Set(wire.KeyForwarded, out)
+}
+
+// certificate passes on who the client has proved to be.
+func (x *exchange) certificate(trusted bool) {
+	h, a := &x.Request, x.listener.noun.ClientAuth
+	if a == nil || !a.Forward || x.Peer.TLS == nil || x.Peer.TLS.Forwarded == "" {
+		if !trusted {
+			h.Remove(wire.KeyXForwardedClientCert)
+		}
+		return
+	}
+	if trusted {
+		if was, ok := h.Joined(wire.KeyXForwardedClientCert, x.w.tmp[:0]); ok && len(was) > 0 {
+			x.w.out = append(append(append(x.w.out[:0], was...), ", "...), x.Peer.TLS.Forwarded...)
+			h.Set(wire.KeyXForwardedClientCert, x.w.out)
+			return
+		}
+	}
+	h.SetString(wire.KeyXForwardedClientCert, x.Peer.TLS.Forwarded)
 }
 
 // identify gives the request an id: 128 bits in hex, of which half are random

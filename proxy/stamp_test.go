@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -135,5 +136,58 @@ func TestParseIPv4(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(10, func() { parseAddr([]byte(" 203.0.113.5 ")) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestForwardedCertificates: services believe the field, so nobody may write it
+// but whoever has checked the certificate.
+func TestForwardedCertificates(t *testing.T) {
+	t.Parallel()
+	const ours, claimed = `Hash=00;Subject="CN=alice"`, "Hash=66"
+	for _, c := range []struct {
+		name            string
+		forward, proved bool
+		hops            int
+		sent            bool
+		want            string // "" is none
+	}{
+		{name: "not asked for", proved: true, sent: true},
+		{name: "not asked for, in front of a trusted hop", hops: 1, sent: true, want: claimed},
+		{name: "none is proved", forward: true, sent: true},
+		{name: "proved", forward: true, proved: true, want: ours},
+		{name: "proved, and claimed otherwise", forward: true, proved: true, sent: true, want: ours},
+		{name: "proved by a trusted hop", forward: true, proved: true, hops: 1, sent: true, want: claimed + ", " + ours},
+		{name: "proved by a trusted hop that says nothing", forward: true, proved: true, hops: 1, want: ours},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cfg := shop(1)
+			cfg.Listeners[0].TrustedHops = c.hops
+			cfg.Listeners[0].ClientAuth = &model.ClientAuth{Forward: c.forward}
+			w := newWorld(t, 1)
+			w.apply(cfg)
+			s := w.open("GET", "/", 0)
+			s.peer.TLS = &wire.TLSState{}
+			if c.proved {
+				s.peer.TLS.Forwarded, s.peer.TLS.Subject = ours, "CN=alice"
+			}
+			if c.sent {
+				s.x.Request.AddString(wire.KeyOf("x-forwarded-client-cert"), claimed)
+			}
+			s.request("", true)
+			got := ""
+			for _, line := range strings.Split(string(w.conn(0).fields), "\r\n") {
+				if value, ok := strings.CutPrefix(strings.ToLower(line), "x-forwarded-client-cert: "); ok {
+					got += value
+				}
+			}
+			if got != strings.ToLower(c.want) {
+				t.Errorf("the service is told %q, want %q", got, c.want)
+			}
+			w.conn(0).respond(200, "", true)
+			if want := map[bool]string{true: "CN=alice"}[c.proved]; w.last.Subject != want {
+				t.Errorf("the log has %q", w.last.Subject)
+			}
+			w.settled(1)
+		})
 	}
 }

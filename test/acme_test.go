@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/ocsp"
+
 	"github.com/naru-mesh/naru/test/pebble"
 )
 
@@ -108,6 +110,35 @@ func TestCertificatesByHTTP(t *testing.T) {
 	_, again, err := visit(t, g.ports["$LISTEN2"], "shop.http.test", p.Roots())
 	if err != nil || !again.Equal(cert) || p.Orders() != asked {
 		t.Errorf("after a restart: %v, %d orders instead of %d", err, p.Orders(), asked)
+	}
+}
+
+// What the authority says of a certificate comes with the handshake, to every
+// client that asks for it, and is asked for once.
+func TestCertificatesAreVouchedFor(t *testing.T) {
+	t.Parallel()
+	up := witness(t)
+	g := prepare(t, "")
+	p := pebble.Start(t, pebble.Options{HTTPPort: g.number("$PORT"), OCSP: true})
+	g.save(fmt.Sprintf(issued(p, up.addr, ""), "ocsp"))
+	g.run("run", g.file)
+	if _, _, err := visit(t, g.ports["$LISTEN2"], "shop.ocsp.test", p.Roots()); err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		conn, err := tls.Dial("tcp", g.ports["$LISTEN2"], &tls.Config{RootCAs: p.Roots(), ServerName: "shop.ocsp.test", MaxVersion: version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		state := conn.ConnectionState()
+		conn.Close()
+		said, err := ocsp.ParseResponseForCert(state.OCSPResponse, state.PeerCertificates[0], p.Issuer())
+		if err != nil || said.Status != ocsp.Good {
+			t.Errorf("%s: %d bytes, %v", tls.VersionName(version), len(state.OCSPResponse), err)
+		}
+	}
+	if n := p.Vouched(); n != 1 {
+		t.Errorf("the responder was asked %d times", n)
 	}
 }
 

@@ -5,8 +5,12 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
+	"time"
 
+	orcadata "github.com/cncf/xds/go/xds/data/orca/v3"
+	orcaservice "github.com/cncf/xds/go/xds/service/orca/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -38,9 +42,7 @@ func (interopLog) Fatalf(format string, args ...any) {
 	panic(discontent(fmt.Sprintf(format, args...)))
 }
 
-// interopCases are all of grpc-go's interop client that need no cloud; but for
-// pick_first_unary, which needs a server that tells its name, as this one does
-// not, and those for which time has to pass.
+// interopCases are all of grpc-go's interop client that need no cloud.
 var interopCases = []struct {
 	name string
 	run  func(ctx context.Context, conn *grpc.ClientConn)
@@ -61,6 +63,15 @@ var interopCases = []struct {
 	{"unimplemented_service", func(ctx context.Context, conn *grpc.ClientConn) {
 		interop.DoUnimplementedService(ctx, grpc_testing.NewUnimplementedServiceClient(conn))
 	}},
+	{"pick_first_unary", onService(func(ctx context.Context, c grpc_testing.TestServiceClient, _ ...grpc.CallOption) {
+		interop.DoPickFirstUnary(ctx, c)
+	})},
+	{"orca_oob", func(ctx context.Context, conn *grpc.ClientConn) {
+		interop.DoORCAOOBTest(ctx, grpc_testing.NewTestServiceClient(conn))
+	}},
+	{"rpc_soak", func(ctx context.Context, conn *grpc.ClientConn) {
+		soak(ctx, func() (*grpc.ClientConn, func()) { return conn, func() {} })
+	}},
 	{"orca_per_rpc", func(ctx context.Context, conn *grpc.ClientConn) {
 		interop.DoORCAPerRPCTest(ctx, grpc_testing.NewTestServiceClient(conn))
 	}},
@@ -68,6 +79,52 @@ var interopCases = []struct {
 
 func onService(do func(context.Context, grpc_testing.TestServiceClient, ...grpc.CallOption)) func(context.Context, *grpc.ClientConn) {
 	return func(ctx context.Context, conn *grpc.ClientConn) { do(ctx, grpc_testing.NewTestServiceClient(conn)) }
+}
+
+// soak runs the client's soak cases as its command does, but for the time that
+// a call may take: other tests use the machine.
+func soak(ctx context.Context, channel func() (*grpc.ClientConn, func())) {
+	interop.DoSoakTest(ctx, interop.SoakTestConfig{
+		RequestSize: 271828, ResponseSize: 314159, Iterations: 10, NumWorkers: 1,
+		PerIterationMaxAcceptableLatency: patience, OverallTimeout: patience, ChannelForTest: channel,
+	})
+}
+
+// namedServer is grpc-go's interop server, which tells its name where it is
+// asked to, as the servers of other languages do.
+type namedServer struct {
+	grpc_testing.TestServiceServer
+}
+
+func (s namedServer) UnaryCall(ctx context.Context, in *grpc_testing.SimpleRequest) (*grpc_testing.SimpleResponse, error) {
+	out, err := s.TestServiceServer.UnaryCall(ctx, in)
+	if err == nil && in.GetFillServerId() {
+		out.ServerId = "the one"
+	}
+	return out, err
+}
+
+// reports is the service by which load is told between calls. grpc-go's own one
+// tells it every 30 s at most, except to its own tests.
+type reports struct {
+	orcaservice.UnimplementedOpenRcaServiceServer
+	from orca.ServerMetricsRecorder
+}
+
+func (r reports) StreamCoreMetrics(_ *orcaservice.OrcaLoadReportRequest, to orcaservice.OpenRcaService_StreamCoreMetricsServer) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		m := r.from.ServerMetrics()
+		if err := to.Send(&orcadata.OrcaLoadReport{CpuUtilization: m.CPUUtilization, MemUtilization: m.MemUtilization, Utilization: m.Utilization}); err != nil {
+			return err
+		}
+		select {
+		case <-to.Context().Done():
+			return to.Context().Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // interopService runs grpc-go's interop server.
@@ -85,7 +142,9 @@ func interopService(t testing.TB, dialect string) *service {
 		opts = append(opts, grpc.Creds(credentials.NewServerTLSFromCert(&pair)))
 	}
 	server := grpc.NewServer(opts...)
-	grpc_testing.RegisterTestServiceServer(server, interop.NewTestServer(interop.NewTestServerOptions{MetricsRecorder: orca.NewServerMetricsRecorder()}))
+	load := orca.NewServerMetricsRecorder()
+	grpc_testing.RegisterTestServiceServer(server, namedServer{interop.NewTestServer(interop.NewTestServerOptions{MetricsRecorder: load})})
+	orcaservice.RegisterOpenRcaServiceServer(server, reports{from: load})
 	go server.Serve(s.ln) //nolint:errcheck // it ends with the listener
 	t.Cleanup(server.Stop)
 	return s
@@ -123,26 +182,44 @@ func TestInterop(t *testing.T) {
 		for _, c := range interopCases {
 			t.Run(way.name+"/"+c.name, func(t *testing.T) {
 				t.Parallel()
-				defer func() {
-					if r := recover(); r != nil {
-						t.Error(r)
-					}
-				}()
-				creds := insecure.NewCredentials()
-				if way.from == h2 {
-					creds = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true})
-				}
-				opts := []grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig()}
-				if c.name == "orca_per_rpc" {
-					opts = append(opts, grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}`))
-				}
-				conn, err := grpc.NewClient("passthrough:///"+behind(way.g, way.from).addr, opts...)
-				if err != nil {
-					t.Fatal(err)
-				}
+				defer failed(t)
+				conn := interopClient(t, way.from, behind(way.g, way.from).addr, strings.HasPrefix(c.name, "orca_"))
 				defer conn.Close()
 				c.run(brief(t), conn)
 			})
 		}
+		t.Run(way.name+"/channel_soak", func(t *testing.T) {
+			t.Parallel()
+			defer failed(t)
+			soak(brief(t), func() (*grpc.ClientConn, func()) {
+				conn := interopClient(t, way.from, behind(way.g, way.from).addr, false)
+				return conn, func() { conn.Close() }
+			})
+		})
 	}
+}
+
+// failed fails the test with what the interop client had to say.
+func failed(t *testing.T) {
+	if r := recover(); r != nil {
+		t.Error(r)
+	}
+}
+
+// interopClient is a channel as the interop client makes it. With load it is
+// one that hears of the server's load.
+func interopClient(t *testing.T, dialect, addr string, load bool) *grpc.ClientConn {
+	creds := insecure.NewCredentials()
+	if dialect == h2 {
+		creds = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true})
+	}
+	opts := []grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig()}
+	if load {
+		opts = append(opts, grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}`))
+	}
+	conn, err := grpc.NewClient("passthrough:///"+addr, opts...)
+	if err != nil {
+		panic(discontent(err.Error()))
+	}
+	return conn
 }

@@ -22,6 +22,7 @@ type load struct {
 	addr     string
 	tls      *tls.Config // nil on a plain port
 	fresh    bool        // a new connection for each request
+	path     string      // asked for, without bodies; "" is many, with and without
 	good     func(*answer) bool
 	done     atomic.Int64
 	failures *sightings
@@ -95,10 +96,12 @@ func (l *load) work(n int) {
 				continue
 			}
 			conn, in = c, bufio.NewReader(c)
-			_ = c.SetDeadline(time.Now().Add(patience))
 		}
+		_ = conn.SetDeadline(time.Now().Add(patience)) // or the read says so
 		method, text := "GET", fmt.Sprintf("GET /%d HTTP/1.1\r\nHost: load\r\n\r\n", i)
-		if i%3 == 0 {
+		if l.path != "" {
+			text = "GET " + l.path + " HTTP/1.1\r\nHost: load\r\n\r\n"
+		} else if i%3 == 0 {
 			method, text = "POST", fmt.Sprintf("POST /%d HTTP/1.1\r\nHost: load\r\nContent-Length: %d\r\n\r\n%s", i, len(body), body)
 		}
 		// The gateway may answer and close before it has all of it: what counts

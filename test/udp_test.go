@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -287,6 +288,18 @@ func TestDNS(t *testing.T) {
 		got, err := r.LookupNetIP(t.Context(), "ip4", "db.example.")
 		if err != nil || len(got) != 1 || got[0] != netip.MustParseAddr("192.0.2.53") {
 			t.Errorf("over %s: %v, %v", network, got, err)
+		}
+	}
+	dig, err := exec.LookPath("dig")
+	if err != nil {
+		t.Log("dig is not installed: scripts/setup does it, as root on Debian")
+		return
+	}
+	_, port, _ := net.SplitHostPort(g.addr)
+	for _, how := range []string{"+notcp", "+tcp"} {
+		out, err := exec.Command(dig, "+short", "+noedns", "+tries=1", how, "@127.0.0.1", "-p", port, "db.example").CombinedOutput()
+		if err != nil || string(out) != "192.0.2.53\n" {
+			t.Errorf("dig %s: %q, %v", how, out, err)
 		}
 	}
 }

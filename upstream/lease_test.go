@@ -50,7 +50,7 @@ func TestLeaseCounts(t *testing.T) {
 	if why := b.Failed(&wire.DialError{Err: syscall.ECONNREFUSED}); why != observe.ConnectRefused {
 		t.Errorf("refused as %v", why)
 	}
-	if got, want := w.stats("a").Counts, (Counts{Picks: 2, Connects: 2, Failures: [4]uint64{1}}); got != want {
+	if got, want := w.stats("a").Counts, (Counts{Picks: 2, Connects: 2, Failures: [6]uint64{1}}); got != want {
 		t.Errorf("at the end: %+v, want %+v", got, want)
 	}
 	if a.pool.leases != nil || b.pool.leases != nil || a.Endpoint().inflight.Load() != 0 {

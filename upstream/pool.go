@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -47,7 +48,7 @@ type pool struct {
 
 // connectReasons are why a connect can fail, in the order of the counters.
 var connectReasons = [...]observe.Reason{
-	observe.ConnectRefused, observe.ConnectTimeout, observe.ConnectFailed, observe.UpstreamTLS,
+	observe.ConnectRefused, observe.ConnectTimeout, observe.ConnectFailed, observe.UpstreamTLS, observe.UpstreamIdentity, observe.NoIdentity,
 }
 
 // link is a connection of a pool. It is the connection's wire.ClientOwner, so
@@ -399,6 +400,10 @@ func connectFailure(err error, timedOut bool) int {
 	case !errors.As(err, &d):
 		return -1
 	case d.TLS:
+		switch why := wire.DialReason(err); why {
+		case observe.UpstreamIdentity, observe.NoIdentity:
+			return slices.Index(connectReasons[:], why)
+		}
 		return 3
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return 0

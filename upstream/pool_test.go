@@ -166,7 +166,7 @@ func TestConnectTimesOut(t *testing.T) {
 		t.Fatalf("aborted with %+v", a.aborted)
 	}
 	st := w.stats("a")
-	if st.Failures != [...]uint64{0, 1, 0, 0} || st.Open != 0 || st.Opening != 0 || st.Active != 0 {
+	if st.Failures != [...]uint64{1: 1, 5: 0} || st.Open != 0 || st.Opening != 0 || st.Active != 0 {
 		t.Errorf("counts %+v", st.Counts)
 	}
 	for range 4 {
@@ -207,11 +207,11 @@ func TestConnectFailuresAreCountedByReason(t *testing.T) {
 	established.opened()
 	established.fail(syscall.ECONNRESET)
 	st := w.stats("a")
-	want := Counts{Picks: 7, Connects: 7, Failures: [...]uint64{1, 1, 2, 1}}
+	want := Counts{Picks: 7, Connects: 7, Failures: [...]uint64{1, 1, 2, 1, 0, 0}}
 	if st.Counts != want {
 		t.Errorf("counts %+v, want %+v", st.Counts, want)
 	}
-	if ConnectReasons() != [...]observe.Reason{observe.ConnectRefused, observe.ConnectTimeout, observe.ConnectFailed, observe.UpstreamTLS} {
+	if ConnectReasons() != [...]observe.Reason{observe.ConnectRefused, observe.ConnectTimeout, observe.ConnectFailed, observe.UpstreamTLS, observe.UpstreamIdentity, observe.NoIdentity} {
 		t.Errorf("reasons %v", ConnectReasons())
 	}
 }

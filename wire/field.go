@@ -44,6 +44,7 @@ const (
 	AcceptEncoding
 	CacheControl
 	HTTP2Settings
+	XForwardedClientCert
 )
 
 // LookupField gives the FieldID of a name, in any case.
@@ -217,6 +218,10 @@ func LookupField(n []byte) FieldID {
 		if EqualFold(n, "proxy-authorization") {
 			return ProxyAuthorization
 		}
+	case 23:
+		if EqualFold(n, "x-forwarded-client-cert") {
+			return XForwardedClientCert
+		}
 	case 29:
 		if EqualFold(n, "access-control-request-method") {
 			return ACRequestMethod
@@ -231,29 +236,30 @@ func LookupField(n []byte) FieldID {
 
 // Keys of fields that several rooms use.
 var (
-	KeyHost             = KeyOf("Host")
-	KeyConnection       = KeyOf("Connection")
-	KeyUpgrade          = KeyOf("Upgrade")
-	KeyTE               = KeyOf("TE")
-	KeyContentLength    = KeyOf("Content-Length")
-	KeyContentType      = KeyOf("Content-Type")
-	KeyXForwardedFor    = KeyOf("X-Forwarded-For")
-	KeyXForwardedHost   = KeyOf("X-Forwarded-Host")
-	KeyXForwardedPort   = KeyOf("X-Forwarded-Port")
-	KeyXForwardedProto  = KeyOf("X-Forwarded-Proto")
-	KeyForwarded        = KeyOf("Forwarded")
-	KeyXRequestID       = KeyOf("X-Request-Id")
-	KeyCookie           = KeyOf("Cookie")
-	KeyOrigin           = KeyOf("Origin")
-	KeyLocation         = KeyOf("Location")
-	KeyUserAgent        = KeyOf("User-Agent")
-	KeyDate             = KeyOf("Date")
-	KeyServer           = KeyOf("Server")
-	KeyVary             = KeyOf("Vary")
-	KeyRetryAfter       = KeyOf("Retry-After")
-	KeyReferer          = KeyOf("Referer")
-	KeyACRequestMethod  = KeyOf("Access-Control-Request-Method")
-	KeyACRequestHeaders = KeyOf("Access-Control-Request-Headers")
+	KeyHost                 = KeyOf("Host")
+	KeyConnection           = KeyOf("Connection")
+	KeyUpgrade              = KeyOf("Upgrade")
+	KeyTE                   = KeyOf("TE")
+	KeyContentLength        = KeyOf("Content-Length")
+	KeyContentType          = KeyOf("Content-Type")
+	KeyXForwardedFor        = KeyOf("X-Forwarded-For")
+	KeyXForwardedHost       = KeyOf("X-Forwarded-Host")
+	KeyXForwardedPort       = KeyOf("X-Forwarded-Port")
+	KeyXForwardedProto      = KeyOf("X-Forwarded-Proto")
+	KeyForwarded            = KeyOf("Forwarded")
+	KeyXForwardedClientCert = KeyOf("X-Forwarded-Client-Cert")
+	KeyXRequestID           = KeyOf("X-Request-Id")
+	KeyCookie               = KeyOf("Cookie")
+	KeyOrigin               = KeyOf("Origin")
+	KeyLocation             = KeyOf("Location")
+	KeyUserAgent            = KeyOf("User-Agent")
+	KeyDate                 = KeyOf("Date")
+	KeyServer               = KeyOf("Server")
+	KeyVary                 = KeyOf("Vary")
+	KeyRetryAfter           = KeyOf("Retry-After")
+	KeyReferer              = KeyOf("Referer")
+	KeyACRequestMethod      = KeyOf("Access-Control-Request-Method")
+	KeyACRequestHeaders     = KeyOf("Access-Control-Request-Headers")
 )
 
 // classes of bytes, for parsers and checks (RFC 9110 section 5.6.2).

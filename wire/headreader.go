@@ -23,6 +23,10 @@ const (
 var special = SetOf(Host, Connection, ContentLength, TransferEncoding, KeepAlive,
 	TE, Upgrade, ProxyConnection, Expect, HTTP2Settings, Cookie)
 
+// ofConnection fields are malformed wherever they stand, in trailers too (RFC
+// 9113 section 8.2.2). Others that are no good there are left out.
+var ofConnection = SetOf(Connection, TransferEncoding, KeepAlive, Upgrade, ProxyConnection)
+
 // HeadBounds bound a field section; negative is none. Each field counts 32
 // bytes more than it has (RFC 9113 section 10.5.1). URI is of :path. Connect
 // lets CONNECT in.
@@ -104,7 +108,10 @@ func (r *HeadReader) Field(name, value []byte, never bool) bool {
 		return r.refuse(observe.BadField)
 	}
 	id := LookupField(name)
-	if special.Has(id) && !r.trailers {
+	switch {
+	case r.trailers && ofConnection.Has(id):
+		return r.refuse(observe.BadField)
+	case special.Has(id) && !r.trailers:
 		if !r.readSpecial(id, value) {
 			return false
 		}

@@ -34,8 +34,8 @@ type ListenOptions struct {
 	// Acceptor, with over set, so that it can be refused in its own language.
 	MaxConns int
 	// Captured: connections were brought here that were meant for other
-	// addresses; each tells by SO_ORIGINAL_DST which (Peer.Original). It costs a
-	// system call a connection.
+	// addresses; each tells which (Peer.Original), by SO_ORIGINAL_DST or by its
+	// local address. It costs one or two system calls a connection.
 	Captured bool
 }
 
@@ -81,6 +81,14 @@ type Loop interface {
 	Arm(t *Timer, d time.Duration)
 	// Disarm stops t; it does nothing when t is not armed.
 	Disarm(t *Timer)
+}
+
+// MarkedDialer is a Loop that can mark single connections (SO_MARK), where
+// firewalls or package capture tell some of them from others.
+type MarkedDialer interface {
+	// DialMarked is Loop.Dial. Where the mark may not be set (it needs
+	// CAP_NET_ADMIN) the dial fails.
+	DialMarked(addr netip.AddrPort, mark uint32, h ConnHandler) Conn
 }
 
 // ConnHandler receives the events of a Conn, on its loop. Codecs and
@@ -182,6 +190,9 @@ type TLSState struct {
 	Invalid     error
 	// Identity is the peer's SPIFFE ID, "" where it has proved none.
 	Identity string
+	// Subject and Forwarded are Certificate in the access log and in an element
+	// of X-Forwarded-Client-Cert; "" without one, and on dialled connections.
+	Subject, Forwarded string
 }
 
 // DialError is why a Dial failed.
@@ -216,6 +227,15 @@ func DialReason(err error) observe.Reason {
 		return observe.ConnectTimeout
 	}
 	return observe.ConnectFailed
+}
+
+// LostReason tells why a connection to a service that stood is gone.
+func LostReason(err error) observe.Reason {
+	if d := (*DialError)(nil); errors.As(err, &d) {
+		// TLS 1.3: the service has judged us after we thought it done.
+		return DialReason(err)
+	}
+	return observe.UpstreamReset
 }
 
 // ErrClosed is OnClose's error when the peer closed in an orderly way while

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -224,4 +225,47 @@ func CertificateName(c *x509.Certificate) string {
 		who = c.DNSNames[0]
 	}
 	return fmt.Sprintf("%s (serial %x)", who, c.SerialNumber)
+}
+
+// ForwardedCertificate is a certificate as an element of
+// X-Forwarded-Client-Cert, as Envoy writes it: its SHA-256, its subject (RFC
+// 4514), and the URIs and DNS names that it is for.
+func ForwardedCertificate(c *x509.Certificate) string {
+	b := fmt.Appendf(nil, "Hash=%x;Subject=%s", sha256.Sum256(c.Raw), quoted(c.Subject.String()))
+	for _, u := range c.URIs {
+		b = append(append(b, ";URI="...), bare(u.String())...)
+	}
+	for _, n := range c.DNSNames {
+		b = append(append(b, ";DNS="...), bare(n)...)
+	}
+	return string(b)
+}
+
+// bare is a value that is quoted only where it must be.
+func bare(s string) string {
+	if s == "" || strings.ContainsAny(s, ",;=\"\\ ") || !plain(s) {
+		return quoted(s)
+	}
+	return s
+}
+
+// quoted leaves no byte that could end a value or a field line: certificates
+// hold what their authorities let pass.
+func quoted(s string) string {
+	b := []byte{'"'}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ' || c >= 0x7f:
+			b = fmt.Appendf(b, "%%%02X", c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(append(b, '"'))
+}
+
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f })
 }

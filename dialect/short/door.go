@@ -51,6 +51,9 @@ func (l *listen) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if l.MinTLS != "" && l.MinTLS != "1.2" && l.MinTLS != "1.3" {
 		in.Problem(n, "bad-value", "minTLS is 1.2 or 1.3, not "+strconv.Quote(string(l.MinTLS)), "")
 	}
+	if a := l.ClientAuth; a != nil && !a.off && l.port != 0 && !l.ends() {
+		in.Problem(n, "bad-value", "clientAuth takes TLS that ends here, and at this listener none does", "write https:// before the address, or give it tls: {cert: cert.pem, key: key.pem}")
+	}
 	if l.TrustedHops < 0 {
 		in.Problem(n, "bad-value", "trustedHops is 0 or more", "")
 	}
@@ -121,7 +124,7 @@ func (l *listen) is(word string) bool {
 }
 
 // noun makes the listener; certificates and issue are its own or the top's.
-func (l *listen) noun(certificates []string, issue *model.Issuance, common *limits) *model.Listener {
+func (l *listen) noun(folder string, certificates []string, issue *model.Issuance, common *limits) *model.Listener {
 	m := &model.Listener{
 		Name:        l.name,
 		Address:     l.host,
@@ -143,6 +146,14 @@ func (l *listen) noun(certificates []string, issue *model.Issuance, common *limi
 	case l.scheme != "":
 		m.Protocol, m.Certificates, m.Issuance = l.scheme, certificates, issue
 		m.Passthrough = l.scheme == model.TLS && !l.ends()
+	}
+	if a := l.ClientAuth; a != nil && !a.off {
+		m.ClientAuth = &model.ClientAuth{Optional: a.Optional, Forward: a.Forward}
+		if isPEM(a.CA) {
+			m.ClientAuth.CA = []byte(a.CA)
+		} else {
+			m.ClientAuth.CAFile = beside(folder, string(a.CA))
+		}
 	}
 	if p := l.Proxy; p != nil && !p.off {
 		m.ProxyProtocol = &model.ProxyProtocol{From: p.From}
@@ -173,6 +184,26 @@ func (l *listen) rule() rule {
 			Order:   model.Order{Index: 1 << 30}, // gives way to every equal route
 			Origin:  at,
 		}},
+	}
+}
+
+// ReadNode takes a file, PEM, false or an object.
+func (a *clientAuth) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	before := in.Broken()
+	switch {
+	case n.Kind == yaml.MappingNode:
+		type plain clientAuth
+		in.Into(n, (*plain)(a))
+	case n.Tag == "!!bool" && n.Value == "false":
+		a.off = true
+		return
+	case n.Tag == "!!bool":
+		// The system's roots sign certificates for anybody.
+	default:
+		in.Into(n, &a.CA)
+	}
+	if in.Broken() == before && a.CA == "" {
+		in.Problem(n, "bad-value", "clientAuth needs the authorities of clients", "for example clientAuth: clients.pem")
 	}
 }
 

@@ -208,7 +208,7 @@ func (j *joint) behind(s *spot, at model.Origin) (names []string) {
 	if len(names) == 0 {
 		l := &listen{name: s.door(), scheme: s.scheme, host: s.host, port: s.port, origin: at}
 		j.doors = append(j.doors, l)
-		j.out.Listeners = append(j.out.Listeners, l.noun(nil, nil, j.bounds))
+		j.out.Listeners = append(j.out.Listeners, l.noun("", nil, nil, j.bounds))
 		names = []string{l.name}
 	}
 	return names

@@ -19,6 +19,9 @@ type form struct {
 	Log      *logging `json:"log" doc:"access log: off, json, text, or with a file" default:"off"`
 	Limits   *limits  `json:"limits" doc:"bounds of every listener that does not say otherwise"`
 	TLS      *tlsKeys `json:"tls" doc:"certificates of the https listeners that have none of their own: auto, local, one, or a list"`
+	Mesh     *mesh    `json:"mesh" doc:"what holds for all workloads: true, or an object" default:"no mesh"`
+	Policies policies `json:"policies" doc:"who may speak to whom; a deny that matches goes before every allow"`
+	_        struct{} `also:"authorization,intentions,authorizationPolicies,rbac,acl,acls,access" hint:"who may speak to whom is policies: for example policies: [{name: only-orders, to: payments, allow: orders}]"`
 	_        struct{} `also:"port,ports,bind,address,listeners,entryPoints,server,servers" hint:"listeners stand under listen: for example listen: \":8080\""`
 	_        struct{} `also:"rules,paths,locations,handle,route,http" hint:"routes stand under routes: for example routes: [{match: /, to: web}]"`
 	_        struct{} `also:"upstreams,backends,clusters,targets,loadBalancers" hint:"services stand under services: for example services: {web: [\"10.0.0.1:9001\"]}"`
@@ -33,6 +36,7 @@ type listen struct {
 	Address     text        `json:"address" doc:"\":8080\", \"127.0.0.1:8080\", \"https://:8443\"; port 443 is https by itself; \"tcp://:5432\", \"tls://:6432\", \"udp://:53\" for connections and datagrams" default:":8080"`
 	Hostname    hostname    `json:"hostname" doc:"only requests for this host, or \"*.example.com\"" default:"every host"`
 	TLS         *tlsKeys    `json:"tls" doc:"certificates, which make it https: auto, local, one, or a list; or true for those at the top; of tls:// too, which without them, or with passthrough, passes TLS through"`
+	ClientAuth  *clientAuth `json:"clientAuth" doc:"ask clients for a certificate: file with the authorities to trust, or an object; the same for all listeners of a port" default:"they are not asked"`
 	MinTLS      text        `json:"minTLS" doc:"lowest TLS version" enum:"1.2,1.3" default:"1.2"`
 	TrustedHops int         `json:"trustedHops" doc:"how many proxies in front may be believed about X-Forwarded-For" default:"0"`
 	Limits      *limits     `json:"limits" doc:"bounds of this listener"`
@@ -42,6 +46,7 @@ type listen struct {
 	Redirect *redirect `json:"redirect" doc:"answer everything with another place, as at a route: https, a URL or an object; only routes that name this listener go before it"`
 	_        struct{}  `also:"port,bind,host,ip" hint:"the address has the port: for example address: \":8080\""`
 	_        struct{}  `also:"ssl,https,certificate,certificates" hint:"certificates are tls: {cert: cert.pem, key: key.pem}"`
+	_        struct{}  `also:"clientCA,clientCa,clientCertificates,mtls,mutualTLS,clientCAFile,verifyClient" hint:"did you mean clientAuth? For example clientAuth: clients.pem"`
 	_        struct{}  `also:"redirectToHttps,httpsRedirect,redirections,redirectScheme,forceHttps" hint:"write redirect: https"`
 	_        struct{}  `also:"protocol,scheme" hint:"the scheme stands before the address: for example address: \"https://:8443\""`
 	_        struct{}  `also:"hostnames,serverName,host_name,domain" hint:"did you mean hostname? (one for each listener; routes have hosts in their match)"`
@@ -55,6 +60,17 @@ type listen struct {
 	scheme model.Protocol // tcp, tls or udp; "" where requests come
 }
 
+// clientAuth is how clients' certificates are checked.
+type clientAuth struct {
+	CA       text     `json:"ca" doc:"file with the authorities of clients as PEM, or the PEM itself; the file is read again when it changes"`
+	Optional bool     `json:"optional" doc:"let clients in that have no certificate, or not a valid one" default:"false"`
+	Forward  bool     `json:"forward" doc:"tell services of the certificate by X-Forwarded-Client-Cert" default:"false"`
+	_        struct{} `also:"caFile,cas,roots,clientCA,authorities,trust" hint:"did you mean ca?"`
+	_        struct{} `also:"mode,required,require,type" hint:"a certificate is needed unless optional: true"`
+
+	off bool // clientAuth: false
+}
+
 // introduced says who introduces connections by the PROXY protocol.
 type introduced struct {
 	From words    `json:"from" doc:"networks of the load balancers in front, such as 10.0.0.0/8: one or a list; others are served as they are" default:"every network"`
@@ -65,8 +81,9 @@ type introduced struct {
 
 // keyPair is one certificate.
 type keyPair struct {
-	Cert text `json:"cert" doc:"file with the certificate chain as PEM, seen from the configuration's folder, or the PEM itself"`
-	Key  text `json:"key" doc:"file with the private key as PEM, or the PEM itself"`
+	Cert text     `json:"cert" doc:"file with the certificate chain as PEM, seen from the configuration's folder, or the PEM itself"`
+	Key  text     `json:"key" doc:"file with the private key as PEM, or the PEM itself"`
+	_    struct{} `also:"clientAuth,ca,clientCA" hint:"who clients must be stands beside tls: for example {tls: auto, clientAuth: clients.pem}"`
 
 	origin model.Origin
 }
@@ -305,6 +322,7 @@ type service struct {
 	Streams   int       `json:"maxStreams" doc:"requests at once on one HTTP/2 connection" default:"100"`
 	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
 	Proxy     text      `json:"proxyProtocol" doc:"tell the service by the PROXY protocol who the client of a tcp or tls route is" enum:"v1,v2" default:"no header"`
+	Mesh      *member   `json:"mesh" doc:"a service of the mesh, whose endpoints are workloads: the port that clients call, or an object" default:"not of the mesh"`
 	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
 	_         struct{}  `also:"healthCheck,healthChecks,check,probe,activeHealthCheck" hint:"health checks are health: for example health: /healthz"`
 	_         struct{}  `also:"lb,loadBalancer,loadBalancing,algorithm,strategy,lbPolicy,policy,method" hint:"did you mean balance? round-robin or least-request"`
@@ -318,7 +336,7 @@ type service struct {
 	_         struct{}  `also:"hostHeader,passHostHeader,preserveHost,hostRewrite" hint:"did you mean host?"`
 	_         struct{}  `also:"weight,weights" hint:"weights stand at endpoints ({address: \"10.0.0.1:9002\", weight: 2}) or at a route (to: {a: 90, b: 10})"`
 	_         struct{}  `also:"http2,h2,h2c,grpc,httpVersion,appProtocol" hint:"a service that speaks HTTP/2, as gRPC does, has protocol: http2"`
-	_         struct{}  `also:"ca,serverName,insecure,certificate" hint:"this stands under tls: for example tls: {ca: ca.pem}"`
+	_         struct{}  `also:"ca,serverName,insecure,certificate,cert,key" hint:"this stands under tls: for example tls: {ca: ca.pem}"`
 
 	name   string
 	origin model.Origin
@@ -356,9 +374,15 @@ type health struct {
 
 // trust is how a service's certificate is checked.
 type trust struct {
-	CA         text `json:"ca" doc:"file with the roots to trust as PEM, or the PEM itself" default:"those of the system"`
-	ServerName text `json:"serverName" doc:"name that the certificate must have" default:"the endpoint's host"`
-	Insecure   bool `json:"insecure" doc:"accept any certificate" default:"false"`
+	CA         text     `json:"ca" doc:"file with the roots to trust as PEM, or the PEM itself" default:"those of the system"`
+	ServerName text     `json:"serverName" doc:"name that the certificate must have" default:"the endpoint's host"`
+	Names      words    `json:"names" doc:"names of which the certificate must have one, DNS names or URIs such as spiffe://example.org/orders: one or a list; serverName is sent all the same" default:"serverName"`
+	Cert       text     `json:"cert" doc:"file with the certificate chain that is shown to a service that asks, as PEM, or the PEM itself" default:"none"`
+	Key        text     `json:"key" doc:"file with its private key as PEM, or the PEM itself"`
+	Insecure   bool     `json:"insecure" doc:"accept any certificate" default:"false"`
+	_          struct{} `also:"subjectAltNames,sans,san,altNames" hint:"did you mean names?"`
+	_          struct{} `also:"clientCert,certificate,clientCertificate,certFile" hint:"did you mean cert? For example {cert: client.pem, key: client.key}"`
 
-	off bool // tls: false
+	origin model.Origin
+	off    bool // tls: false
 }

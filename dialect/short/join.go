@@ -45,6 +45,8 @@ func join(files []*file, fresh bool) *model.Fragment {
 			j.out.Services = append(j.out.Services, s)
 		}
 		j.settle(f.settings)
+		j.settleMesh(f.mesh)
+		j.admit(f.policies)
 	}
 	used := map[string]int{}
 	index := 0
@@ -108,7 +110,7 @@ func (j *joint) openDoors(files []*file) {
 	l := &listen{name: "listen/:8080", port: port}
 	j.doors = []*listen{l}
 	j.all, j.open, j.plain = []string{l.name}, []string{l.name}, []string{l.name}
-	j.out.Listeners = []*model.Listener{l.noun(nil, nil, j.bounds)}
+	j.out.Listeners = []*model.Listener{l.noun("", nil, nil, j.bounds)}
 }
 
 func (j *joint) certify(list []*model.Certificate) {

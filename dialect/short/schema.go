@@ -69,6 +69,13 @@ func (s *schemas) of(t reflect.Type) way {
 		return way{dialect.EitherOf(isOff, schema{"type": "integer", "minimum": 1}), "number, off"}
 	case *byteSize:
 		return way{dialect.EitherOf(isOff, aSize), "size, off"}
+	case *portNumbers:
+		port := schema{"type": "integer", "minimum": 1, "maximum": 65535}
+		return way{dialect.EitherOf(port, dialect.ListOf(port)), "number, list"}
+	case *callers:
+		return way{dialect.EitherOf(aText, schema{"type": "array", "items": aText}), "text, list"}
+	case *claims:
+		return way{dialect.MappingOf(dialect.EitherOf(aText, dialect.ListOf(aText))), "mapping of text or list"}
 	case *pairs:
 		return way{dialect.MappingOf(aText), "mapping of text"}
 	case *codes:
@@ -116,6 +123,14 @@ func (s *schemas) noun(t reflect.Type) way {
 	case *services:
 		return way{dialect.MappingOf(dialect.EitherOf(many(item("endpoint", reflect.TypeFor[endpoint](), aString)), s.Ref("service", reflect.TypeFor[service]()))),
 			"mapping of text, list of endpoint, service"}
+	case *policies:
+		return way{schema{"type": "array", "items": s.Ref("policy", reflect.TypeFor[policy]())}, "list of policy"}
+	case *mesh:
+		return way{item("mesh", t, aBoolean), "true, mesh"}
+	case *member:
+		return way{item("member", t, aNumber), "number, member"}
+	case *federations:
+		return way{schema{"type": "array", "items": s.Ref("federation", reflect.TypeFor[federation]())}, "list of federation"}
 	case *matches:
 		return way{many(item("match", reflect.TypeFor[match](), aString)), "text, match, list"}
 	case *destinations:
@@ -144,6 +159,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("transcode", t, aString), "text, transcode"}
 	case *health:
 		return way{item("health", t, aBoolean, aString), "text, true, health"}
+	case *clientAuth:
+		return way{item("clientAuth", t, schema{"const": false}, aString), "text, clientAuth"}
 	case *introduced:
 		return way{item("proxyProtocol", t, aBoolean), "true, proxyProtocol"}
 	case *trust:

@@ -13,7 +13,11 @@ import (
 )
 
 // Dialect is the short form. It has no state.
-type Dialect struct{}
+type Dialect struct {
+	// CEL says what is wrong with an expression of a policy, nil where nothing
+	// is; where it is nil itself, nobody looks before the policy is to serve.
+	CEL func(expression string) error
+}
 
 // New makes the dialect.
 func New() *Dialect { return &Dialect{} }
@@ -61,6 +65,8 @@ type file struct {
 	rules        []rule
 	redirects    []rule // of listeners
 	settings     *model.Settings
+	mesh         *model.Mesh
+	policies     []access
 	// alone is the whole translation when there is no other document, which
 	// is nearly always.
 	alone *model.Fragment
@@ -68,7 +74,7 @@ type file struct {
 }
 
 // Parse reads one document.
-func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
+func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 	var top form
 	in := doc.Decoder("")
 	in.Into(doc.Root, &top)
@@ -103,7 +109,18 @@ func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 			continue
 		}
 		f.services = append(f.services, s.noun(folder))
+		if own := s.own(folder); own != nil && !slices.ContainsFunc(f.certificates, func(c *model.Certificate) bool { return c.Name == own.Name }) {
+			f.certificates = append(f.certificates, own)
+		}
 	}
+	if top.Mesh != nil && !top.Mesh.off {
+		f.mesh = top.Mesh.noun(doc, folder)
+	}
+	in.Enter("policies")
+	for i, n := range top.Policies.items {
+		f.policies = append(f.policies, d.access(in, n, i))
+	}
+	in.Leave()
 	f.own = len(f.services)
 	f.services = append(f.services, c.urls.list...)
 	f.alone = join([]*file{f}, true)
@@ -164,7 +181,7 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 			}
 		}
 		if !l.broken && (!l.ends() || len(certificates) > 0 || issue != nil) {
-			f.listeners = append(f.listeners, l.noun(certificates, issue, top.Limits))
+			f.listeners = append(f.listeners, l.noun(folder, certificates, issue, top.Limits))
 			if l.Redirect != nil {
 				f.redirects = append(f.redirects, l.rule())
 			}

@@ -2,6 +2,7 @@ package short
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -73,6 +74,12 @@ func TestCases(t *testing.T) {
 // translate does what control does.
 func translate(docs []source.Document) (*model.Fragment, []model.Problem) {
 	d := New()
+	d.CEL = func(s string) error {
+		if strings.Contains(s, "wrong") {
+			return errors.New("1:1: undeclared reference to 'wrong'")
+		}
+		return nil
+	}
 	var items []any
 	var problems []model.Problem
 	for _, doc := range docs {
@@ -129,6 +136,16 @@ func show(t *testing.T, f *model.Fragment) string {
 		c := *x
 		c.Origin = model.Origin{}
 		line(serves("service", x.Refused), x.Origin, c)
+	}
+	for _, x := range f.Policies {
+		c := *x
+		c.Origin = model.Origin{}
+		line(serves("policy", x.Refused), x.Origin, c)
+	}
+	if f.Mesh != nil {
+		c := *f.Mesh
+		c.Origin = model.Origin{}
+		line(serves("mesh", f.Mesh.Refused), f.Mesh.Origin, c)
 	}
 	if f.Settings != nil {
 		c := *f.Settings

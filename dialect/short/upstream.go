@@ -42,7 +42,7 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	type plain service
 	before := in.Broken()
 	in.Into(n, (*plain)(s))
-	if len(s.Endpoints) == 0 && in.Broken() == before {
+	if len(s.Endpoints) == 0 && s.Mesh == nil && in.Broken() == before {
 		in.Problem(n, "bad-value", "a service has at least one endpoint", "endpoints: [\"10.0.0.1:9002\"]")
 	}
 	switch model.Balance(s.Balance) {
@@ -79,6 +79,9 @@ func (s *service) noun(folder string) *model.Service {
 		MaxStreams: s.Streams,
 		Origin:     s.origin,
 	}
+	if s.Mesh != nil {
+		m.Mesh = s.Mesh.noun(s.name)
+	}
 	if s.Proxy != "" {
 		m.ProxyProtocol = int(s.Proxy[len(s.Proxy)-1] - '0')
 	}
@@ -86,7 +89,10 @@ func (s *service) noun(folder string) *model.Service {
 		m.Endpoints = append(m.Endpoints, s.Endpoints[i].noun)
 	}
 	if s.TLS != nil && !s.TLS.off {
-		m.TLS = &model.BackendTLS{ServerName: string(s.TLS.ServerName), Insecure: s.TLS.Insecure}
+		m.TLS = &model.BackendTLS{ServerName: string(s.TLS.ServerName), Insecure: s.TLS.Insecure, Names: s.TLS.Names}
+		if own := s.own(folder); own != nil {
+			m.TLS.Certificate = own.Name
+		}
 		if isPEM(s.TLS.CA) {
 			m.TLS.CA = []byte(s.TLS.CA)
 		} else {
@@ -108,6 +114,16 @@ func (s *service) noun(folder string) *model.Service {
 		}
 	}
 	return m
+}
+
+// own is the certificate that the service is shown, nil where it is shown none.
+func (s *service) own(folder string) *model.Certificate {
+	t := s.TLS
+	if t == nil || t.off || t.Cert == "" {
+		return nil
+	}
+	pair := keyPair{Cert: t.Cert, Key: t.Key, origin: t.origin}
+	return pair.noun(folder)
 }
 
 // endpoints are one or a list.
@@ -241,7 +257,11 @@ func (h *health) oneKind(in *dialect.Decoder, n *yaml.Node) {
 func (t *trust) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if n.Kind == yaml.MappingNode {
 		type plain trust
+		before := in.Broken()
 		in.Into(n, (*plain)(t))
+		if t.origin = in.Origin(n); in.Broken() == before && (t.Cert == "") != (t.Key == "") {
+			in.Problem(n, "bad-value", "the certificate that a service is shown needs both cert and key", "for example {cert: client.pem, key: client.key}")
+		}
 		return
 	}
 	var on bool

@@ -25,6 +25,7 @@ import (
 	"github.com/letsencrypt/pebble/v2/va"
 	"github.com/letsencrypt/pebble/v2/wfe"
 	"github.com/miekg/dns"
+	"golang.org/x/crypto/ocsp"
 )
 
 // Options of a Server.
@@ -33,6 +34,8 @@ type Options struct {
 	HTTPPort, TLSPort int
 	// Validity of certificates; 0 is 90 days. Whole seconds.
 	Validity time.Duration
+	// OCSP has certificates name a responder, which finds them good.
+	OCSP bool
 }
 
 // Server is a running authority.
@@ -43,6 +46,7 @@ type Server struct {
 	ca     *ca.CAImpl
 	down   atomic.Bool
 	orders atomic.Int64
+	vouch  atomic.Int64
 }
 
 // environment is how Pebble is told to be quick and to refuse nothing at
@@ -72,9 +76,14 @@ func Start(t testing.TB, opt Options) *Server {
 	}
 	quiet := log.New(io.Discard, "", 0)
 	store := db.NewMemoryStore()
-	s := &Server{ca: ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{
+	s := &Server{}
+	responder, keys := "", "ecdsa"
+	if opt.OCSP {
+		responder, keys = s.responder(t), "rsa" // Pebble lends no other kind of key
+	}
+	s.ca = ca.New(quiet, store, responder, keys, 0, 1, map[string]ca.Profile{
 		"default": {Description: "the only one", ValidityPeriod: uint64(opt.Validity / time.Second)},
-	})}
+	})
 	prover := va.New(quiet, opt.HTTPPort, opt.TLSPort, false, names(t), store)
 	front := wfe.New(quiet, store, prover, s.ca, []string{"pebble.test"}, false, false, 1, 1)
 	inner := front.Handler()
@@ -101,6 +110,39 @@ func Start(t testing.TB, opt Options) *Server {
 	}
 	return s
 }
+
+// responder says of every certificate that it is good (RFC 6960).
+func (s *Server) responder(t testing.TB) string {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		asked, err := ocsp.ParseRequest(body)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		now := time.Now().Truncate(time.Minute)
+		issuer := s.ca.GetIntermediateCert(0).Cert
+		answer, err := ocsp.CreateResponse(issuer, issuer, ocsp.Response{
+			Status: ocsp.Good, SerialNumber: asked.SerialNumber, ThisUpdate: now, NextUpdate: now.Add(time.Hour),
+		}, s.ca.GetIntermediateKey(0))
+		if err != nil {
+			t.Error(err)
+		}
+		s.vouch.Add(1)
+		_, _ = w.Write(answer) // whoever asked may have gone
+	}))
+	t.Cleanup(web.Close)
+	return web.URL
+}
+
+// Issuer signs what the authority issues.
+func (s *Server) Issuer() *x509.Certificate { return s.ca.GetIntermediateCert(0).Cert }
+
+// Vouched is how often the responder was asked.
+func (s *Server) Vouched() int64 { return s.vouch.Load() }
 
 // names answers the authority's questions where names are: here.
 func names(t testing.TB) (addr string) {

@@ -425,8 +425,11 @@ func (m *client) OnClose(err error) {
 	if m.in != replyClosed {
 		m.in = replyClosed
 		m.fail = m.lost(err)
-		if !m.open {
+		switch {
+		case !m.open:
 			m.fail.Reason = wire.DialReason(err)
+		case m.fail.Reason == observe.UpstreamReset:
+			m.fail.Reason = wire.LostReason(err)
 		}
 	}
 	m.leave()

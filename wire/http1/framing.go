@@ -14,7 +14,7 @@ var (
 	// framing was decided by, and those by which a proxy in front tells who the
 	// client is, which the client must not be able to have removed.
 	unnameable = wire.SetOf(wire.Host, wire.ContentLength, wire.TransferEncoding, wire.XForwardedFor, wire.XForwardedHost,
-		wire.XForwardedPort, wire.XForwardedProto, wire.Forwarded)
+		wire.XForwardedPort, wire.XForwardedProto, wire.Forwarded, wire.XForwardedClientCert)
 )
 
 // maxOptions bounds the options of Connection: each is compared with each

@@ -442,7 +442,7 @@ func (m *session) OnEOF() {
 // OnClose: the connection is gone, or never came to be.
 func (m *session) OnClose(err error) {
 	m.busy = true
-	m.fail = wire.Failure{Reason: observe.UpstreamReset, Err: err}
+	m.fail = wire.Failure{Reason: wire.LostReason(err), Err: err}
 	if m.client && !m.open {
 		m.fail.Reason = wire.DialReason(err)
 	}

@@ -114,6 +114,9 @@ func (l *loop) adopt(h handed) {
 	if local := h.from.of.addr; !local.Addr().IsUnspecified() {
 		c.peer.Local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
 	}
+	if h.from.of.captured {
+		c.original(h.from.of.addr)
+	}
 	if l.stopping || c.register() != 0 {
 		h.drop()
 		return

@@ -12,13 +12,18 @@ import (
 // Dial starts a connection. A failure found at once is told later too, from
 // the ready list.
 func (l *loop) Dial(addr netip.AddrPort, h wire.ConnHandler) wire.Conn {
+	return l.DialMarked(addr, l.driver.mark, h)
+}
+
+// DialMarked is Dial with SO_MARK; 0 is none. It implements wire.MarkedDialer.
+func (l *loop) DialMarked(addr netip.AddrPort, mark uint32, h wire.ConnHandler) wire.Conn {
 	c := &conn{loop: l, handler: h, fd: -1, dialling: true}
 	c.peer.Remote = addr
 	if l.stopping {
 		c.phase = closed
 		return c
 	}
-	if e := c.dial(addr); e != 0 {
+	if e := c.dial(addr, mark); e != 0 {
 		if c.fd >= 0 {
 			closeSocket(c.fd)
 			c.fd = -1
@@ -31,7 +36,7 @@ func (l *loop) Dial(addr netip.AddrPort, h wire.ConnHandler) wire.Conn {
 	return c
 }
 
-func (c *conn) dial(addr netip.AddrPort) syscall.Errno {
+func (c *conn) dial(addr netip.AddrPort, mark uint32) syscall.Errno {
 	var to sockaddr
 	size, err := encode(addr, &to)
 	if err != nil || !addr.IsValid() {
@@ -45,6 +50,11 @@ func (c *conn) dial(addr netip.AddrPort) syscall.Errno {
 	}
 	c.fd = int32(fd)
 	setNoDelay(c.fd)
+	if mark != 0 {
+		if e := setMark(c.fd, mark); e != 0 {
+			return e // whoever asked for a mark must not be seen without it
+		}
+	}
 	if e := connect(c.fd, &to, size); e != 0 && e != syscall.EINPROGRESS {
 		return e
 	}

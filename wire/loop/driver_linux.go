@@ -23,6 +23,10 @@ type Options struct {
 	// bodies are cheaper with large pieces (420, 324, 294 µs a MiB with 64 KiB,
 	// 256 KiB, 1 MiB), small messages do not care.
 	ReadBuffer int
+	// Mark is the SO_MARK of dialled connections, for firewalls and routing
+	// rules that must know them; 0 is none. It needs CAP_NET_ADMIN and costs a
+	// system call a connection.
+	Mark uint32
 	// Log hears of panics and of failing accepts; nil is slog.Default.
 	Log *slog.Logger
 }
@@ -35,6 +39,7 @@ type Driver struct {
 	running sync.WaitGroup
 	raised  int  // by how much GOMAXPROCS was raised
 	hold    bool // loops may hold their P while they wait
+	mark    uint32
 
 	mu        sync.Mutex
 	listening map[*listening]struct{}
@@ -43,10 +48,12 @@ type Driver struct {
 }
 
 var (
-	_ wire.Driver    = (*Driver)(nil)
-	_ wire.Loop      = (*loop)(nil)
-	_ wire.Conn      = (*conn)(nil)
-	_ wire.Listening = (*listening)(nil)
+	_ wire.Driver = (*Driver)(nil)
+	_ wire.Loop   = (*loop)(nil)
+
+	_ wire.MarkedDialer = (*loop)(nil)
+	_ wire.Conn         = (*conn)(nil)
+	_ wire.Listening    = (*listening)(nil)
 )
 
 // New starts the loops. For the process it raises GOMAXPROCS to more than the
@@ -67,7 +74,7 @@ func New(opt Options) (*Driver, error) {
 	if opt.Log == nil {
 		opt.Log = slog.Default()
 	}
-	d := &Driver{log: opt.Log, clock: newClock(time.Now()), listening: map[*listening]struct{}{}, ended: make(chan struct{})}
+	d := &Driver{log: opt.Log, mark: opt.Mark, clock: newClock(time.Now()), listening: map[*listening]struct{}{}, ended: make(chan struct{})}
 	d.hold = mayHold(os.Getenv("GODEBUG"))
 	raiseFileLimit()
 	for i := range opt.Loops {

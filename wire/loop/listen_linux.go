@@ -16,17 +16,19 @@ const defaultBacklog = 4096
 
 // listening is one address, open on every loop. It implements wire.Listening.
 type listening struct {
-	driver  *Driver
-	addr    netip.AddrPort
-	accept  wire.Acceptor
-	max     atomic.Int64 // MaxConns; 0 is no bound
-	sockets []*listenSocket
+	driver *Driver
+	addr   netip.AddrPort
+	accept wire.Acceptor
+	max    atomic.Int64 // MaxConns; 0 is no bound
+	// captured: connections tell where they wanted to go.
+	captured bool
+	sockets  []*listenSocket
 }
 
 // Listen opens addr on every loop: each has its own socket, and the kernel
 // spreads connections over them (SO_REUSEPORT).
 func (d *Driver) Listen(addr netip.AddrPort, opt wire.ListenOptions, accept wire.Acceptor) (wire.Listening, error) {
-	g := &listening{driver: d, addr: addr, accept: accept}
+	g := &listening{driver: d, addr: addr, accept: accept, captured: opt.Captured}
 	g.max.Store(int64(opt.MaxConns))
 	backlog := opt.Backlog
 	if backlog <= 0 {
@@ -152,6 +154,28 @@ func (g *listening) Conns() int {
 	}
 	return int(n)
 }
+
+// SyscallConn gives the listening socket of the first loop to whoever has to
+// name it to the kernel (package capture). Control works until the listening
+// is closed; reading and writing are not to be had.
+func (g *listening) SyscallConn() (syscall.RawConn, error) { return rawListening{g.sockets[0]}, nil }
+
+// rawListening implements syscall.RawConn.
+type rawListening struct{ s *listenSocket }
+
+// Control keeps the socket open while fn looks at it.
+func (r rawListening) Control(fn func(fd uintptr)) error {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	if r.s.fd < 0 {
+		return wire.ErrClosed
+	}
+	fn(uintptr(r.s.fd))
+	return nil
+}
+
+func (rawListening) Read(func(fd uintptr) bool) error  { return syscall.EINVAL }
+func (rawListening) Write(func(fd uintptr) bool) error { return syscall.EINVAL }
 
 // SetOptions replaces MaxConns.
 func (g *listening) SetOptions(opt wire.ListenOptions) { g.max.Store(int64(opt.MaxConns)) }

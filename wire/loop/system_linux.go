@@ -72,6 +72,12 @@ func setNoDelay(fd int32) {
 		uintptr(unsafe.Pointer(&one)), unsafe.Sizeof(one), 0)
 }
 
+func setMark(fd int32, mark uint32) syscall.Errno {
+	_, _, e := syscall.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MARK,
+		uintptr(unsafe.Pointer(&mark)), unsafe.Sizeof(mark), 0)
+	return e
+}
+
 // socketError takes the pending error of a socket; 0 when there is none.
 func socketError(fd int32) syscall.Errno {
 	var value int32

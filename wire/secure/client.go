@@ -166,7 +166,7 @@ func (d *dialer) Lend(addr netip.AddrPort) (*tls.Config, error) {
 // Dial implements wire.Dialer. OnOpen comes when the handshake is complete;
 // what is written before waits for it.
 func (d *dialer) Dial(l wire.Loop, addr netip.AddrPort, h wire.ConnHandler) wire.Conn {
-	c := &conn{loop: l, handler: h, desk: d.security.desk(l)}
+	c := &conn{loop: l, handler: h, dialled: true, desk: d.security.desk(l)}
 	s := newShake(c, d.security.dialling)
 	s.opened = func() { c.handler.OnOpen() }
 	s.failed = func(_ observe.Reason, err error) {

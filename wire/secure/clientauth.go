@@ -133,7 +133,7 @@ func (p *program) agreed(st *tls.ConnectionState, v *verdict) wire.TLSState {
 		found := p.judge(st)
 		v = &found
 	}
-	return wire.TLSState{
+	t := wire.TLSState{
 		Version:     st.Version,
 		Cipher:      st.CipherSuite,
 		ServerName:  strings.ToLower(st.ServerName),
@@ -143,10 +143,18 @@ func (p *program) agreed(st *tls.ConnectionState, v *verdict) wire.TLSState {
 		Invalid:     v.invalid,
 		Identity:    v.identity,
 	}
+	if c := v.certificate; c != nil {
+		t.Subject, t.Forwarded = wire.CertificateName(c), wire.ForwardedCertificate(c)
+		if v.identity != "" {
+			t.Subject = v.identity
+		}
+	}
+	return t
 }
 
 // Agreed implements wire.ServerSecurity.
 func (sv *server) Agreed(st tls.ConnectionState) *wire.TLSState {
 	t := sv.program.Load().agreed(&st, nil)
+	sv.security.count(&t)
 	return &t
 }

@@ -2,7 +2,9 @@ package secure
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
+	"net"
 	"time"
 
 	"github.com/naru-mesh/naru/observe"
@@ -34,6 +36,8 @@ type conn struct {
 	posted  bool  // wake is on its way
 	readEnd error // io.EOF after close_notify; any other is told at once
 	fin     bool  // the raw Conn has ended
+	dialled bool
+	heard   bool // plaintext has come
 }
 
 type phase uint8
@@ -184,6 +188,7 @@ func (c *conn) pump(b []byte, n int) {
 	for {
 		n, b = c.decrypt(b, n)
 		if n > 0 {
+			c.heard = true
 			c.handler.OnData(c.desk.plain[:n])
 			n = 0
 		}
@@ -221,6 +226,11 @@ func (c *conn) stash(b []byte) {
 // that our alert is not lost in a reset.
 func (c *conn) fail(err error) {
 	raw, h := c.raw, c.handler
+	if alert := (*net.OpError)(nil); c.dialled && !c.heard && errors.As(err, &alert) && alert.Op == "remote error" {
+		// In TLS 1.3 the client is done before the service has judged its
+		// certificate: this is that verdict, and nothing was served.
+		err = &wire.DialError{Addr: raw.Peer().Remote, Err: err, TLS: true}
+	}
 	c.drop()
 	raw.Finish()
 	h.OnClose(err)

@@ -24,13 +24,18 @@
 // A name that no credential is for is asked of the Certifier on the handshake's
 // goroutine, which may wait for an authority there, outside the gate.
 //
-// A Server watches its certificate files with one goroutine until Close.
+// A Server watches its certificate files with one goroutine until Close. A
+// dialer has no end, so its handshakes look at its files, once a second.
 //
 // # Rules
 //
 // crypto/tls is handed ciphertext only in whole records and only when plaintext
 // has room for a record. So between two calls it holds no data of ours: what is
 // still to be delivered is in conn.held, and nowhere else.
+//
+// A client's certificate is judged in the handshake, by crypto/tls or in its
+// callbacks, and again where a session resumes. Between workloads nothing is
+// resumed: a ticket would keep an identity that was replaced or taken away.
 //
 // A FIN without close_notify is truncation (RFC 8446 section 6.1): the handler
 // gets OnClose with io.ErrUnexpectedEOF. OnEOF follows close_notify only.
@@ -40,6 +45,6 @@
 //
 // # Not here
 //
-// Client certificates and SPIFFE identities; obtaining certificates (identity);
-// sockets.
+// Obtaining certificates and SVIDs, and judging those (identity); who may do
+// what (proxy, mesh); sockets.
 package secure

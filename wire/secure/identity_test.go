@@ -337,3 +337,27 @@ func TestIdentitiesMustBeWhole(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedAfterwards: in TLS 1.3 the client is done before it is judged; it
+// tells all the same that the handshake has failed, and why.
+func TestRefusedAfterwards(t *testing.T) {
+	t.Parallel()
+	d, foreign := newDomain(orders, web), newDomain(web)
+	both := mixed{d, foreign}
+	cfg := workloads(d)
+	fails := watchFails(cfg)
+	dialer := mustDialer(t, &wire.ClientTLS{ServerName: "orders.shop", Identities: both, Identity: web, Peer: orders})
+	m := meet(t, mustServer(t, cfg), fails, dialer)
+	if m.fail.why != observe.ClientIdentity {
+		t.Errorf("server: %v: %v", m.fail.why, m.fail.err)
+	}
+	if wire.LostReason(m.err) != observe.UpstreamTLS || !strings.Contains(m.err.Error(), "bad certificate") {
+		t.Errorf("client: %v", m.err)
+	}
+}
+
+// mixed judges by one domain and shows the other's certificates.
+type mixed struct{ judge, show *domain }
+
+func (m mixed) Certificate(id string) *tls.Certificate                  { return m.show.Certificate(id) }
+func (m mixed) Verify(chain []*x509.Certificate) (id string, err error) { return m.judge.Verify(chain) }

@@ -3,6 +3,7 @@ package secure
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/naru-mesh/naru/wire"
@@ -15,6 +16,7 @@ type Security struct {
 	// Two gates, so that a flood of clients does not keep us from services.
 	accepting, dialling gate
 	plainBytes          int
+	verified            atomic.Uint64
 }
 
 var _ wire.Security = (*Security)(nil)
@@ -41,6 +43,16 @@ func (s *Security) desk(l wire.Loop) *desk {
 	}
 	d, _ := s.desks.LoadOrStore(l, &desk{plain: make([]byte, s.plainBytes), join: make([]byte, recordPlain)})
 	return d.(*desk)
+}
+
+// Verified is how many clients have shown a valid certificate, by connections
+// and in this process's life. Any goroutine.
+func (s *Security) Verified() uint64 { return s.verified.Load() }
+
+func (s *Security) count(t *wire.TLSState) {
+	if t.Certificate != nil {
+		s.verified.Add(1)
+	}
 }
 
 // gate lets a bounded number in, first come, first served.

@@ -52,6 +52,7 @@ func (sv *server) Secure(raw wire.Conn, ready func(wire.Conn)) {
 	c := &conn{raw: raw, loop: raw.Loop()}
 	c.desk = sv.security.desk(c.loop)
 	s := newShake(c, sv.security.accepting)
+	s.security = sv.security
 	s.opened = func() { ready(c) }
 	s.failed = func(why observe.Reason, err error) {
 		// A peer that left without a word (a port check) has not failed.

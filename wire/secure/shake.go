@@ -41,8 +41,9 @@ type shake struct {
 	chosen *choice // the server's, by SNI
 	// program is the server's, as at the hello; found is the verdict of
 	// Identities about the peer.
-	program *program
-	found   verdict
+	program  *program
+	security *Security
+	found    verdict
 	// prepare makes the client's tls.Conn, and shown its state; nil: a server's.
 	prepare func() error
 	shown   func(*tls.ConnectionState, *verdict) wire.TLSState
@@ -105,6 +106,9 @@ func (s *shake) handshake() (err error) {
 		c.state = p.agreed(&st, &s.found)
 	default:
 		c.state = p.agreed(&st, nil)
+	}
+	if s.shown == nil {
+		s.security.count(&c.state)
 	}
 	if s.chosen != nil {
 		c.state.Credential = s.chosen.label

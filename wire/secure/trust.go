@@ -30,6 +30,13 @@ func newTrust(name, file string, inline []byte) (*trust, error) {
 	return t, err
 }
 
+// CheckAuthorities reads authorities as Server and Client would; err says why
+// they cannot be used.
+func CheckAuthorities(name, file string, inline []byte) error {
+	_, err := newTrust(name, file, inline)
+	return err
+}
+
 // refresh gives the bundle that replaces t, nil if t stays, and what is to be
 // reported. A file that cannot be used is tried again, quietly, at the next
 // look: it may be in the middle of being written.

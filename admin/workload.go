@@ -1,0 +1,370 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// DefaultSocket is where a node's proxy meets the workloads of its machine.
+const DefaultSocket = "/run/naru/node.sock"
+
+// Wish is what somebody who starts a workload asks of the node's proxy.
+type Wish struct {
+	Service   string     `json:"service"`             // its name; "" for a client that serves nothing
+	Namespace string     `json:"namespace,omitempty"` // "" is model.DefaultNamespace
+	Account   string     `json:"account,omitempty"`   // the last part of its identity; "" is Service
+	Instance  string     `json:"instance,omitempty"`  // "" is made of the account and a number
+	Ports     []WishPort `json:"ports,omitempty"`
+	// Capture is "auto" (""), "transparent", "explicit" or "off".
+	Capture string `json:"capture,omitempty"`
+	// Health is a path that is asked for over HTTP, "tcp" ("") for a
+	// connection, or "none".
+	Health string `json:"health,omitempty"`
+	Weight int    `json:"weight,omitempty"`
+}
+
+// WishPort is a port that the workload serves.
+type WishPort struct {
+	Service  string `json:"service,omitempty"` // "" is Wish.Service
+	Port     uint16 `json:"port"`
+	Protocol string `json:"protocol,omitempty"` // model.AppProtocol
+}
+
+// Caller is the process that asks, as the kernel tells it.
+type Caller struct {
+	PID      int
+	UID, GID uint32
+}
+
+// Workloads is who serves the workloads of this machine: app.
+type Workloads interface {
+	// Attach makes a workload known and gets it an identity. What it returns is
+	// the caller's until Leave. The process that asks, and what it starts, is
+	// captured when Attach returns. ctx ends with the caller.
+	Attach(ctx context.Context, wish *Wish, by Caller) (Attached, error)
+}
+
+// Attached is a workload that is served.
+type Attached interface {
+	// About is what the workload is told.
+	About() About
+	// Ready waits until what it sends is carried: its identity is there and its
+	// proxy listens.
+	Ready(ctx context.Context) error
+	// Started says that the workload runs; from now on its health is asked for.
+	Started()
+	// Drain takes it out of service and waits until those who call it know, or
+	// ctx ends.
+	Drain(ctx context.Context) error
+	// Leave ends it. It comes once, last.
+	Leave()
+}
+
+// About a workload.
+type About struct {
+	Name     string   `json:"name"`     // "shop/orders-1"
+	Identity string   `json:"identity"` // "spiffe://..."
+	Capture  string   `json:"capture"`  // "ebpf", "nftables", "explicit" or "off"
+	Env      []string `json:"env"`      // to be set in the workload
+	Notes    []string `json:"notes,omitempty"`
+}
+
+// message is a line of the conversation: one field is set.
+type message struct {
+	Attach  *Wish  `json:"attach,omitempty"`  // first, of who asks
+	About   *About `json:"about,omitempty"`   // the answer
+	Ready   bool   `json:"ready,omitempty"`   // then
+	Started bool   `json:"started,omitempty"` // of who asks
+	Drain   bool   `json:"drain,omitempty"`   // of who asks
+	Drained bool   `json:"drained,omitempty"` // the answer
+	Error   string `json:"error,omitempty"`
+}
+
+// WorkloadServer answers on a Unix socket. A conversation is a line of JSON
+// each; its end is the workload's end, however it came about.
+type WorkloadServer struct {
+	ln      *net.UnixListener
+	serves  Workloads
+	log     *slog.Logger
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+}
+
+// ListenWorkloads binds a socket. Every user of the machine may connect: what
+// one may ask for is decided by who it is.
+func ListenWorkloads(path string, serves Workloads, log *slog.Logger) (*WorkloadServer, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("node socket: %w (--socket PATH takes another)", err)
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("node socket %s: another naru serves there (--socket PATH takes another)", path)
+	}
+	_ = os.Remove(path) // of one that is gone
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("node socket: %w (--socket PATH takes another)", err)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		ln.Close()
+		return nil, fmt.Errorf("node socket: %w", err)
+	}
+	s := &WorkloadServer{ln: ln, serves: serves, log: log}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Serve answers until Close.
+func (s *WorkloadServer) Serve() {
+	for {
+		conn, err := s.ln.AcceptUnix()
+		if err != nil {
+			if s.ctx.Err() != nil {
+				return
+			}
+			s.log.Error("node socket", "error", err)
+			select {
+			case <-s.ctx.Done():
+				return
+			case <-time.After(100 * time.Millisecond):
+			}
+			continue
+		}
+		s.running.Go(func() { s.converse(conn) })
+	}
+}
+
+// Close ends every conversation, and so every workload, and waits for them.
+func (s *WorkloadServer) Close() {
+	s.cancel()
+	s.ln.Close()
+	s.running.Wait()
+}
+
+// converse is one workload's life.
+func (s *WorkloadServer) converse(conn *net.UnixConn) {
+	defer conn.Close()
+	defer func() {
+		if r := recover(); r != nil {
+			s.log.Error("a workload's conversation failed because of a defect", "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	w := &lines{conn: conn}
+	in := bufio.NewReader(io.LimitReader(conn, 1<<20))
+	m, err := readMessage(in)
+	if err != nil || m.Attach == nil {
+		_ = w.say(message{Error: "the first line must be attach"})
+		return
+	}
+	by, err := callerOf(conn)
+	if err != nil {
+		_ = w.say(message{Error: err.Error()})
+		return
+	}
+	attached, err := s.serves.Attach(ctx, m.Attach, by)
+	if err != nil {
+		s.log.Warn("a workload was refused", "service", m.Attach.Service, "pid", by.PID, "uid", by.UID, "error", err)
+		_ = w.say(message{Error: err.Error()})
+		return
+	}
+	defer attached.Leave()
+	about := attached.About()
+	if w.say(message{About: &about}) != nil {
+		return
+	}
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	defer cancel()
+	tasks.Go(func() {
+		if err := attached.Ready(ctx); err != nil {
+			_ = w.say(message{Error: err.Error()})
+		} else {
+			_ = w.say(message{Ready: true})
+		}
+	})
+	for {
+		m, err := readMessage(in)
+		switch {
+		case err != nil:
+			return
+		case m.Started:
+			attached.Started()
+		case m.Drain:
+			tasks.Go(func() {
+				if err := attached.Drain(ctx); err != nil {
+					_ = w.say(message{Error: err.Error()})
+				} else {
+					_ = w.say(message{Drained: true})
+				}
+			})
+		}
+	}
+}
+
+// lines writes messages, from any goroutine.
+type lines struct {
+	mu   sync.Mutex
+	conn net.Conn
+}
+
+func (w *lines) say(m message) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	_, err = w.conn.Write(append(text, '\n'))
+	return err
+}
+
+func readMessage(in *bufio.Reader) (m message, err error) {
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return m, err
+	}
+	return m, json.Unmarshal(line, &m)
+}
+
+// callerOf asks the kernel who is at the other end.
+func callerOf(conn *net.UnixConn) (Caller, error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return Caller{}, err
+	}
+	var cred *syscall.Ucred
+	var failed error
+	if err := raw.Control(func(fd uintptr) {
+		cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	}); err != nil {
+		return Caller{}, err
+	}
+	if failed != nil {
+		return Caller{}, fmt.Errorf("who asks cannot be told: %w", failed)
+	}
+	return Caller{PID: int(cred.Pid), UID: cred.Uid, GID: cred.Gid}, nil
+}
+
+// Attachment is the other end: of who starts a workload.
+type Attachment struct {
+	About About
+
+	conn    net.Conn
+	lines   *lines
+	ready   chan error
+	drained chan error
+	gone    chan struct{}
+}
+
+// ErrNoNode says that nobody serves workloads at a socket.
+var ErrNoNode = errors.New("no naru serves workloads here")
+
+// Attach asks the node's proxy at a socket to serve a workload, and waits for
+// its answer. ctx bounds the wait, not the workload.
+func Attach(ctx context.Context, socket string, wish Wish) (*Attachment, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoNode, err)
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	a := &Attachment{conn: conn, lines: &lines{conn: conn}, ready: make(chan error, 1), drained: make(chan error, 1), gone: make(chan struct{})}
+	in := bufio.NewReader(conn)
+	m, err := message{}, a.lines.say(message{Attach: &wish})
+	if err == nil {
+		m, err = readMessage(in)
+	}
+	if err == nil && m.About == nil {
+		err = errors.New(m.Error)
+	}
+	if err != nil {
+		conn.Close()
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, err
+	}
+	stop()
+	a.About = *m.About
+	go a.listen(in)
+	return a, nil
+}
+
+// listen ends with the connection.
+func (a *Attachment) listen(in *bufio.Reader) {
+	defer close(a.gone)
+	ready := false
+	for {
+		m, err := readMessage(in)
+		if err != nil {
+			return
+		}
+		to, what := a.drained, error(nil)
+		if !ready {
+			to = a.ready
+		}
+		if m.Error != "" {
+			what = errors.New(m.Error)
+		}
+		ready = ready || m.Ready || m.Error != ""
+		select {
+		case to <- what:
+		default:
+		}
+	}
+}
+
+// errGone says that the node's proxy has ended.
+var errGone = errors.New("the node's proxy is gone")
+
+func (a *Attachment) wait(ctx context.Context, answer <-chan error) error {
+	select {
+	case err := <-answer:
+		return err
+	case <-a.gone:
+		return errGone
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Ready waits until the workload may start.
+func (a *Attachment) Ready(ctx context.Context) error { return a.wait(ctx, a.ready) }
+
+// Started says that it has.
+func (a *Attachment) Started() error { return a.lines.say(message{Started: true}) }
+
+// Drain has nothing new come, and waits until those who call it know.
+func (a *Attachment) Drain(ctx context.Context) error {
+	if err := a.lines.say(message{Drain: true}); err != nil {
+		return err
+	}
+	return a.wait(ctx, a.drained)
+}
+
+// Gone is closed when the node's proxy has ended the conversation.
+func (a *Attachment) Gone() <-chan struct{} { return a.gone }
+
+// Leave ends the workload.
+func (a *Attachment) Leave() {
+	a.conn.Close()
+	<-a.gone
+}

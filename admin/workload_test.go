@@ -1,0 +1,156 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// crowd is a Workloads of one.
+type crowd struct {
+	refuse error
+	wish   *Wish
+	by     Caller
+	steps  chan string
+	ready  chan error
+}
+
+func (c *crowd) Attach(_ context.Context, wish *Wish, by Caller) (Attached, error) {
+	if c.refuse != nil {
+		return nil, c.refuse
+	}
+	c.wish, c.by = wish, by
+	return &member{crowd: c}, nil
+}
+
+type member struct {
+	*crowd
+	once sync.Once
+}
+
+func (m *member) About() About {
+	return About{Name: "default/orders-1", Identity: "spiffe://naru.local/ns/default/sa/orders", Env: []string{"A=b"}}
+}
+func (m *member) Ready(ctx context.Context) error {
+	select {
+	case err := <-m.ready:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+func (m *member) Started()                    { m.steps <- "started" }
+func (m *member) Drain(context.Context) error { m.steps <- "drain"; return nil }
+func (m *member) Leave()                      { m.once.Do(func() { m.steps <- "leave" }) }
+
+func meet(t *testing.T, c *crowd) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "node.sock")
+	s, err := ListenWorkloads(path, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { s.Serve(); close(ended) }()
+	t.Cleanup(func() { s.Close(); <-ended })
+	return path
+}
+
+func bounded(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestWorkloadsLife(t *testing.T) {
+	t.Parallel()
+	c := &crowd{steps: make(chan string, 10), ready: make(chan error, 1)}
+	path := meet(t, c)
+	a, err := Attach(bounded(t), path, Wish{Service: "orders", Ports: []WishPort{{Port: 9002, Protocol: "http"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.About.Name != "default/orders-1" || len(a.About.Env) != 1 {
+		t.Errorf("about %+v", a.About)
+	}
+	if c.by.PID != os.Getpid() || c.by.UID != uint32(os.Getuid()) {
+		t.Errorf("the kernel says %+v", c.by)
+	}
+	if c.wish.Service != "orders" || len(c.wish.Ports) != 1 || c.wish.Ports[0].Protocol != "http" {
+		t.Errorf("wished %+v", c.wish)
+	}
+	c.ready <- nil
+	if err := a.Ready(bounded(t)); err != nil {
+		t.Error(err)
+	}
+	if err := a.Started(); err != nil {
+		t.Error(err)
+	}
+	if err := a.Drain(bounded(t)); err != nil {
+		t.Error(err)
+	}
+	a.Leave()
+	for _, want := range []string{"started", "drain", "leave"} {
+		if got := <-c.steps; got != want {
+			t.Errorf("step %s, not %s", got, want)
+		}
+	}
+}
+
+func TestWorkloadThatIsNotReady(t *testing.T) {
+	t.Parallel()
+	c := &crowd{steps: make(chan string, 10), ready: make(chan error, 1)}
+	a, err := Attach(bounded(t), meet(t, c), Wish{Account: "job"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ready <- errors.New("no identity")
+	if err := a.Ready(bounded(t)); err == nil || err.Error() != "no identity" {
+		t.Errorf("ready: %v", err)
+	}
+	a.Leave()
+	if got := <-c.steps; got != "leave" {
+		t.Errorf("step %s", got)
+	}
+}
+
+func TestWorkloadIsRefused(t *testing.T) {
+	t.Parallel()
+	c := &crowd{refuse: errors.New("user 1000 may not be orders")}
+	if _, err := Attach(bounded(t), meet(t, c), Wish{Service: "orders"}); err == nil || err.Error() != "user 1000 may not be orders" {
+		t.Errorf("refused with %v", err)
+	}
+}
+
+// TestServerEnds: the other end hears of it.
+func TestServerEnds(t *testing.T) {
+	t.Parallel()
+	c := &crowd{steps: make(chan string, 10), ready: make(chan error, 1)}
+	path := filepath.Join(t.TempDir(), "node.sock")
+	s, err := ListenWorkloads(path, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve()
+	a, err := Attach(bounded(t), path, Wish{Account: "job"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ListenWorkloads(path, c, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("two serve at one socket")
+	}
+	s.Close()
+	<-a.Gone()
+	if err := a.Ready(bounded(t)); err == nil {
+		t.Error("ready without a proxy")
+	}
+	a.Leave()
+	if _, err := Attach(bounded(t), path, Wish{}); !errors.Is(err, ErrNoNode) {
+		t.Errorf("attached to nobody: %v", err)
+	}
+}

@@ -1,0 +1,410 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// Method is how traffic is captured.
+type Method string
+
+const (
+	// EBPF: programs on the workload's cgroup. It needs CAP_BPF, CAP_NET_ADMIN,
+	// a writable cgroup2 hierarchy and Linux 5.15.
+	EBPF Method = "ebpf"
+	// Nftables: the workload runs in a network namespace of its own, whose
+	// connections are redirected. It needs CAP_NET_ADMIN and CAP_SYS_ADMIN.
+	Nftables Method = "nftables"
+	// Explicit: nothing is captured; environment variables tell the workload
+	// where its proxy is.
+	Explicit Method = "explicit"
+)
+
+// Options of a Capture. The zero value is good.
+type Options struct {
+	// Method is the only one to try; "" is the best that the machine allows.
+	Method Method
+	// Scope names what is ours in cgroupfs, bpffs and /run/netns: proxies with
+	// different scopes do not meet. "" is "naru".
+	Scope string
+	// Parent is the cgroup folder that holds the workloads' cgroups; "" is
+	// <Scope>.slice at the top of the cgroup2 hierarchy.
+	Parent string
+	// Self is the cgroup folder that this process is moved into; "" is
+	// <Scope>-proxy below the one that it is in.
+	Self string
+	// BPFFS is the bpf file system for pins. "" is the one that is mounted;
+	// where none is, it is mounted on /sys/fs/bpf (CAP_SYS_ADMIN).
+	BPFFS string
+	// Mark is the SO_MARK of connections that are let alone: those of a
+	// workload leave directly, and of the proxy's only those reach the ports of
+	// workloads. 0: no connection of a workload is let alone, and all of the
+	// proxy's reach its ports.
+	Mark uint32
+	// Log hears of what was found standing and could not be removed; nil is
+	// slog.Default.
+	Log *slog.Logger
+}
+
+// WorkloadOptions say what becomes of a workload's connections.
+type WorkloadOptions struct {
+	// Name is unique on the machine: "shop/orders-7f3a".
+	Name string
+	// Outbound and Outbound6 are where the workload's proxy listens
+	// (wire.ListenOptions.Captured, plain TCP, not MPTCP), on IPv4 and IPv6
+	// loopback. Without one of them, connections of that family are refused.
+	// Choose ports outside of net.ipv4.ip_local_port_range: while the proxy is
+	// away another program could get them.
+	Outbound, Outbound6 netip.AddrPort
+	// DNS and DNS6 are where the mesh DNS listens, by UDP and TCP. Without
+	// either, DNS is treated as other traffic is.
+	DNS, DNS6 netip.AddrPort
+	// Exclude and ExcludePorts are TCP destinations that the workload reaches
+	// directly. What does not leave the machine's loopback always is.
+	Exclude      []netip.Prefix
+	ExcludePorts []uint16
+	// RefuseQUIC refuses UDP to port 443, so that clients fall back to TCP.
+	RefuseQUIC bool
+
+	// Ports are those that the workload serves: whoever connects to one, and is
+	// neither the proxy nor the workload, gets to Inbound. EBPF only: with
+	// Nftables nobody but the host reaches the workload at all.
+	Ports []uint16
+	// Inbound are the proxy's listening sockets for that (wire.Listening of
+	// wire/loop, *net.TCPListener): one for each family, or one for both. The
+	// accepted connections have the workload's address as their local one.
+	Inbound []syscall.Conn
+
+	// Proxy is a forward proxy, and Services are local ports, by name: what
+	// Explicit tells the workload.
+	Proxy    netip.AddrPort
+	Services map[string]netip.AddrPort
+}
+
+// Capture is what one proxy has set up. Its methods may be called from any
+// goroutine.
+type Capture struct {
+	method Method
+	why    string
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	does  machinery
+	cages map[string]*Cage
+}
+
+// machinery is a Method at work.
+type machinery interface {
+	// workload makes or replaces what a workload needs.
+	workload(k *Cage, opt *WorkloadOptions) error
+	// release takes it away; its processes are captured no longer.
+	release(k *Cage) error
+	// waiting names the workloads that are captured and not ours yet.
+	waiting() []string
+	// sweep removes what belongs to no process any more, but for the cages
+	// whose escaped names are given.
+	sweep(keep map[string]bool) error
+	// close lets go of the files; with all set of everything else too.
+	close(all bool) error
+}
+
+// Cage is what one workload runs in.
+type Cage struct {
+	Place
+	name string
+	of   *Capture
+	four netip.Addr // of the workload in its network namespace
+	six  netip.Addr
+}
+
+// Place is where a workload's processes are started, by this process or by
+// another one that is told.
+type Place struct {
+	Cgroup string   `json:"cgroup,omitempty"` // folder
+	Netns  string   `json:"netns,omitempty"`  // file
+	Env    []string `json:"env,omitempty"`    // added to the environment
+}
+
+// Open sets up what all workloads share. It moves this process into a cgroup
+// of its own (EBPF), so it comes before anything listens. The error says of
+// each method that was tried why it cannot be.
+func Open(opt Options) (*Capture, error) {
+	if opt.Scope == "" {
+		opt.Scope = "naru"
+	}
+	if opt.Scope != escape(opt.Scope) {
+		return nil, fmt.Errorf("scope %q: want letters, digits and \"-\"", opt.Scope)
+	}
+	if opt.Log == nil {
+		opt.Log = slog.Default()
+	}
+	c := &Capture{log: opt.Log, cages: map[string]*Cage{}}
+	var failed []error
+	for _, m := range []struct {
+		method Method
+		open   func(*Options) (machinery, error)
+	}{{EBPF, openPrograms}, {Nftables, openNamespaces}, {Explicit, openNothing}} {
+		if opt.Method != "" && opt.Method != m.method {
+			continue
+		}
+		does, err := m.open(&opt)
+		if err == nil {
+			c.method, c.does = m.method, does
+			if len(failed) > 0 {
+				c.why = errors.Join(failed...).Error()
+			}
+			if err := does.sweep(nil); err != nil {
+				c.log.Warn("what a workload left behind cannot be removed", "err", err)
+			}
+			return c, nil
+		}
+		failed = append(failed, fmt.Errorf("%s: %w", m.method, err))
+	}
+	if len(failed) == 0 {
+		return nil, fmt.Errorf("method %q: want %s, %s or %s", opt.Method, EBPF, Nftables, Explicit)
+	}
+	return nil, errors.Join(failed...)
+}
+
+// Method is the one in use.
+func (c *Capture) Method() Method { return c.method }
+
+// Why says why a better method is not in use; "" when the best is.
+func (c *Capture) Why() string { return c.why }
+
+// Waiting names what a predecessor left standing for workloads that still run
+// and that Workload was not called for yet, as the names of their cgroups: they
+// are refused every connection until it is.
+func (c *Capture) Waiting() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var rest []string
+	mine := c.names()
+	for _, name := range c.does.waiting() {
+		if !mine[name] {
+			rest = append(rest, name)
+		}
+	}
+	return rest
+}
+
+// names of the cages, escaped.
+func (c *Capture) names() map[string]bool {
+	all := map[string]bool{}
+	for name := range c.cages {
+		all[escape(name)] = true
+	}
+	return all
+}
+
+// Sweep removes what workloads left that have ended without Cage.Close. Open
+// does so too.
+func (c *Capture) Sweep() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.does.sweep(c.names())
+}
+
+// Workload makes a Cage, or replaces the options of the one with that name.
+// When it fails, a cage that was there captures as before or refuses.
+func (c *Capture) Workload(opt WorkloadOptions) (*Cage, error) {
+	fail := func(err error) (*Cage, error) {
+		return nil, fmt.Errorf("capture of workload %q: %w", opt.Name, err)
+	}
+	if err := opt.check(c.method); err != nil {
+		return fail(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.cages[opt.Name]
+	if k == nil {
+		k = &Cage{name: opt.Name, of: c}
+	}
+	if err := c.does.workload(k, &opt); err != nil {
+		return fail(err)
+	}
+	c.cages[opt.Name] = k
+	return k, nil
+}
+
+func (o *WorkloadOptions) check(m Method) error {
+	switch {
+	case o.Name == "":
+		return errors.New("it has no name")
+	case len(escape(o.Name)) > 128:
+		return errors.New("the name is too long")
+	case m == Explicit:
+		return nil
+	case !o.Outbound.IsValid() && !o.Outbound6.IsValid():
+		return errors.New("no outbound address: every connection would be refused")
+	case len(o.Exclude) > 64 || len(o.ExcludePorts) > 64:
+		return errors.New("more than 64 exclusions")
+	}
+	for _, a := range []struct {
+		name string
+		addr netip.AddrPort
+		four bool
+	}{{"Outbound", o.Outbound, true}, {"Outbound6", o.Outbound6, false}, {"DNS", o.DNS, true}, {"DNS6", o.DNS6, false}} {
+		if a.addr.IsValid() && (!a.addr.Addr().IsLoopback() || a.addr.Port() == 0 || a.addr.Addr().Is4() != a.four) {
+			return fmt.Errorf("%s is %v: want an address of the loopback and a port", a.name, a.addr)
+		}
+	}
+	for _, p := range o.Exclude {
+		if !p.IsValid() || p.Addr().Is4In6() {
+			return fmt.Errorf("excluded network %v: want a CIDR of IPv4 or IPv6", p)
+		}
+	}
+	if m == EBPF && len(o.Ports) > 0 && len(o.Inbound) == 0 {
+		return errors.New("it serves ports, and nobody takes its inbound connections")
+	}
+	for _, p := range o.Ports {
+		if p == 0 {
+			return errors.New("it serves port 0")
+		}
+	}
+	return nil
+}
+
+// Close takes away what was set up; afterwards the Capture does nothing. Workloads that still run are captured no
+// longer, and connect directly.
+func (c *Capture) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end(true)
+}
+
+// Leave lets everything stand for a successor, as a crash would: until it has
+// come, workloads are refused every new connection.
+func (c *Capture) Leave() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end(false)
+}
+
+func (c *Capture) end(all bool) error {
+	does := c.does
+	c.cages, c.does = map[string]*Cage{}, ended{}
+	return does.close(all)
+}
+
+// Close takes the cage away: processes still in it are captured no longer.
+func (k *Cage) Close() error {
+	k.of.mu.Lock()
+	defer k.of.mu.Unlock()
+	if k.of.cages[k.name] != k {
+		return nil
+	}
+	delete(k.of.cages, k.name)
+	return k.of.does.release(k)
+}
+
+// Inside runs fn where the workload's loopback is the loopback: sockets that
+// fn makes on its own goroutine (net.Listen, wire.Driver.Listen) are in the
+// workload's network namespace (Nftables). fn must not start goroutines that
+// make sockets.
+func (k *Cage) Inside(fn func() error) error { return inside(k.Netns, fn) }
+
+// Addresses are where the proxy reaches the workload's ports.
+func (k *Cage) Addresses() (four, six netip.Addr) {
+	if k.Netns != "" {
+		return k.four, k.six
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
+}
+
+// Start starts cmd so that its first instruction is captured, and adds Env.
+// It needs root, or a cgroup that was delegated to the caller; others are
+// brought in with Adopt before they start anything.
+func (p Place) Start(cmd *exec.Cmd) error {
+	if len(p.Env) > 0 {
+		cmd.Env = append(cmd.Environ(), p.Env...)
+	}
+	if p.Cgroup != "" {
+		fd, err := syscall.Open(p.Cgroup, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("cgroup %s: %w", p.Cgroup, err)
+		}
+		defer syscall.Close(fd)
+		if cmd.SysProcAttr == nil {
+			cmd.SysProcAttr = &syscall.SysProcAttr{}
+		}
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, fd
+	}
+	return inside(p.Netns, cmd.Start)
+}
+
+// Adopt brings a process into the cage. The sockets that it has stay free; what
+// it makes, and what it starts, is captured. EBPF only.
+func (k *Cage) Adopt(pid int) error {
+	if k.Cgroup == "" {
+		return fmt.Errorf("a running process cannot be captured by %s", k.of.method)
+	}
+	if err := adopt(k.Cgroup, pid); err != nil {
+		return fmt.Errorf("process %d to %s: %w", pid, filepath.Base(k.Cgroup), err)
+	}
+	return nil
+}
+
+// nothing is the machinery of Explicit.
+type nothing struct{}
+
+func openNothing(*Options) (machinery, error) { return nothing{}, nil }
+
+func (nothing) workload(k *Cage, opt *WorkloadOptions) error {
+	k.Env = explicit(opt)
+	return nil
+}
+func (nothing) release(*Cage) error         { return nil }
+func (nothing) waiting() []string           { return nil }
+func (nothing) sweep(map[string]bool) error { return nil }
+func (nothing) close(bool) error            { return nil }
+
+// ended is the machinery of a closed Capture.
+type ended struct{ nothing }
+
+func (ended) workload(*Cage, *WorkloadOptions) error { return errors.New("capture is closed") }
+
+// explicit tells a workload by environment variables where its proxy is. What
+// is local never goes by the proxy.
+func explicit(opt *WorkloadOptions) []string {
+	var env []string
+	set := func(name, value string) { env = append(env, name+"="+value) }
+	if opt.Proxy.IsValid() {
+		at := "http://" + opt.Proxy.String()
+		no := []string{"localhost", "127.0.0.0/8", "::1"}
+		for _, p := range opt.Exclude {
+			no = append(no, p.String())
+		}
+		// Programs disagree about the case; curl believes http_proxy only in
+		// lower case.
+		for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+			set(name, at)
+		}
+		set("NO_PROXY", strings.Join(no, ","))
+		set("no_proxy", strings.Join(no, ","))
+	}
+	for _, name := range sortedKeys(opt.Services) {
+		set("NARU_SERVICE_"+variable(name), opt.Services[name].String())
+	}
+	return env
+}
+
+// variable makes the name of an environment variable: orders-v2 is ORDERS_V2.
+func variable(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+			return r
+		}
+		return '_'
+	}, name)
+}

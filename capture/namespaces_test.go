@@ -1,0 +1,161 @@
+package capture
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/miekg/dns"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// moved is a workload in a network namespace, with its proxy's listeners on a
+// driver's loops.
+func moved(t testing.TB, c *Capture, change func(*WorkloadOptions)) (*Cage, WorkloadOptions) {
+	t.Helper()
+	d := driver(t, 0)
+	server := NewDNS(DNSOptions{Upstream: []netip.AddrPort{upstream(t, func(_ string, q *dns.Msg) *dns.Msg { return address(q, "192.0.2.99") })}, Log: slog.New(slog.DiscardHandler)})
+	t.Cleanup(server.Close)
+	server.SetNames(map[string]Name{"orders.shop.mesh": {Addrs: []netip.Addr{netip.MustParseAddr("240.1.2.3"), netip.MustParseAddr("fd6e:6172:7501::7")}}})
+	opt := WorkloadOptions{Name: "shop/orders.1",
+		Outbound: netip.MustParseAddrPort("127.0.0.1:15001"), Outbound6: netip.MustParseAddrPort("[::1]:15001"),
+		DNS: netip.MustParseAddrPort("127.0.0.1:15053"), DNS6: netip.MustParseAddrPort("[::1]:15053")}
+	if change != nil {
+		change(&opt)
+	}
+	k, err := c.Workload(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listening []wire.Listening
+	err = k.Inside(func() error {
+		for _, a := range []netip.AddrPort{opt.Outbound, opt.Outbound6} {
+			listening = append(listening, tell(t, d, a.String()))
+		}
+		for _, a := range []netip.AddrPort{opt.DNS, opt.DNS6} {
+			udp, err := net.ListenPacket("udp", a.String())
+			if err != nil {
+				return err
+			}
+			if err := server.Serve(udp, plain(t, a.String()), "shop"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, opt
+}
+
+func TestNftables(t *testing.T) {
+	c := open(t, Nftables, 0)
+	k, opt := moved(t, c, func(o *WorkloadOptions) {
+		o.Exclude = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/25"), netip.MustParsePrefix("2001:db8:2::/47")}
+		o.ExcludePorts = []uint16{9}
+	})
+	for _, at := range []string{"192.0.2.1:80", "[2001:db8::1]:80", "198.51.100.128:80", "[2001:db8:4::1]:80"} {
+		host, port, _ := net.SplitHostPort(at)
+		python(t, k.Place, "original "+at, askCode, host, port)
+	}
+	python(t, k.Place, "original 192.0.2.1:80", askCode, "::ffff:192.0.2.1", "80")
+	python(t, k.Place, "original invalid AddrPort", askCode, "127.0.0.1", "15001")
+	python(t, k.Place, "original invalid AddrPort", askCode, "::1", "15001")
+	says(t, k.Place, "original 240.1.2.3:80", "curl", "--http0.9", "-4", "-sS", "-m", "10", "http://orders/")
+	says(t, k.Place, "original [fd6e:6172:7501::7]:80", "curl", "--http0.9", "-6", "-sS", "-m", "10", "http://orders.shop.mesh/")
+	says(t, k.Place, "original 192.0.2.99:80", "curl", "--http0.9", "-4", "-sS", "-m", "10", "http://www.example.com/")
+
+	const reach = `
+import socket,sys
+s=socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET); s.settimeout(.2)
+try: s.connect((sys.argv[1],int(sys.argv[2]))); print("captured")
+except OSError: print("direct")`
+	python(t, k.Place, "direct", reach, "198.51.100.9", "80")
+	python(t, k.Place, "direct", reach, "2001:db8:3::1", "80")
+	python(t, k.Place, "direct", reach, "192.0.2.1", "9")
+
+	// The host reaches the workload's ports by its address.
+	workload4, workload6 := k.Addresses()
+	server := exec.Command(pythonPath(t), "-c", strings.NewReplacer("127.0.0.1", "0.0.0.0", "::1", "::").Replace(
+		strings.Replace(serverCode, "l.bind", "f==socket.AF_INET6 and l.setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,1); l.bind", 1)), "9002")
+	out, _ := server.StdoutPipe()
+	if err := k.Start(server); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
+	if b := make([]byte, 6); read(out, b) != "ready\n" {
+		t.Fatalf("the server says %q", b)
+	}
+	for _, a := range []netip.Addr{workload4, workload6} {
+		if got := ask(netip.AddrPortFrom(a, 9002).String(), 0); got != "served" {
+			t.Errorf("from the host at %v: %q", a, got)
+		}
+	}
+
+	// Others of the host do not.
+	for _, a := range []netip.Addr{workload4, workload6} {
+		nobody := exec.Command("curl", "--http0.9", "-s", "-m", "10", "http://"+netip.AddrPortFrom(a, 9002).String())
+		nobody.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		nobody.Dir = "/"
+		const refused = 7 // of curl's exit codes
+		if out, _ := nobody.CombinedOutput(); nobody.ProcessState.ExitCode() != refused {
+			t.Errorf("another user of the host at %v: exit code %d, %q", a, nobody.ProcessState.ExitCode(), out)
+		}
+	}
+
+	// A successor takes over, and only a part of it listens.
+	scope := strings.TrimSuffix(c.does.(*namespaces).prefix, "-")
+	if err := c.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	next := reopen(t, scope, Nftables, 0)
+	if w := next.Waiting(); len(w) != 1 || w[0] != escape(opt.Name) {
+		t.Errorf("waiting: %q", w)
+	}
+	opt.Outbound = netip.MustParseAddrPort("127.0.0.1:15002")
+	again, err := next.Workload(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a4, a6 := again.Addresses(); a4 != workload4 || a6 != workload6 || again.Netns != k.Netns {
+		t.Errorf("it has moved to %v, %v, %s", a4, a6, again.Netns)
+	}
+	if out, err := run(t, again.Place, pythonPath(t), "-c", askCode, "192.0.2.1", "80"); err == nil || !strings.Contains(out, "ConnectionRefusedError") {
+		t.Errorf("without a listener: %q, %v", out, err)
+	}
+	python(t, again.Place, "original [2001:db8::1]:80", askCode, "2001:db8::1", "80")
+}
+
+// TestTwoNamespaces: workloads have networks of their own.
+func TestTwoNamespaces(t *testing.T) {
+	c := open(t, Nftables, 0)
+	seen := map[netip.Addr]bool{}
+	for i := range 3 {
+		k, err := c.Workload(WorkloadOptions{Name: fmt.Sprint("w", i), Outbound: netip.MustParseAddrPort("127.0.0.1:15001")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		four, six := k.Addresses()
+		if seen[four] || seen[six] {
+			t.Errorf("workload %d has %v and %v, as another one", i, four, six)
+		}
+		seen[four], seen[six] = true, true
+	}
+	if err := c.Sweep(); err != nil || len(c.does.(*namespaces).all()) != 3 {
+		t.Errorf("a sweep took what is in use: %v, %q", err, c.does.(*namespaces).all())
+	}
+	scope := strings.TrimSuffix(c.does.(*namespaces).prefix, "-")
+	if err := c.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	next := reopen(t, scope, Nftables, 0)
+	if left := next.does.(*namespaces).all(); len(left) != 0 {
+		t.Errorf("%q are left of workloads without processes", left)
+	}
+}

@@ -1,0 +1,269 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/naru-mesh/naru/admin"
+)
+
+// execution is what naru exec was told.
+type execution struct {
+	wish   admin.Wish
+	socket string
+	ports  []string
+	wait   time.Duration // for the node's proxy
+	drain  time.Duration
+	grace  time.Duration
+	level  string
+	json   bool
+}
+
+func newExec() *cobra.Command {
+	var e execution
+	c := &cobra.Command{
+		Use:   "exec [--service NAME --port PORT] -- COMMAND [ARG...]",
+		Short: "Run a command as a workload of the mesh",
+		Long: `exec runs one workload: it has this machine's proxy (naru node, or naru run
+where that serves a mesh) make it known as an instance of a service, waits until
+its traffic is carried, and starts the command. What the command connects to
+goes out with the workload's identity; who calls the service reaches it by
+mutual TLS.
+
+Signals are passed on. On SIGTERM the workload first leaves its service, so that
+nobody sends it anything new, and is told then. When the command ends so does
+the workload, and exec with the command's exit status (128 and the signal's
+number where a signal ended it).
+
+Without --service the command only calls others: its identity is that of
+--account.`,
+		Example: `  naru exec --service orders --port 9002 -- ./orders
+  naru exec --service db --port 5432/tcp -- postgres -D data
+  naru exec --account nightly -- ./report --day yesterday`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage{errors.New("no command: naru exec --service NAME --port PORT -- COMMAND")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := e.complete(); err != nil {
+				return usage{err}
+			}
+			log, err := logger(cmd.ErrOrStderr(), e.level, e.json)
+			if err != nil {
+				return err
+			}
+			return e.run(cmd, args, log)
+		},
+	}
+	c.Flags().SetInterspersed(false)
+	f := c.Flags()
+	f.StringVar(&e.wish.Service, "service", "", "the `name` of the service that the command is an instance of")
+	f.StringVar(&e.wish.Namespace, "namespace", "", "the service's `namespace` (default \"default\")")
+	f.StringVar(&e.wish.Account, "account", "", "the last part of its identity (default: the service's name)")
+	f.StringVar(&e.wish.Instance, "instance", "", "this instance's `name` (default: made up)")
+	f.StringArrayVar(&e.ports, "port", nil, "a `port` that it serves, as 9002, or 5432/tcp with its protocol: http, grpc or tcp (default: found out)")
+	f.StringVar(&e.wish.Capture, "capture", "", "auto (the default), transparent, explicit or off")
+	f.StringVar(&e.wish.Health, "health", "", "tcp (the default: the first port accepts), none, or a `path` that is asked for over HTTP")
+	f.IntVar(&e.wish.Weight, "weight", 0, "share of the requests beside other instances (default 1)")
+	f.StringVar(&e.socket, "socket", admin.DefaultSocket, "where this machine's proxy is met")
+	f.DurationVar(&e.wait, "wait", 30*time.Second, "how long to wait for this machine's proxy")
+	f.DurationVar(&e.drain, "drain", 5*time.Second, "how long its callers may take to hear that it leaves")
+	f.DurationVar(&e.grace, "grace", 30*time.Second, "how long the command may take to end after SIGTERM, before SIGKILL")
+	f.StringVar(&e.level, "log-level", "warn", "debug, info, warn or error")
+	f.BoolVar(&e.json, "json", false, "messages as JSON")
+	return c
+}
+
+// complete checks what was given.
+func (e *execution) complete() error {
+	for _, p := range e.ports {
+		number, protocol, _ := strings.Cut(p, "/")
+		n, err := strconv.ParseUint(number, 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("--port %s: write a port from 1 to 65535, for example 9002 or 5432/tcp", p)
+		}
+		switch protocol {
+		case "", "http", "grpc", "tcp":
+		default:
+			return fmt.Errorf("--port %s: the protocol is http, grpc or tcp", p)
+		}
+		e.wish.Ports = append(e.wish.Ports, admin.WishPort{Port: uint16(n), Protocol: protocol})
+	}
+	switch {
+	case e.wish.Service != "" && len(e.ports) == 0:
+		return fmt.Errorf("--service %s: which port does it serve? --port 9002", e.wish.Service)
+	case e.wish.Service == "" && len(e.ports) > 0:
+		return errors.New("--port: of which service? --service orders")
+	case e.wish.Service == "" && e.wish.Account == "":
+		return errors.New("neither --service nor --account: what is it called?")
+	}
+	switch e.wish.Capture {
+	case "", "auto", "transparent", "explicit", "off":
+	default:
+		return fmt.Errorf("--capture %s: it is auto, transparent, explicit or off", e.wish.Capture)
+	}
+	switch h := e.wish.Health; {
+	case h == "", h == "tcp", h == "none", strings.HasPrefix(h, "/"):
+	default:
+		return fmt.Errorf("--health %s: it is tcp, none, or a path such as /healthz", h)
+	}
+	return nil
+}
+
+// passed are the signals that the command gets as they come.
+var passed = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT}
+
+func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) error {
+	path, err := exec.LookPath(args[0])
+	if err != nil {
+		return fmt.Errorf("exec: %w", err)
+	}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, append([]os.Signal{syscall.SIGTERM, syscall.SIGINT}, passed...)...)
+	defer signal.Stop(signals)
+
+	at, err := e.attach(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer func() { at.Leave() }()
+	for _, note := range at.About.Notes {
+		log.Warn(note)
+	}
+	ready, cancel := context.WithTimeout(cmd.Context(), e.wait)
+	err = at.Ready(ready)
+	cancel()
+	if err != nil {
+		return fmt.Errorf("exec: the proxy is not ready for %s: %w", at.About.Name, err)
+	}
+	log.Info("workload", "name", at.About.Name, "identity", at.About.Identity, "capture", at.About.Capture)
+
+	child := exec.Command(path, args[1:]...)
+	child.Args[0] = args[0]
+	child.Stdin, child.Stdout, child.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+	child.Env = append(os.Environ(), at.About.Env...)
+	// It is told to end if exec is killed. That is the thread's death, so this
+	// goroutine keeps it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	onTerminal := isTerminal(child.Stdin)
+	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: !onTerminal}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("exec: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	e.wish.Instance = at.About.Name[strings.LastIndexByte(at.About.Name, '/')+1:] // should the proxy have to be asked again
+	if err := at.Started(); err != nil {
+		log.Warn("the proxy does not hear that the command has started", "error", err)
+	}
+
+	var kill <-chan time.Time
+	gone, again := at.Gone(), (<-chan time.Time)(nil)
+	leaving := false
+	for {
+		select {
+		case err := <-ended:
+			return status(err)
+		case <-kill:
+			log.Warn("the command does not end; killing it", "after", e.grace)
+			_ = child.Process.Kill()
+		case <-gone:
+			// The command goes on: its proxy comes back, or what it sends is
+			// refused.
+			log.Error("this machine's proxy is gone; trying again")
+			gone, again = nil, time.After(time.Second)
+		case <-again:
+			again = nil
+			short, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			back, err := admin.Attach(short, e.socket, e.wish)
+			cancel()
+			if err != nil {
+				again = time.After(time.Second)
+				continue
+			}
+			at.Leave()
+			at, gone = back, back.Gone()
+			if err := at.Started(); err == nil && leaving {
+				_ = at.Drain(context.Background())
+			}
+			log.Warn("this machine's proxy is back")
+		case s := <-signals:
+			switch s {
+			case syscall.SIGTERM, syscall.SIGINT:
+				if leaving {
+					_ = child.Process.Signal(s)
+					continue
+				}
+				leaving = true
+				if !onTerminal || s == syscall.SIGTERM {
+					e.leave(at, log)
+					_ = child.Process.Signal(s)
+				} // else the terminal has told the command
+				kill = time.After(e.grace)
+			default:
+				if !onTerminal || s != syscall.SIGQUIT {
+					_ = child.Process.Signal(s)
+				}
+			}
+		}
+	}
+}
+
+// attach waits for a proxy that is about to start.
+func (e *execution) attach(ctx context.Context) (*admin.Attachment, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.wait)
+	defer cancel()
+	for {
+		at, err := admin.Attach(ctx, e.socket, e.wish)
+		if err == nil {
+			return at, nil
+		}
+		if !errors.Is(err, admin.ErrNoNode) {
+			return nil, fmt.Errorf("exec: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("exec: %w at %s within %v: start naru node, or naru run with a mesh, on this machine (--socket PATH where it is met elsewhere)", admin.ErrNoNode, e.socket, e.wait)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// leave has nothing new come before the command is told to end.
+func (e *execution) leave(at *admin.Attachment, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), e.drain)
+	defer cancel()
+	if err := at.Drain(ctx); err != nil {
+		log.Warn("not every caller knows that the workload leaves", "error", err)
+	}
+}
+
+// status turns how a command ended into how exec does.
+func status(err error) error {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &exit):
+		return fmt.Errorf("exec: %w", err)
+	}
+	if w, ok := exit.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return silent{128 + int(w.Signal())}
+	}
+	return silent{exit.ExitCode()}
+}

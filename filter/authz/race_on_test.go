@@ -1,0 +1,6 @@
+//go:build race
+
+package authz
+
+// raceDetector changes what allocates.
+const raceDetector = true

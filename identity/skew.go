@@ -1,0 +1,39 @@
+package identity
+
+import (
+	"fmt"
+	"time"
+)
+
+// Backdate is by how much certificates are valid before they are made, so that
+// clocks may differ.
+const Backdate = 5 * time.Minute
+
+// maxSkew is by how much a clock may differ before it is worth a word: tokens
+// are checked with Leeway.
+const maxSkew = Leeway / 2
+
+// Skew says by how much our clock is behind (positive) or ahead of (negative)
+// that of a server, whose time came in the answer to a question that we sent at
+// asked and whose answer we had at answered. The true figure is at most
+// uncertain away.
+func Skew(server, asked, answered time.Time) (skew, uncertain time.Duration) {
+	half := answered.Sub(asked) / 2
+	return server.Sub(asked.Add(half)), half
+}
+
+// SkewMessage says what a skew will lead to, "" where it does not matter.
+func SkewMessage(server string, skew, uncertain time.Duration) string {
+	size, word := skew, "behind"
+	if skew < 0 {
+		size, word = -skew, "ahead of"
+	}
+	if size-uncertain <= maxSkew {
+		return ""
+	}
+	end := "tokens may be refused"
+	if size-uncertain > Backdate {
+		end = "certificates and tokens will be refused"
+	}
+	return fmt.Sprintf("the clock of this machine is %s %s that of %s: %s (set the clock, for example by NTP)", size.Round(time.Second), word, server, end)
+}

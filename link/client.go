@@ -1,0 +1,367 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/status"
+
+	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/model"
+)
+
+// ClientOptions are what a Client is made of.
+type ClientOptions struct {
+	// Node is the name of this machine's proxy.
+	Node string
+	// Servers are addresses (host:port) of control planes, any of which will
+	// do; none: those of the Token.
+	Servers     []string
+	TrustDomain string // "": the Token's, else model.DefaultTrustDomain
+	// Token joins, as it was printed. It is used when State has no identity.
+	Token string
+	// Credential joins instead of a Token: a certificate of an authority that
+	// the control plane knows. Root then pins the control plane as a Token does.
+	Credential *tls.Certificate
+	Root       [32]byte
+	// State is a folder for the identity and the last good configuration; ""
+	// keeps nothing: a restart needs a control plane.
+	State string
+	// Seal and Open encrypt what State holds; nil writes it as it is, readable
+	// by the owner alone.
+	Seal, Open func([]byte) ([]byte, error)
+	// Subscriptions: none is ForNode.
+	Subscriptions []Subscription
+	// Settings are those of this process: none come over the link.
+	Settings model.Settings
+	Version  string // of naru, for the status
+	Address  string // of the mesh listener, for the status
+	// Certificates gives those that the proxy holds, for the status; or nil.
+	Certificates func() []CertificateState
+	// Sink takes resources as they come, undecoded, instead of a Snapshot being
+	// made of them; for tools. It must not block. A removed one has no Sum.
+	Sink func(Resource)
+	// Heartbeat: 0 is DefaultHeartbeat. Backoff is the longest wait between
+	// tries to connect; 0 is 15 s.
+	Heartbeat, Backoff time.Duration
+	Log                *slog.Logger
+	Now                func() time.Time
+}
+
+// Client is the link's end at a proxy. It is a model.Feed and an
+// identity.Authority. Any goroutine may call it.
+type Client struct {
+	options ClientOptions
+	log     *slog.Logger
+	joins   *Token // nil: joins by Credential, or cannot
+
+	mu sync.Mutex
+	// changed is closed and made anew when anything below changes that
+	// somebody may wait for.
+	changed    chan struct{}
+	set        set
+	snapshot   *model.Snapshot
+	bundles    *identity.Bundles
+	wire       *wireBundles
+	pool       *x509.CertPool
+	own        *ownIdentity
+	conn       *grpc.ClientConn // of the stream that has begun; nil: none
+	stream     *following
+	registered map[string]*model.Workload // by name: registered again at each stream
+	state      Status
+	save       chan struct{}
+}
+
+// ownIdentity is the node's.
+type ownIdentity struct {
+	certificate tls.Certificate
+	key         []byte // PKCS #8
+}
+
+// Status is how a Client is.
+type Status struct {
+	Node string
+	// Connected to a control plane: Server is its name, Address where it is.
+	Connected       bool
+	Server, Address string
+	Since           time.Time // of this connection
+	// LastContact is when a control plane was heard last; zero: never.
+	LastContact time.Time
+	// System is the control plane's Version that was reached, Applied that of
+	// the Snapshot made of it.
+	System, Applied model.Version
+	// FromDisk: what is applied was read from State, and no control plane has
+	// confirmed it yet.
+	FromDisk bool
+	// Changed is when the configuration came that is applied.
+	Changed time.Time
+	// RTT and Skew are of the last heartbeat; Skew is positive where the
+	// control plane's clock is ahead of ours.
+	RTT, Skew time.Duration
+	// Refusals of the last update that had any.
+	Refusals []Refusal
+	// Certificate is when the node's own certificate ends.
+	Certificate time.Time
+	// Error is why there is no connection.
+	Error string
+	// SaveError is why State could not be written.
+	SaveError string
+}
+
+// mostSkew is from where a difference between the clocks is a warning:
+// certificates are dated back by a few minutes at most.
+const mostSkew = time.Minute
+
+// ErrRefused: the control plane does not let this node in. Trying again is of
+// no use without another token.
+var ErrRefused = errors.New("link: refused by the control plane")
+
+var (
+	_ model.Feed         = (*Client)(nil)
+	_ identity.Authority = (*Client)(nil)
+)
+
+// NewClient reads State. What is broken there is logged and left alone until
+// something better comes; an error is a mistake in the options.
+func NewClient(o ClientOptions) (*Client, error) {
+	if !isNodeName(o.Node) {
+		return nil, errors.New("link: " + o.Node + " is no name for a node: letters, digits, dots, dashes and underscores")
+	}
+	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), registered: map[string]*model.Workload{}}
+	if o.Token != "" {
+		t, err := ParseToken(o.Token)
+		if err != nil {
+			return nil, err
+		}
+		c.joins = &t
+		if len(o.Servers) == 0 {
+			o.Servers = t.Servers
+		}
+		o.TrustDomain = cmpOr(o.TrustDomain, t.TrustDomain)
+	}
+	o.TrustDomain = cmpOr(o.TrustDomain, model.DefaultTrustDomain)
+	if len(o.Servers) == 0 {
+		return nil, errors.New("link: no control plane is named: give an address, or a token that has one")
+	}
+	if o.Subscriptions == nil {
+		o.Subscriptions = ForNode()
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = DefaultHeartbeat
+	}
+	if o.Backoff == 0 {
+		o.Backoff = 15 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	c.options, c.log = o, o.Log
+	c.state.Node = o.Node
+	c.set.init(o.Settings)
+	c.load()
+	return c, nil
+}
+
+// Run joins where that is needed, connects, follows, and connects again, until
+// ctx ends; it returns ctx's error, or ErrRefused. What was received stays
+// available after it.
+func (c *Client) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	defer cancel()
+	parts.Go(func() { c.saver(ctx) })
+	parts.Go(func() { c.renewer(ctx) })
+	// Each proxy begins somewhere else, so that replicas share them.
+	at := rand.IntN(len(c.options.Servers))
+	wait := firstBackoff
+	for {
+		server := c.options.Servers[at%len(c.options.Servers)]
+		began := c.options.Now()
+		err := c.ensureIdentity(ctx, server)
+		if err == nil {
+			err = c.follow(ctx, server)
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if errors.Is(err, ErrRefused) {
+			c.update(func() { c.state.Error = err.Error() })
+			return err
+		}
+		if errors.Is(err, errRenewed) {
+			continue
+		}
+		c.log.Warn("link: no control plane; going on with what there is", "server", server, "err", err)
+		c.update(func() { c.state.Error = err.Error() })
+		if c.options.Now().Sub(began) > c.options.Backoff {
+			wait = firstBackoff // it was good for a while
+		}
+		at++
+		if !pause(ctx, time.Duration(rand.Int64N(int64(wait)))+wait/4) {
+			return context.Cause(ctx)
+		}
+		if at%len(c.options.Servers) == 0 {
+			wait = min(wait*2, c.options.Backoff)
+		}
+	}
+}
+
+const firstBackoff = 200 * time.Millisecond
+
+// update changes what is guarded by mu and wakes who waits for it.
+func (c *Client) update(change func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change()
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+// await waits until ready, under mu, says so.
+func (c *Client) await(ctx context.Context, ready func() bool) error {
+	for {
+		c.mu.Lock()
+		ok, changed := ready(), c.changed
+		c.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// Next implements model.Feed.
+func (c *Client) Next(ctx context.Context, after model.Version) (s *model.Snapshot, err error) {
+	err = c.await(ctx, func() bool {
+		s = c.snapshot
+		return s != nil && s.Version != after
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Bundles implements identity.Authority.
+func (c *Client) Bundles(ctx context.Context, after *identity.Bundles) (b *identity.Bundles, err error) {
+	err = c.await(ctx, func() bool {
+		b = c.bundles
+		return b != nil && b != after
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Status is how things stand.
+func (c *Client) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.state
+	if c.own != nil {
+		s.Certificate = c.own.certificate.Leaf.NotAfter
+	}
+	return s
+}
+
+// dial opens a connection that is used at once; gRPC's own trying again is not
+// wanted: the next server is.
+func dial(server string, t *tls.Config) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+server,
+		grpc.WithTransportCredentials(credentials.NewTLS(t)),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(mostMessage)),
+		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(16<<10),
+		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(),
+	)
+}
+
+// call waits for a connection and makes a call; where that connection fails it
+// waits for another. Every call of the link may be made twice.
+func (c *Client) call(ctx context.Context, method string, q, a any) error {
+	var last *grpc.ClientConn
+	for {
+		var conn *grpc.ClientConn
+		if err := c.await(ctx, func() bool { conn = c.conn; return conn != nil && conn != last }); err != nil {
+			return err
+		}
+		err := conn.Invoke(ctx, "/"+serviceName+"/"+method, q, a)
+		if code := status.Code(err); code != codes.Unavailable && (code != codes.Canceled || ctx.Err() != nil) {
+			return err
+		}
+		last = conn
+	}
+}
+
+// SignX509 implements identity.Authority: the control plane signs for the
+// node's own identity and for those of workloads that are registered.
+func (c *Client) SignX509(ctx context.Context, id identity.ID, csr []byte, ttl time.Duration) ([][]byte, error) {
+	var a signResponse
+	err := c.call(ctx, "Sign", &signRequest{ID: string(id), CSR: csr, TTL: int64(ttl)}, &a)
+	return a.Chain, err
+}
+
+// SignJWT implements identity.Authority.
+func (c *Client) SignJWT(ctx context.Context, id identity.ID, audience []string, ttl time.Duration) (string, error) {
+	var a signResponse
+	err := c.call(ctx, "SignJWT", &signRequest{ID: string(id), Audience: audience, TTL: int64(ttl)}, &a)
+	return a.Token, err
+}
+
+// Register makes a workload of this node known, or changes it; it stays so
+// until Unregister, over connections and control planes. It waits for a control
+// plane; when ctx ends before there was one, the workload is registered as soon
+// as there is.
+func (c *Client) Register(ctx context.Context, w *model.Workload) error {
+	w = workloadOf(*w, c.options.Node)
+	c.update(func() { c.registered[w.Name] = w })
+	err := c.call(ctx, "Register", &registerRequest{Workload: w}, &empty{})
+	if code := status.Code(err); code == codes.PermissionDenied || code == codes.InvalidArgument {
+		c.update(func() {
+			if c.registered[w.Name] == w {
+				delete(c.registered, w.Name)
+			}
+		})
+	}
+	return err
+}
+
+func workloadOf(w model.Workload, node string) *model.Workload {
+	w.Node = node
+	return &w
+}
+
+// Unregister takes a workload of this node away.
+func (c *Client) Unregister(ctx context.Context, namespace, name string) error {
+	c.update(func() { delete(c.registered, name) })
+	return c.call(ctx, "Unregister", &registerRequest{Workload: &model.Workload{Namespace: namespace, Name: name}}, &empty{})
+}
+
+// Subscribe replaces what is subscribed to; only the difference travels.
+func (c *Client) Subscribe(list []Subscription) {
+	var f *following
+	c.update(func() {
+		c.options.Subscriptions = list
+		f = c.stream
+	})
+	if f != nil {
+		f.say(&ask{Subscribe: &wants{list}})
+	}
+}

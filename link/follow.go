@@ -1,0 +1,366 @@
+package link
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/store"
+)
+
+// DefaultHeartbeat is how often a proxy says that it is there.
+const DefaultHeartbeat = 10 * time.Second
+
+// Why a stream ends from our side.
+var (
+	errClosing  = status.Error(codes.Unavailable, "the control plane is going away")
+	errReplaced = status.Error(codes.Aborted, "another stream of this node has begun")
+	errSilent   = status.Error(codes.DeadlineExceeded, "the proxy was silent for too long")
+	errResync   = status.Error(codes.Aborted, "the proxy is too far behind: it must say what it has")
+	errExpired  = status.Error(codes.Unauthenticated, "the certificate of this connection has expired")
+)
+
+// mostRefusals bounds what is remembered of a proxy's refusals.
+const mostRefusals = 100
+
+// session is one proxy's stream. Three goroutines: follow supervises, write
+// writes, read reads.
+type session struct {
+	server *Server
+	stream grpc.ServerStream
+	node   string
+	who    caller
+	since  time.Time
+	done   chan struct{} // closed by end
+	wake   chan struct{} // the reader has something for the writer
+
+	mu    sync.Mutex
+	cause error // why done
+	hello hello
+	view  *view
+	next  *view  // replaces view at the writer's next turn
+	seq   uint64 // of the catalog, that the proxy has been told up to
+	nonce uint64 // of the newest update
+	acked uint64
+	// system is what the proxy has, sent what it will have after nonce.
+	system, sent model.Version
+	applied      string
+	// behind is when the oldest change that is not acknowledged was known.
+	behind       time.Time
+	heard        time.Time
+	pong         int64
+	refusals     map[Name]Refusal
+	certificates []CertificateState
+	bundles      string // sum of those that were sent
+}
+
+func (x *session) end(cause error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.cause == nil {
+		x.cause = cause
+		close(x.done)
+	}
+}
+
+func (x *session) poke() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// follow serves one stream until it ends.
+func (s *Server) follow(stream grpc.ServerStream) error {
+	who, record, err := s.node(stream.Context())
+	if err != nil {
+		return err
+	}
+	var first ask
+	if err := stream.RecvMsg(&first); err != nil {
+		return err
+	}
+	if first.Hello == nil {
+		return status.Error(codes.InvalidArgument, "a stream begins with hello")
+	}
+	now := s.options.Now()
+	x := &session{server: s, stream: stream, node: who.node, who: who, since: now, heard: now, behind: now,
+		done: make(chan struct{}), wake: make(chan struct{}, 1), hello: *first.Hello, bundles: first.Hello.Bundles,
+		view: newView(record.Grant.Gateway, first.Hello.Subscriptions)}
+	have := x.hello.Have
+	x.hello.Have = nil // it is as long as the mesh is large: not to be kept
+	if err := s.enter(x); err != nil {
+		return err
+	}
+	defer s.leave(x)
+	// This goroutine supervises: one that writes may be stuck for as long as
+	// the proxy takes nothing. Both end with the stream, when we return.
+	s.streams.Go(x.read)
+	s.streams.Go(func() { x.end(x.write(have)) })
+	alive := time.NewTicker(s.options.Heartbeat)
+	defer alive.Stop()
+	for {
+		select {
+		case <-x.done:
+			return x.cause
+		case <-alive.C:
+			if err := x.alive(); err != nil {
+				x.end(err)
+			}
+		}
+	}
+}
+
+// enter makes x the stream of its node.
+func (s *Server) enter(x *session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.sessions[x.node]
+	switch {
+	case s.closing:
+		return errClosing
+	case old == nil && len(s.sessions) >= s.options.MaxProxies:
+		return s.denied(codes.ResourceExhausted, whyProxies, x.who, errors.New("there are too many proxies"))
+	case old != nil:
+		old.end(errReplaced)
+	}
+	s.sessions[x.node] = x
+	return nil
+}
+
+func (s *Server) leave(x *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[x.node] == x {
+		delete(s.sessions, x.node)
+	}
+}
+
+// read takes what the proxy says. It ends with the stream.
+func (x *session) read() {
+	for {
+		var a ask
+		if err := x.stream.RecvMsg(&a); err != nil {
+			x.end(err)
+			return
+		}
+		now := x.server.options.Now()
+		x.mu.Lock()
+		x.heard = now
+		if a.Ack != 0 && a.Ack == x.nonce && a.Ack != x.acked {
+			x.acked, x.system, x.applied = a.Ack, x.sent, a.Applied
+			x.behind = time.Time{}
+			x.refused(a.Refused)
+		}
+		if a.Subscribe != nil {
+			gateway := x.view.gateway
+			x.next = newView(gateway, a.Subscribe.Subscriptions)
+			x.hello.Subscriptions = a.Subscribe.Subscriptions
+		}
+		if a.Ping != 0 {
+			x.pong = a.Ping
+			if a.Certificates != nil {
+				x.certificates = a.Certificates
+			}
+		}
+		x.mu.Unlock()
+		x.poke()
+	}
+}
+
+// refused remembers what the proxy did not take. x.mu is held.
+func (x *session) refused(list []Refusal) {
+	for _, r := range list {
+		if x.refusals == nil {
+			x.refusals = map[Name]Refusal{}
+		}
+		if r.Origin == (model.Origin{}) {
+			// What cannot be read does not say where it was written; we know.
+			r.Origin = x.server.catalog.origin(Name{r.Kind, r.Name})
+		}
+		if len(x.refusals) < mostRefusals {
+			x.refusals[Name{r.Kind, r.Name}] = r
+		}
+		x.server.log.Warn("link: a proxy refuses a resource and keeps what it had", "node", x.node, "resource", Name{r.Kind, r.Name}.String(),
+			"origin", r.Origin.String(), "field", r.Field, "message", r.Message)
+	}
+}
+
+// write sends what differs, then what changes. One update at a time is under
+// way: what changes meanwhile comes with the next, each resource once and as it
+// is then. So a proxy costs its place in the log, however slow it is.
+func (x *session) write(have []have) error {
+	s := x.server
+	d := s.catalog.sync(x.view, have)
+	_, _, first := s.catalog.state()
+	for d.system == "" { // nothing to say before there is a Snapshot
+		select {
+		case <-x.done:
+			return x.cause
+		case <-first:
+		}
+		d = s.catalog.sync(x.view, have)
+		_, _, first = s.catalog.state()
+	}
+	have = nil
+	if err := x.send(d, true); err != nil {
+		return err
+	}
+	for {
+		bundles := s.bundles.Load()
+		_, _, changed := s.catalog.state()
+		if err := x.turn(bundles); err != nil {
+			return err
+		}
+		select {
+		case <-x.done:
+			return x.cause
+		case <-changed:
+		case <-bundles.changed:
+		case <-x.wake:
+		}
+	}
+}
+
+// alive gives why the stream must end: the proxy is silent, its certificate has
+// expired, it was removed. Of one that is there it keeps what is registered.
+func (x *session) alive() error {
+	s := x.server
+	now := s.options.Now()
+	x.mu.Lock()
+	silent := now.Sub(x.heard) > 3*s.options.Heartbeat
+	x.mu.Unlock()
+	switch {
+	case silent:
+		return errSilent
+	case now.After(x.who.leaf.NotAfter):
+		return errExpired
+	}
+	// A store that is away is no reason to end anything.
+	if _, err := s.options.Store.Get(x.stream.Context(), nodesBelow+x.node); errors.Is(err, store.ErrNotFound) {
+		return s.denied(codes.PermissionDenied, whyUnknownNode, x.who, errors.New("the node was removed"))
+	}
+	if err := s.options.Registry.Alive(x.stream.Context(), x.node); err != nil {
+		s.log.Warn("link: what is registered of a node cannot be kept", "node", x.node, "err", err)
+		return status.Error(codes.Aborted, "register again: "+err.Error())
+	}
+	return nil
+}
+
+// turn sends what there is to send.
+func (x *session) turn(bundles *sharedBundles) error {
+	s := x.server
+	x.mu.Lock()
+	waiting, seq, v, next, pong := x.acked != x.nonce, x.seq, x.view, x.next, x.pong
+	fresh := bundles.wire.Sum != x.bundles
+	x.mu.Unlock()
+	if waiting {
+		if pong != 0 {
+			return x.sendHead(head{Pong: pong}, nil)
+		}
+		return nil
+	}
+	var d difference
+	ok := true
+	if next != nil {
+		d, ok = s.catalog.resubscribe(v, next, seq)
+		x.mu.Lock()
+		x.view = next
+		if x.next == next {
+			x.next = nil
+		}
+		x.mu.Unlock()
+	} else {
+		d, ok = s.catalog.since(v, seq)
+	}
+	if !ok {
+		s.counts.resyncs.Add(1)
+		return errResync
+	}
+	if len(d.frames) == 0 && len(d.removed) == 0 && !fresh && next == nil {
+		x.mu.Lock()
+		x.seq, x.system, x.sent = d.seq, d.system, d.system
+		x.mu.Unlock()
+		if pong != 0 {
+			return x.sendHead(head{Pong: pong, System: string(d.system)}, nil)
+		}
+		return nil
+	}
+	return x.send(d, false)
+}
+
+// send sends a difference as one update, in messages of bounded size.
+func (x *session) send(d difference, first bool) error {
+	s := x.server
+	bundles := s.bundles.Load()
+	x.mu.Lock()
+	x.nonce++
+	x.seq, x.sent = d.seq, d.system
+	if x.behind.IsZero() {
+		x.behind = s.options.Now()
+	}
+	h := head{Nonce: x.nonce, System: string(d.system), Removed: d.removed, Pong: x.pong}
+	if bundles.wire.Sum != x.bundles {
+		h.Bundles, x.bundles = bundles.wire, bundles.wire.Sum
+	}
+	// What is sent anew will be judged anew.
+	if first {
+		x.refusals = nil
+	}
+	for _, f := range d.frames {
+		if len(x.refusals) == 0 {
+			break
+		}
+		if r, _, err := readFrame(string(f)); err == nil {
+			delete(x.refusals, r.Name)
+		}
+	}
+	for _, n := range d.removed {
+		delete(x.refusals, n)
+	}
+	x.mu.Unlock()
+	s.counts.updates.Add(1)
+	s.counts.resources.Add(uint64(len(d.frames)))
+	frames := d.frames
+	for {
+		n, size := 0, 0
+		for n < len(frames) && (n == 0 || size+len(frames[n]) <= mostChunk) {
+			size += len(frames[n])
+			n++
+		}
+		h.More = n < len(frames)
+		if err := x.sendHead(h, frames[:n]); err != nil {
+			return err
+		}
+		if !h.More {
+			return nil
+		}
+		frames = frames[n:]
+		h = head{Nonce: h.Nonce, System: h.System}
+	}
+}
+
+// sendHead writes one message. It may block for as long as the proxy takes
+// nothing: then only this stream waits.
+func (x *session) sendHead(h head, frames [][]byte) error {
+	s := x.server
+	h.Server, h.Time = s.options.Name, s.options.Now().UnixNano()
+	if h.Pong != 0 {
+		x.mu.Lock()
+		if x.pong == h.Pong {
+			x.pong = 0
+		}
+		x.mu.Unlock()
+	}
+	size := 0
+	for _, f := range frames {
+		size += len(f)
+	}
+	s.counts.bytes.Add(uint64(size))
+	return x.stream.SendMsg(&update{head: h, frames: frames})
+}

@@ -1,0 +1,318 @@
+package link
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/store"
+)
+
+// serviceName is the gRPC service.
+const serviceName = "naru.link.v1.Link"
+
+// serviceDesc is what a generator would have written.
+var serviceDesc = grpc.ServiceDesc{
+	ServiceName: serviceName,
+	HandlerType: (*any)(nil),
+	Methods: []grpc.MethodDesc{
+		unary("Join", (*Server).join),
+		unary("Sign", (*Server).sign),
+		unary("SignJWT", (*Server).signJWT),
+		unary("Register", (*Server).register),
+		unary("Unregister", (*Server).unregister),
+	},
+	Streams: []grpc.StreamDesc{{
+		StreamName: "Follow", ServerStreams: true, ClientStreams: true,
+		Handler: func(s any, stream grpc.ServerStream) error { return s.(*Server).follow(stream) },
+	}},
+}
+
+func unary[Q, A any](name string, call func(*Server, context.Context, *Q) (*A, error)) grpc.MethodDesc {
+	return grpc.MethodDesc{MethodName: name, Handler: func(s any, ctx context.Context, read func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+		q := new(Q)
+		if err := read(q); err != nil {
+			return nil, err
+		}
+		return call(s.(*Server), ctx, q)
+	}}
+}
+
+// why is why somebody was refused, for the metric.
+type why int
+
+const (
+	whyToken       why = iota // wrong
+	whyExpired                // token has expired
+	whyUsed                   // token was used
+	whyName                   // name is not that of the token or certificate, or taken
+	whyCertificate            // certificate is foreign, forged or expired
+	whyUnknownNode            // node has not joined, or was removed
+	whyIdentity               // identity of nobody on the node
+	whyGrant                  // workload that the node may not have
+	whyCSR                    // CSR whose signature is wrong
+	whyProxies                // too many proxies
+	whys
+)
+
+var whyNames = [whys]string{"wrong_token", "expired_token", "used_token", "node_name", "certificate", "unknown_node", "identity", "grant", "csr", "too_many"}
+
+// refuse counts and logs a refusal, with who and why.
+func (s *Server) refuse(w why, who ...any) {
+	s.counts.refused[w].Add(1)
+	s.log.Warn("link: refused", append([]any{"why", whyNames[w]}, who...)...)
+}
+
+func (s *Server) denied(code codes.Code, w why, c caller, err error, more ...any) error {
+	who := []any{"from", c.address, "err", err}
+	if c.node != "" {
+		who = append(who, "node", c.node)
+	}
+	s.refuse(w, append(who, more...)...)
+	return status.Error(code, err.Error())
+}
+
+// node gives the record of the node that makes a call.
+func (s *Server) node(ctx context.Context) (caller, *nodeRecord, error) {
+	c, err := s.from(ctx)
+	if err == nil && c.node == "" {
+		err = errors.New("this needs the certificate of a node that has joined")
+	}
+	if err != nil {
+		return c, nil, s.denied(codes.Unauthenticated, whyCertificate, c, err)
+	}
+	item, err := s.options.Store.Get(ctx, nodesBelow+c.node)
+	if errors.Is(err, store.ErrNotFound) {
+		return c, nil, s.denied(codes.PermissionDenied, whyUnknownNode, c, fmt.Errorf("node %s has not joined, or was removed", c.node))
+	}
+	if err != nil {
+		return c, nil, unavailable(err)
+	}
+	r := &nodeRecord{}
+	if err := json.Unmarshal(item.Value, r); err != nil {
+		return c, nil, status.Error(codes.Internal, "the record of the node: "+err.Error())
+	}
+	return c, r, nil
+}
+
+func unavailable(err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	return status.Error(codes.Unavailable, err.Error())
+}
+
+// isNodeName: it becomes a part of a SPIFFE ID and of keys.
+func isNodeName(s string) bool {
+	if s == "" || len(s) > 253 || s == "." || s == ".." {
+		return false
+	}
+	for _, c := range []byte(s) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// join admits a node, by a token or by a certificate.
+func (s *Server) join(ctx context.Context, q *joinRequest) (*joinResponse, error) {
+	select {
+	case s.joining <- struct{}{}:
+		defer func() { <-s.joining }()
+	case <-ctx.Done():
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	c, err := s.from(ctx)
+	if err != nil {
+		return nil, s.denied(codes.Unauthenticated, whyCertificate, c, err)
+	}
+	if !isNodeName(q.Node) {
+		return nil, s.denied(codes.InvalidArgument, whyName, c, fmt.Errorf("%q is no name for a node: letters, digits, dots, dashes and underscores", q.Node))
+	}
+	var use func() error
+	switch {
+	case len(q.Token) > 0:
+		item, record, err := s.checkToken(ctx, q.Token, q.Node)
+		if err != nil {
+			return nil, s.joinDenied(c, q.Node, err)
+		}
+		use = func() error { return s.useToken(ctx, item, record, q.Node) }
+	case c.joiner != nil:
+		name := c.leaf.Subject.CommonName
+		if name == "" && len(c.leaf.DNSNames) > 0 {
+			name = c.leaf.DNSNames[0]
+		}
+		if ok, _ := path.Match(c.joiner.Grant.Node, name); !ok || name != q.Node {
+			return nil, s.joinDenied(c, q.Node, fmt.Errorf("%w: the certificate is for %q", errNodeName, name))
+		}
+		grant := c.joiner.Grant
+		grant.Node = name // the certificate proves the name: it may come back
+		record := nodeRecord{Name: name, Grant: grant, Joined: s.options.Now().UTC(), By: c.leaf.Subject.String()}
+		use = func() error { return s.admit(ctx, record, nil, errNodeTaken) }
+	default:
+		return nil, s.joinDenied(c, q.Node, errUnknownToken)
+	}
+	// Signed first and handed out only to the one that wins: a token that was
+	// used up for nothing would have to be made again by hand.
+	chain, err := s.options.Authority.SignX509(ctx, NodeID(s.options.TrustDomain, q.Node), q.CSR, 0)
+	if err != nil {
+		return nil, s.signFailed(c, err, "node", q.Node)
+	}
+	if err := use(); err != nil {
+		return nil, s.joinDenied(c, q.Node, err)
+	}
+	s.counts.joined.Add(1)
+	s.log.Info("link: a node has joined", "node", q.Node, "from", c.address)
+	return &joinResponse{Chain: chain, TrustDomain: s.options.TrustDomain, Bundles: s.bundles.Load().wire}, nil
+}
+
+func (s *Server) joinDenied(c caller, node string, err error) error {
+	w := whyToken
+	switch {
+	case errors.Is(err, errExpiredToken):
+		w = whyExpired
+	case errors.Is(err, errUsedToken):
+		w = whyUsed
+	case errors.Is(err, errNodeName), errors.Is(err, errNodeTaken):
+		w = whyName
+	case !errors.Is(err, errUnknownToken):
+		return unavailable(err)
+	}
+	return s.denied(codes.PermissionDenied, w, c, err, "node", node)
+}
+
+// signFailed tells a wrong CSR from an authority that does not work.
+func (s *Server) signFailed(c caller, err error, more ...any) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
+		return unavailable(err)
+	}
+	return s.denied(codes.InvalidArgument, whyCSR, c, err, more...)
+}
+
+// mayHave says whether a node may have an identity: its own, or that of a
+// workload that is registered on it.
+func (s *Server) mayHave(ctx context.Context, c caller, id identity.ID) error {
+	if id == NodeID(s.options.TrustDomain, c.node) {
+		return nil
+	}
+	namespace, account, ok := id.Workload()
+	if ok = ok && id.TrustDomain() == s.options.TrustDomain; ok {
+		var err error
+		if ok, err = s.options.Registry.Present(ctx, c.node, namespace, account); err != nil {
+			return unavailable(err)
+		}
+	}
+	if !ok {
+		return s.denied(codes.PermissionDenied, whyIdentity, c, fmt.Errorf("no workload with identity %s is registered on node %s", id, c.node), "id", id)
+	}
+	return nil
+}
+
+func (s *Server) sign(ctx context.Context, q *signRequest) (*signResponse, error) {
+	c, _, err := s.node(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mayHave(ctx, c, identity.ID(q.ID)); err != nil {
+		return nil, err
+	}
+	chain, err := s.options.Authority.SignX509(ctx, identity.ID(q.ID), q.CSR, time.Duration(q.TTL))
+	if err != nil {
+		return nil, s.signFailed(c, err, "id", q.ID)
+	}
+	s.counts.signed.Add(1)
+	return &signResponse{Chain: chain}, nil
+}
+
+func (s *Server) signJWT(ctx context.Context, q *signRequest) (*signResponse, error) {
+	c, _, err := s.node(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mayHave(ctx, c, identity.ID(q.ID)); err != nil {
+		return nil, err
+	}
+	if len(q.Audience) == 0 {
+		return nil, status.Error(codes.InvalidArgument, "a JWT-SVID needs an audience")
+	}
+	token, err := s.options.Authority.SignJWT(ctx, identity.ID(q.ID), q.Audience, time.Duration(q.TTL))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	s.counts.signed.Add(1)
+	return &signResponse{Token: token}, nil
+}
+
+func (s *Server) register(ctx context.Context, q *registerRequest) (*empty, error) {
+	c, record, err := s.node(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := q.Workload
+	if err := checkWorkload(w); err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if !record.Grant.allows(w.Namespace, w.Account) {
+		return nil, s.denied(codes.PermissionDenied, whyGrant, c, fmt.Errorf("node %s may not have workloads of namespace %s, account %s", c.node, w.Namespace, w.Account), "workload", w.Name)
+	}
+	w.Node = c.node
+	switch err := s.options.Registry.Register(ctx, c.node, w); {
+	case errors.Is(err, ErrTaken):
+		return nil, s.denied(codes.PermissionDenied, whyGrant, c, err, "workload", w.Name)
+	case err != nil:
+		return nil, unavailable(err)
+	}
+	s.counts.registered.Add(1)
+	return &empty{}, nil
+}
+
+// checkWorkload refuses what could not be told from something else later.
+func checkWorkload(w *model.Workload) error {
+	if w == nil {
+		return errors.New("there is no workload")
+	}
+	for _, part := range []struct{ what, value string }{{"namespace", w.Namespace}, {"account", w.Account}, {"name", instanceOf(w.Namespace, w.Name)}} {
+		if !isNodeName(part.value) {
+			return fmt.Errorf("workload %q: %q is no %s: letters, digits, dots, dashes and underscores", w.Name, part.value, part.what)
+		}
+	}
+	if _, err := netip.ParseAddr(w.Address); err != nil {
+		return fmt.Errorf("workload %q: %q is no IP address", w.Name, w.Address)
+	}
+	switch w.State {
+	case model.Serving, model.Unhealthy, model.Draining:
+	default:
+		return fmt.Errorf("workload %q: %q is no state", w.Name, w.State)
+	}
+	return nil
+}
+
+func (s *Server) unregister(ctx context.Context, q *registerRequest) (*empty, error) {
+	c, _, err := s.node(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if q.Workload == nil || !isNodeName(q.Workload.Namespace) || !isNodeName(instanceOf(q.Workload.Namespace, q.Workload.Name)) {
+		return nil, status.Error(codes.InvalidArgument, "there is no workload of that name")
+	}
+	switch err := s.options.Registry.Unregister(ctx, c.node, q.Workload.Namespace, q.Workload.Name); {
+	case errors.Is(err, ErrTaken):
+		return nil, s.denied(codes.PermissionDenied, whyGrant, c, err, "workload", q.Workload.Name)
+	case err != nil:
+		return nil, unavailable(err)
+	}
+	return &empty{}, nil
+}

@@ -1,0 +1,159 @@
+package link
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+)
+
+// ProxyStatus is one proxy as this replica sees it.
+type ProxyStatus struct {
+	Node    string
+	Gateway bool
+	// Version is of naru; Address is the proxy's mesh listener; From is the
+	// address that its stream comes from.
+	Version, Address, From string
+	Since                  time.Time
+	Heard                  time.Time
+	// System is the Version of the control plane's Snapshot that it has;
+	// Applied is that of its own, of its share.
+	System, Applied model.Version
+	// Lag is for how long it has not had everything; 0: it has.
+	Lag time.Duration
+	// Refusals are what it did not take, sorted by name; of these it has the
+	// one before. At most 100.
+	Refusals []Refusal
+	// Certificate is when the node's own certificate on this stream ends;
+	// Certificates are those of its workloads, as it reports them.
+	Certificate  time.Time
+	Certificates []CertificateState
+	// Bundles says whether it has been sent the newest bundles and has
+	// acknowledged them: an authority waits for that before it signs by a new
+	// root.
+	Bundles bool
+}
+
+// Status lists the proxies that are connected to this replica, by name.
+func (s *Server) Status() []ProxyStatus {
+	s.mu.Lock()
+	list := make([]*session, 0, len(s.sessions))
+	for _, x := range s.sessions {
+		list = append(list, x)
+	}
+	s.mu.Unlock()
+	now := s.options.Now()
+	seq, _, _ := s.catalog.state()
+	bundles := s.bundles.Load()
+	out := make([]ProxyStatus, 0, len(list))
+	for _, x := range list {
+		x.mu.Lock()
+		p := ProxyStatus{
+			Node: x.node, Gateway: x.view.gateway, Version: x.hello.Version, Address: x.hello.Address, From: x.who.address,
+			Since: x.since, Heard: x.heard, System: x.system, Applied: model.Version(x.applied),
+			Certificate: x.who.leaf.NotAfter, Certificates: x.certificates,
+			Bundles: x.acked == x.nonce && x.bundles == bundles.wire.Sum,
+		}
+		switch {
+		case !x.behind.IsZero():
+			p.Lag = max(now.Sub(x.behind), 1)
+		case x.seq != seq:
+			p.Lag = 1 // its writer has not looked yet
+		}
+		for _, r := range x.refusals {
+			p.Refusals = append(p.Refusals, r)
+		}
+		x.mu.Unlock()
+		slices.SortFunc(p.Refusals, func(a, b Refusal) int {
+			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+		})
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b ProxyStatus) int { return cmp.Compare(a.Node, b.Node) })
+	return out
+}
+
+// Problems are the refusals of all proxies of this replica as Problems of the
+// users' objects, one a resource and message, with how many refuse it.
+func (s *Server) Problems() []model.Problem {
+	type key struct {
+		name    Name
+		message string
+	}
+	seen := map[key]*model.Problem{}
+	nodes := map[key]int{}
+	var order []key
+	for _, p := range s.Status() {
+		for _, r := range p.Refusals {
+			k := key{Name{r.Kind, r.Name}, r.Message}
+			if nodes[k]++; nodes[k] > 1 {
+				continue
+			}
+			origin := r.Origin
+			if r.Field != "" {
+				origin.Field = cmp.Or(origin.Field+"."+r.Field, r.Field)
+				if r.Origin.Field == "" {
+					origin.Field = r.Field
+				}
+			}
+			order = append(order, k)
+			seen[k] = &model.Problem{Origin: origin, Severity: model.Broken, Code: "refused-by-proxy", Message: "proxy " + p.Node + " refuses " + k.name.String() + ": " + r.Message,
+				Hint: "it goes on with what it had; is its naru older than the control plane's?"}
+		}
+	}
+	out := make([]model.Problem, 0, len(order))
+	for _, k := range order {
+		out = append(out, *seen[k])
+	}
+	return out
+}
+
+// Metrics adds the figures of the server to a Registry. Labels are bounded: no
+// proxy has a series of its own.
+func (s *Server) Metrics(g *observe.Registry) {
+	count := func(name, help string, read func() uint64) {
+		g.Func(name, help, observe.KindCounter, nil, func(emit func(float64, ...string)) { emit(float64(read())) })
+	}
+	g.Func("naru_link_proxies", "Proxies that are connected to this control plane, by how they are: current, behind, refusing.", observe.KindGauge, []string{"state"}, func(emit func(float64, ...string)) {
+		var current, behind, refusing float64
+		for _, p := range s.Status() {
+			switch {
+			case len(p.Refusals) > 0:
+				refusing++
+			case p.Lag > 0:
+				behind++
+			default:
+				current++
+			}
+		}
+		emit(current, "current")
+		emit(behind, "behind")
+		emit(refusing, "refusing")
+	})
+	g.Func("naru_link_lag_seconds", "For how long the proxy that is furthest behind has not had the newest configuration.", observe.KindGauge, nil, func(emit func(float64, ...string)) {
+		var most time.Duration
+		for _, p := range s.Status() {
+			most = max(most, p.Lag)
+		}
+		emit(most.Seconds())
+	})
+	g.Func("naru_link_resources", "Resources that are offered to proxies.", observe.KindGauge, nil, func(emit func(float64, ...string)) {
+		n, _, _ := s.catalog.size()
+		emit(float64(n))
+	})
+	g.Func("naru_link_refused_total", "Calls and connections that were refused, by why.", observe.KindCounter, []string{"why"}, func(emit func(float64, ...string)) {
+		for w := range whys {
+			emit(float64(s.counts.refused[w].Load()), whyNames[w])
+		}
+	})
+	count("naru_link_updates_total", "Updates sent to proxies.", s.counts.updates.Load)
+	count("naru_link_sent_resources_total", "Resources sent to proxies.", s.counts.resources.Load)
+	count("naru_link_sent_bytes_total", "Bytes of resources sent to proxies.", s.counts.bytes.Load)
+	count("naru_link_encoded_total", "Times that a resource was encoded: once a change, not once a proxy.", func() uint64 { _, _, n := s.catalog.size(); return n })
+	count("naru_link_resyncs_total", "Streams that were too far behind and had to begin anew.", s.counts.resyncs.Load)
+	count("naru_link_joined_total", "Nodes that joined.", s.counts.joined.Load)
+	count("naru_link_signed_total", "Identities signed for nodes.", s.counts.signed.Load)
+	count("naru_link_registered_total", "Registrations of workloads by nodes.", s.counts.registered.Load)
+}

@@ -1,0 +1,296 @@
+package link
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	"github.com/naru-mesh/naru/identity"
+)
+
+// NodeID is the identity of a node's proxy.
+func NodeID(trustDomain, node string) identity.ID {
+	return identity.ID("spiffe://" + trustDomain + "/node/" + node)
+}
+
+// ControlID is the identity of a replica of the control plane.
+func ControlID(trustDomain, name string) identity.ID {
+	return identity.ID("spiffe://" + trustDomain + "/control/" + name)
+}
+
+// lastOf gives the name in an ID of the form spiffe://td/<what>/<name>.
+func lastOf(id identity.ID, trustDomain, what string) (string, bool) {
+	name, ok := strings.CutPrefix(string(id), "spiffe://"+trustDomain+"/"+what+"/")
+	return name, ok && name != "" && !strings.Contains(name, "/")
+}
+
+// idOf gives the only URI of a leaf (X509-SVID, section 2).
+func idOf(leaf *x509.Certificate) (identity.ID, error) {
+	if len(leaf.URIs) != 1 || leaf.IsCA {
+		return "", errors.New("the certificate is no X509-SVID")
+	}
+	return identity.ID(leaf.URIs[0].String()), nil
+}
+
+func newKey() (crypto.Signer, []byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	return key, csr, err
+}
+
+func parseChain(chain [][]byte) (leaf *x509.Certificate, rest *x509.CertPool, err error) {
+	rest = x509.NewCertPool()
+	for i, der := range chain {
+		c, err := x509.ParseCertificate(der)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case i == 0:
+			leaf = c
+		default:
+			rest.AddCert(c)
+		}
+	}
+	if leaf == nil {
+		return nil, nil, errors.New("the chain is empty")
+	}
+	return leaf, rest, nil
+}
+
+// verify checks a chain that the other side showed, for a use.
+func verify(chain []*x509.Certificate, roots *x509.CertPool, use x509.ExtKeyUsage, now time.Time) error {
+	rest := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		rest.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: rest, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{use}})
+	return err
+}
+
+// tlsConfig lets in nodes of our own trust domain, joiners, and strangers
+// without a certificate, who may do nothing but join.
+func (s *Server) tlsConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		ClientAuth: tls.RequestClientCert,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return &s.identity.Load().certificate, nil
+		},
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if len(state.PeerCertificates) == 0 {
+				return nil
+			}
+			if _, err := s.caller(state.PeerCertificates); err != nil {
+				s.refuse(whyCertificate, "subject", subjectOf(state.PeerCertificates[0]), "err", err)
+				return err
+			}
+			return nil
+		},
+		SessionTicketsDisabled: true, // a resumed connection would show an old certificate
+	}
+}
+
+func subjectOf(leaf *x509.Certificate) string {
+	if id, err := idOf(leaf); err == nil {
+		return string(id)
+	}
+	return leaf.Subject.String()
+}
+
+// caller is who is at the other end.
+type caller struct {
+	node    string            // of an SVID
+	joiner  *Joiner           // or: of whose certificate
+	leaf    *x509.Certificate // nil: a stranger
+	address string
+}
+
+// caller says who shows a chain; now, not when the connection began.
+func (s *Server) caller(chain []*x509.Certificate) (caller, error) {
+	now := s.options.Now()
+	c := caller{leaf: chain[0]}
+	err := verify(chain, s.bundles.Load().pool, x509.ExtKeyUsageClientAuth, now)
+	if err == nil {
+		id, err := idOf(c.leaf)
+		if err != nil {
+			return c, err
+		}
+		node, ok := lastOf(id, s.options.TrustDomain, "node")
+		if !ok {
+			return c, fmt.Errorf("%s is not a node of %s", id, s.options.TrustDomain)
+		}
+		c.node = node
+		return c, nil
+	}
+	for i := range s.options.Joiners {
+		j := &s.options.Joiners[i]
+		if verify(chain, j.Roots, x509.ExtKeyUsageClientAuth, now) == nil {
+			c.joiner = j
+			return c, nil
+		}
+	}
+	return c, err
+}
+
+// from gives who makes a call.
+func (s *Server) from(ctx context.Context) (caller, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return caller{}, errors.New("the connection has no peer")
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return caller{}, errors.New("the connection has no TLS")
+	}
+	if len(info.State.PeerCertificates) == 0 {
+		return caller{address: p.Addr.String()}, nil
+	}
+	c, err := s.caller(info.State.PeerCertificates)
+	c.address = p.Addr.String()
+	return c, err
+}
+
+// clientTLS shows what certificate gives and believes control planes of the
+// trust domain, by what roots gives.
+func clientTLS(trustDomain string, certificate func() *tls.Certificate, roots func() *x509.CertPool, now func() time.Time) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		// SPIFFE has no host names; VerifyConnection checks all there is.
+		InsecureSkipVerify: true,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if c := certificate(); c != nil {
+				return c, nil
+			}
+			return &tls.Certificate{}, nil
+		},
+		VerifyConnection: func(state tls.ConnectionState) error {
+			return checkControl(state.PeerCertificates, trustDomain, roots(), now())
+		},
+	}
+}
+
+// checkControl checks that a chain is a control plane's.
+func checkControl(chain []*x509.Certificate, trustDomain string, roots *x509.CertPool, now time.Time) error {
+	if len(chain) == 0 {
+		return errors.New("the server showed no certificate")
+	}
+	if err := verify(chain, roots, x509.ExtKeyUsageServerAuth, now); err != nil {
+		return err
+	}
+	id, err := idOf(chain[0])
+	if err != nil {
+		return err
+	}
+	if _, ok := lastOf(id, trustDomain, "control"); !ok {
+		return fmt.Errorf("%s is no control plane of %s", id, trustDomain)
+	}
+	return nil
+}
+
+// pinnedTLS believes a server whose chain ends in the root of that hash, and
+// nothing else.
+func pinnedTLS(trustDomain string, root [sha256.Size]byte, certificate *tls.Certificate, now func() time.Time) *tls.Config {
+	c := clientTLS(trustDomain, func() *tls.Certificate { return certificate }, nil, now)
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		i := slices.IndexFunc(state.PeerCertificates, func(x *x509.Certificate) bool { return RootHash(x) == root })
+		if i <= 0 {
+			return errors.New("the server's root is not the one that the token names: this is another control plane, or somebody in between")
+		}
+		pool := x509.NewCertPool()
+		pool.AddCert(state.PeerCertificates[i])
+		return checkControl(state.PeerCertificates, trustDomain, pool, now())
+	}
+	return c
+}
+
+// wireBundles are identity.Bundles as they travel. The first is our own.
+type wireBundles struct {
+	Sum     string
+	Bundles []wireBundle
+}
+
+type wireBundle struct {
+	TrustDomain string
+	Roots       [][]byte          // DER
+	Keys        map[string][]byte // PKIX
+	Sequence    uint64
+	Refresh     int64 // nanoseconds
+}
+
+func writeBundles(b *identity.Bundles) (*wireBundles, error) {
+	if b == nil || b.Own == nil {
+		return nil, errors.New("there is no bundle of our own trust domain")
+	}
+	w := &wireBundles{}
+	hash := sha256.New()
+	for _, x := range append([]*identity.Bundle{b.Own}, b.Federated...) {
+		one := wireBundle{TrustDomain: x.TrustDomain, Sequence: x.Sequence, Refresh: int64(x.Refresh), Keys: map[string][]byte{}}
+		for _, root := range x.Roots {
+			one.Roots = append(one.Roots, root.Raw)
+		}
+		for id, key := range x.Keys {
+			der, err := x509.MarshalPKIXPublicKey(key)
+			if err != nil {
+				return nil, fmt.Errorf("key %s of %s: %w", id, x.TrustDomain, err)
+			}
+			one.Keys[id] = der
+		}
+		body := encode(nil, &one)
+		hash.Write(binary.AppendUvarint(nil, uint64(len(body))))
+		hash.Write(body)
+		w.Bundles = append(w.Bundles, one)
+	}
+	w.Sum = string(hash.Sum(nil)[:sumLength])
+	return w, nil
+}
+
+func readBundles(w *wireBundles) (*identity.Bundles, *x509.CertPool, error) {
+	out := &identity.Bundles{}
+	pool := x509.NewCertPool()
+	for i, x := range w.Bundles {
+		one := &identity.Bundle{TrustDomain: x.TrustDomain, Sequence: x.Sequence, Refresh: time.Duration(x.Refresh), Keys: map[string]crypto.PublicKey{}}
+		for _, der := range x.Roots {
+			root, err := x509.ParseCertificate(der)
+			if err != nil {
+				return nil, nil, fmt.Errorf("bundle %s: %w", x.TrustDomain, err)
+			}
+			one.Roots = append(one.Roots, root)
+			if i == 0 {
+				pool.AddCert(root)
+			}
+		}
+		for id, der := range x.Keys {
+			key, err := x509.ParsePKIXPublicKey(der)
+			if err != nil {
+				return nil, nil, fmt.Errorf("bundle %s, key %s: %w", x.TrustDomain, id, err)
+			}
+			one.Keys[id] = key
+		}
+		if i == 0 {
+			out.Own = one
+		} else {
+			out.Federated = append(out.Federated, one)
+		}
+	}
+	if out.Own == nil || len(out.Own.Roots) == 0 {
+		return nil, nil, errors.New("the bundle of our own trust domain is empty")
+	}
+	return out, pool, nil
+}
