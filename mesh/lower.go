@@ -180,12 +180,11 @@ func (l *Lowering) endpoints(w *model.Workload, service string, mode model.MTLS,
 		if p.Service != service {
 			continue
 		}
-		e := model.Endpoint{Host: w.Address, Port: p.Port, Weight: w.Weight, Standby: w.State != model.Serving}
+		e := model.Endpoint{Host: w.Address, Port: p.Port, Weight: w.Weight, Standby: w.State != model.Serving, Authority: netAddr(w.Address, p.Port)}
 		if mutual {
 			e.Port = w.MeshPort
 			e.Identity = string(l.identityOf(w))
 			e.ServerName = l.sni(w, p.Port)
-			e.Authority = netAddr(w.Address, p.Port)
 		}
 		list = append(list, e)
 	}

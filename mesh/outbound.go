@@ -146,10 +146,10 @@ func (l *Lowering) targets(services []*model.Service) *[]model.MeshTarget {
 	}
 	list := make([]model.MeshTarget, 0, len(*l.known)+16)
 	taken := make(map[place]bool, cap(list))
-	add := func(s *model.Service, host, address string, port uint16) {
+	add := func(s *model.Service, host, address string, port uint16, instance bool) {
 		if at := (place{address, port}); !taken[at] {
 			taken[at] = true
-			list = append(list, model.MeshTarget{Address: address, Port: port, Host: host, Service: s.Name, Protocol: s.Mesh.Protocol})
+			list = append(list, model.MeshTarget{Address: address, Port: port, Host: host, Service: s.Name, Protocol: s.Mesh.Protocol, Instance: instance})
 		}
 	}
 	hosts := make([]string, len(services))
@@ -159,14 +159,14 @@ func (l *Lowering) targets(services []*model.Service) *[]model.MeshTarget {
 			continue
 		}
 		if vip := l.node.VIP(s.Name); vip.IsValid() {
-			add(s, hosts[i], vip.String(), s.Mesh.Port)
+			add(s, hosts[i], vip.String(), s.Mesh.Port, false)
 		}
 	}
 	for i, s := range services {
 		for _, w := range l.byService[s.Name] {
 			for _, p := range w.Ports {
 				if p.Service == s.Name {
-					add(s, hosts[i], w.Address, p.Port)
+					add(s, hosts[i], w.Address, p.Port, true)
 				}
 			}
 		}

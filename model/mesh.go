@@ -218,6 +218,8 @@ type MeshTarget struct {
 	Host     string      `json:"host"`
 	Service  string      `json:"service"` // for people
 	Protocol AppProtocol `json:"protocol,omitempty"`
+	// Instance: the address is that of one workload, and no other is meant.
+	Instance bool `json:"instance,omitempty"`
 	// Refused: not without mutual TLS. Plaintext.
 	Refused bool `json:"refused,omitempty"`
 }
@@ -355,6 +357,7 @@ func (m *MeshDoor) write(b *content) {
 		b.text(t.Address, t.Host, t.Service, string(t.Protocol))
 		b.number(uint64(t.Port))
 		b.bool(t.Refused)
+		b.bool(t.Instance)
 	}
 	b.bool(m.Strangers)
 }

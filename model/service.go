@@ -82,10 +82,10 @@ type Endpoint struct {
 
 	// Standby: it gets nothing new while another can.
 	Standby bool `json:"standby,omitempty"`
-	// Identity is the SPIFFE ID that the endpoint, a proxy of the mesh, must
-	// prove by mutual TLS; "" is an endpoint without. ServerName is the SNI by
-	// which its proxy knows the workload and port that are meant, Authority
-	// (address:port) what a tunnel is asked for.
+	// Authority is the workload's own address:port; a tunnel is asked for it.
+	// Identity is the SPIFFE ID that the workload's proxy must prove for it by
+	// mutual TLS, "" where there is none, and ServerName the SNI by which that
+	// proxy knows which port of which workload is meant.
 	Identity   string `json:"identity,omitempty"`
 	ServerName string `json:"serverName,omitempty"`
 	Authority  string `json:"authority,omitempty"`

@@ -79,6 +79,7 @@ func (x *exchange) match() observe.Reason {
 		}
 	}
 	x.listener = l
+	x.tried.Only = l.instance(x.Peer)
 	x.Scheme, x.Port, x.Listener = l.scheme, x.Peer.Local.Port(), l.noun.Name
 	hit := &x.w.hit
 	if !l.table.Find(&x.Request, host, hit) {

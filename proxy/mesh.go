@@ -225,6 +225,17 @@ func (e *entrance) find(x *wire.Exchange) (*listener, []byte, observe.Reason) {
 	return nil, nil, observe.NoListener
 }
 
+// instance is the one workload that a captured connection wanted, by its own
+// address; invalid where any of a service will do.
+func (l *listener) instance(p *wire.Peer) (at netip.AddrPort) {
+	if l.side() == model.OutboundSide {
+		if t := l.targets[original(p)]; t != nil && t.noun.Instance {
+			at = original(p)
+		}
+	}
+	return at
+}
+
 // guardian is the listener whose policies a connection from p is under.
 func (l *listener) guardian(p *wire.Peer) *listener {
 	if l.side() == model.Plaintext {

@@ -41,6 +41,7 @@ func (x *exchange) again(f wire.Failure) bool {
 		// not be trusted with it. On a new connection that cannot happen again.
 		x.extra++
 		x.tried.Reset()
+		x.tried.Only = x.listener.instance(x.Peer)
 		x.try(true)
 		return true
 	case x.declared():

@@ -107,6 +107,7 @@ func (k *conversation) begin(c wire.Conn, held []byte) {
 		return
 	}
 	k.idle = idleOf(k.flow.noun.Idle, model.DefaultFlowIdle)
+	k.tried.Only = k.listener.instance(k.client.conn.Peer())
 	if k.door.closing.Load() {
 		k.expire()
 	}
@@ -142,10 +143,11 @@ func (k *conversation) another(err error) {
 	if errors.Is(err, wire.ErrStale) && !k.fresh {
 		k.fresh = true
 		k.tried.Reset()
+		k.tried.Only = k.listener.instance(k.client.conn.Peer())
 		k.connect()
 		return
 	}
-	if k.tries <= mostExtra && k.backend.cluster.Another(&k.tried) {
+	if why != observe.PolicyDenied && k.tries <= mostExtra && k.backend.cluster.Another(&k.tried) {
 		k.connect()
 		return
 	}
@@ -336,6 +338,9 @@ func (k *conversation) fail(why observe.Reason) {
 		return
 	}
 	k.why = why
+	if r, ok := k.client.conn.(wire.Refuser); ok {
+		r.Refuse(why)
+	}
 	k.client.conn.Abort()
 	if k.service.conn != nil {
 		k.service.conn.Abort()

@@ -19,10 +19,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
@@ -152,6 +154,7 @@ type machine struct {
 	wanted   *sync.Map
 	sources  byte // addresses that were dialled from
 	records  chan observe.Record
+	allowed  atomic.Pointer[string] // the only identity that policies let in
 	log      *keptLog
 }
 
@@ -196,12 +199,36 @@ func newMachine(t *testing.T, from *trust) *machine {
 	m.proxy = proxy.New(proxy.Options{
 		Driver: driver, Server: codec, HTTP2: codec2, Security: security, Clusters: clusters, Registry: m.registry,
 		Identities: from, Tunnels: tunnel.Tunnels{}, Drain: 200 * time.Millisecond, Log: log,
+		Authorize: func([]*model.Policy, filter.Target) (filter.Authorizer, error) {
+			return onlyFrom(*m.allowed.Load()), nil
+		},
 	})
 	t.Cleanup(func() {
 		clusters.Close()
 		driver.Close()
 	})
 	return m
+}
+
+// onlyFrom is an Authorizer that lets one identity in.
+type onlyFrom string
+
+func (o onlyFrom) Connection(p *wire.Peer, _ uint16, _ string) (d filter.Decision) {
+	if p.TLS == nil || p.TLS.Identity != string(o) {
+		d.Why, d.Detail = observe.PolicyDenied, errors.New("a policy")
+	}
+	return d
+}
+func (o onlyFrom) Recheck(p *wire.Peer, port uint16, sni string) filter.Decision {
+	return o.Connection(p, port, sni)
+}
+func (o onlyFrom) Request(uint16) filter.Request     { return o }
+func (o onlyFrom) Same(other filter.Authorizer) bool { return other == o }
+func (o onlyFrom) OnRequest(x *filter.Exchange) filter.Verdict {
+	if d := o.Connection(x.Peer, 0, ""); d.Refused() {
+		return x.Refuse(d.Why)
+	}
+	return filter.Continue
 }
 
 // apply lowers and applies a configuration.
@@ -329,6 +356,17 @@ type relay struct {
 	mu   sync.Mutex
 	seen []byte
 	open int
+	all  []net.Conn
+}
+
+// cut closes what is open.
+func (r *relay) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.all {
+		c.Close()
+	}
+	r.all = nil
 }
 
 func newRelay(t *testing.T, to string) *relay {
@@ -352,6 +390,7 @@ func newRelay(t *testing.T, to string) *relay {
 			}
 			r.mu.Lock()
 			r.open++
+			r.all = append(r.all, from, on)
 			r.mu.Unlock()
 			for _, way := range [][2]net.Conn{{from, on}, {on, from}} {
 				all.Go(func() {

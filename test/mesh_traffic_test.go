@@ -4,14 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
@@ -364,5 +368,232 @@ func TestMeshEndpointLeaves(t *testing.T) {
 	}
 	if r := receive(t, p.a.records); r.Reason != observe.Draining {
 		t.Errorf("%v", r.Reason)
+	}
+}
+
+// TestMeshInstance: whoever calls one workload by its own address gets that one
+// and no other, well or not.
+func TestMeshInstance(t *testing.T) {
+	t.Parallel()
+	p := newMeshPair(t, echoing(t, "a"), model.AppTCP, nil)
+	other := *p.orders
+	second := echoing(t, "b")
+	other.Name, other.State = "shop/orders-2", model.Unhealthy
+	other.Ports = []model.WorkloadPort{{Service: "orders", Port: number16(t, second)}}
+	cfg := *p.cfg
+	cfg.Workloads = append([]*model.Workload{&other}, p.cfg.Workloads...)
+	p.b.node.Locals = append(p.b.node.Locals, mesh.Local{Workload: &other})
+	p.b.apply(&cfg)
+	p.a.apply(&cfg)
+	one := make([]byte, 1)
+	for i := range 10 {
+		to, want := p.to, byte('a')
+		if i%2 == 0 {
+			to, want = second, 'b'
+		}
+		if _, err := io.ReadFull(p.a.dial(to), one); err != nil || one[0] != want {
+			t.Errorf("%s: %q, %v", to, one, err)
+		}
+	}
+}
+
+// TestMeshHalfClose: a server that ends first still gets what its client sends.
+func TestMeshHalfClose(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 1)
+	go func() {
+		defer ln.Close()
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "that is all")
+		_ = conn.(*net.TCPConn).CloseWrite()
+		b, err := io.ReadAll(conn)
+		got <- fmt.Sprint(len(b), err)
+	}()
+	p := newMeshPair(t, ln.Addr().String(), model.AppTCP, nil)
+	p.b.watch()
+	conn := p.a.dial(p.to)
+	if b, err := io.ReadAll(conn); string(b) != "that is all" || err != nil {
+		t.Fatalf("%q, %v", b, err)
+	}
+	for range 10 {
+		if _, err := conn.Write(make([]byte, 100_000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if g := receive(t, got); g != "1000000 <nil>" {
+		t.Errorf("the service got %s", g)
+	}
+	if r := receive(t, p.b.records); r.Reason != observe.ReasonNone || r.BytesIn != 1_000_000 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestMeshResets: a reset of either end is one at the other.
+func TestMeshResets(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	ends := make(chan error, 2)
+	go func() {
+		for range 2 {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			b := make([]byte, 10)
+			n, _ := conn.Read(b)
+			if string(b[:n]) == "reset me" {
+				_ = conn.(*net.TCPConn).SetLinger(0)
+				conn.Close()
+				continue
+			}
+			_, _ = conn.Write(b[:n])
+			_, err = conn.Read(b)
+			ends <- err
+			conn.Close()
+		}
+	}()
+	p := newMeshPair(t, ln.Addr().String(), model.AppTCP, nil)
+	conn := p.a.dial(p.to)
+	if _, err := io.WriteString(conn, "reset me"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the service has reset, and the client sees %v", err)
+	}
+	conn = p.a.dial(p.to)
+	if _, err := io.WriteString(conn, "stay"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(conn, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.SetLinger(0)
+	conn.Close()
+	if err := receive(t, ends); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client has reset, and the service sees %v", err)
+	}
+}
+
+// TestMeshStaleConnection: a pooled connection that the other machine has closed
+// costs no tunnel.
+func TestMeshStaleConnection(t *testing.T) {
+	t.Parallel()
+	p := newMeshPair(t, echoing(t, "a"), model.AppTCP, nil)
+	one := make([]byte, 1)
+	for range 5 {
+		conn := p.a.dial(p.to)
+		if _, err := io.ReadFull(conn, one); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		p.relay.cut()
+	}
+}
+
+// TestMeshSlowReader: who does not read holds the sender, through both
+// machines.
+func TestMeshSlowReader(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, got := make(chan struct{}), make(chan int64, 1)
+	go func() {
+		defer ln.Close()
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		<-read
+		n, _ := io.Copy(io.Discard, conn)
+		got <- n
+	}()
+	p := newMeshPair(t, ln.Addr().String(), model.AppTCP, nil)
+	conn := p.a.dial(p.to)
+	sent := int64(0)
+	block := make([]byte, 64<<10)
+	for sent < 256<<20 {
+		if err := conn.SetWriteDeadline(time.Now().Add(500 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := conn.Write(block)
+		sent += int64(n)
+		if err != nil {
+			break
+		}
+	}
+	// What the kernels of six sockets hold, and little besides.
+	if sent > 64<<20 {
+		t.Errorf("%d bytes were taken from the client, of which the service has read none", sent)
+	}
+	close(read)
+	if err := conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if n := receive(t, got); n != sent {
+		t.Errorf("%d of %d bytes arrived", n, sent)
+	}
+}
+
+// TestMeshEarlyEnd: a client that sends a word and ends at once loses nothing,
+// though nobody has declared what it speaks.
+func TestMeshEarlyEnd(t *testing.T) {
+	t.Parallel()
+	p := newMeshPair(t, echoing(t, ""), model.AppDetect, nil)
+	conn := p.a.dial(p.to)
+	if _, err := io.WriteString(conn, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(conn); string(b) != "hello" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestMeshExternal: a service outside is reached by its name, as it is written.
+func TestMeshExternal(t *testing.T) {
+	t.Parallel()
+	outside := telling(t)
+	p := newMeshPair(t, echoing(t, ""), model.AppTCP, func(p *meshPair) {
+		p.cfg.Mesh.Outbound = model.RegisteredOnly
+		p.cfg.Services = append(p.cfg.Services, &model.Service{
+			Name: "stripe", Endpoints: []model.Endpoint{{Host: "127.0.0.1", Port: number16(t, outside)}},
+			Mesh: &model.MeshService{Namespace: "shop", Host: "stripe", Names: []string{"api.stripe.example"}, Port: 80, External: true},
+		})
+		p.a.node.VIP = func(s string) netip.Addr {
+			if s == "stripe" {
+				return netip.MustParseAddr("240.0.0.2")
+			}
+			return netip.MustParseAddr(vip)
+		}
+	})
+	if status, body := ask(t, p.a.dial("240.0.0.2:80"), "GET /charge HTTP/1.1\r\nHost: api.stripe.example\r\n\r\n"); status != 200 || !strings.HasPrefix(body, "GET /charge host=api.stripe.example") {
+		t.Errorf("%d %s", status, body)
+	}
+	// Without capture a client says in HTTP where it wants to go.
+	if status, body := ask(t, p.a.dial(""), "GET http://api.stripe.example/charge HTTP/1.1\r\nHost: api.stripe.example\r\n\r\n"); status != 200 {
+		t.Errorf("explicitly: %d %s", status, body)
 	}
 }

@@ -98,6 +98,9 @@ func (c *Cluster) Pick(l wire.Loop, avoid *Tried, fresh bool) (conn wire.ClientC
 // Another says whether the cluster has an endpoint that is not among tried.
 func (c *Cluster) Another(tried *Tried) bool {
 	p := c.plan.Load()
+	if tried.Only.IsValid() {
+		return false
+	}
 	if p.count > tried.Len() {
 		return true
 	}
@@ -153,6 +156,10 @@ func (c *Cluster) rebuild() {
 				addr: key.addr, host: t.host, dialer: t.dialer, raw: t.raw, codec: t.codec,
 				pools: make([]atomic.Pointer[pool], len(c.owner.loops)),
 			}
+			ep.at = netip.AddrPortFrom(key.addr.Addr().Unmap(), key.addr.Port())
+			if at, err := netip.ParseAddrPort(t.inner); err == nil {
+				ep.at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+			}
 			if t.peer != "" {
 				ep.tunnels, ep.inner, ep.peer = c.owner.env.Tunnels, t.inner, t.peer
 			}
@@ -200,7 +207,14 @@ func (c *Cluster) replan() {
 	if sp.err != nil {
 		none = observe.UpstreamTLS
 	}
-	c.plan.Store(newPlan(healthy, sp.set, none))
+	p := newPlan(healthy, sp.set, none)
+	if len(sp.targets) > 0 && sp.targets[len(sp.targets)-1].inner != "" { // of the mesh
+		p.at = make(map[netip.AddrPort]*Endpoint, len(c.members))
+		for _, m := range c.members {
+			p.at[m.ep.at] = m.ep
+		}
+	}
+	c.plan.Store(p)
 }
 
 // remove empties the pools of endpoints that are in the plan no more. A loop

@@ -22,6 +22,8 @@ type Endpoint struct {
 	tunnels wire.Tunneler
 	inner   string
 	peer    string
+	// at is the workload's own address: inner's, or addr.
+	at netip.AddrPort
 
 	// pools has one for each loop, made by the loop when it first picks here.
 	pools []atomic.Pointer[pool]
@@ -101,6 +103,9 @@ const maxTried = 11
 type Tried struct {
 	eps [maxTried]*Endpoint
 	n   uint8
+	// Only, where it is valid, is the address of the one endpoint that is meant:
+	// no other is chosen in its place.
+	Only netip.AddrPort
 }
 
 // Add remembers ep, once; beyond eleven the first is forgotten.
@@ -132,8 +137,9 @@ func (t *Tried) Has(ep *Endpoint) bool {
 // Len is how many were added, at most eleven.
 func (t *Tried) Len() int { return int(t.n) }
 
-// Reset forgets all.
+// Reset forgets all, Only too.
 func (t *Tried) Reset() {
+	t.Only = netip.AddrPort{}
 	clear(t.eps[:t.n])
 	t.n = 0
 }

@@ -134,7 +134,7 @@ func (k *Lease) noTunnel(err error) observe.Reason {
 	if err != nil {
 		why = wire.DialReason(err)
 	}
-	if !errors.Is(err, wire.ErrStale) {
+	if !errors.Is(err, wire.ErrStale) && why != observe.PolicyDenied {
 		k.pool.ep.connectFailed(k.pool.loop.Now())
 	}
 	k.End()

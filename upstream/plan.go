@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -22,6 +23,9 @@ type plan struct {
 	count int // endpoints; rows may be more
 	set   *settings
 	none  observe.Reason // why there are no rows
+	// at finds the endpoints of the mesh by their workloads' addresses, also
+	// those that are not well; nil where there are none.
+	at map[netip.AddrPort]*Endpoint
 }
 
 // row is an endpoint's turn.
@@ -132,6 +136,9 @@ func (cur *cursor) next() uint64 {
 
 // choose gives the endpoint of the next try, nil when the plan is empty.
 func (p *plan) choose(cur *cursor, now time.Duration, avoid *Tried) *Endpoint {
+	if avoid != nil && avoid.Only.IsValid() {
+		return p.at[avoid.Only]
+	}
 	if len(p.rows) == 0 {
 		return nil
 	}

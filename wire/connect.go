@@ -3,6 +3,8 @@ package wire
 import (
 	"errors"
 	"net/netip"
+
+	"github.com/naru-mesh/naru/observe"
 )
 
 // A CONNECT (RFC 9110 section 9.3.6; HBONE is that over HTTP/2 and mutual TLS)
@@ -40,6 +42,10 @@ type Tunneler interface {
 	// client sends is held until the Conn has been resumed.
 	Accept(x *Exchange, s ServerStream, over func()) (Conn, RequestSink)
 }
+
+// Refuser is a Conn that can say why before it is granted, as an accepted
+// tunnel can: Refuse takes the place of Abort. Afterwards it does that.
+type Refuser interface{ Refuse(why observe.Reason) }
 
 // ErrStale is wrapped by a Tunneler's errors where a connection that had served
 // before ended before it could know of the tunnel: on a new one it cannot happen

@@ -169,9 +169,11 @@ type PlainDialer struct{}
 // Dial calls the loop's.
 func (PlainDialer) Dial(l Loop, addr netip.AddrPort, h ConnHandler) Conn { return l.Dial(addr, h) }
 
-// PeerError is a handshake that failed for a certificate.
+// PeerError is a handshake that failed for a certificate, or a tunnel that is
+// forbidden.
 type PeerError struct {
-	// Why is one of ClientCertificateMissing, ClientCertificateInvalid,
+	// Why is PolicyDenied, where the other side's policies refuse a tunnel, or
+	// one of ClientCertificateMissing, ClientCertificateInvalid,
 	// ClientIdentity, UpstreamIdentity and NoIdentity.
 	Why observe.Reason
 	// Who is the subject or the identity that the other side has shown, or, of

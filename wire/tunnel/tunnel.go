@@ -135,6 +135,10 @@ func (d *dialled) OnResponse(data []byte, end bool) {
 		if !end {
 			d.stream.Cancel()
 		}
+		if status == 403 {
+			d.fail(&wire.PeerError{Why: observe.PolicyDenied, Err: refused(status)})
+			return
+		}
 		d.fail(refused(status))
 		return
 	}
@@ -285,7 +289,11 @@ func (a *accepted) Close() {
 	a.Abort()
 }
 
-func (a *accepted) Abort() {
+func (a *accepted) Abort() { a.Refuse(observe.ReasonNone) }
+
+// Refuse is wire.Refuser's. Only that a policy forbids it is told apart: the
+// client must not try elsewhere then.
+func (a *accepted) Refuse(why observe.Reason) {
 	switch {
 	case a.gone:
 		return
@@ -295,6 +303,9 @@ func (a *accepted) Abort() {
 		h := &a.x.Response
 		h.Reset()
 		h.Status, h.Length = 503, 0
+		if why == observe.PolicyDenied {
+			h.Status = 403
+		}
 		a.stream.Respond(h, nil, true)
 	}
 	a.end()

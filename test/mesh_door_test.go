@@ -1,0 +1,159 @@
+package test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+)
+
+// TestMeshPolicies: what a policy refuses gets an answer that says so, what is
+// open already is looked at again when policies change.
+func TestMeshPolicies(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []model.AppProtocol{model.AppHTTP, model.AppTCP} {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			service := telling(t)
+			if protocol == model.AppTCP {
+				service = echoing(t, "a")
+			}
+			policies := func(allowed string, p *meshPair) {
+				p.b.allowed.Store(&allowed)
+				p.cfg.Policies = []*model.Policy{{Name: "shop/p", Namespace: "shop", Action: model.Allow, Tell: allowed == ""}}
+			}
+			p := newMeshPair(t, service, protocol, func(p *meshPair) { policies(storefront, p) })
+			conn := p.a.dial(p.to)
+			one := make([]byte, 1)
+			if protocol == model.AppHTTP {
+				for _, c := range []struct {
+					allowed string
+					want    int
+				}{{storefront, 200}, {"", 403}, {storefront, 200}} {
+					policies(c.allowed, p)
+					p.b.apply(p.cfg)
+					if status, body := ask(t, conn, "GET /a HTTP/1.1\r\nHost: orders\r\n\r\n"); status != c.want {
+						t.Errorf("%d %s", status, body)
+					}
+				}
+				return
+			}
+			if _, err := io.ReadFull(conn, one); err != nil {
+				t.Fatal(err)
+			}
+			p.a.watch()
+			p.b.watch()
+			policies("", p)
+			p.b.apply(p.cfg)
+			if b, err := io.ReadAll(conn); len(b) > 0 || err == nil {
+				t.Errorf("open, and forbidden now: %q, %v", b, err)
+			}
+			if r := receive(t, p.b.records); r.Reason != observe.PolicyDenied || r.Source != storefront {
+				t.Errorf("%+v", r)
+			}
+			receive(t, p.a.records)
+			p.a.refused(p.to)
+			for _, m := range []*machine{p.a, p.b} {
+				if r := receive(t, m.records); r.Reason != observe.PolicyDenied || r.Detail == nil {
+					t.Errorf("%+v", r)
+				}
+			}
+			policies(storefront, p)
+			p.b.apply(p.cfg)
+			if _, err := io.ReadFull(p.a.dial(p.to), one); err != nil {
+				t.Errorf("allowed again: %v", err)
+			}
+		})
+	}
+}
+
+// TestMeshDoorIsShut: who is nobody does not get in, and who is somebody gets
+// to the port that the handshake has named and to no other.
+func TestMeshDoorIsShut(t *testing.T) {
+	t.Parallel()
+	service := echoing(t, "a")
+	p := newMeshPair(t, service, model.AppTCP, nil)
+	_, port, err := net.SplitHostPort(service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := port + ".orders-1.shop.mesh"
+	stranger := newTrust(t)
+	stranger.issue(t, storefront, storefront)
+	for _, c := range []struct {
+		name      string
+		cert      *tls.Certificate
+		sni       string
+		protocol  string
+		authority string
+		want      string
+	}{
+		{"as it should be", p.trust.have[storefront], name, "h2", "127.0.0.1:" + port, "200"},
+		{"another port", p.trust.have[storefront], name, "h2", "127.0.0.1:1", "421"},
+		{"no port", p.trust.have[storefront], name, "h2", "orders", "421"},
+		{"another name", p.trust.have[storefront], "1.orders-1.shop.mesh", "h2", "127.0.0.1:" + port, "421"},
+		{"no certificate", nil, name, "h2", "127.0.0.1:" + port, "refused"},
+		{"one of another authority", stranger.have[storefront], name, "h2", "127.0.0.1:" + port, "refused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := &tls.Config{InsecureSkipVerify: true, ServerName: c.sni, NextProtos: []string{c.protocol}}
+			if c.cert != nil {
+				cfg.Certificates = []tls.Certificate{*c.cert}
+			}
+			if got := connectStatus(t, p.relay.addr, cfg, c.authority); got != c.want {
+				t.Errorf("%s, not %s", got, c.want)
+			}
+		})
+	}
+}
+
+// connectStatus asks for a tunnel and gives the status, or "refused" where
+// there is no connection.
+func connectStatus(t *testing.T, addr string, cfg *tls.Config, authority string) string {
+	t.Helper()
+	raw, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if err := raw.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	conn := tls.Client(raw, cfg)
+	if conn.Handshake() != nil {
+		return "refused"
+	}
+	var out bytes.Buffer
+	out.WriteString(http2.ClientPreface)
+	framer := http2.NewFramer(&out, conn)
+	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	head := http2.HeadersFrameParam{StreamID: 1, BlockFragment: block([]string{":method", "CONNECT", ":authority", authority}), EndHeaders: true}
+	if err := framer.WriteHeaders(head); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(out.Bytes()); err != nil {
+		return "refused"
+	}
+	for {
+		f, err := framer.ReadFrame()
+		if err != nil {
+			return "refused"
+		}
+		if h, ok := f.(*http2.MetaHeadersFrame); ok {
+			return fmt.Sprint(h.PseudoValue("status"))
+		}
+	}
+}
