@@ -78,6 +78,7 @@ func (c *compiler) meet(l *listener) {
 			return // policies are for those who are called
 		}
 	}
+	l.requests = c.passports(l)
 	policies := c.prog.Snapshot.Policies
 	if c.mesh == nil || c.mesh.Authorize == nil || len(policies) == 0 {
 		return
@@ -100,6 +101,22 @@ func (c *compiler) meet(l *listener) {
 			l.requests = append(l.requests, f)
 		}
 	}
+}
+
+// passports is what sees to them at l, before the policies do.
+func (c *compiler) passports(l *listener) []filter.Request {
+	f := filter.Request(nil)
+	switch {
+	case c.mesh == nil || l.noun.Protocol.OfFlows():
+	case l.noun.Mesh != nil:
+		f = c.mesh.CheckPassport
+	case c.prog.Snapshot.Mesh != nil:
+		f = c.mesh.MintPassport
+	}
+	if f == nil {
+		return nil
+	}
+	return []filter.Request{f}
 }
 
 // targets compiles a list, which several doors may share.

@@ -44,6 +44,10 @@ type Options struct {
 	Identities wire.Identities
 	Tunnels    wire.Tunneler
 	Authorize  func(policies []*model.Policy, t filter.Target) (filter.Authorizer, error)
+	// Passports are seen to before everything else: checked at inbound doors,
+	// made (and what clients call so taken off) at the listeners of a gateway.
+	// Either may be nil.
+	CheckPassport, MintPassport filter.Request
 	Log        *slog.Logger
 }
 
