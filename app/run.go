@@ -13,6 +13,7 @@ import (
 	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/control"
 	"github.com/naru-mesh/naru/export"
+	"github.com/naru-mesh/naru/filter/authz"
 	"github.com/naru-mesh/naru/filter/transcode"
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
@@ -121,7 +122,7 @@ func newGateway(opt Options) (*gateway, error) {
 	g.proxy = proxy.New(proxy.Options{
 		Driver: g.driver, Server: codec, HTTP2: codec2, Datagrams: g.driver, QUIC: g.quic, Security: g.security, Clusters: g.clusters,
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
-		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Identities: opt.Identities, Tunnels: tunnel.Tunnels{}, Log: g.log,
+		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Identities: opt.Identities, Tunnels: tunnel.Tunnels{}, Authorize: authorize(authz.NewMetrics(g.registry, g.log)), Log: g.log,
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()

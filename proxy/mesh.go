@@ -89,8 +89,10 @@ func (c *compiler) meet(l *listener) {
 	for _, t := range c.guarded(l) {
 		a, err := c.mesh.Authorize(policies, t)
 		if err != nil {
-			c.problem(l.noun.Origin, "a policy for it cannot be compiled, and nothing is let in: %v", err)
-			a = barred{}
+			c.problem(l.noun.Origin, "what is meant for it is refused: %v", err)
+			if a == nil {
+				a = barred{}
+			}
 		}
 		if a == nil {
 			continue
@@ -245,6 +247,16 @@ func (l *listener) guardian(p *wire.Peer) *listener {
 		return nil
 	}
 	return l
+}
+
+// unwelcome says whether a passport or a policy refuses the request; then it
+// holds the answer.
+func (x *exchange) unwelcome() bool {
+	side := x.listener.side()
+	if v := x.w.proxy.opt.Verify; v != nil && (side == model.Inbound || side == model.Plaintext) && v.OnRequest(&x.Exchange) == filter.Answer {
+		return true
+	}
+	return x.listener.refuses(&x.Exchange)
 }
 
 // refuses says whether a policy refuses a request; then x holds the answer.
