@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 # Two test packages at a time: many of them keep loops busy.
 TEST_FLAGS ?= -p 2
 
-.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench check clean
+.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench bench-link check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ floods: ## HTTP/2 floods of 30 s each, with figures
 
 bench: build ## side by side with nginx, HAProxy, Caddy (and Envoy when on PATH)
 	$(GO) run ./bench
+
+bench-link: ## a control plane with 1,000 services and 2,000 proxies
+	$(GO) run ./bench/link
 
 check: test vet staticcheck race fuzz ## all of CI
 

@@ -14,7 +14,6 @@ import (
 	"github.com/naru-mesh/naru/filter/respond"
 	"github.com/naru-mesh/naru/filter/rewrite"
 	"github.com/naru-mesh/naru/filter/transcode"
-	"github.com/naru-mesh/naru/model"
 )
 
 // Dialects are asked in this order whether a document is theirs. The full form
@@ -42,12 +41,5 @@ func Families(descriptors *transcode.Descriptors) []filter.Family {
 		rewrite.Family(),         // after all that asks: matches and headers see the path as the client sent it
 		grpcweb.Family(),         // last, as all that translates: the filters above see the client's request and response
 		descriptors.Family(),     //
-	}
-}
-
-// authorize makes what decides by policies.
-func authorize(m *authz.Metrics) func([]*model.Policy, filter.Target) (filter.Authorizer, error) {
-	return func(policies []*model.Policy, t filter.Target) (filter.Authorizer, error) {
-		return authz.New(policies, t, m)
 	}
 }

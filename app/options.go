@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
-
-	"github.com/naru-mesh/naru/wire"
 )
 
 // Options of a run, as the command line gives them.
@@ -31,11 +29,9 @@ type Options struct {
 	Log   *slog.Logger
 	// Out is where the greeting goes, and the access log unless it has a file.
 	Out io.Writer
-	// Identities are the certificates of the workloads of this process, which
-	// doors and calls of the mesh need; nil: there is no mesh.
-	Identities wire.Identities
 	// JSON makes the greeting one line for machines.
 	JSON bool
+	Mesh MeshOptions
 }
 
 const defaultDrain = 30 * time.Second

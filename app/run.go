@@ -16,6 +16,7 @@ import (
 	"github.com/naru-mesh/naru/filter/authz"
 	"github.com/naru-mesh/naru/filter/transcode"
 	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/link"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/proxy"
@@ -43,6 +44,14 @@ type gateway struct {
 	// descriptors are the files that filters have read.
 	descriptors transcode.Descriptors
 	issuers     map[model.IssuedBy]identity.Issuer
+	// Of the mesh. lowering is between the configuration and the proxy; plane is
+	// nil where the control plane is elsewhere; client is the link to that.
+	lowering   *lowering
+	plane      *controlPlane
+	client     *link.Client
+	identities identities
+	decisions  *authz.Metrics
+	node       *node // nil until there is a mesh; the follower's own
 
 	mu    sync.Mutex
 	admin *admin.Server
@@ -75,15 +84,40 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	g.control = control.New(control.Options{Sources: src, Dialects: Dialects(), Log: g.log})
+	if g.plane, err = openControlPlane(g.opt.Mesh, g.log, g.registry); err != nil {
+		return err
+	}
+	g.control = control.New(control.Options{Sources: append(src, g.plane.source()), Dialects: Dialects(), Log: g.log})
 	g.control.Observe(g.registry)
+	g.plane.control = g.control
+	return g.serve(ctx, g.control, g.control.Run, g.beginMesh)
+}
+
+// serve follows a feed, which run fills, until ctx ends; begin is called with
+// the first Snapshot that has a mesh.
+func (g *gateway) serve(ctx context.Context, feed model.Feed, run func(context.Context), begin func(context.Context, *model.Snapshot) error) error {
+	g.lowering = newLowering(feed)
+	g.lowering.node, g.lowering.begin = g.describeNode, func(ctx context.Context, s *model.Snapshot) error {
+		err := begin(ctx, s)
+		if err != nil {
+			g.fail(err)
+			return err
+		}
+		g.node.see(s)
+		return nil
+	}
+	g.lowering.seen = func(s *model.Snapshot) {
+		if g.node != nil {
+			g.node.see(s)
+		}
+	}
 
 	// What follows the configuration ends before the proxy drains.
 	following, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
-	tasks.Go(func() { g.control.Run(following) })
+	tasks.Go(func() { run(following) })
 	tasks.Go(func() {
-		g.proxy.Follow(following, &looking{&retrying{Feed: g.control, lacking: g.lacking}, g.prepare}, g.applied)
+		g.proxy.Follow(following, &looking{&retrying{Feed: g.lowering, lacking: g.lacking}, g.prepare}, g.applied)
 	})
 	tasks.Go(func() { g.watchDescriptors(following) })
 	end := func() { stop(); tasks.Wait() }
@@ -103,10 +137,38 @@ func Run(ctx context.Context, opt Options) error {
 	return g.drain()
 }
 
+// fail ends a start that cannot succeed. Later it is told in the log, and tried
+// again.
+func (g *gateway) fail(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ready != nil {
+		select {
+		case g.first <- err:
+		default:
+		}
+	}
+}
+
+// beginMesh begins the mesh whose control plane is in this process.
+func (g *gateway) beginMesh(ctx context.Context, s *model.Snapshot) error {
+	if err := g.plane.begin(ctx, s); err != nil {
+		return err
+	}
+	_, err := g.beginNode(inner{g.plane.authority, g.plane}, g.plane.trust, true)
+	if err != nil {
+		return err
+	}
+	return g.meetPlane()
+}
+
 func newGateway(opt Options) (*gateway, error) {
 	g := &gateway{opt: opt, log: opt.Log, ready: errNoConfig, first: make(chan error, 1)}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
+	}
+	if err := g.opt.Mesh.settle(); err != nil {
+		return nil, err
 	}
 	var err error
 	if g.driver, err = loop.New(loop.Options{Loops: opt.Loops, Log: g.log}); err != nil {
@@ -116,13 +178,17 @@ func newGateway(opt Options) (*gateway, error) {
 	g.security = secure.New(len(g.driver.Loops()))
 	codec, codec2 := http1.New(len(g.driver.Loops())), http2.New(len(g.driver.Loops()))
 	codec.HandOver(codec2)
-	g.clusters = upstream.NewSet(upstream.Env{Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.mutual, Tunnels: tunnel.Tunnels{}, Log: g.log})
+	g.clusters = upstream.NewSet(upstream.Env{
+		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Tunnels: tunnel.Tunnels{}, Log: g.log,
+	})
+	g.decisions = authz.NewMetrics(g.registry, g.log)
 	g.issuers = g.newIssuers()
 	g.quic = http3.New(g.driver.Loops())
 	g.proxy = proxy.New(proxy.Options{
 		Driver: g.driver, Server: codec, HTTP2: codec2, Datagrams: g.driver, QUIC: g.quic, Security: g.security, Clusters: g.clusters,
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
-		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Identities: opt.Identities, Tunnels: tunnel.Tunnels{}, Authorize: authorize(authz.NewMetrics(g.registry, g.log)), Log: g.log,
+		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
+		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize,
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()
@@ -138,6 +204,12 @@ func (g *gateway) close() {
 	g.mu.Unlock()
 	if server != nil {
 		server.Close()
+	}
+	if g.node != nil {
+		g.node.end()
+	}
+	if g.plane != nil {
+		g.plane.close()
 	}
 	for _, from := range g.issuers {
 		from.Close()
@@ -178,6 +250,10 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 		}
 		g.mended()
 		g.certify(s)
+		g.decisions.Keep(s.Policies)
+		if g.node != nil {
+			g.node.has(s)
+		}
 		err = g.settle(&s.Settings)
 		g.mu.Lock()
 		g.unsettled = err
@@ -208,8 +284,10 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 func (g *gateway) announce(s *model.Snapshot) {
 	list := []any{"version", string(s.Version), "listeners", len(s.Listeners), "routes", len(s.Routes) + len(s.Flows),
 		"services", len(s.Services), "problems", len(g.problems())}
-	if r := g.control.Report(); r.Version == s.Version {
-		list = append(list, "took", (r.Took + time.Since(r.Since)).Round(10*time.Microsecond))
+	if g.control != nil {
+		if r := g.control.Report(); r.Version == s.Version || g.lowering.of(s.Version) == r.Version {
+			list = append(list, "took", (r.Took + time.Since(r.Since)).Round(10*time.Microsecond))
+		}
 	}
 	g.log.Info("configuration applied", list...)
 }
@@ -218,7 +296,10 @@ func (g *gateway) announce(s *model.Snapshot) {
 // serves. What an older configuration had wrong is not told where the newest
 // could not be applied: why that is, is.
 func (g *gateway) problems() []model.Problem {
-	all := append(slices.Clone(g.control.Problems()), g.uncertified()...)
+	all := append(g.written(), g.uncertified()...)
+	if g.plane != nil {
+		all = append(all, g.plane.problems()...)
+	}
 	g.mu.Lock()
 	refused, unsettled := g.refused, g.unsettled
 	g.mu.Unlock()
@@ -234,18 +315,30 @@ func (g *gateway) problems() []model.Problem {
 	})
 }
 
+// written are the mistakes in the configuration, which are known where that is
+// read.
+func (g *gateway) written() []model.Problem {
+	if g.control == nil {
+		return nil
+	}
+	return slices.Clone(g.control.Problems())
+}
+
 // worthwhile says why it makes no sense to begin with s: a start that can only
 // answer 404 should fail where somebody looks. Once something has served, any
 // configuration is followed.
 func (g *gateway) worthwhile(s *model.Snapshot) error {
+	if g.client != nil {
+		return nil // what it is to serve comes with workloads
+	}
 	mistakes := 0
-	for _, p := range g.control.Problems() {
+	for _, p := range g.written() {
 		if p.Severity == model.Broken {
 			mistakes++
 		}
 	}
 	switch {
-	case len(s.Listeners) == 0 && mistakes == 0:
+	case len(s.Listeners) == 0 && mistakes == 0 && s.Mesh == nil:
 		return errors.New("the configuration has no listener")
 	case mistakes > 0 && (len(s.Listeners) == 0 || len(s.Routes)+len(s.Flows) == 0):
 		return errors.New("nothing is left to serve but mistakes, which are listed above")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/control"
+	"github.com/naru-mesh/naru/dialect/native"
 	"github.com/naru-mesh/naru/dialect/short"
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/filter/transcode"
@@ -146,9 +147,15 @@ func checkCertificates(s *model.Snapshot, now time.Time) (problems []model.Probl
 	return problems
 }
 
-// Schema gives the JSON Schema of the short form, or its reference page.
-func Schema(reference bool) ([]byte, error) {
-	if reference {
+// Schema gives the JSON Schema of the short form, or of naru's own kinds, or
+// the reference page of the same.
+func Schema(kinds, reference bool) ([]byte, error) {
+	switch {
+	case kinds && reference:
+		return native.Reference(), nil
+	case kinds:
+		return native.Schema()
+	case reference:
 		return short.Reference(), nil
 	}
 	return short.Schema()
@@ -175,14 +182,6 @@ func (g *gateway) dialer(t *model.BackendTLS, own *model.Certificate, host strin
 		}
 	}
 	return g.security.Client(cfg)
-}
-
-// mutual makes the dialer of connections between workloads.
-func (g *gateway) mutual(own, peer, serverName string) (wire.Dialer, error) {
-	if g.opt.Identities == nil {
-		return nil, errors.New("this process has no identities, so that it can call nobody in the mesh")
-	}
-	return g.security.Client(&wire.ClientTLS{ServerName: serverName, Identities: g.opt.Identities, Identity: own, Peer: peer, Protocols: []string{"h2"}})
 }
 
 func credential(c *model.Certificate) wire.Credential {

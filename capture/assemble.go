@@ -31,23 +31,18 @@ const (
 	originalDst                  = 80 // SO_ORIGINAL_DST
 )
 
-// original is the value of the maps orig and flows: where a connection wanted
-// to go. IPv4 is v4-mapped.
-type original struct {
-	Addr     [16]byte
-	Port     [2]byte // network order
-	Protocol uint16
-	_        uint32
-}
+// An original is the value of the maps orig and flows, and says where a
+// connection wanted to go: address (16 bytes, IPv4 is v4-mapped), port (network
+// order), protocol (2 bytes), 0 (4 bytes).
 
 const (
 	originalSize = 24
-	flowSize     = 32 // network namespace cookie, source address, source port, 0
+	flowSize     = 32 // network namespace cookie, source address, source port, proxy's port
 	dialSize     = 24 // source address, source port, destination port
 )
 
 // mapSpecs are the maps of a Capture; they are pinned, and a successor goes on
-// with them.
+// with them. Whoever changes what a key or a value means renames its map.
 func mapSpecs() map[string]*ebpf.MapSpec {
 	u8 := &btf.Int{Name: "u8", Size: 1}
 	number := &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed}

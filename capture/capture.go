@@ -43,10 +43,9 @@ type Options struct {
 	// BPFFS is the bpf file system for pins. "" is the one that is mounted;
 	// where none is, it is mounted on /sys/fs/bpf (CAP_SYS_ADMIN).
 	BPFFS string
-	// Mark is the SO_MARK of connections that are let alone: those of a
-	// workload leave directly, and of the proxy's only those reach the ports of
-	// workloads. 0: no connection of a workload is let alone, and all of the
-	// proxy's reach its ports.
+	// Mark is the SO_MARK (wire.MarkedDialer) of those of the proxy's
+	// connections that reach the ports of workloads. 0: all of them do, also
+	// those that it makes because a workload asked for that address.
 	Mark uint32
 	// Log hears of what was found standing and could not be removed; nil is
 	// slog.Default.
@@ -70,6 +69,9 @@ type WorkloadOptions struct {
 	// directly. What does not leave the machine's loopback always is.
 	Exclude      []netip.Prefix
 	ExcludePorts []uint16
+	// Mark is the SO_MARK of connections that leave directly; 0: none do. Who
+	// has CAP_NET_ADMIN or CAP_NET_RAW can set it.
+	Mark uint32
 	// RefuseQUIC refuses UDP to port 443, so that clients fall back to TCP.
 	RefuseQUIC bool
 

@@ -18,6 +18,7 @@ import (
 	"time"
 	"unsafe"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,6 +32,9 @@ func TestMain(m *testing.M) {
 	case "get":
 		getMain(os.Args[1])
 		return
+	case "connect":
+		connectMain(os.Args[1], os.Args[2])
+		return
 	case "proxy":
 		if err := proxyMain(); err != nil {
 			fmt.Fprintln(os.Stderr, "proxy:", err)
@@ -40,6 +44,10 @@ func TestMain(m *testing.M) {
 	}
 	removeDead()
 	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	os.Exit(code)
 }
 
@@ -240,7 +248,7 @@ func says(t *testing.T, p Place, want, name string, args ...string) {
 
 func python(t *testing.T, p Place, want, code string, args ...string) {
 	t.Helper()
-	says(t, p, want, pythonPath(t), append([]string{"-c", code}, args...)...)
+	says(t, p, want, pythonPath(t), append([]string{"-IS", "-c", code}, args...)...)
 }
 
 // pythonPath is the interpreter itself, not a shim that starts a shell first.

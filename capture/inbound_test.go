@@ -154,6 +154,9 @@ func TestInbound(t *testing.T) {
 					t.Errorf("the proxy's loop at %s: %q", at, got)
 				}
 			}
+			if n := entries(t, c, "dials"); n != 0 {
+				t.Errorf("%d dials are left of connections that stood", n)
+			}
 			// Without its proxy's listener the port is closed, not open.
 			in4.Close()
 			if out, err := run(t, outside, pythonPath(t), "-c", askCode, "127.0.0.1", fmt.Sprint(port)); err == nil || !strings.Contains(out, "ConnectionRefusedError") {

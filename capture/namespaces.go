@@ -50,7 +50,7 @@ func probeNftables() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("make a network namespace: %w", err)
 		}
-		return rules(&WorkloadOptions{Outbound: netip.MustParseAddrPort("127.0.0.1:1")}, 0)
+		return rules(&WorkloadOptions{Outbound: netip.MustParseAddrPort("127.0.0.1:1")})
 	})
 }
 
@@ -113,7 +113,7 @@ func (n *namespaces) workload(k *Cage, opt *WorkloadOptions) error {
 		if k.four, k.six, err = near(); err != nil {
 			return err
 		}
-		return rules(opt, n.mark)
+		return rules(opt)
 	})
 }
 

@@ -18,7 +18,7 @@ const tableName = "naru"
 // rules replaces the table of the thread's network namespace, in one
 // transaction: there is no moment without rules. REDIRECT leads to the
 // loopback, and connection tracking answers SO_ORIGINAL_DST.
-func rules(opt *WorkloadOptions, mark uint32) error {
+func rules(opt *WorkloadOptions) error {
 	conn, err := nftables.New()
 	if err != nil {
 		return err
@@ -29,8 +29,8 @@ func rules(opt *WorkloadOptions, mark uint32) error {
 	conn.AddTable(t)
 	nat := &chain{conn: conn, of: conn.AddChain(&nftables.Chain{Name: "redirect", Table: t, Type: nftables.ChainTypeNAT,
 		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityNATDest})}
-	if mark != 0 {
-		nat.rule(meta(expr.MetaKeyMARK, binary.NativeEndian.AppendUint32(nil, mark)), leave)
+	if opt.Mark != 0 {
+		nat.rule(meta(expr.MetaKeyMARK, binary.NativeEndian.AppendUint32(nil, opt.Mark)), leave)
 	}
 	for _, f := range []struct {
 		family   byte

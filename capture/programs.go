@@ -44,7 +44,7 @@ type hook struct {
 
 // workloadHooks are in the order in which they are attached: what is redirected
 // is tracked by then.
-func workloadHooks(opt *WorkloadOptions, mark uint32) []hook {
+func workloadHooks(opt *WorkloadOptions) []hook {
 	addr := func(name string, at ebpf.AttachType, ins asm.Instructions) hook {
 		return hook{name, ebpf.CGroupSockAddr, at, ins}
 	}
@@ -59,10 +59,10 @@ func workloadHooks(opt *WorkloadOptions, mark uint32) []hook {
 			addr("receive6", ebpf.AttachCGroupUDP6Recvmsg, restore(opt, true, true)))
 	}
 	return append(all,
-		addr("send4", ebpf.AttachCGroupUDP4Sendmsg, redirect(opt, mark, false, true)),
-		addr("send6", ebpf.AttachCGroupUDP6Sendmsg, redirect(opt, mark, true, true)),
-		addr("connect4", ebpf.AttachCGroupInet4Connect, redirect(opt, mark, false, false)),
-		addr("connect6", ebpf.AttachCGroupInet6Connect, redirect(opt, mark, true, false)))
+		addr("send4", ebpf.AttachCGroupUDP4Sendmsg, redirect(opt, false, true)),
+		addr("send6", ebpf.AttachCGroupUDP6Sendmsg, redirect(opt, true, true)),
+		addr("connect4", ebpf.AttachCGroupInet4Connect, redirect(opt, false, false)),
+		addr("connect6", ebpf.AttachCGroupInet6Connect, redirect(opt, true, false)))
 }
 
 func proxyHooks(mark uint32) []hook {
@@ -246,7 +246,7 @@ func (p *programs) folder(name string) string { return filepath.Join(p.pins, "w"
 func (p *programs) workload(k *Cage, opt *WorkloadOptions) error {
 	name := escape(opt.Name)
 	k.Cgroup = filepath.Join(p.parent, name)
-	hooks := workloadHooks(opt, p.mark)
+	hooks := workloadHooks(opt)
 	progs, err := p.load(hooks)
 	if err != nil {
 		return err

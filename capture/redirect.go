@@ -13,16 +13,15 @@ import (
 type redirection struct {
 	program
 	opt  *WorkloadOptions
-	mark uint32 // sockets with it are left alone; 0: none are
-	six  bool   // connect6, sendmsg6
-	send bool   // sendmsg: UDP that is not connected
+	six  bool // connect6, sendmsg6
+	send bool // sendmsg: UDP that is not connected
 }
 
-func redirect(opt *WorkloadOptions, mark uint32, six, send bool) asm.Instructions {
-	r := &redirection{opt: opt, mark: mark, six: six, send: send}
+func redirect(opt *WorkloadOptions, six, send bool) asm.Instructions {
+	r := &redirection{opt: opt, six: six, send: send}
 	r.add(asm.Mov.Reg(asm.R6, asm.R1), asm.LoadMem(asm.R7, asm.R6, addrSocket, asm.DWord))
-	if mark != 0 {
-		r.add(asm.LoadMem(asm.R1, asm.R7, socketMark, asm.Word), asm.JEq.Imm32(asm.R1, int32(mark), "allow"))
+	if opt.Mark != 0 {
+		r.add(asm.LoadMem(asm.R1, asm.R7, socketMark, asm.Word), asm.JEq.Imm32(asm.R1, int32(opt.Mark), "allow"))
 	}
 	r.load(asm.R8, addrProtocol)
 	r.load(asm.R9, addrPort)

@@ -127,19 +127,23 @@ func (p *track) address(l string, to, four, six int16) {
 	p.at(l + "done")
 }
 
-// flow writes the key of a connection: its source, which is the far end of an
-// accepted one.
+// flow writes the key of a connection: its source, and the port of the proxy.
+// Without the port a stranger who takes a source address that is in use could
+// get the original of somebody else's connection at another listener.
 func (p *track) flow(l string, accepted bool) {
 	p.add(asm.Mov.Reg(asm.R1, asm.R6), asm.FnGetNetnsCookie.Call(), asm.StoreMem(asm.RFP, flowKey, asm.R0, asm.DWord))
 	if accepted {
 		p.address(l, flowKey+8, opsRemoteIP4, opsRemoteIP6)
 		p.load(asm.R1, opsRemotePort)
+		p.load(asm.R2, opsLocalPort)
 		p.add(asm.HostTo(asm.BE, asm.R1, asm.Word))
 	} else {
 		p.address(l, flowKey+8, opsLocalIP4, opsLocalIP6)
 		p.load(asm.R1, opsLocalPort)
+		p.load(asm.R2, opsRemotePort)
+		p.add(asm.HostTo(asm.BE, asm.R2, asm.Word))
 	}
-	p.add(asm.StoreMem(asm.RFP, flowKey+24, asm.R1, asm.Word), asm.StoreImm(asm.RFP, flowKey+28, 0, asm.Word))
+	p.add(asm.StoreMem(asm.RFP, flowKey+24, asm.R1, asm.Word), asm.StoreMem(asm.RFP, flowKey+28, asm.R2, asm.Word))
 }
 
 // dial writes the key of a connection to a served port.

@@ -91,7 +91,7 @@ observes, and reloads when you save its configuration.
 		}
 		return usage{err}
 	})
-	root.AddCommand(newRun(), newCheck(), newExplain(), newCerts(), newExec(), newSchema(), newVersion())
+	root.AddCommand(newRun(), newCheck(), newExplain(), newCerts(), newControl(), newExec(), newNode(), newSchema(), newStatus(), newToken(), newVersion())
 	return root
 }
 

@@ -84,6 +84,10 @@ lead here; local makes them, for developing (naru certs says how to trust them).
 	f.IntVar(&opt.Loops, "loops", 0, "number of event loops (default one for each core)")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&opt.JSON, "json", false, "greeting and messages as JSON")
+	meshFlags(f, &opt.Mesh)
+	nodeFlags(f, &opt.Mesh)
+	planeFlags(f, &opt.Mesh)
+	f.StringVar(&opt.Mesh.Listen, "control-listen", "", "with a mesh: the `address` at which other machines' nodes are served, for example 0.0.0.0:15012 (default: none are)")
 	return c
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 func newSchema() *cobra.Command {
-	var reference bool
+	var kinds, reference bool
 	c := &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of the short form, for editors",
@@ -17,7 +17,7 @@ func newSchema() *cobra.Command {
   # yaml-language-server: $schema=naru.schema.json     (first line of your file)`,
 		Args: argc(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text, err := app.Schema(reference)
+			text, err := app.Schema(kinds, reference)
 			if err != nil {
 				return err
 			}
@@ -25,6 +25,7 @@ func newSchema() *cobra.Command {
 			return err
 		},
 	}
+	c.Flags().BoolVar(&kinds, "kinds", false, "of naru's own kinds (Mesh, Workload, Service, TrafficPolicy) instead")
 	c.Flags().BoolVar(&reference, "reference", false, "print the reference page (Markdown) instead")
 	return c
 }

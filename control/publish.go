@@ -81,6 +81,13 @@ func (c *Control) Report() Report {
 // Problems of the newest round, by place. Nobody may write to them.
 func (c *Control) Problems() []model.Problem { return c.Report().Problems }
 
+// Snapshot is the newest, nil before the first.
+func (c *Control) Snapshot() *model.Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.newest
+}
+
 // Observe adds the figures of the configuration to g.
 func (c *Control) Observe(g *observe.Registry) {
 	g.Func("naru_config_info", "The configuration in force: always 1, with its version as the label.", observe.KindGauge, []string{"version"},

@@ -1,11 +1,15 @@
 // Package identity is the contract of those who give naru its certificates
-// without anybody's doing.
+// without anybody's doing, and of those who give workloads their identities.
 //
 // # Words
 //
 // A Want is a listener's wish: which names, from whom. An Issuer fulfils the
 // Wants of one kind of authority; its implementations are the folders below.
 // A Holding is a certificate that is at hand.
+//
+// An ID is the name of a workload, an SVID its proof, a Bundle what proofs are
+// checked with, all as SPIFFE has them; a Verifier checks. An Authority signs.
+// A Sealer encrypts keys that are written down.
 //
 // # Life
 //

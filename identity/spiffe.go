@@ -15,6 +15,10 @@ type ID string
 // ErrBadID is wrapped by what ParseID returns.
 var ErrBadID = errors.New("not a SPIFFE ID")
 
+// ErrRefused is wrapped by what an Authority says of a request that is wrong, or
+// for an identity that whoever asks may not have: asking again is of no use.
+var ErrRefused = errors.New("refused to sign")
+
 // WorkloadID is the identity of an account of a namespace.
 func WorkloadID(trustDomain, namespace, account string) ID {
 	return ID("spiffe://" + trustDomain + "/ns/" + namespace + "/sa/" + account)

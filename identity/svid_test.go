@@ -127,6 +127,19 @@ func TestVerify(t *testing.T) {
 		t.Error(err)
 	}
 
+	// A friend's bundle that calls itself ours does not speak for us.
+	posing := NewVerifier(&Bundles{
+		Own:       &Bundle{TrustDomain: "a.test", Roots: []*x509.Certificate{root.cert}},
+		Federated: []*Bundle{{TrustDomain: "a.test", Roots: []*x509.Certificate{other.cert}}},
+	})
+	forged, ours := sign(t, other, false, nil, orders), sign(t, root, false, nil, orders)
+	if id, err := posing.Verify([]*x509.Certificate{forged.cert}, noon); err == nil {
+		t.Errorf("%s is believed by the bundle of another", id)
+	}
+	if id, err := posing.Verify([]*x509.Certificate{ours.cert}, noon); id != orders || err != nil {
+		t.Error(id, err)
+	}
+
 	// Those that sign have rules, too: the chain is shown by a stranger.
 	leafAsSigner := sign(t, root, false, nil, "spiffe://a.test/evil")
 	for name, bad := range map[string]*pair{

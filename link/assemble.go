@@ -37,6 +37,13 @@ func (s *set) have() []have {
 	return out
 }
 
+func (s *set) digest() (count int, digest uint64) {
+	for n, h := range s.held {
+		digest ^= markOf(n, h.sum)
+	}
+	return len(s.held), digest
+}
+
 // remember is apply for a Sink.
 func (s *set) remember(list []Resource, removed []Name, sink func(Resource)) {
 	for _, r := range list {

@@ -40,6 +40,7 @@ type entry struct {
 	noun  any    // nil: it was removed
 	frame []byte // shared by all streams
 	sum   string
+	mark  uint64
 	now   facts
 	// ever is what it was and is: whoever wanted any of that may have it.
 	ever facts
@@ -65,6 +66,7 @@ func (c *catalog) apply(s *model.Snapshot, now time.Time) (tooLarge []Name) {
 		}
 		e := &entry{Name: name, noun: noun, now: factsOf(noun)}
 		e.frame, e.sum = frameOf(name, noun)
+		e.mark = markOf(name, e.sum)
 		c.encoded++
 		if len(e.frame) > mostBody {
 			tooLarge = append(tooLarge, name)
@@ -236,6 +238,21 @@ func (c *catalog) since(v *view, seq uint64) (d difference, ok bool) {
 	}
 	d.seq, d.system = c.seq, c.system
 	return d, true
+}
+
+// same says whether a proxy that has count resources with that digest has
+// exactly what v sees; d is then the empty difference.
+func (c *catalog) same(v *view, count int, digest uint64) (d difference, same bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for _, e := range c.log {
+		if !e.dead && c.visible(v, e) {
+			count--
+			digest ^= e.mark
+		}
+	}
+	d.seq, d.system = c.seq, c.system
+	return d, count == 0 && digest == 0
 }
 
 // sync is what v lacks and has too much, when it has exactly what it says.

@@ -26,7 +26,7 @@ func take(t *testing.T, has map[Name]string, d difference) {
 	}
 }
 
-func haves(has map[Name]string) (out []have) {
+func listOf(has map[Name]string) (out []have) {
 	for n, sum := range has {
 		out = append(out, have{n.Kind, n.Name, sum})
 	}
@@ -86,9 +86,9 @@ func TestDifferences(t *testing.T) {
 			var d difference
 			ok := false
 			if random.IntN(20) == 0 {
-				d = c.sync(v, haves(has[i])) // it comes back
+				d = c.sync(v, listOf(has[i])) // it comes back
 			} else if d, ok = c.since(v, seq[i]); !ok {
-				d = c.sync(v, haves(has[i]))
+				d = c.sync(v, listOf(has[i]))
 			}
 			take(t, has[i], d)
 			seq[i] = d.seq
@@ -107,7 +107,7 @@ func TestDifferences(t *testing.T) {
 			next := newView(views[i].gateway, ForGateway()[:1+random.IntN(8)])
 			d, ok := c.resubscribe(views[i], next, seq[i])
 			if !ok {
-				d = c.sync(next, haves(has[i]))
+				d = c.sync(next, listOf(has[i]))
 			}
 			take(t, has[i], d)
 			seq[i], views[i] = d.seq, next

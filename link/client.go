@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -63,6 +64,8 @@ type Client struct {
 	options ClientOptions
 	log     *slog.Logger
 	joins   *Token // nil: joins by Credential, or cannot
+	joinKey crypto.Signer
+	joinCSR []byte
 
 	mu sync.Mutex
 	// changed is closed and made anew when anything below changes that

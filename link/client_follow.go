@@ -51,7 +51,8 @@ func (c *Client) follow(ctx context.Context, server string) error {
 	}
 	f := &following{stream: stream, end: cancel}
 	c.mu.Lock()
-	first := &hello{Version: c.options.Version, Address: c.options.Address, Subscriptions: c.options.Subscriptions, Have: c.set.have()}
+	first := &hello{Version: c.options.Version, Address: c.options.Address, Subscriptions: c.options.Subscriptions}
+	first.Count, first.Digest = c.set.digest()
 	if c.wire != nil {
 		first.Bundles = c.wire.Sum
 	}
@@ -89,6 +90,12 @@ func (c *Client) follow(ctx context.Context, server string) error {
 		}
 		if err := c.hear(&u.head); err != nil {
 			return err
+		}
+		if u.Need {
+			c.mu.Lock()
+			list := c.set.have()
+			c.mu.Unlock()
+			f.say(&ask{Have: &haves{list}})
 		}
 		if u.Nonce == 0 {
 			continue

@@ -36,11 +36,15 @@ func (c *Client) ensureIdentity(ctx context.Context, server string) error {
 		return err
 	}
 	defer conn.Close()
-	key, csr, err := newKey()
-	if err != nil {
-		return err
+	// One key for all tries: if the answer is lost, the token is good for this
+	// key still.
+	if c.joinKey == nil {
+		if c.joinKey, c.joinCSR, err = newKey(); err != nil {
+			return err
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	key, csr := c.joinKey, c.joinCSR
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var a joinResponse
 	err = conn.Invoke(ctx, "/"+serviceName+"/Join", &joinRequest{Node: c.options.Node, Token: secret, CSR: csr}, &a)

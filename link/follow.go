@@ -42,6 +42,7 @@ type session struct {
 	mu    sync.Mutex
 	cause error // why done
 	hello hello
+	given *haves // asked for at the beginning
 	view  *view
 	next  *view  // replaces view at the writer's next turn
 	seq   uint64 // of the catalog, that the proxy has been told up to
@@ -92,8 +93,6 @@ func (s *Server) follow(stream grpc.ServerStream) error {
 	x := &session{server: s, stream: stream, node: who.node, who: who, since: now, heard: now, behind: now,
 		done: make(chan struct{}), wake: make(chan struct{}, 1), hello: *first.Hello, bundles: first.Hello.Bundles,
 		view: newView(record.Grant.Gateway, first.Hello.Subscriptions)}
-	have := x.hello.Have
-	x.hello.Have = nil // it is as long as the mesh is large: not to be kept
 	if err := s.enter(x); err != nil {
 		return err
 	}
@@ -101,7 +100,7 @@ func (s *Server) follow(stream grpc.ServerStream) error {
 	// This goroutine supervises: one that writes may be stuck for as long as
 	// the proxy takes nothing. Both end with the stream, when we return.
 	s.streams.Go(x.read)
-	s.streams.Go(func() { x.end(x.write(have)) })
+	s.streams.Go(func() { x.end(x.write()) })
 	alive := time.NewTicker(s.options.Heartbeat)
 	defer alive.Stop()
 	for {
@@ -157,6 +156,9 @@ func (x *session) read() {
 			x.behind = time.Time{}
 			x.refused(a.Refused)
 		}
+		if a.Have != nil {
+			x.given = a.Have
+		}
 		if a.Subscribe != nil {
 			gateway := x.view.gateway
 			x.next = newView(gateway, a.Subscribe.Subscriptions)
@@ -194,21 +196,9 @@ func (x *session) refused(list []Refusal) {
 // write sends what differs, then what changes. One update at a time is under
 // way: what changes meanwhile comes with the next, each resource once and as it
 // is then. So a proxy costs its place in the log, however slow it is.
-func (x *session) write(have []have) error {
+func (x *session) write() error {
 	s := x.server
-	d := s.catalog.sync(x.view, have)
-	_, _, first := s.catalog.state()
-	for d.system == "" { // nothing to say before there is a Snapshot
-		select {
-		case <-x.done:
-			return x.cause
-		case <-first:
-		}
-		d = s.catalog.sync(x.view, have)
-		_, _, first = s.catalog.state()
-	}
-	have = nil
-	if err := x.send(d, true); err != nil {
+	if err := x.begin(); err != nil {
 		return err
 	}
 	for {
@@ -225,6 +215,94 @@ func (x *session) write(have []have) error {
 		case <-x.wake:
 		}
 	}
+}
+
+// begin finds out what the proxy lacks, once there is a Snapshot, and sends it.
+func (x *session) begin() error {
+	c := x.server.catalog
+	for {
+		_, system, changed := c.state()
+		if system != "" {
+			break
+		}
+		select {
+		case <-x.done:
+			return x.cause
+		case <-changed:
+		case <-x.wake:
+			if err := x.answer(); err != nil {
+				return err
+			}
+		}
+	}
+	if x.hello.Count == 0 {
+		return x.everything(nil)
+	}
+	d, same := c.same(x.view, x.hello.Count, x.hello.Digest)
+	if same {
+		return x.send(d, true)
+	}
+	if err := x.sendHead(head{Need: true}, nil); err != nil {
+		return err
+	}
+	for {
+		x.mu.Lock()
+		given := x.given
+		x.given = nil // it is as long as the mesh is large: not to be kept
+		x.mu.Unlock()
+		if given != nil {
+			return x.everything(given.List)
+		}
+		select {
+		case <-x.done:
+			return x.cause
+		case <-x.wake:
+			if err := x.answer(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// answer says that we are here to a proxy that has to wait.
+func (x *session) answer() error {
+	x.mu.Lock()
+	pong := x.pong
+	x.mu.Unlock()
+	if pong == 0 {
+		return nil
+	}
+	return x.sendHead(head{Pong: pong}, nil)
+}
+
+// Bounds of first configurations at once: what all of them together have under
+// way takes memory, and the processors are busy with a few.
+const (
+	mostBulk = 64
+	// bulkTime is how long one that takes nothing keeps its place.
+	bulkTime = 2 * time.Second
+)
+
+// everything sends what a proxy lacks that has exactly list.
+func (x *session) everything(list []have) error {
+	s := x.server
+	for waiting := true; waiting; {
+		select {
+		case s.bulk <- struct{}{}:
+			waiting = false
+		case <-x.done:
+			return x.cause
+		case <-x.wake:
+			if err := x.answer(); err != nil {
+				return err
+			}
+		}
+	}
+	leave := sync.OnceFunc(func() { <-s.bulk })
+	defer leave()
+	stuck := time.AfterFunc(bulkTime, leave)
+	defer stuck.Stop()
+	return x.send(s.catalog.sync(x.view, list), true)
 }
 
 // alive gives why the stream must end: the proxy is silent, its certificate has

@@ -90,6 +90,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("%s, %v", id, err)
 	}
 	refused("a used token", token, "web-2", whyUsed, "by node web-1")
+	refused("a used token, for the same name", token, "web-1", whyUsed, "by node web-1")
 	late := p.token(t, Grant{Node: "web-9"})
 	mu.Lock()
 	now = now.Add(30 * time.Minute)
@@ -145,6 +146,45 @@ func TestTokenRace(t *testing.T) {
 	}
 	if n := p.counts.refused[whyUsed].Load(); n != 19 {
 		t.Errorf("%d were counted", n)
+	}
+}
+
+// TestLostAnswer: who used a token and did not hear the answer asks again with
+// the same key, and is answered; who has seen the token and the request is not.
+func TestLostAnswer(t *testing.T) {
+	t.Parallel()
+	st := newFakeStore()
+	p := startPlane(t, ServerOptions{Feed: newFeed(shop(1)), Authority: newCA(t), Store: st}, "")
+	token, _ := ParseToken(p.token(t, Grant{Node: "n*"}))
+	conn, err := dial(p.address, pinnedTLS(domain, token.Root, nil, time.Now))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, csr, _ := newKey()
+	ask := func(node string, csr []byte) error {
+		var a joinResponse
+		return conn.Invoke(context.Background(), "/"+serviceName+"/Join", &joinRequest{Node: node, Token: token.Secret[:], CSR: csr}, &a)
+	}
+	for range 2 {
+		if err := ask("n1", csr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ask("n2", csr); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("another name with the same key: %v", err)
+	}
+	_, other, _ := newKey()
+	if err := ask("n1", other); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("another key: %v", err)
+	}
+	forged := append([]byte(nil), csr...)
+	forged[len(forged)-1] ^= 1
+	if err := ask("n1", forged); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("without the private key: %v", err)
+	}
+	if len(st.keys(nodesBelow)) != 1 {
+		t.Errorf("nodes %v", st.keys(nodesBelow))
 	}
 }
 

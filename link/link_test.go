@@ -227,6 +227,9 @@ func TestReconnect(t *testing.T) {
 	if n := p.counts.bytes.Load(); n != 0 {
 		t.Errorf("%d bytes though nothing has changed", n)
 	}
+	if d, same := p.catalog.same(newView(false, ForNode()), 1, 0); same || d.seq == 0 {
+		t.Error("one that has something else has the same")
+	}
 	c.stop()
 
 	// Damaged files are as if they were not there.

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 
@@ -18,6 +19,8 @@ type empty struct{}
 // ask is what a proxy says on the stream.
 type ask struct {
 	Hello *hello
+	// Have is the answer to head.Need: only what differs is sent.
+	Have *haves
 	// Subscribe replaces what was subscribed to; the answer is the difference.
 	Subscribe *wants
 	// Ack and Refused answer an update. A refused update is acknowledged too:
@@ -37,8 +40,10 @@ type hello struct {
 	Version       string // of naru
 	Address       string // of the node's mesh listener, for people
 	Subscriptions []Subscription
-	// Have is what the proxy has already: only what differs is sent.
-	Have []have
+	// Count and Digest are of what the proxy has already (markOf). Where they
+	// are not what it should have, the server asks for the list (head.Need).
+	Count  int
+	Digest uint64
 	// Bundles is the sum of those that it has.
 	Bundles string
 }
@@ -47,6 +52,15 @@ type have struct {
 	Kind Kind
 	Name string
 	Sum  string
+}
+
+type haves struct{ List []have }
+
+// markOf stands for a resource in a digest, which is the XOR of all of them:
+// two sets that are the same have the same, in any order.
+func markOf(n Name, sum string) uint64 {
+	hash := sha256.Sum256([]byte(string([]byte{byte(n.Kind)}) + sum + n.Name))
+	return binary.LittleEndian.Uint64(hash[:8])
 }
 
 type wants struct{ Subscriptions []Subscription }
@@ -68,6 +82,8 @@ type head struct {
 	Time    int64 // the server's clock, Unix nanoseconds
 	Pong    int64
 	Removed []Name
+	// Need asks for ask.Have.
+	Need bool
 	// More: the update goes on in the next message.
 	More bool
 	// Bundles, where they are others than the proxy has.

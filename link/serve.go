@@ -142,14 +142,18 @@ func (s *Server) join(ctx context.Context, q *joinRequest) (*joinResponse, error
 	if !isNodeName(q.Node) {
 		return nil, s.denied(codes.InvalidArgument, whyName, c, fmt.Errorf("%q is no name for a node: letters, digits, dots, dashes and underscores", q.Node))
 	}
+	key, err := keyOf(q.CSR)
+	if err != nil {
+		return nil, s.denied(codes.InvalidArgument, whyCSR, c, err, "node", q.Node)
+	}
 	var use func() error
 	switch {
 	case len(q.Token) > 0:
-		item, record, err := s.checkToken(ctx, q.Token, q.Node)
+		item, record, err := s.checkToken(ctx, q.Token, q.Node, key)
 		if err != nil {
 			return nil, s.joinDenied(c, q.Node, err)
 		}
-		use = func() error { return s.useToken(ctx, item, record, q.Node) }
+		use = func() error { return s.useToken(ctx, item, record, q.Node, key) }
 	case c.joiner != nil:
 		name := c.leaf.Subject.CommonName
 		if name == "" && len(c.leaf.DNSNames) > 0 {

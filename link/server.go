@@ -79,6 +79,7 @@ type Server struct {
 	grpc    *grpc.Server
 	counts  counts
 	joining chan struct{} // bounds what strangers make us do at once
+	bulk    chan struct{} // bounds the first configurations under way
 	streams sync.WaitGroup
 
 	identity atomic.Pointer[serverIdentity]
@@ -107,8 +108,8 @@ type sharedBundles struct {
 // counts are what Metrics shows.
 type counts struct {
 	updates, resources, bytes, resyncs atomic.Uint64
-	signed, registered, joined               atomic.Uint64
-	refused                                  [whys]atomic.Uint64
+	signed, registered, joined         atomic.Uint64
+	refused                            [whys]atomic.Uint64
 }
 
 // NewServer checks the options; Serve does the rest.
@@ -131,7 +132,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{options: o, log: o.Log, catalog: newCatalog(), sessions: map[string]*session{}, joining: make(chan struct{}, 64)}
+	s := &Server{options: o, log: o.Log, catalog: newCatalog(), sessions: map[string]*session{}, joining: make(chan struct{}, 64), bulk: make(chan struct{}, mostBulk)}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(credentials.NewTLS(s.tlsConfig())),
 		grpc.ForceServerCodecV2(codec{}),

@@ -57,9 +57,11 @@ type tokenRecord struct {
 	Grant   Grant     `json:"grant"`
 	Expires time.Time `json:"expires"`
 	Created time.Time `json:"created"`
-	// UsedBy is the node that it was used for.
-	UsedBy string     `json:"usedBy,omitempty"`
-	UsedAt *time.Time `json:"usedAt,omitempty"`
+	// UsedBy is the node that it was used for, UsedKey the hash of its public
+	// key: who has the private one has not got the answer, and may ask again.
+	UsedBy  string     `json:"usedBy,omitempty"`
+	UsedKey string     `json:"usedKey,omitempty"`
+	UsedAt  *time.Time `json:"usedAt,omitempty"`
 }
 
 // nodeRecord is what the store knows of a node that has joined.
@@ -142,6 +144,17 @@ func CreateToken(ctx context.Context, st store.Store, g Grant, ttl time.Duration
 	return t, nil
 }
 
+// keyOf names the public key of a CSR. Whether the CSR is signed with it the
+// authority checks.
+func keyOf(csr []byte) (string, error) {
+	request, err := x509.ParseCertificateRequest(csr)
+	if err != nil {
+		return "", err
+	}
+	hash := sha256.Sum256(request.RawSubjectPublicKeyInfo)
+	return hex.EncodeToString(hash[:]), nil
+}
+
 func tokenKey(secret []byte) string {
 	hash := sha256.Sum256(secret)
 	return tokensBelow + hex.EncodeToString(hash[:])
@@ -156,8 +169,11 @@ var (
 	errNodeTaken    = errors.New("a node of this name has joined already; a token for exactly this name may replace it")
 )
 
-// checkToken gives the record of a token that could be used now.
-func (s *Server) checkToken(ctx context.Context, secret []byte, node string) (store.Item, tokenRecord, error) {
+// checkToken gives the record of a token that could be used now, or that was
+// used for the same node and key: then UsedAt is set, and it may be answered
+// again. That is not a second use: without the key the answer is worth nothing,
+// and a node whose connection broke at the wrong moment would be locked out.
+func (s *Server) checkToken(ctx context.Context, secret []byte, node, key string) (store.Item, tokenRecord, error) {
 	var r tokenRecord
 	item, err := s.options.Store.Get(ctx, tokenKey(secret))
 	if errors.Is(err, store.ErrNotFound) {
@@ -169,7 +185,7 @@ func (s *Server) checkToken(ctx context.Context, secret []byte, node string) (st
 		return item, r, fmt.Errorf("the record of a token: %w", err)
 	}
 	switch ok, _ := path.Match(r.Grant.Node, node); {
-	case r.UsedAt != nil:
+	case r.UsedAt != nil && (r.UsedBy != node || r.UsedKey != key):
 		return item, r, fmt.Errorf("%w: by node %s at %s", errUsedToken, r.UsedBy, r.UsedAt.Format(time.RFC3339))
 	case !s.options.Now().Before(r.Expires):
 		return item, r, fmt.Errorf("%w: at %s", errExpiredToken, r.Expires.Format(time.RFC3339))
@@ -181,9 +197,12 @@ func (s *Server) checkToken(ctx context.Context, secret []byte, node string) (st
 
 // useToken marks a token as used and writes the record of the node, both or
 // neither: of any number that try at once, one gets true.
-func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, node string) error {
+func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, node, key string) error {
+	if r.UsedAt != nil {
+		return nil
+	}
 	now := s.options.Now().UTC()
-	r.UsedBy, r.UsedAt = node, &now
+	r.UsedBy, r.UsedKey, r.UsedAt = node, key, &now
 	used, err := json.Marshal(r)
 	if err != nil {
 		return err

@@ -1,6 +1,9 @@
 package model
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // MTLS says which connections of services are encrypted and authenticated.
 type MTLS string
@@ -97,9 +100,38 @@ type Workload struct {
 
 // WorkloadPort is one port of a Workload, as an endpoint of a Service.
 type WorkloadPort struct {
-	// Service names a Service whose Mesh is set.
+	// Service names a Service whose Mesh is set. One that nobody declares is
+	// made of this (Implied).
 	Service string `json:"service"`
 	Port    uint16 `json:"port"`
+	// Protocol is that of the Service, where nobody declares it.
+	Protocol AppProtocol `json:"protocol,omitempty"`
+}
+
+// ServiceName is how a service of the mesh is called in a Config: by its host,
+// and outside of DefaultNamespace by namespace/host.
+func ServiceName(namespace, host string) string {
+	if namespace == DefaultNamespace {
+		return host
+	}
+	return namespace + "/" + host
+}
+
+// Implied is the Service that a workload's port makes where nobody declares it,
+// nil where its name is none of the mesh.
+func Implied(p WorkloadPort) *Service {
+	namespace, host, ok := strings.Cut(p.Service, "/")
+	if !ok {
+		namespace, host = DefaultNamespace, p.Service
+	}
+	if !isLabel(namespace) || !isLabel(host) || p.Port == 0 {
+		return nil
+	}
+	s := &Service{Name: p.Service, Mesh: &MeshService{Namespace: namespace, Host: host, Port: p.Port, Protocol: p.Protocol}}
+	if p.Protocol == AppGRPC {
+		s.Protocol = HTTP2
+	}
+	return s
 }
 
 // WorkloadState is how a Workload is.
@@ -301,7 +333,7 @@ func (w *Workload) write(b *content) {
 	b.number(uint64(w.MeshPort))
 	b.number(uint64(len(w.Ports)))
 	for _, p := range w.Ports {
-		b.text(p.Service)
+		b.text(p.Service, string(p.Protocol))
 		b.number(uint64(p.Port))
 	}
 	b.int(int64(w.Weight))

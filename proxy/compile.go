@@ -341,16 +341,14 @@ func (c *compiler) entrances() (map[address]*entrance, error) {
 		if !noun.Terminates() {
 			continue
 		}
-		e.secure = true
 		if noun.Mesh != nil {
 			if err := c.mutual(e, noun); err != nil {
 				return nil, err
 			}
+		} else if err := e.ask(noun); err != nil {
+			return nil, err
 		}
-		if a := noun.ClientAuth; a != nil && e.tls.ClientAuth == nil {
-			// The same for all of the address: Validate has seen to it.
-			e.tls.ClientAuth = &wire.ClientAuth{CA: a.CA, CAFile: a.CAFile, Optional: a.Optional}
-		}
+		e.secure = true
 		if noun.MinTLS == "1.3" {
 			e.tls.MinVersion = tls.VersionTLS13
 		}

@@ -134,3 +134,15 @@ func refusalLevel(why observe.Reason) slog.Level {
 	}
 	return slog.LevelDebug
 }
+
+// Sockets are the open listenings of TCP on a port number, at all addresses.
+func (p *Proxy) Sockets(number uint16) (all []wire.Listening) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, port := range p.ports {
+		if port != nil && port.addr.Port() == number && !port.addr.udp {
+			all = append(all, port.socket.open)
+		}
+	}
+	return all
+}

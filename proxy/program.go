@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bytes"
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -73,6 +75,23 @@ func (e *entrance) asks() int {
 		return 1
 	}
 	return 2
+}
+
+// ask takes over how noun's clients are asked: the same as those of the others
+// of the address whose TLS ends here. Validate sees to it where ports have
+// numbers; to serve either by the other's rule would be to ask too little.
+func (e *entrance) ask(noun *model.Listener) error {
+	var a *wire.ClientAuth
+	if n := noun.ClientAuth; n != nil {
+		a = &wire.ClientAuth{CA: n.CA, CAFile: n.CAFile, Optional: n.Optional}
+	}
+	switch was := e.tls.ClientAuth; {
+	case !e.secure:
+		e.tls.ClientAuth = a
+	case (was == nil) != (a == nil) || a != nil && (was.CAFile != a.CAFile || was.Optional != a.Optional || !bytes.Equal(was.CA, a.CA)):
+		return fmt.Errorf("listener %s: others of %s ask clients for other certificates", noun.Name, e.addr)
+	}
+	return nil
 }
 
 // entrance is what a Program has behind a port.

@@ -178,12 +178,12 @@ func TestBrowser(t *testing.T) {
 				!got.Echo || got.Many != 60 || got.Events != "0,1,2" || got.Chat != "ferry" {
 				t.Errorf("the page reports %s", text)
 			}
+			said(t, g.out, `"path":"/echo"`, map[string]string{"h2": `"protocol":"HTTP/2`, "h3": `"protocol":"HTTP/3`}[version])
 			// WebSockets go over TCP in any case, on a connection of HTTP/2 where
 			// there is one (RFC 8441).
 			if version == "h2" {
 				said(t, g.out, `"path":"/chat"`, `"protocol":"HTTP/2`)
 			}
-			said(t, g.out, `"path":"/echo"`, map[string]string{"h2": `"protocol":"HTTP/2`, "h3": `"protocol":"HTTP/3`}[version])
 		})
 	}
 }

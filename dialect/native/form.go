@@ -69,9 +69,10 @@ type workloadSpec struct {
 
 // workloadPort is a port that a workload serves.
 type workloadPort struct {
-	Service string   `json:"service" doc:"a Service: NAME in the same namespace, or NAMESPACE/NAME; it need not be declared"`
-	Port    int      `json:"port" doc:"that the workload listens on"`
-	_       struct{} `also:"targetPort,containerPort" hint:"did you mean port?"`
+	Service  string   `json:"service" doc:"a Service: NAME in the same namespace, or NAMESPACE/NAME; it need not be declared"`
+	Port     int      `json:"port" doc:"that the workload listens on"`
+	Protocol string   `json:"protocol" doc:"what the service speaks, where it is not declared" enum:"http,grpc,tcp" default:"found out"`
+	_        struct{} `also:"targetPort,containerPort" hint:"did you mean port?"`
 }
 
 type serviceObject struct {

@@ -235,7 +235,8 @@ func (r *reader) workload() any {
 		if p.Service == "" && !r.wrong(field) {
 			r.broken(field, "missing-field", "a port is of a service", "for example {service: orders, port: 9002}")
 		}
-		w.Ports = append(w.Ports, model.WorkloadPort{Service: serviceName(p.Service, r.namespace), Port: r.port(field+".port", p.Port, false)})
+		w.Ports = append(w.Ports, model.WorkloadPort{Service: serviceName(p.Service, r.namespace), Port: r.port(field+".port", p.Port, false), Protocol: model.AppProtocol(p.Protocol)})
+		r.word(field+".protocol", p.Protocol, "http", "grpc", "tcp")
 	}
 	if r.wrong() {
 		return nil

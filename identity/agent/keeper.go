@@ -27,6 +27,9 @@ const (
 	// leastWait keeps an authority that gives very short lives from being asked
 	// without end.
 	leastWait = 5 * time.Second
+	// checkEvery is how often the clock on the wall is looked at: a timer stands
+	// still while a machine is suspended, and certificates do not.
+	checkEvery = time.Minute
 )
 
 // keeper holds one identity.
@@ -97,7 +100,7 @@ func (k *keeper) run() {
 				continue
 			default:
 			}
-			if !k.sleep(wait, retried) {
+			if !k.sleep(min(wait, checkEvery), retried) {
 				return
 			}
 			continue // Retry wakes those, too, that are not due, and they sleep on
@@ -191,7 +194,7 @@ func (k *keeper) renew() (*held, error) {
 	if err != nil {
 		return nil, fmt.Errorf("what the authority signed is not used: %w", err)
 	}
-	h := newHeld(k.id, chain, key, time.Now())
+	h := newHeld(k.id, chain, key, time.Now().Round(0)) // on the wall
 	a.writeSVID(h)
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -43,6 +43,8 @@ const (
 	warnLeft = 30 * 24 * time.Hour
 
 	stepEvery = time.Minute
+	// followAgain is when the store is followed again after an error.
+	followAgain = 2 * time.Second
 	// refresh is how often others are told to ask for the bundle.
 	refresh = identity.DefaultRefresh
 )

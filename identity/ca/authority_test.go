@@ -192,7 +192,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		before := a.counts.refused[c.why].Load()
 		_, err := a.SignX509(t.Context(), c.id, c.csr, 0)
-		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), string(c.id)) {
+		if !errors.Is(err, identity.ErrRefused) || !strings.Contains(err.Error(), c.err) || !strings.Contains(err.Error(), string(c.id)) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if a.counts.refused[c.why].Load() != before+1 {
@@ -200,11 +200,11 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	for _, audience := range [][]string{nil, {""}, make([]string, 17)} {
-		if _, err := a.SignJWT(t.Context(), orders, audience, 0); !errors.Is(err, ErrRefused) {
+		if _, err := a.SignJWT(t.Context(), orders, audience, 0); !errors.Is(err, identity.ErrRefused) {
 			t.Error(err)
 		}
 	}
-	if _, err := a.SignJWT(t.Context(), "spiffe://b.test/x", []string{"db"}, 0); !errors.Is(err, ErrRefused) {
+	if _, err := a.SignJWT(t.Context(), "spiffe://b.test/x", []string{"db"}, 0); !errors.Is(err, identity.ErrRefused) {
 		t.Error(err)
 	}
 	g := observe.NewRegistry(1)

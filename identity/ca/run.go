@@ -48,7 +48,7 @@ func (a *Authority) follow(ctx context.Context) {
 		if !errors.Is(err, store.ErrCompacted) {
 			a.log.Warn("the authority does not follow the store; it goes on with what it knows", "err", err)
 			select {
-			case <-time.After(time.Second):
+			case <-time.After(followAgain):
 			case <-ctx.Done():
 			}
 		}

@@ -17,13 +17,9 @@ import (
 // maxRequest bounds a request to sign, in bytes.
 const maxRequest = 16 << 10
 
-// ErrRefused is wrapped by the errors of requests that are wrong; asking again
-// is of no use.
-var ErrRefused = errors.New("refused to sign")
-
 func (a *Authority) refuse(why refusal, id identity.ID, format string, args ...any) error {
 	a.counts.refused[why].Add(1)
-	err := fmt.Errorf("%w for %.300q: %w", ErrRefused, string(id), fmt.Errorf(format, args...))
+	err := fmt.Errorf("%w for %.300q: %w", identity.ErrRefused, string(id), fmt.Errorf(format, args...))
 	a.log.Warn("the authority refused to sign", "identity", string(id), "reason", why.String(), "err", err)
 	return err
 }

@@ -161,7 +161,7 @@ func TestRefused(t *testing.T) {
 	s := New(memory.New(), nil)
 	for _, c := range []struct{ key, data, want string }{
 		{"", "a: 1", "stored: a document needs a key, such as routes/shop"},
-		{"a b", "a: 1", `stored: the key "a b" has other characters than letters, digits and -_./:`},
+		{"a b", "a: 1", `stored: the key "a b" has characters besides letters, digits and -_./: in it`},
 		{"/a", "a: 1", `stored: the key "/a" has an empty part, or one of dots: write routes/shop`},
 		{"a/../b", "a: 1", `stored: the key "a/../b" has an empty part, or one of dots: write routes/shop`},
 		{strings.Repeat("k", 300), "a: 1", "stored: the key " + strings.Repeat("k", 40) + "... has 300 bytes, at most 256 are allowed"},

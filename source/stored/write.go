@@ -120,7 +120,7 @@ func checkKey(key string) error {
 	case len(key) > longest:
 		return fmt.Errorf("stored: the key %.40s... has %d bytes, at most %d are allowed", key, len(key), longest)
 	case strings.ContainsFunc(key, wrong):
-		return fmt.Errorf("stored: the key %q has other characters than letters, digits and -_./:", key)
+		return fmt.Errorf("stored: the key %q has characters besides letters, digits and -_./: in it", key)
 	}
 	for part := range strings.SplitSeq(key, "/") {
 		if part == "" || part == "." || part == ".." {

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/naru-mesh/naru/store"
 )
@@ -50,10 +49,8 @@ func convert(ctx context.Context, err error) error {
 
 // wrong says whether what was asked for can never be done.
 func wrong(err error) bool {
-	code := status.Code(err)
-	var known rpctypes.EtcdError
-	if errors.As(err, &known) {
-		code = known.Code()
-	}
-	return code == codes.InvalidArgument
+	return slices.ContainsFunc([]error{
+		rpctypes.ErrEmptyKey, rpctypes.ErrDuplicateKey, rpctypes.ErrTooManyOps, rpctypes.ErrRequestTooLarge,
+		rpctypes.ErrLeaseTTLTooLarge, rpctypes.ErrFutureRev,
+	}, func(known error) bool { return errors.Is(err, known) })
 }

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("NARU_TEST_WRITER"); dir != "" {
 		writer(dir)
 	}
+	if dir := os.Getenv("NARU_TEST_FULL"); dir != "" {
+		filler(dir)
+	}
 	goleak.VerifyTestMain(patient{m})
 }
 

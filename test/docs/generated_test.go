@@ -30,6 +30,7 @@ func TestGenerated(t *testing.T) {
 	t.Parallel()
 	for name, make := range map[string]func(*testing.T) string{
 		"short-form.md": shortForm,
+		"mesh-kinds.md": meshKinds,
 		"cli.md":        commandLine,
 		"reasons.md":    reasons,
 		"metrics.md":    metricsPage,
@@ -71,7 +72,16 @@ func firstDifference(have, want string) string {
 
 // shortForm is the reference that the dialect writes about itself.
 func shortForm(t *testing.T) string {
-	text, err := app.Schema(true)
+	text, err := app.Schema(false, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// meshKinds is the same of naru's own kinds.
+func meshKinds(t *testing.T) string {
+	text, err := app.Schema(true, true)
 	if err != nil {
 		t.Fatal(err)
 	}

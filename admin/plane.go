@@ -1,0 +1,200 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// DefaultPlaneSocket is where a control plane meets those who run it.
+const DefaultPlaneSocket = "/run/naru/control.sock"
+
+// TokenWish is what a token is asked for.
+type TokenWish struct {
+	// Node is the name that may join, or a pattern: "web-1", "web-*".
+	Node       string        `json:"node"`
+	Gateway    bool          `json:"gateway,omitempty"`
+	Namespaces []string      `json:"namespaces,omitempty"`
+	Accounts   []string      `json:"accounts,omitempty"`
+	TTL        time.Duration `json:"ttl,omitempty"`
+}
+
+// Plane is a control plane, as those who run it see it: app.
+type Plane interface {
+	// Token makes a token that one node may join with, once.
+	Token(ctx context.Context, wish TokenWish) (string, error)
+	// Forget makes a node a stranger.
+	Forget(ctx context.Context, node string) error
+	// Rotate begins to replace the root of the mesh.
+	Rotate(ctx context.Context) error
+	// Status is what naru status shows.
+	Status(ctx context.Context) (*PlaneStatus, error)
+}
+
+// PlaneStatus is the state of a mesh, as one control plane sees it.
+type PlaneStatus struct {
+	Version       string         `json:"version"` // of naru
+	Configuration string         `json:"configuration"`
+	TrustDomain   string         `json:"trustDomain"`
+	Listening     string         `json:"listening,omitempty"` // for nodes
+	Roots         []RootStatus   `json:"roots"`
+	Store         any            `json:"store,omitempty"`
+	Proxies       []ProxyStatus  `json:"proxies"`
+	Workloads     []WorkloadView `json:"workloads"`
+	Problems      int            `json:"problems"`
+}
+
+// RootStatus is a root of the mesh.
+type RootStatus struct {
+	Subject  string    `json:"subject"`
+	Stage    string    `json:"stage"`
+	NotAfter time.Time `json:"notAfter"`
+}
+
+// ProxyStatus is a proxy that follows the control plane.
+type ProxyStatus struct {
+	Node    string    `json:"node"`
+	Gateway bool      `json:"gateway,omitempty"`
+	Version string    `json:"version"`
+	From    string    `json:"from"`
+	Since   time.Time `json:"since"`
+	// Configuration is the control plane's that it has; Lag is for how long it
+	// has lacked something.
+	Configuration string        `json:"configuration"`
+	Lag           time.Duration `json:"lag"`
+	Refusals      []string      `json:"refusals,omitempty"`
+	// Certificate is when its own ends; Next is when the first of all that it
+	// holds does.
+	Certificate time.Time `json:"certificate"`
+	Next        time.Time `json:"next,omitzero"`
+}
+
+// WorkloadView is a workload of the mesh.
+type WorkloadView struct {
+	Name     string   `json:"name"`
+	Node     string   `json:"node"`
+	Address  string   `json:"address"`
+	State    string   `json:"state"`
+	Services []string `json:"services,omitempty"`
+}
+
+// ListenPlane serves p on a Unix socket that its owner alone may use.
+func ListenPlane(path string, p Plane, log *slog.Logger) (*Server, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("control socket: %w (--control-socket PATH takes another)", err)
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("control socket %s: another naru serves there (--control-socket PATH takes another)", path)
+	}
+	_ = os.Remove(path) // of one that is gone
+	ln, err := net.Listen("unix", path)
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w (--control-socket PATH takes another)", err)
+	}
+	return &Server{ln: ln, log: log, http: &http.Server{Handler: planeHandler(p), ReadHeaderTimeout: 5 * time.Second}}, nil
+}
+
+func planeHandler(p Plane) http.Handler {
+	mux := http.NewServeMux()
+	answer := func(w http.ResponseWriter, v any, err error) {
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+			return
+		}
+		reply(w, v)
+	}
+	mux.HandleFunc("POST /tokens", func(w http.ResponseWriter, r *http.Request) {
+		var wish TokenWish
+		if err := json.NewDecoder(io.LimitReader(r.Body, 64<<10)).Decode(&wish); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		text, err := p.Token(r.Context(), wish)
+		answer(w, text, err)
+	})
+	mux.HandleFunc("DELETE /nodes/{node}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, true, p.Forget(r.Context(), r.PathValue("node")))
+	})
+	mux.HandleFunc("POST /rotate", func(w http.ResponseWriter, r *http.Request) { answer(w, true, p.Rotate(r.Context())) })
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		s, err := p.Status(r.Context())
+		answer(w, s, err)
+	})
+	return mux
+}
+
+// PlaneClient is the other end of ListenPlane.
+type PlaneClient struct{ socket string }
+
+// AtPlane asks the control plane at a socket.
+func AtPlane(socket string) *PlaneClient { return &PlaneClient{socket} }
+
+// Token is as Plane's.
+func (c *PlaneClient) Token(ctx context.Context, wish TokenWish) (text string, err error) {
+	err = c.ask(ctx, "POST", "/tokens", wish, &text)
+	return text, err
+}
+
+// Forget is as Plane's.
+func (c *PlaneClient) Forget(ctx context.Context, node string) error {
+	return c.ask(ctx, "DELETE", "/nodes/"+node, nil, new(bool))
+}
+
+// Rotate is as Plane's.
+func (c *PlaneClient) Rotate(ctx context.Context) error {
+	return c.ask(ctx, "POST", "/rotate", nil, new(bool))
+}
+
+// Status is as Plane's.
+func (c *PlaneClient) Status(ctx context.Context) (*PlaneStatus, error) {
+	s := &PlaneStatus{}
+	return s, c.ask(ctx, "GET", "/status", nil, s)
+}
+
+func (c *PlaneClient) ask(ctx context.Context, method, path string, in, out any) error {
+	var body bytes.Buffer
+	if in != nil {
+		if err := json.NewEncoder(&body).Encode(in); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://control"+path, &body)
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", c.socket)
+	}}}
+	res, err := client.Do(req)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) && op.Op == "dial" {
+			return fmt.Errorf("no control plane is met at %s: %w (--socket PATH where it is met elsewhere; only the user who runs it may ask)", c.socket, op.Err)
+		}
+		return err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return errors.New(strings.TrimSpace(string(text)))
+	}
+	return json.Unmarshal(text, out)
+}

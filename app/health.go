@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+)
+
+// How a workload's health is asked for: often until it is there, then as a
+// service's health check does.
+const (
+	soon     = 100 * time.Millisecond
+	steady   = 5 * time.Second
+	patience = 2 * time.Second
+	failures = 3 // in a row, until nothing new is sent to it
+)
+
+// watch asks for a resident's health until it leaves.
+func (r *resident) watch() {
+	if len(r.workload.Ports) == 0 || r.wish.Health == "none" {
+		r.become(model.Serving)
+		return
+	}
+	client := &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
+	healthy, failed := false, 0
+	for {
+		pause := steady
+		switch err := r.ask(client); {
+		case r.ctx.Err() != nil:
+			return
+		case err == nil:
+			if !healthy {
+				r.node.log.Info("a workload serves", "workload", r.workload.Name)
+			}
+			healthy, failed = true, 0
+			r.become(model.Serving)
+		default:
+			if failed++; healthy && failed >= failures {
+				healthy = false
+				r.node.log.Warn("a workload does not answer; nothing new is sent to it", "workload", r.workload.Name, "error", err)
+				r.become(model.Unhealthy)
+			}
+			pause = time.Second
+			if !healthy {
+				pause = min(soon*time.Duration(failed), time.Second)
+			}
+		}
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// ask is one question.
+func (r *resident) ask(client *http.Client) error {
+	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(r.workload.Ports[0].Port)))
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	defer cancel()
+	if !strings.HasPrefix(r.wish.Health, "/") {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", at)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+at+r.wish.Health, nil)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
+	if res.StatusCode < 200 || res.StatusCode >= 400 {
+		return fmt.Errorf("it answers %s", res.Status)
+	}
+	return nil
+}
+
+// inCgroup says whether a process is in a cgroup, given by its folder.
+func inCgroup(pid int, folder string) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil || folder == "" {
+		return false
+	}
+	for line := range strings.Lines(string(text)) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			return strings.HasSuffix(filepath.Clean(folder), path) && path != "/"
+		}
+	}
+	return false
+}
+
+// descends says whether a process was started by another, or by what that
+// started, and so on.
+func descends(pid, from int) bool {
+	for range 64 {
+		if pid == from {
+			return true
+		}
+		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		if err != nil {
+			return false
+		}
+		// pid (name) state parent ...; the name may have anything in it.
+		rest := string(text[strings.LastIndexByte(string(text), ')')+1:])
+		fields := strings.Fields(rest)
+		if len(fields) < 2 {
+			return false
+		}
+		if pid, err = strconv.Atoi(fields[1]); err != nil || pid <= 1 {
+			return false
+		}
+	}
+	return false
+}

@@ -1,0 +1,142 @@
+package app
+
+import (
+	"context"
+	"sync"
+
+	"github.com/naru-mesh/naru/mesh"
+	"github.com/naru-mesh/naru/model"
+)
+
+// lowering is a Feed that lowers the Snapshots of another for this node: again
+// when the node's workloads change. It is for one follower.
+type lowering struct {
+	from model.Feed
+	// begin is called with the first Snapshot that has a mesh, once; an error is
+	// told to the follower, and it is called again.
+	begin func(context.Context, *model.Snapshot) error
+	begun bool
+	// node tells what the node is, and its generation.
+	node func(*model.Config) (mesh.Node, int)
+	// seen is told which Snapshot of from came.
+	seen func(*model.Snapshot)
+
+	lower  mesh.Lowering
+	freeze model.Freezer
+	base   *model.Snapshot
+	made   *model.Snapshot
+	at     int // the node's generation in made
+
+	mu          sync.Mutex
+	changed     chan struct{} // closed when the node has changed
+	generations map[model.Version]int
+	newest      model.Version // of from
+}
+
+func newLowering(from model.Feed) *lowering {
+	return &lowering{from: from, changed: make(chan struct{}), generations: map[model.Version]int{}}
+}
+
+// again has the newest Snapshot lowered anew. Any goroutine.
+func (l *lowering) again() {
+	l.mu.Lock()
+	close(l.changed)
+	l.changed = make(chan struct{})
+	l.mu.Unlock()
+}
+
+// generation is the node's in a Snapshot that was made, 0 for an unknown one.
+func (l *lowering) generation(v model.Version) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.generations[v]
+}
+
+// of is the Version of what a Snapshot was made of, "" for an unknown one.
+func (l *lowering) of(v model.Version) model.Version {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, ok := l.generations[v]; !ok {
+		return ""
+	}
+	return l.newest
+}
+
+// Next implements model.Feed.
+func (l *lowering) Next(ctx context.Context, after model.Version) (*model.Snapshot, error) {
+	for {
+		l.mu.Lock()
+		changed := l.changed
+		l.mu.Unlock()
+		if l.base != nil {
+			if err := l.make(ctx); err != nil {
+				return nil, err
+			}
+			if l.made.Version != after {
+				return l.made, nil
+			}
+		}
+		if err := l.wait(ctx, changed); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// wait waits for another Snapshot, or for changed.
+func (l *lowering) wait(ctx context.Context, changed <-chan struct{}) error {
+	short, cancel := context.WithCancel(ctx)
+	defer cancel()
+	woken := make(chan struct{})
+	go func() {
+		defer close(woken)
+		select {
+		case <-changed:
+			cancel()
+		case <-short.Done():
+		}
+	}()
+	var after model.Version
+	if l.base != nil {
+		after = l.base.Version
+	}
+	s, err := l.from.Next(short, after)
+	interrupted := short.Err() != nil && ctx.Err() == nil
+	cancel()
+	<-woken
+	switch {
+	case err == nil:
+		l.base, l.made = s, nil
+		if l.seen != nil {
+			l.seen(s)
+		}
+		return nil
+	case interrupted:
+		l.made = nil
+		return nil
+	}
+	return err
+}
+
+// make sets made, where it is not of now.
+func (l *lowering) make(ctx context.Context) error {
+	if l.base.Mesh == nil && !l.begun {
+		l.made = l.base
+		return nil
+	}
+	if !l.begun {
+		if err := l.begin(ctx, l.base); err != nil {
+			return err
+		}
+		l.begun = true
+	}
+	node, generation := l.node(&l.base.Config)
+	if l.made != nil && l.at == generation {
+		return nil
+	}
+	l.made, l.at = l.freeze.Freeze(l.lower.Lower(&l.base.Config, node)), generation
+	l.mu.Lock()
+	clear(l.generations)
+	l.generations[l.made.Version], l.newest = generation, l.base.Version
+	l.mu.Unlock()
+	return nil
+}

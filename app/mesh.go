@@ -1,0 +1,241 @@
+package app
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/capture"
+	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/filter/authz"
+	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/identity/agent"
+	"github.com/naru-mesh/naru/identity/workloadapi"
+	"github.com/naru-mesh/naru/mesh"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// MeshOptions are those of a process that serves workloads, or is a control
+// plane.
+type MeshOptions struct {
+	// Data is the folder for what must outlive the process; "" keeps all in
+	// memory.
+	Data string
+	// SealKey is a file with the key that private keys in Data are sealed with;
+	// "" is one that is made there.
+	SealKey string
+	// Node is this machine's name in the mesh; "" is its host name.
+	Node string
+	// Address is the IP address at which others reach this machine's workloads;
+	// "" is the one that its default route leaves from, or 127.0.0.1. Bind is
+	// where the mesh port listens; "" is Address.
+	Address, Bind string
+	MeshPort      uint16 // 0 is model.MeshPort
+	// Socket is where naru exec meets this process; "" is
+	// admin.DefaultSocket, or a file in Data for others than root.
+	Socket string
+	// ControlSocket is where naru token and naru status meet a control plane.
+	ControlSocket string
+	// Capture is "auto" (""), "ebpf" or "off".
+	Capture string
+	// Allow lists which users may run workloads of which accounts, besides that
+	// of their own name: USER=ACCOUNT, USER=NAMESPACE/ACCOUNT, USER=*.
+	Allow []string
+	// Listen is the address at which a control plane serves nodes; "" none.
+	Listen string
+	// Advertise are the addresses that tokens name; none: Address and the port
+	// of Listen.
+	Advertise []string
+	// Control are control planes of a node; Token joins it to one.
+	Control []string
+	Token   string
+
+	uid        int
+	uncaptured string // why nothing is captured
+}
+
+// settle fills in what is not said.
+func (o *MeshOptions) settle() error {
+	o.uid = os.Getuid()
+	if o.Node == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("--node: %w", err)
+		}
+		o.Node = name
+	}
+	if o.Address == "" {
+		o.Address = ownAddress()
+	}
+	if _, err := netip.ParseAddr(o.Address); err != nil {
+		return fmt.Errorf("--address %s: write an IP address of this machine", o.Address)
+	}
+	o.Bind = cmp.Or(o.Bind, o.Address)
+	o.MeshPort = cmp.Or(o.MeshPort, uint16(model.MeshPort))
+	if o.Socket == "" {
+		o.Socket = admin.DefaultSocket
+		if o.uid != 0 {
+			o.Socket = ownSocket("node.sock")
+		}
+	}
+	o.ControlSocket = PlaneSocket(o.ControlSocket)
+	return nil
+}
+
+// PlaneSocket is where a control plane is met when nothing else is said.
+func PlaneSocket(said string) string {
+	switch {
+	case said != "":
+		return said
+	case os.Getuid() == 0:
+		return admin.DefaultPlaneSocket
+	}
+	return ownSocket("control.sock")
+}
+
+// ownSocket is for users who may not write to /run.
+func ownSocket(name string) string {
+	return filepath.Join(cmp.Or(os.Getenv("XDG_RUNTIME_DIR"), os.TempDir()), "naru", name)
+}
+
+func (o *MeshOptions) apiSocket() string {
+	return filepath.Join(filepath.Dir(o.Socket), "workload.sock")
+}
+
+// ownAddress is what connections to far away would come from. Nothing is sent.
+func ownAddress() string {
+	conn, err := net.Dial("udp4", "192.0.2.1:9")
+	if err != nil {
+		return "127.0.0.1"
+	}
+	defer conn.Close()
+	at, ok := conn.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return "127.0.0.1"
+	}
+	return at.IP.String()
+}
+
+// identities are those of the agent, once there is one.
+type identities struct{ agent atomic.Pointer[agent.Agent] }
+
+var errNoIdentities = errors.New("this process has no identities")
+
+// Certificate implements wire.Identities.
+func (i *identities) Certificate(id string) *tls.Certificate {
+	if a := i.agent.Load(); a != nil {
+		return a.Certificate(id)
+	}
+	return nil
+}
+
+// Verify implements wire.Identities.
+func (i *identities) Verify(chain []*x509.Certificate) (string, error) {
+	if a := i.agent.Load(); a != nil {
+		return a.Verify(chain)
+	}
+	return "", errNoIdentities
+}
+
+// identified makes the dialer of mutual TLS between workloads.
+func (g *gateway) identified(own, peer, serverName string) (wire.Dialer, error) {
+	return g.security.Client(&wire.ClientTLS{ServerName: serverName, Identities: &g.identities, Identity: own, Peer: peer, Protocols: []string{"h2"}})
+}
+
+// authorize makes the Authorizer of a target.
+func (g *gateway) authorize(policies []*model.Policy, t filter.Target) (filter.Authorizer, error) {
+	return authz.New(policies, t, g.decisions)
+}
+
+// beginNode makes the node of this process: once it is known that there is a
+// mesh. serve says that the configuration's own listeners are served here.
+func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err error) {
+	opt := g.opt.Mesh
+	n := &node{
+		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, locals: map[string]*resident{}, generation: 1,
+		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]netip.AddrPort{}, inbound: g.inboundSockets, addresses: map[string]netip.Addr{},
+	}
+	options := agent.Options{Authority: p, Log: g.log}
+	if opt.Data != "" {
+		options.Folder = filepath.Join(opt.Data, "identities")
+		if options.Sealer, err = identity.OpenSealer(opt.SealKey, opt.Data); err != nil {
+			return nil, err
+		}
+	}
+	if n.agent, err = agent.New(options); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			n.agent.Close()
+		}
+	}()
+	if opt.Capture != "off" {
+		method := capture.EBPF // what Nftables gives needs doors inside of namespaces
+		if n.cages, err = capture.Open(capture.Options{Method: method, Log: g.log}); err != nil {
+			n.opt.uncaptured, err = err.Error(), nil
+		} else {
+			n.names = capture.NewDNS(capture.DNSOptions{Log: g.log})
+		}
+	} else {
+		n.opt.uncaptured = "--capture off"
+	}
+	if opt.Capture == "ebpf" && n.cages == nil {
+		return nil, fmt.Errorf("--capture ebpf: %s", n.opt.uncaptured)
+	}
+	if serve {
+		n.gateway = identity.WorkloadID(trust, model.DefaultNamespace, "gateway")
+		n.release = n.agent.Hold(n.gateway)
+	}
+	n.api = workloadapi.New(n.agent, n.attest, g.log)
+	api, err := workloadapi.Listen(n.opt.apiSocket())
+	if err != nil {
+		return nil, err
+	}
+	if n.door, err = admin.ListenWorkloads(opt.Socket, n, g.log); err != nil {
+		api.Close()
+		return nil, err
+	}
+	n.tasks.Go(func() {
+		if err := n.api.Serve(api); err != nil {
+			g.log.Error("the Workload API is not served any more", "error", err)
+		}
+	})
+	n.tasks.Go(n.door.Serve)
+	n.agent.Register(g.registry)
+	n.api.Register(g.registry)
+	g.identities.agent.Store(n.agent)
+	g.node = n
+	what := "transparent"
+	if n.cages == nil {
+		what = "by environment: " + n.opt.uncaptured
+	}
+	g.log.Info("workloads are served", "node", opt.Node, "address", opt.Address, "socket", opt.Socket, "capture", what)
+	return n, nil
+}
+
+// describeNode is what the lowering asks.
+func (g *gateway) describeNode(c *model.Config) (mesh.Node, int) { return g.node.describe(c) }
+
+// syscallConn is a socket of a loop.
+type syscallConn = syscall.Conn
+
+// inboundSockets are the listening sockets of a port of ours.
+func (g *gateway) inboundSockets(port uint16) (all []syscallConn) {
+	for _, l := range g.proxy.Sockets(port) {
+		if s, ok := l.(syscall.Conn); ok {
+			all = append(all, s)
+		}
+	}
+	return all
+}

@@ -1,0 +1,254 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/naru-mesh/naru/control"
+	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/identity/ca"
+	"github.com/naru-mesh/naru/link"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/source"
+	"github.com/naru-mesh/naru/source/stored"
+	"github.com/naru-mesh/naru/store"
+	"github.com/naru-mesh/naru/store/etcd"
+	"github.com/naru-mesh/naru/store/memory"
+)
+
+// controlPlane is the control plane in this process: the authority, who
+// remembers, and the link to other processes.
+type controlPlane struct {
+	opt      MeshOptions
+	log      *slog.Logger
+	registry *observe.Registry
+	store    store.Store
+	sealer   *identity.Sealer
+	workers  *link.StoreRegistry
+	control  *control.Control
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+
+	mu        sync.Mutex
+	trust     string
+	authority *ca.Authority
+	server    *link.Server
+	listening string
+	resident  map[string]*model.Workload // what this process has registered
+}
+
+// openControlPlane opens the store. The rest begins with the first
+// configuration that has a mesh, because that names the trust domain.
+func openControlPlane(opt MeshOptions, log *slog.Logger, registry *observe.Registry) (_ *controlPlane, err error) {
+	c := &controlPlane{opt: opt, log: log, registry: registry, resident: map[string]*model.Workload{}}
+	if opt.Data == "" {
+		c.store = memory.New()
+		key := make([]byte, 32) // what is sealed lives no longer than the key
+		if c.sealer, err = identity.NewSealer(key); err != nil {
+			return nil, err
+		}
+	} else {
+		if c.sealer, err = identity.OpenSealer(opt.SealKey, opt.Data); err != nil {
+			return nil, err
+		}
+		if c.store, err = etcd.Open(context.Background(), etcd.Options{Dir: filepath.Join(opt.Data, "etcd"), Log: log}); err != nil {
+			return nil, err
+		}
+	}
+	c.workers = link.NewStoreRegistry(c.store)
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c, nil
+}
+
+// source is the documents that the store has.
+func (c *controlPlane) source() source.Source { return stored.New(c.store, c.log) }
+
+// begin starts what needs to know the trust domain; once.
+func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.authority != nil {
+		return nil
+	}
+	trust := cmp.Or(meshOf(s).TrustDomain, model.DefaultTrustDomain)
+	authority, err := ca.New(ctx, ca.Options{TrustDomain: trust, Store: c.store, Sealer: c.sealer, Replica: c.opt.Node, Log: c.log})
+	if err != nil {
+		return fmt.Errorf("the authority of the mesh: %w", err)
+	}
+	if c.sealer.Made != "" {
+		c.log.Info("private keys are sealed with a key beside them; --seal-key keeps it elsewhere", "key", c.sealer.Made)
+	}
+	if c.opt.Listen != "" {
+		ln, err := net.Listen("tcp", c.opt.Listen)
+		if err != nil {
+			return fmt.Errorf("control plane: %w (--control-listen ADDRESS takes another)", err)
+		}
+		server, err := link.NewServer(link.ServerOptions{
+			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Log: c.log,
+		})
+		if err != nil {
+			ln.Close()
+			return err
+		}
+		c.server, c.listening = server, ln.Addr().String()
+		server.Metrics(c.registry)
+		c.tasks.Go(func() {
+			if err := server.Serve(c.ctx, ln); err != nil && c.ctx.Err() == nil {
+				c.log.Error("nodes are not served any more", "error", err)
+			}
+		})
+		c.tasks.Go(func() { c.rotate(authority, server) })
+		c.log.Info("nodes are served", "address", c.listening)
+	}
+	authority.Register(c.registry)
+	c.tasks.Go(func() { authority.Run(c.ctx) })
+	c.tasks.Go(c.stay)
+	c.trust, c.authority = trust, authority
+	return nil
+}
+
+// rotate tells the authority when all proxies have the newest bundle.
+func (c *controlPlane) rotate(authority *ca.Authority, server *link.Server) {
+	t := time.NewTicker(5 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-t.C:
+		}
+		at := authority.Status().Published
+		if at == 0 || slices.ContainsFunc(server.Status(), func(p link.ProxyStatus) bool { return !p.Bundles }) {
+			continue
+		}
+		if err := authority.Acknowledged(c.ctx, at); err != nil && c.ctx.Err() == nil {
+			c.log.Warn("the new root does not sign yet", "error", err)
+		}
+	}
+}
+
+// stay keeps what this process has registered.
+func (c *controlPlane) stay() {
+	t := time.NewTicker(link.RegistrationTTL / 4)
+	defer t.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-t.C:
+		}
+		if c.workers.Alive(c.ctx, c.opt.Node) == nil {
+			continue
+		}
+		c.mu.Lock()
+		list := make([]*model.Workload, 0, len(c.resident))
+		for _, w := range c.resident {
+			list = append(list, w)
+		}
+		c.mu.Unlock()
+		for _, w := range list {
+			if err := c.workers.Register(c.ctx, c.opt.Node, w); err != nil && c.ctx.Err() == nil {
+				c.log.Warn("a workload is not registered", "workload", w.Name, "error", err)
+			}
+		}
+	}
+}
+
+// inner is the plane of the node in this process.
+type inner struct {
+	*ca.Authority
+	plane *controlPlane
+}
+
+func (i inner) Register(ctx context.Context, w *model.Workload) error {
+	i.plane.mu.Lock()
+	i.plane.resident[w.Name] = w
+	i.plane.mu.Unlock()
+	return i.plane.workers.Register(ctx, i.plane.opt.Node, w)
+}
+
+func (i inner) Unregister(ctx context.Context, namespace, name string) error {
+	i.plane.mu.Lock()
+	delete(i.plane.resident, namespace+"/"+name)
+	i.plane.mu.Unlock()
+	return i.plane.workers.Unregister(ctx, i.plane.opt.Node, namespace, name)
+}
+
+// errNoMesh is why there are no tokens.
+var errNoMesh = errors.New("there is no mesh: write mesh: {} in the configuration")
+
+// token makes a token for a node.
+func (c *controlPlane) token(ctx context.Context, grant link.Grant, ttl time.Duration) (string, error) {
+	c.mu.Lock()
+	server, trust := c.server, c.trust
+	c.mu.Unlock()
+	switch {
+	case trust == "":
+		return "", errNoMesh
+	case server == nil:
+		return "", errors.New("this control plane serves no nodes: start it with --control-listen 0.0.0.0:15012")
+	case server.Root() == nil:
+		return "", errors.New("the control plane is about to begin; try again in a moment")
+	}
+	t, err := link.CreateToken(ctx, c.store, grant, ttl, time.Now(), server.Root(), trust, c.advertised())
+	if err != nil {
+		return "", err
+	}
+	return t.String(), nil
+}
+
+// advertised are the addresses that nodes are told.
+func (c *controlPlane) advertised() []string {
+	if len(c.opt.Advertise) > 0 {
+		return c.opt.Advertise
+	}
+	host, port, err := net.SplitHostPort(c.listening)
+	if err != nil {
+		return nil
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = c.opt.Address
+	}
+	return []string{net.JoinHostPort(host, port)}
+}
+
+// problems of the authority and of what proxies refused.
+func (c *controlPlane) problems() (all []model.Problem) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.authority != nil {
+		all = append(all, c.authority.Problems()...)
+	}
+	if c.server != nil {
+		all = append(all, c.server.Problems()...)
+	}
+	return all
+}
+
+// close ends it all.
+func (c *controlPlane) close() {
+	c.cancel()
+	c.tasks.Wait()
+	if err := c.store.Close(); err != nil {
+		c.log.Warn("the store", "error", err)
+	}
+}
+
+// portOf is the number in an address.
+func portOf(addr string) int {
+	_, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(port)
+	return n
+}

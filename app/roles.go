@@ -1,0 +1,259 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/control"
+	"github.com/naru-mesh/naru/export"
+	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/link"
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/store"
+	"github.com/naru-mesh/naru/store/etcd"
+)
+
+// RunNode serves this machine's workloads by a control plane elsewhere, until
+// ctx ends.
+func RunNode(ctx context.Context, opt Options) error {
+	g, err := newGateway(opt)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	m := &g.opt.Mesh
+	o := link.ClientOptions{
+		Node: m.Node, Servers: m.Control, Token: m.Token, Version: Version(), Log: g.log,
+		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held,
+	}
+	if m.Data != "" {
+		sealer, err := identity.OpenSealer(m.SealKey, m.Data)
+		if err != nil {
+			return err
+		}
+		o.State = filepath.Join(m.Data, "link")
+		o.Seal = func(b []byte) ([]byte, error) { return sealer.Seal("link", b), nil }
+		o.Open = func(b []byte) ([]byte, error) { return sealer.Open("link", b) }
+	}
+	if g.client, err = link.NewClient(o); err != nil {
+		return err
+	}
+	run := func(ctx context.Context) {
+		if err := g.client.Run(ctx); err != nil && ctx.Err() == nil {
+			g.fail(err)
+			g.log.Error("the control plane is not followed any more", "error", err)
+		}
+	}
+	begin := func(_ context.Context, s *model.Snapshot) error {
+		_, err := g.beginNode(g.client, cmp.Or(meshOf(s).TrustDomain, model.DefaultTrustDomain), false)
+		if err == nil {
+			g.node.tasks.Go(func() { g.returning(g.node) })
+		}
+		return err
+	}
+	return g.serve(ctx, g.client, run, begin)
+}
+
+// held are the certificates of this process, for naru status.
+func (g *gateway) held() (all []link.CertificateState) {
+	a := g.identities.agent.Load()
+	if a == nil {
+		return nil
+	}
+	for _, h := range a.Held() {
+		if !h.NotAfter.IsZero() {
+			all = append(all, link.CertificateState{ID: string(h.ID), NotAfter: h.NotAfter.Unix()})
+		}
+	}
+	return all
+}
+
+// returning has what is due signed at once when the control plane is back, and
+// says when its clock is not ours.
+func (g *gateway) returning(n *node) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	connected, skewed := true, false
+	for {
+		select {
+		case <-n.over:
+			return
+		case <-t.C:
+		}
+		s := g.client.Status()
+		if s.Connected && !connected {
+			n.agent.Retry()
+		}
+		connected = s.Connected
+		if off := s.Skew.Abs() > mostSkew; off != skewed {
+			skewed = off
+			if off {
+				g.log.Error("this machine's clock is not that of the control plane: certificates will be refused", "ahead by", -s.Skew)
+			} else {
+				g.log.Info("this machine's clock is that of the control plane again")
+			}
+		}
+	}
+}
+
+// mostSkew is less than certificates are dated back.
+const mostSkew = 2 * time.Minute
+
+// meetPlane opens the socket of naru token and naru status.
+func (g *gateway) meetPlane() error {
+	server, err := admin.ListenPlane(g.opt.Mesh.ControlSocket, planeView{g.plane, g.problems}, g.log)
+	if err != nil {
+		return err
+	}
+	g.plane.tasks.Go(func() { _ = server.Serve() })
+	context.AfterFunc(g.plane.ctx, server.Close)
+	return nil
+}
+
+// planeView is admin.Plane.
+type planeView struct {
+	*controlPlane
+	all func() []model.Problem
+}
+
+func (v planeView) Token(ctx context.Context, w admin.TokenWish) (string, error) {
+	return v.token(ctx, link.Grant{Node: w.Node, Gateway: w.Gateway, Namespaces: w.Namespaces, Accounts: w.Accounts}, w.TTL)
+}
+
+func (v planeView) Forget(ctx context.Context, node string) error {
+	err := link.RemoveNode(ctx, v.store, node)
+	if errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("there is no node %s", node)
+	}
+	return err
+}
+
+func (v planeView) Rotate(ctx context.Context) error { return v.authority.Rotate(ctx) }
+
+func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
+	a := v.authority.Status()
+	s := &admin.PlaneStatus{
+		Version: Version(), TrustDomain: v.trust, Listening: v.listening, Problems: len(v.all()),
+		Proxies: []admin.ProxyStatus{}, Workloads: []admin.WorkloadView{},
+	}
+	for _, r := range a.Roots {
+		s.Roots = append(s.Roots, admin.RootStatus{Subject: r.Subject, Stage: r.Stage, NotAfter: r.NotAfter})
+	}
+	if e, ok := v.store.(*etcd.Store); ok {
+		if status, err := e.Status(ctx); err == nil {
+			s.Store = status
+		}
+	}
+	if now := v.control.Snapshot(); now != nil {
+		s.Configuration = string(now.Version)
+		for _, w := range now.Workloads {
+			view := admin.WorkloadView{Name: w.Name, Node: w.Node, Address: w.Address, State: cmp.Or(string(w.State), "serving")}
+			for _, p := range w.Ports {
+				view.Services = append(view.Services, p.Service)
+			}
+			s.Workloads = append(s.Workloads, view)
+		}
+	}
+	if v.server == nil {
+		return s, nil
+	}
+	for _, p := range v.server.Status() {
+		one := admin.ProxyStatus{
+			Node: p.Node, Gateway: p.Gateway, Version: p.Version, From: p.From, Since: p.Since,
+			Configuration: string(p.System), Lag: p.Lag, Certificate: p.Certificate,
+		}
+		for _, r := range p.Refusals {
+			one.Refusals = append(one.Refusals, fmt.Sprintf("%s %s: %s (%s)", r.Kind, r.Name, r.Message, r.Origin))
+		}
+		for _, c := range p.Certificates {
+			if at := time.Unix(c.NotAfter, 0); one.Next.IsZero() || at.Before(one.Next) {
+				one.Next = at
+			}
+		}
+		s.Proxies = append(s.Proxies, one)
+	}
+	return s, nil
+}
+
+// RunControl is the control plane alone, until ctx ends.
+func RunControl(ctx context.Context, opt Options) error {
+	log := opt.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := opt.Mesh.settle(); err != nil {
+		return err
+	}
+	registry := observe.NewRegistry(1)
+	plane, err := openControlPlane(opt.Mesh, log, registry)
+	if err != nil {
+		return err
+	}
+	defer plane.close()
+	src, err := sources(opt)
+	if err != nil {
+		return err
+	}
+	c := control.New(control.Options{Sources: append(src, plane.source()), Dialects: Dialects(), Log: log})
+	c.Observe(registry)
+	export.Process(registry, Version())
+	plane.control = c
+	running, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { c.Run(running); close(ended) }()
+	defer func() { stop(); <-ended }()
+
+	problems := func() []model.Problem { return append(slices.Clone(c.Problems()), plane.problems()...) }
+	s, err := c.Next(ctx, "")
+	if err != nil {
+		return nil // told to stop
+	}
+	if s.Mesh == nil {
+		return errNoMesh
+	}
+	if err := plane.begin(ctx, s); err != nil {
+		return err
+	}
+	meet, err := admin.ListenPlane(opt.Mesh.ControlSocket, planeView{plane, problems}, log)
+	if err != nil {
+		return err
+	}
+	defer meet.Close()
+	go func() { _ = meet.Serve() }()
+	at := "off"
+	if addr := cmp.Or(opt.Admin, s.Settings.Admin, admin.DefaultAddr); addr != "off" {
+		server, err := admin.Listen(addr, admin.Sources{
+			Metrics: export.Prometheus(registry), Ready: func() (bool, string) { return true, "" },
+			Snapshot: c.Snapshot, Problems: problems, Log: log,
+			Status: func() any {
+				status, err := planeView{plane, problems}.Status(context.Background())
+				if err != nil {
+					return err.Error()
+				}
+				return status
+			},
+		})
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		go func() { _ = server.Serve() }()
+		at = "http://" + server.Addr()
+	}
+	if opt.JSON {
+		fmt.Fprintf(opt.Out, `{"event":"running","version":%q,"control":%q,"admin":%q,"configuration":%q}`+"\n", Version(), plane.listening, at, s.Version)
+	} else {
+		fmt.Fprintf(opt.Out, "naru %s is running, control plane of %s\n  nodes  %s\n  admin  %s\ntry:  naru token create --node NAME, and there naru node --join TOKEN\nCtrl-C stops it.\n",
+			Version(), plane.trust, plane.listening, at)
+	}
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,217 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/app"
+)
+
+// meshFlags are those of a process that is part of a mesh.
+func meshFlags(f *pflag.FlagSet, o *app.MeshOptions) {
+	f.StringVar(&o.Data, "data", "", "`folder` for what must outlive the process: identities, registrations (default none: kept in memory)")
+	f.StringVar(&o.SealKey, "seal-key", "", "`file` with the key that private keys in --data are sealed with (default: one that is made there)")
+	f.StringVar(&o.Node, "node", "", "this machine's `name` in the mesh (default: its host name)")
+	f.StringVar(&o.Address, "address", "", "`IP` address at which others reach this machine's workloads (default: that of its default route)")
+}
+
+// nodeFlags are those of a process that serves workloads.
+func nodeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
+	f.Uint16Var(&o.MeshPort, "mesh-port", 0, "`port` for mutual TLS between proxies (default 15008)")
+	f.StringVar(&o.Socket, "socket", "", "where naru exec meets this process (default "+admin.DefaultSocket+", for others than root below XDG_RUNTIME_DIR)")
+	f.StringVar(&o.Capture, "capture", "", "how workloads' traffic is captured: auto (the default), ebpf (or fail) or off (by environment only)")
+	f.StringArrayVar(&o.Allow, "allow", nil, "`USER=ACCOUNT` that a user of this machine may run workloads of, besides the account of his own name; USER=* for all")
+}
+
+// planeFlags are those of a process that is a control plane.
+func planeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
+	f.StringVar(&o.ControlSocket, "control-socket", "", "where naru token and naru status meet this process (default "+admin.DefaultPlaneSocket+", for others than root below XDG_RUNTIME_DIR)")
+	f.StringArrayVar(&o.Advertise, "advertise", nil, "`HOST:PORT` that tokens name for nodes to join at (default: --address and the port that is listened on)")
+}
+
+func newNode() *cobra.Command {
+	var (
+		opt   app.Options
+		level string
+	)
+	c := &cobra.Command{
+		Use:   "node --join TOKEN | --control HOST:PORT",
+		Short: "Serve this machine's workloads: one proxy for all of them",
+		Long: `node joins a control plane and serves the workloads that naru exec runs on this
+machine, each with its own identity. The token is needed once; with --data the
+identity and the last good configuration are kept, so that the proxy starts and
+serves without a control plane.`,
+		Example: `  naru token create --node web-1          on the control plane
+  naru node --join naru1.... --data /var/lib/naru`,
+		Args: argc(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if opt.Mesh.Token == "" && len(opt.Mesh.Control) == 0 && opt.Mesh.Data == "" {
+				return usage{fmt.Errorf("which control plane? --join TOKEN (naru token create, on the control plane, prints one)")}
+			}
+			if opt.Log, err = logger(cmd.ErrOrStderr(), level, opt.JSON); err != nil {
+				return err
+			}
+			opt.Out = cmd.OutOrStdout()
+			if opt.Drain == 0 {
+				opt.Drain = -1
+			}
+			return app.RunNode(cmd.Context(), opt)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&opt.Mesh.Token, "join", "", "`token` of naru token create; used once")
+	f.StringArrayVar(&opt.Mesh.Control, "control", nil, "`HOST:PORT` of a control plane, again for each replica (default: those that the token names)")
+	meshFlags(f, &opt.Mesh)
+	nodeFlags(f, &opt.Mesh)
+	f.StringVar(&opt.Admin, "admin", "", "`address` of the admin server, or off (default 127.0.0.1:9901)")
+	f.StringVar(&opt.AccessLog, "access-log", "", "off, text or json, on standard output (default off)")
+	f.DurationVar(&opt.Drain, "drain", 30*time.Second, "how long requests may take to finish after a stop")
+	f.IntVar(&opt.Loops, "loops", 0, "number of event loops (default one for each core)")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	f.BoolVar(&opt.JSON, "json", false, "greeting and messages as JSON")
+	return c
+}
+
+func newControl() *cobra.Command {
+	var (
+		opt   app.Options
+		level string
+	)
+	c := &cobra.Command{
+		Use:   "control [FILES]",
+		Short: "The control plane alone: configuration, identities, discovery",
+		Long: `control reads the configuration as naru run does and carries no request: nodes
+(naru node) follow it. FILES need a mesh (mesh: {} in the short form).`,
+		Example: `  naru control mesh.yaml --data /var/lib/naru`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			if opt.Files, err = files(args); err != nil {
+				return err
+			}
+			if opt.Log, err = logger(cmd.ErrOrStderr(), level, opt.JSON); err != nil {
+				return err
+			}
+			opt.Out = cmd.OutOrStdout()
+			return app.RunControl(cmd.Context(), opt)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&opt.Mesh.Listen, "listen", "0.0.0.0:15012", "`address` for nodes")
+	meshFlags(f, &opt.Mesh)
+	planeFlags(f, &opt.Mesh)
+	f.StringVar(&opt.Admin, "admin", "", "`address` of the admin server, or off (default 127.0.0.1:9901)")
+	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
+	f.BoolVar(&opt.JSON, "json", false, "greeting and messages as JSON")
+	return c
+}
+
+func newToken() *cobra.Command {
+	c := &cobra.Command{
+		Use: "token", Short: "Tokens with which nodes join a control plane", Args: argc(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var (
+		wish   admin.TokenWish
+		socket string
+	)
+	create := &cobra.Command{
+		Use: "create --node NAME", Short: "Make a token that one node may join with, once", Args: argc(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if wish.Node == "" {
+				return usage{fmt.Errorf("for which node? --node web-1, or a pattern such as --node 'web-*'")}
+			}
+			text, err := admin.AtPlane(app.PlaneSocket(socket)).Token(cmd.Context(), wish)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), text)
+			return nil
+		},
+	}
+	f := create.Flags()
+	f.StringVar(&wish.Node, "node", "", "`name` that may join, or a pattern")
+	f.BoolVar(&wish.Gateway, "gateway", false, "it is a gateway: it gets listeners and their certificates")
+	f.StringSliceVar(&wish.Namespaces, "namespace", nil, "`namespaces` whose workloads may run there (default any)")
+	f.StringSliceVar(&wish.Accounts, "account", nil, "`accounts` that workloads there may have (default any)")
+	f.DurationVar(&wish.TTL, "ttl", time.Hour, "how long it waits to be used")
+	f.StringVar(&socket, "socket", "", "where the control plane is met (default "+admin.DefaultPlaneSocket+")")
+	c.AddCommand(create)
+	return c
+}
+
+func newStatus() *cobra.Command {
+	var (
+		socket string
+		asJSON bool
+	)
+	c := &cobra.Command{
+		Use: "status", Short: "The mesh: every proxy, what it has, when its certificates end", Args: argc(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := admin.AtPlane(app.PlaneSocket(socket)).Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), s)
+			}
+			writeStatus(cmd, s, time.Now())
+			return nil
+		},
+	}
+	c.Flags().StringVar(&socket, "socket", "", "where the control plane is met (default "+admin.DefaultPlaneSocket+")")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// writeStatus writes for people.
+func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
+	out := cmd.OutOrStdout()
+	fmt.Fprintf(out, "mesh %s, configuration %s, naru %s\n", s.TrustDomain, s.Configuration, s.Version)
+	for _, r := range s.Roots {
+		fmt.Fprintf(out, "root %s: %s, %s left\n", r.Subject, r.Stage, left(r.NotAfter, now))
+	}
+	if s.Problems > 0 {
+		fmt.Fprintf(out, "%d problems: see /problems of the admin server\n", s.Problems)
+	}
+	fmt.Fprintln(out)
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "PROXY\tVERSION\tHAS\tLAG\tREFUSED\tCERTIFICATE\tFIRST TO END")
+	for _, p := range s.Proxies {
+		has := p.Configuration
+		if has == s.Configuration {
+			has = "newest"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.Node, p.Version, has, p.Lag.Round(time.Millisecond), len(p.Refusals), left(p.Certificate, now), left(p.Next, now))
+	}
+	fmt.Fprintln(w, "\nWORKLOAD\tNODE\tADDRESS\tSTATE\tSERVICES")
+	for _, v := range s.Workloads {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.Name, v.Node, v.Address, v.State, strings.Join(v.Services, ", "))
+	}
+	_ = w.Flush() // to the terminal
+	for _, p := range s.Proxies {
+		for _, r := range p.Refusals {
+			fmt.Fprintf(out, "\n%s refused %s", p.Node, r)
+		}
+	}
+}
+
+// left is for how long a certificate is good, "-" without one.
+func left(t, now time.Time) string {
+	switch d := t.Sub(now); {
+	case t.IsZero():
+		return "-"
+	case d <= 0:
+		return "ended"
+	case d < 48*time.Hour:
+		return d.Round(time.Minute).String()
+	default:
+		return fmt.Sprintf("%d days", int(d.Hours()/24))
+	}
+}
