@@ -190,7 +190,7 @@ func newGateway(opt Options) (*gateway, error) {
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
 		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize,
-		CheckPassport: checking{&g.passports}, MintPassport: minting{&g.passports},
+		Verify: checking{&g.passports}, Mint: minting{&g.passports},
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()

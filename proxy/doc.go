@@ -21,7 +21,9 @@
 // rescue.go ends what a defect has stopped. A connection that carries no
 // requests: preface.go finds out who it is from and which name it asks for,
 // tcp.go leads it on, udp.go does so with datagrams; flow.go is what they have in
-// common.
+// common. A connection of the mesh: capture.go finds out where it was meant to go
+// and what it speaks, and makes conversations of CONNECTs; mesh.go compiles the
+// doors and asks the policies.
 //
 // # Rules
 //

@@ -25,13 +25,16 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 	}
 	x.rule.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
 	x.stamp()
-	if x.listener.refuses(&x.Exchange) {
+	if x.unwelcome() {
 		x.reply()
 		return
 	}
 	if x.rule.chain.OnRequest(&x.Exchange) == filter.Answer {
 		x.reply()
 		return
+	}
+	if m := x.w.proxy.opt.Mint; m != nil && x.listener.noun.Mesh == nil {
+		m.OnRequest(&x.Exchange)
 	}
 	if why := x.choose(); why != observe.ReasonNone {
 		x.refuse(why)

@@ -78,7 +78,6 @@ func (c *compiler) meet(l *listener) {
 			return // policies are for those who are called
 		}
 	}
-	l.requests = c.passports(l)
 	policies := c.prog.Snapshot.Policies
 	if c.mesh == nil || c.mesh.Authorize == nil || len(policies) == 0 {
 		return
@@ -90,8 +89,10 @@ func (c *compiler) meet(l *listener) {
 	for _, t := range c.guarded(l) {
 		a, err := c.mesh.Authorize(policies, t)
 		if err != nil {
-			c.problem(l.noun.Origin, "a policy for it cannot be compiled, and nothing is let in: %v", err)
-			a = barred{}
+			c.problem(l.noun.Origin, "what is meant for it is refused: %v", err)
+			if a == nil {
+				a = barred{}
+			}
 		}
 		if a == nil {
 			continue
@@ -101,22 +102,6 @@ func (c *compiler) meet(l *listener) {
 			l.requests = append(l.requests, f)
 		}
 	}
-}
-
-// passports is what sees to them at l, before the policies do.
-func (c *compiler) passports(l *listener) []filter.Request {
-	f := filter.Request(nil)
-	switch {
-	case c.mesh == nil || l.noun.Protocol.OfFlows():
-	case l.noun.Mesh != nil:
-		f = c.mesh.CheckPassport
-	case c.prog.Snapshot.Mesh != nil:
-		f = c.mesh.MintPassport
-	}
-	if f == nil {
-		return nil
-	}
-	return []filter.Request{f}
 }
 
 // targets compiles a list, which several doors may share.
@@ -262,6 +247,16 @@ func (l *listener) guardian(p *wire.Peer) *listener {
 		return nil
 	}
 	return l
+}
+
+// unwelcome says whether a passport or a policy refuses the request; then it
+// holds the answer.
+func (x *exchange) unwelcome() bool {
+	side := x.listener.side()
+	if v := x.w.proxy.opt.Verify; v != nil && (side == model.Inbound || side == model.Plaintext) && v.OnRequest(&x.Exchange) == filter.Answer {
+		return true
+	}
+	return x.listener.refuses(&x.Exchange)
 }
 
 // refuses says whether a policy refuses a request; then x holds the answer.

@@ -40,15 +40,15 @@ type Options struct {
 	Issuers map[model.IssuedBy]identity.Issuer
 	// Of the mesh, all nil without one: the certificates of its doors, what makes
 	// connections of CONNECTs, and what makes an Authorizer of the policies of a
-	// target, nil where none applies. An error of that refuses everything.
+	// target, nil where none applies. With an error it must refuse what it was for;
+	// where it is nil then, everything is refused.
 	Identities wire.Identities
 	Tunnels    wire.Tunneler
 	Authorize  func(policies []*model.Policy, t filter.Target) (filter.Authorizer, error)
-	// Passports are seen to before everything else: checked at inbound doors,
-	// made (and what clients call so taken off) at the listeners of a gateway.
-	// Either may be nil.
-	CheckPassport, MintPassport filter.Request
-	Log        *slog.Logger
+	// Verify is run on requests to workloads, before their policies; Mint on
+	// those that a gateway's filters have let through. nil: neither is.
+	Verify, Mint filter.Request
+	Log          *slog.Logger
 }
 
 // Recorder takes the Record of every finished exchange, on the loop that

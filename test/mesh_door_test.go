@@ -28,17 +28,21 @@ func TestMeshPolicies(t *testing.T) {
 				service = echoing(t, "a")
 			}
 			policies := func(allowed string, p *meshPair) {
-				p.b.allowed.Store(&allowed)
-				p.cfg.Policies = []*model.Policy{{Name: "shop/p", Namespace: "shop", Action: model.Allow, Tell: allowed == ""}}
+				policy := &model.Policy{Name: "shop/only", Namespace: "shop", Services: []string{"orders"}, Action: model.Allow}
+				if allowed != "" {
+					policy.Rules = []model.PolicyRule{{Principals: []string{allowed}}}
+				}
+				p.cfg.Policies = []*model.Policy{policy}
 			}
 			p := newMeshPair(t, service, protocol, func(p *meshPair) { policies(storefront, p) })
+			other := "spiffe://naru.local/ns/shop/sa/catalog"
 			conn := p.a.dial(p.to)
 			one := make([]byte, 1)
 			if protocol == model.AppHTTP {
 				for _, c := range []struct {
 					allowed string
 					want    int
-				}{{storefront, 200}, {"", 403}, {storefront, 200}} {
+				}{{storefront, 200}, {"", 403}, {other, 403}, {storefront, 200}} {
 					policies(c.allowed, p)
 					p.b.apply(p.cfg)
 					if status, body := ask(t, conn, "GET /a HTTP/1.1\r\nHost: orders\r\n\r\n"); status != c.want {

@@ -19,12 +19,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/filter/authz"
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
@@ -154,7 +154,6 @@ type machine struct {
 	wanted   *sync.Map
 	sources  byte // addresses that were dialled from
 	records  chan observe.Record
-	allowed  atomic.Pointer[string] // the only identity that policies let in
 	log      *keptLog
 }
 
@@ -196,11 +195,12 @@ func newMachine(t *testing.T, from *trust) *machine {
 			return security.Client(&wire.ClientTLS{ServerName: name, Identities: from, Identity: own, Peer: peer, Protocols: []string{"h2"}})
 		},
 	})
+	decisions := authz.NewMetrics(m.registry, log)
 	m.proxy = proxy.New(proxy.Options{
 		Driver: driver, Server: codec, HTTP2: codec2, Security: security, Clusters: clusters, Registry: m.registry,
 		Identities: from, Tunnels: tunnel.Tunnels{}, Drain: 200 * time.Millisecond, Log: log,
-		Authorize: func([]*model.Policy, filter.Target) (filter.Authorizer, error) {
-			return onlyFrom(*m.allowed.Load()), nil
+		Authorize: func(all []*model.Policy, t filter.Target) (filter.Authorizer, error) {
+			return authz.New(all, t, decisions)
 		},
 	})
 	t.Cleanup(func() {
@@ -208,27 +208,6 @@ func newMachine(t *testing.T, from *trust) *machine {
 		driver.Close()
 	})
 	return m
-}
-
-// onlyFrom is an Authorizer that lets one identity in.
-type onlyFrom string
-
-func (o onlyFrom) Connection(p *wire.Peer, _ uint16, _ string) (d filter.Decision) {
-	if p.TLS == nil || p.TLS.Identity != string(o) {
-		d.Why, d.Detail = observe.PolicyDenied, errors.New("a policy")
-	}
-	return d
-}
-func (o onlyFrom) Recheck(p *wire.Peer, port uint16, sni string) filter.Decision {
-	return o.Connection(p, port, sni)
-}
-func (o onlyFrom) Request(uint16) filter.Request     { return o }
-func (o onlyFrom) Same(other filter.Authorizer) bool { return other == o }
-func (o onlyFrom) OnRequest(x *filter.Exchange) filter.Verdict {
-	if d := o.Connection(x.Peer, 0, ""); d.Refused() {
-		return x.Refuse(d.Why)
-	}
-	return filter.Continue
 }
 
 // apply lowers and applies a configuration.
