@@ -2,6 +2,7 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -197,6 +199,10 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 		n.gateway = identity.WorkloadID(trust, model.DefaultNamespace, "gateway")
 		n.release = n.agent.Hold(n.gateway)
 	}
+	if err := g.passports.begin(trust, n.gateway, g); err != nil {
+		return nil, err
+	}
+	n.passports = &g.passports
 	n.api = workloadapi.New(n.agent, n.attest, g.log)
 	api, err := workloadapi.Listen(n.opt.apiSocket())
 	if err != nil {
@@ -216,12 +222,33 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 	n.api.Register(g.registry)
 	g.identities.agent.Store(n.agent)
 	g.node = n
+	if serve {
+		// It is known as a workload that serves nothing: for its passports.
+		self := &model.Workload{
+			Name: model.DefaultNamespace + "/gateway-" + label(opt.Node), Namespace: model.DefaultNamespace, Account: "gateway", Node: opt.Node,
+			Address: opt.Address, PassportKey: g.passports.public,
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		n.tasks.Go(func() { <-n.over; cancel() })
+		n.tasks.Go(func() { n.tell(ctx, self) })
+	}
 	what := "transparent"
 	if n.cages == nil {
 		what = "by environment: " + n.opt.uncaptured
 	}
 	g.log.Info("workloads are served", "node", opt.Node, "address", opt.Address, "socket", opt.Socket, "capture", what)
 	return n, nil
+}
+
+// label makes a part of a DNS name of a machine's name.
+func label(name string) string {
+	b := []byte(strings.ToLower(name))
+	for i, c := range b {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			b[i] = '-'
+		}
+	}
+	return strings.Trim(string(b[:min(len(b), 40)]), "-")
 }
 
 // describeNode is what the lowering asks.

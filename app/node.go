@@ -47,7 +47,9 @@ type node struct {
 	door    *admin.WorkloadServer
 	api     *workloadapi.Server
 	lower   *lowering
-	release func() // of the gateway's identity
+	// passports of the process.
+	passports *passports
+	release   func() // of the gateway's identity
 	// inbound gives the sockets of the plaintext door once they are open.
 	inbound func(port uint16) []syscallConn
 	tasks   sync.WaitGroup
@@ -491,6 +493,7 @@ func (n *node) see(s *model.Snapshot) {
 	if n.names != nil {
 		n.names.SetNames(names)
 	}
+	n.passports.know(&s.Config, n.trust)
 	n.mu.Lock()
 	n.known, n.addresses = &s.Config, addresses
 	n.generation++

@@ -51,6 +51,7 @@ type gateway struct {
 	client     *link.Client
 	identities identities
 	decisions  *authz.Metrics
+	passports  passports
 	node       *node // nil until there is a mesh; the follower's own
 
 	mu    sync.Mutex
@@ -189,6 +190,7 @@ func newGateway(opt Options) (*gateway, error) {
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
 		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize,
+		Verify: checking{&g.passports}, Mint: minting{&g.passports},
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()

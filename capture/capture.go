@@ -81,7 +81,8 @@ type WorkloadOptions struct {
 	Ports []uint16
 	// Inbound are the proxy's listening sockets for that (wire.Listening of
 	// wire/loop, *net.TCPListener): one for each family, or one for both. The
-	// accepted connections have the workload's address as their local one.
+	// accepted connections have the workload's address as their local one. Until
+	// there is one for a family, its connections are refused.
 	Inbound []syscall.Conn
 
 	// Proxy is a forward proxy, and Services are local ports, by name: what
@@ -262,9 +263,6 @@ func (o *WorkloadOptions) check(m Method) error {
 		if !p.IsValid() || p.Addr().Is4In6() {
 			return fmt.Errorf("excluded network %v: want a CIDR of IPv4 or IPv6", p)
 		}
-	}
-	if m == EBPF && len(o.Ports) > 0 && len(o.Inbound) == 0 {
-		return errors.New("it serves ports, and nobody takes its inbound connections")
 	}
 	for _, p := range o.Ports {
 		if p == 0 {

@@ -52,7 +52,7 @@ func TestBadOptions(t *testing.T) {
 		"DNS6 is [::1]:0: want an address of the loopback and a port":          {Name: "x", Outbound: a4, DNS6: netip.MustParseAddrPort("[::1]:0")},
 		"more than 64 exclusions": {Name: "x", Outbound: a4, ExcludePorts: make([]uint16, 65)},
 		"excluded network ::ffff:10.0.0.0/104: want a CIDR of IPv4 or IPv6": {Name: "x", Outbound: a4, Exclude: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}},
-		"it serves ports, and nobody takes its inbound connections":         {Name: "x", Outbound: a4, Ports: []uint16{80}},
+		"it serves port 0": {Name: "x", Outbound: a4, Ports: []uint16{80, 0}},
 	} {
 		if err := o.check(EBPF); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)

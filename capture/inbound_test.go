@@ -118,15 +118,24 @@ func TestInbound(t *testing.T) {
 			d := driver(t, mark)
 			port := freePort(t, "127.0.0.1").Port()
 			in4, in6 := tell(t, d, "127.0.0.1:0"), tell(t, d, "[::1]:0")
-			k := catch(t, c, func(o *WorkloadOptions) {
-				o.Ports, o.Inbound = []uint16{port}, []syscall.Conn{in4.(syscall.Conn), in6.(syscall.Conn)}
-			})
+			k := catch(t, c, func(o *WorkloadOptions) { o.Ports = []uint16{port} })
 			other, err := c.Workload(WorkloadOptions{Name: "other", Outbound: k.opt.Outbound})
 			if err != nil {
 				t.Fatal(err)
 			}
 			workloadServer(t, k.Place, port)
 			outside := Place{Cgroup: c.does.(*programs).home}
+			refused := func(when string) {
+				t.Helper()
+				if out, err := run(t, outside, pythonPath(t), "-IS", "-c", askCode, "127.0.0.1", fmt.Sprint(port)); err == nil || !strings.Contains(out, "ConnectionRefusedError") {
+					t.Errorf("%s: %q, %v", when, out, err)
+				}
+			}
+			refused("before there is a listener")
+			k.opt.Inbound = []syscall.Conn{in4.(syscall.Conn), in6.(syscall.Conn)}
+			if _, err := c.Workload(k.opt); err != nil {
+				t.Fatal(err)
+			}
 			four, six := fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("[::1]:%d", port)
 			for _, who := range []struct {
 				name  string
@@ -159,9 +168,7 @@ func TestInbound(t *testing.T) {
 			}
 			// Without its proxy's listener the port is closed, not open.
 			in4.Close()
-			if out, err := run(t, outside, pythonPath(t), "-c", askCode, "127.0.0.1", fmt.Sprint(port)); err == nil || !strings.Contains(out, "ConnectionRefusedError") {
-				t.Errorf("without a listener: %q, %v", out, err)
-			}
+			refused("without a listener")
 			if err := k.Close(); err != nil {
 				t.Fatal(err)
 			}

@@ -117,7 +117,9 @@ func TestRefusal(t *testing.T) {
 	p.catalog.replace(p.catalog.entries[name], &e)
 	p.catalog.mu.Unlock()
 	cfg.Services[0].Balance = ""
-	cfg.Services[1] = &model.Service{Name: cfg.Services[1].Name, Endpoints: cfg.Services[1].Endpoints, Connect: time.Second}
+	second := *cfg.Services[1]
+	second.Connect = time.Second
+	cfg.Services[1] = &second
 	cfg.Services[2] = &svc
 	feed.set(shopWith(cfg))
 	s = c.until(t, "the third", func(s *model.Snapshot) bool { return s.Services[1].Connect == time.Second })

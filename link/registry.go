@@ -68,6 +68,7 @@ type workloadSpec struct {
 	Ports    []model.WorkloadPort `json:"ports,omitempty"`
 	State    model.WorkloadState  `json:"state,omitempty"`
 	Weight   int                  `json:"weight,omitempty"`
+	Passport []byte               `json:"passportKey,omitempty"`
 }
 
 // instanceOf is the part of a workload's name behind its namespace.
@@ -86,7 +87,7 @@ func Document(w *model.Workload) ([]byte, error) {
 	return json.MarshalIndent(workloadDocument{
 		APIVersion: "naru.dev/v1alpha1", Kind: "Workload",
 		Metadata: workloadMetadata{w.Namespace, instanceOf(w.Namespace, w.Name)},
-		Spec:     workloadSpec{w.Account, w.Node, w.Address, w.MeshPort, w.Ports, w.State, w.Weight},
+		Spec:     workloadSpec{w.Account, w.Node, w.Address, w.MeshPort, w.Ports, w.State, w.Weight, w.PassportKey},
 	}, "", "  ")
 }
 

@@ -95,7 +95,10 @@ type Workload struct {
 	// State says whether requests may go to it.
 	State  WorkloadState `json:"state,omitempty"`
 	Weight int           `json:"weight,omitempty"` // 0 is 1
-	Origin Origin        `json:"origin"`
+	// PassportKey checks the passports that it signs: a public key, PKIX, DER.
+	// Only gateways have one.
+	PassportKey []byte `json:"passportKey,omitempty"`
+	Origin      Origin `json:"origin"`
 }
 
 // WorkloadPort is one port of a Workload, as an endpoint of a Service.
@@ -337,6 +340,7 @@ func (w *Workload) write(b *content) {
 		b.number(uint64(p.Port))
 	}
 	b.int(int64(w.Weight))
+	b.bytes(w.PassportKey)
 	b.place(&w.Origin)
 }
 

@@ -180,7 +180,7 @@ func TestHealthBelievesTheConfiguredTrust(t *testing.T) {
 	one := newInstance(t, true)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: one.Certificate().Raw})
 	s := func(tls model.BackendTLS) *model.Service {
-		s := checked(model.HealthCheck{Healthy: 1, Unhealthy: 1}, one)
+		s := checked(model.HealthCheck{Healthy: 1, Unhealthy: 1, Timeout: time.Minute}, one)
 		s.TLS = &tls
 		return s
 	}

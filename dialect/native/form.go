@@ -63,6 +63,7 @@ type workloadSpec struct {
 	Ports    []workloadPort `json:"ports" doc:"the services that it is an instance of"`
 	State    string         `json:"state" doc:"whether requests may come" enum:"serving,unhealthy,draining" default:"serving"`
 	Weight   int            `json:"weight" doc:"share, relative to the others" default:"1"`
+	Passport string         `json:"passportKey" doc:"of a gateway: the public key (PKIX, DER, base64) that its passports are checked with" default:"none"`
 	_        struct{}       `also:"serviceAccount,sa" hint:"did you mean account?"`
 	_        struct{}       `also:"ip,host" hint:"did you mean address?"`
 }

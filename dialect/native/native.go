@@ -2,6 +2,7 @@ package native
 
 import (
 	"cmp"
+	"encoding/base64"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -229,6 +230,13 @@ func (r *reader) workload() any {
 	}
 	if r.word("spec.state", s.State, "serving", "unhealthy", "draining"); s.State != "serving" {
 		w.State = model.WorkloadState(s.State)
+	}
+	var err error
+	if w.PassportKey, err = base64.StdEncoding.DecodeString(s.Passport); err != nil {
+		r.broken("spec.passportKey", "bad-value", "this is not base64: "+err.Error(), "naru writes it; leave it out")
+	}
+	if len(w.PassportKey) == 0 {
+		w.PassportKey = nil
 	}
 	for i, p := range s.Ports {
 		field := "spec.ports[" + strconv.Itoa(i) + "]"

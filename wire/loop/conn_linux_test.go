@@ -15,8 +15,9 @@ import (
 
 func TestIdleConnectionIsSmall(t *testing.T) {
 	t.Parallel()
-	if n := unsafe.Sizeof(conn{}); n > 160 {
-		t.Errorf("a connection takes %d bytes, want at most 160 (a size class)", n)
+	// 32 of them are for what captured connections tell (Peer.Original).
+	if n := unsafe.Sizeof(conn{}); n > 192 {
+		t.Errorf("a connection takes %d bytes, want at most 192 (a size class)", n)
 	}
 	if n := unsafe.Sizeof(chunk{}); n != chunkSize {
 		t.Errorf("a chunk takes %d bytes, want %d (a size class)", n, chunkSize)
