@@ -58,9 +58,8 @@ func (l *Lowering) outbound() {
 
 // outside are the nouns by which a source reaches a service.
 type outside struct {
-	service *model.Service
-	route   *model.Route // nil where only bytes are carried
-	flow    *model.Flow  // nil where only requests are
+	route *model.Route // nil where only bytes are carried
+	flow  *model.Flow  // nil where only requests are
 }
 
 // callers makes them for all services.
