@@ -184,9 +184,10 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 	}()
 	if opt.Capture != "off" {
 		method := capture.EBPF // what Nftables gives needs doors inside of namespaces
-		if n.cages, err = capture.Open(capture.Options{Method: method, Log: g.log}); err != nil {
+		if n.cages, err = capture.Open(capture.Options{Method: method, Mark: localMark, Log: g.log}); err != nil {
 			n.opt.uncaptured, err = err.Error(), nil
 		} else {
+			g.marked.mark.Store(localMark)
 			n.names = capture.NewDNS(capture.DNSOptions{Log: g.log})
 		}
 	} else {
@@ -202,7 +203,7 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 	if err := g.passports.begin(trust, n.gateway, g); err != nil {
 		return nil, err
 	}
-	n.passports = &g.passports
+	n.passports, n.marked = &g.passports, &g.marked
 	n.api = workloadapi.New(n.agent, n.attest, g.log)
 	api, err := workloadapi.Listen(n.opt.apiSocket())
 	if err != nil {
