@@ -32,6 +32,7 @@ import (
 // gateway is a process that serves: everything Run makes.
 type gateway struct {
 	opt      Options
+	began    time.Time
 	log      *slog.Logger
 	driver   *loop.Driver
 	security *secure.Security
@@ -165,7 +166,7 @@ func (g *gateway) beginMesh(ctx context.Context, s *model.Snapshot) error {
 }
 
 func newGateway(opt Options) (*gateway, error) {
-	g := &gateway{opt: opt, log: opt.Log, ready: errNoConfig, first: make(chan error, 1)}
+	g := &gateway{opt: opt, began: time.Now(), log: opt.Log, ready: errNoConfig, first: make(chan error, 1)}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -451,8 +452,12 @@ func (g *gateway) greet() {
 		notes = append(notes, more)
 	}
 	if g.opt.JSON {
-		fmt.Fprintf(g.opt.Out, `{"event":"running","version":%q,"listening":["%s"],"admin":%q,"configuration":%q}`+"\n",
-			Version(), strings.Join(urls, `","`), adminAddr, prog.Snapshot.Version)
+		list := ""
+		if len(urls) > 0 {
+			list = `"` + strings.Join(urls, `","`) + `"`
+		}
+		fmt.Fprintf(g.opt.Out, `{"event":"running","version":%q,"listening":[%s],"admin":%q,"configuration":%q}`+"\n",
+			Version(), list, adminAddr, prog.Snapshot.Version)
 		return
 	}
 	fmt.Fprintf(g.opt.Out, "naru %s is running\n", Version())

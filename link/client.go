@@ -84,6 +84,8 @@ type Client struct {
 	registered map[string]*model.Workload // by name: registered again at each stream
 	state      Status
 	save       chan struct{}
+	wanted     time.Duration      // the heartbeat that the control plane asked for
+	beats      chan time.Duration // has it once, for beat
 }
 
 // ownIdentity is the node's.
@@ -141,7 +143,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if !isNodeName(o.Node) {
 		return nil, errors.New("link: " + o.Node + " is no name for a node: letters, digits, dots, dashes and underscores")
 	}
-	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), registered: map[string]*model.Workload{}}
+	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), registered: map[string]*model.Workload{}}
 	if o.Token != "" {
 		t, err := ParseToken(o.Token)
 		if err != nil {
