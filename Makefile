@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 # Two test packages at a time: many of them keep loops busy.
 TEST_FLAGS ?= -p 2
 
-.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench bench-link check clean
+.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench bench-link bench-mesh check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ bench: build ## side by side with nginx, HAProxy, Caddy (and Envoy when on PATH)
 
 bench-link: ## a control plane with 1,000 services and 2,000 proxies
 	$(GO) run ./bench/link
+
+bench-mesh: ## mutual TLS between two nodes, beside one hop and a direct call
+	$(GO) run ./bench/mesh
 
 check: test vet staticcheck race fuzz ## all of CI
 
