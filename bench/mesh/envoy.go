@@ -1,11 +1,19 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/naru-mesh/naru/bench/peer"
 )
@@ -17,8 +25,7 @@ func (b *bench) envoys() error {
 	if err != nil {
 		return nil
 	}
-	cert, err := peer.NewCertificate(b.dir, "bench")
-	if err != nil {
+	if err := b.authority(); err != nil {
 		return err
 	}
 	client, err := peer.FreePort()
@@ -30,10 +37,10 @@ func (b *bench) envoys() error {
 		return err
 	}
 	common := fmt.Sprintf(`common_tls_context:
-          tls_params: {tls_minimum_protocol_version: TLSv1_3}
+          tls_params: {tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3}
           alpn_protocols: [h2]
-          tls_certificates: [{certificate_chain: {filename: %[1]s}, private_key: {filename: %[2]s}}]
-          validation_context: {trusted_ca: {filename: %[1]s}}`, cert.ChainFile, cert.KeyFile)
+          tls_certificates: [{certificate_chain: {filename: %[1]s/leaf.pem}, private_key: {filename: %[1]s/leaf.key}}]
+          validation_context: {trusted_ca: {filename: %[1]s/ca.pem}}`, b.dir)
 	pids := make([]int, 0, 2)
 	for name, text := range map[string]string{
 		"outer": envoyConfig(client.Port(), "", inner.Port(), fmt.Sprintf(`
@@ -98,4 +105,45 @@ func envoyConfig(port uint16, listenerTLS string, to uint16, cluster string) str
       cluster_name: next
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]%s
 `, port, listenerTLS, to, cluster)
+}
+
+// authority writes a root, and a certificate for both of them below it.
+func (b *bench) authority() error {
+	root, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench root"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(48 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "bench"}, DNSNames: []string{"bench"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(48 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &root.PublicKey, root)
+	if err != nil {
+		return err
+	}
+	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, root)
+	if err != nil {
+		return err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	for name, block := range map[string]*pem.Block{
+		"ca.pem": {Type: "CERTIFICATE", Bytes: caDER}, "leaf.pem": {Type: "CERTIFICATE", Bytes: leafDER}, "leaf.key": {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
+		if err := os.WriteFile(filepath.Join(b.dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -279,22 +279,22 @@ func (b *bench) report(half float64) string {
 	var t strings.Builder
 	fmt.Fprintf(&t, "the mesh beside one hop: %d rounds of %v each, medians; %s\n", b.rounds, b.window, time.Now().UTC().Format(time.DateOnly))
 	fmt.Fprintf(&t, "64 connections, answers of 100 B; all proxies of a way on one processor, client and service on the other\n\n")
-	fmt.Fprintf(&t, "%-12s %16s %12s %10s %10s | at %.0f requests/s: %10s %10s %10s\n", "", "CPU µs/request", "requests/s", "p50 µs", "p99 µs", half, "CPU µs", "p50 µs", "p99 µs")
+	fmt.Fprintf(&t, "%-12s %16s %12s %10s %10s | at %.0f requests/s: %10s %10s %10s %8s\n", "", "CPU µs/request", "requests/s", "p50 µs", "p99 µs", half, "CPU µs", "p50 µs", "p99 µs", "failed")
 	us := func(d time.Duration) float64 { return float64(d) / 1e3 }
-	failed := 0
 	for _, w := range b.ways {
+		failed := 0
 		for _, r := range append(slices.Clone(w.full), w.half...) {
 			failed += r.Failed
 		}
-		fmt.Fprintf(&t, "%-12s %16.1f %12.0f %10.0f %10.0f | %31.1f %10.0f %10.0f\n", w.name,
+		fmt.Fprintf(&t, "%-12s %16.1f %12.0f %10.0f %10.0f | %31.1f %10.0f %10.0f %8d\n", w.name,
 			median(w.full, cpu), median(w.full, func(r *load.Result) float64 { return r.PerSecond() }),
 			median(w.full, func(r *load.Result) float64 { return us(r.P50) }), median(w.full, func(r *load.Result) float64 { return us(r.P99) }),
-			median(w.half, cpu), median(w.half, func(r *load.Result) float64 { return us(r.P50) }), median(w.half, func(r *load.Result) float64 { return us(r.P99) }))
+			median(w.half, cpu), median(w.half, func(r *load.Result) float64 { return us(r.P50) }), median(w.half, func(r *load.Result) float64 { return us(r.P99) }), failed)
 	}
 	direct, pair := b.way("direct"), b.way("naru, mTLS")
-	fmt.Fprintf(&t, "\nadded to a direct call at half load: p50 %.0f µs, p99 %.0f µs; requests that failed: %d\n",
+	fmt.Fprintf(&t, "\nadded to a direct call at half load: p50 %.0f µs, p99 %.0f µs\n",
 		median(pair.half, func(r *load.Result) float64 { return us(r.P50) })-median(direct.half, func(r *load.Result) float64 { return us(r.P50) }),
-		median(pair.half, func(r *load.Result) float64 { return us(r.P99) })-median(direct.half, func(r *load.Result) float64 { return us(r.P99) }), failed)
+		median(pair.half, func(r *load.Result) float64 { return us(r.P99) })-median(direct.half, func(r *load.Result) float64 { return us(r.P99) }))
 	verdict := func(what string, got, limit float64) {
 		word := "PASS"
 		if got > limit || got == 0 {
