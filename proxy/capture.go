@@ -2,8 +2,11 @@ package proxy
 
 import (
 	"bytes"
+	"net/netip"
+	"slices"
 	"strconv"
 
+	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
@@ -166,6 +169,26 @@ func (k *conversation) admitted() observe.Reason {
 		}
 	}
 	return observe.ReasonNone
+}
+
+// lets says whether policies let a client of udp in.
+func (l *listener) lets(c client) bool {
+	if len(l.guards) == 0 {
+		return true
+	}
+	peer := &wire.Peer{Remote: c.remote, Local: netip.AddrPortFrom(c.local, l.noun.Port)}
+	for _, g := range l.guards {
+		if d := g.Connection(peer, l.inner(), ""); d.Refused() {
+			return false
+		}
+	}
+	return true
+}
+
+// guardedAs says whether the same policies hold as for o.
+func (l *listener) guardedAs(o *listener) bool {
+	return len(l.guards) == 0 && len(o.guards) == 0 ||
+		slices.EqualFunc(l.guards, o.guards, func(a, b filter.Authorizer) bool { return a.Same(b) })
 }
 
 // sni is what the client asks for by TLS that is not ended here.

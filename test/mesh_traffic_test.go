@@ -305,24 +305,26 @@ func TestMeshPlaintext(t *testing.T) {
 	}
 }
 
-// awaitMetric sees that a counter has a value.
+// awaitMetric waits until a counter has a value.
 func awaitMetric(t *testing.T, g *observe.Registry, name, labels string, want float64) {
 	t.Helper()
-	found := false
-	g.Collect(func(f observe.Family) {
-		if f.Name == name {
-			f.Each(func(s *observe.Sample) {
-				if strings.Join(s.Values, ",") == labels {
-					found = true
-					if s.Value != want {
-						t.Errorf("%s{%s} is %v", name, labels, s.Value)
+	got := 0.0
+	for end := time.Now().Add(patience); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
+		g.Collect(func(f observe.Family) {
+			if f.Name == name {
+				f.Each(func(s *observe.Sample) {
+					if strings.Join(s.Values, ",") == labels {
+						got = s.Value
 					}
-				}
-			})
+				})
+			}
+		})
+		if got >= want {
+			break
 		}
-	})
-	if !found {
-		t.Errorf("no %s{%s}", name, labels)
+	}
+	if got != want {
+		t.Errorf("%s{%s} is %v, not %v", name, labels, got, want)
 	}
 }
 
