@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/capture"
@@ -50,11 +51,18 @@ type MeshOptions struct {
 	ControlSocket string
 	// Capture is "auto" (""), "ebpf" or "off".
 	Capture string
+	// Scope tells what this process captures with from what another on the same
+	// machine does; "" is "naru".
+	Scope string
 	// Allow lists which users may run workloads of which accounts, besides that
 	// of their own name: USER=ACCOUNT, USER=NAMESPACE/ACCOUNT, USER=*.
 	Allow []string
 	// Listen is the address at which a control plane serves nodes; "" none.
 	Listen string
+	// CertificateLife is that of workloads' certificates; 0 is 24 h. Lease is for
+	// how long a workload stays registered when its node is not heard of; 0 is
+	// link.RegistrationTTL.
+	CertificateLife, Lease time.Duration
 	// Advertise are the addresses that tokens name; none: Address and the port
 	// of Listen.
 	Advertise []string
@@ -108,6 +116,20 @@ func PlaneSocket(said string) string {
 // ownSocket is for users who may not write to /run.
 func ownSocket(name string) string {
 	return filepath.Join(cmp.Or(os.Getenv("XDG_RUNTIME_DIR"), os.TempDir()), "naru", name)
+}
+
+// NodeSocket is where the proxy of this machine is met when nothing else is
+// said: the machine's own, or else one that this user runs.
+func NodeSocket(said string) string {
+	if said != "" {
+		return said
+	}
+	if own := ownSocket("node.sock"); os.Getuid() != 0 {
+		if _, err := os.Stat(admin.DefaultSocket); err != nil {
+			return own
+		}
+	}
+	return admin.DefaultSocket
 }
 
 func (o *MeshOptions) apiSocket() string {
@@ -184,9 +206,10 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 	}()
 	if opt.Capture != "off" {
 		method := capture.EBPF // what Nftables gives needs doors inside of namespaces
-		if n.cages, err = capture.Open(capture.Options{Method: method, Log: g.log}); err != nil {
+		if n.cages, err = capture.Open(capture.Options{Method: method, Scope: opt.Scope, Mark: localMark, Log: g.log}); err != nil {
 			n.opt.uncaptured, err = err.Error(), nil
 		} else {
+			g.marked.mark.Store(localMark)
 			n.names = capture.NewDNS(capture.DNSOptions{Log: g.log})
 		}
 	} else {
@@ -202,15 +225,15 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 	if err := g.passports.begin(trust, n.gateway, g); err != nil {
 		return nil, err
 	}
-	n.passports = &g.passports
+	n.passports, n.marked = &g.passports, &g.marked
 	n.api = workloadapi.New(n.agent, n.attest, g.log)
-	api, err := workloadapi.Listen(n.opt.apiSocket())
-	if err != nil {
+	if n.door, err = admin.ListenWorkloads(opt.Socket, n, g.log); err != nil {
 		return nil, err
 	}
-	if n.door, err = admin.ListenWorkloads(opt.Socket, n, g.log); err != nil {
-		api.Close()
-		return nil, err
+	api, err := workloadapi.Listen(n.opt.apiSocket())
+	if err != nil {
+		n.door.Close()
+		return nil, fmt.Errorf("%w (it is beside the node socket: --socket PATH takes another place)", err)
 	}
 	n.tasks.Go(func() {
 		if err := n.api.Serve(api); err != nil {

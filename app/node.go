@@ -49,6 +49,7 @@ type node struct {
 	lower   *lowering
 	// passports of the process.
 	passports *passports
+	marked    *marked
 	release   func() // of the gateway's identity
 	// inbound gives the sockets of the plaintext door once they are open.
 	inbound func(port uint16) []syscallConn

@@ -68,6 +68,7 @@ func openControlPlane(opt MeshOptions, log *slog.Logger, registry *observe.Regis
 		}
 	}
 	c.workers = link.NewStoreRegistry(c.store)
+	c.workers.TTL = opt.Lease
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -83,7 +84,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		return nil
 	}
 	trust := cmp.Or(meshOf(s).TrustDomain, model.DefaultTrustDomain)
-	authority, err := ca.New(ctx, ca.Options{TrustDomain: trust, Store: c.store, Sealer: c.sealer, Replica: c.opt.Node, Log: c.log})
+	authority, err := ca.New(ctx, ca.Options{TrustDomain: trust, Store: c.store, Sealer: c.sealer, TTL: c.opt.CertificateLife, Replica: c.opt.Node, Log: c.log})
 	if err != nil {
 		return fmt.Errorf("the authority of the mesh: %w", err)
 	}
@@ -97,6 +98,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		}
 		server, err := link.NewServer(link.ServerOptions{
 			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Log: c.log,
+			Heartbeat: min(link.DefaultHeartbeat, cmp.Or(c.opt.Lease, link.RegistrationTTL)/3),
 		})
 		if err != nil {
 			ln.Close()
@@ -141,7 +143,7 @@ func (c *controlPlane) rotate(authority *ca.Authority, server *link.Server) {
 
 // stay keeps what this process has registered.
 func (c *controlPlane) stay() {
-	t := time.NewTicker(link.RegistrationTTL / 4)
+	t := time.NewTicker(cmp.Or(c.opt.Lease, link.RegistrationTTL) / 4)
 	defer t.Stop()
 	for {
 		select {

@@ -109,7 +109,7 @@ const mostSkew = 2 * time.Minute
 
 // meetPlane opens the socket of naru token and naru status.
 func (g *gateway) meetPlane() error {
-	server, err := admin.ListenPlane(g.opt.Mesh.ControlSocket, planeView{g.plane, g.problems}, g.log)
+	server, err := admin.ListenPlane(g.opt.Mesh.ControlSocket, planeView{g.plane, g.problems, g.own}, g.log)
 	if err != nil {
 		return err
 	}
@@ -122,6 +122,21 @@ func (g *gateway) meetPlane() error {
 type planeView struct {
 	*controlPlane
 	all func() []model.Problem
+	own func() admin.ProxyStatus // the proxy in this process; nil without one
+}
+
+// own is the proxy in this process, as naru status shows it.
+func (g *gateway) own() admin.ProxyStatus {
+	p := admin.ProxyStatus{Node: g.opt.Mesh.Node, Gateway: true, Version: Version(), From: "this process", Since: g.began}
+	if prog := g.proxy.Program(); prog != nil {
+		p.Configuration = string(cmp.Or(g.lowering.of(prog.Snapshot.Version), prog.Snapshot.Version))
+	}
+	for _, c := range g.held() {
+		if at := time.Unix(c.NotAfter, 0); p.Next.IsZero() || at.Before(p.Next) {
+			p.Next = at
+		}
+	}
+	return p
 }
 
 func (v planeView) Token(ctx context.Context, w admin.TokenWish) (string, error) {
@@ -161,6 +176,9 @@ func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 			}
 			s.Workloads = append(s.Workloads, view)
 		}
+	}
+	if v.own != nil {
+		s.Proxies = append(s.Proxies, v.own())
 	}
 	if v.server == nil {
 		return s, nil
@@ -222,7 +240,7 @@ func RunControl(ctx context.Context, opt Options) error {
 	if err := plane.begin(ctx, s); err != nil {
 		return err
 	}
-	meet, err := admin.ListenPlane(opt.Mesh.ControlSocket, planeView{plane, problems}, log)
+	meet, err := admin.ListenPlane(opt.Mesh.ControlSocket, planeView{plane, problems, nil}, log)
 	if err != nil {
 		return err
 	}
@@ -234,7 +252,7 @@ func RunControl(ctx context.Context, opt Options) error {
 			Metrics: export.Prometheus(registry), Ready: func() (bool, string) { return true, "" },
 			Snapshot: c.Snapshot, Problems: problems, Log: log,
 			Status: func() any {
-				status, err := planeView{plane, problems}.Status(context.Background())
+				status, err := planeView{plane, problems, nil}.Status(context.Background())
 				if err != nil {
 					return err.Error()
 				}

@@ -32,6 +32,7 @@ import (
 // gateway is a process that serves: everything Run makes.
 type gateway struct {
 	opt      Options
+	began    time.Time
 	log      *slog.Logger
 	driver   *loop.Driver
 	security *secure.Security
@@ -52,6 +53,7 @@ type gateway struct {
 	identities identities
 	decisions  *authz.Metrics
 	passports  passports
+	marked     marked
 	node       *node // nil until there is a mesh; the follower's own
 
 	mu    sync.Mutex
@@ -164,7 +166,7 @@ func (g *gateway) beginMesh(ctx context.Context, s *model.Snapshot) error {
 }
 
 func newGateway(opt Options) (*gateway, error) {
-	g := &gateway{opt: opt, log: opt.Log, ready: errNoConfig, first: make(chan error, 1)}
+	g := &gateway{opt: opt, began: time.Now(), log: opt.Log, ready: errNoConfig, first: make(chan error, 1)}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -180,7 +182,7 @@ func newGateway(opt Options) (*gateway, error) {
 	codec, codec2 := http1.New(len(g.driver.Loops())), http2.New(len(g.driver.Loops()))
 	codec.HandOver(codec2)
 	g.clusters = upstream.NewSet(upstream.Env{
-		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Tunnels: tunnel.Tunnels{}, Log: g.log,
+		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Local: &g.marked, Tunnels: tunnel.Tunnels{}, Log: g.log,
 	})
 	g.decisions = authz.NewMetrics(g.registry, g.log)
 	g.issuers = g.newIssuers()
@@ -450,8 +452,12 @@ func (g *gateway) greet() {
 		notes = append(notes, more)
 	}
 	if g.opt.JSON {
-		fmt.Fprintf(g.opt.Out, `{"event":"running","version":%q,"listening":["%s"],"admin":%q,"configuration":%q}`+"\n",
-			Version(), strings.Join(urls, `","`), adminAddr, prog.Snapshot.Version)
+		list := ""
+		if len(urls) > 0 {
+			list = `"` + strings.Join(urls, `","`) + `"`
+		}
+		fmt.Fprintf(g.opt.Out, `{"event":"running","version":%q,"listening":[%s],"admin":%q,"configuration":%q}`+"\n",
+			Version(), list, adminAddr, prog.Snapshot.Version)
 		return
 	}
 	fmt.Fprintf(g.opt.Out, "naru %s is running\n", Version())

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/app"
 )
 
 // execution is what naru exec was told.
@@ -79,7 +80,7 @@ Without --service the command only calls others: its identity is that of
 	f.StringVar(&e.wish.Capture, "capture", "", "auto (the default), transparent, explicit or off")
 	f.StringVar(&e.wish.Health, "health", "", "tcp (the default: the first port accepts), none, or a `path` that is asked for over HTTP")
 	f.IntVar(&e.wish.Weight, "weight", 0, "share of the requests beside other instances (default 1)")
-	f.StringVar(&e.socket, "socket", admin.DefaultSocket, "where this machine's proxy is met")
+	f.StringVar(&e.socket, "socket", "", "where this machine's proxy is met (default "+admin.DefaultSocket+", or else one of the same user)")
 	f.DurationVar(&e.wait, "wait", 30*time.Second, "how long to wait for this machine's proxy")
 	f.DurationVar(&e.drain, "drain", 5*time.Second, "how long its callers may take to hear that it leaves")
 	f.DurationVar(&e.grace, "grace", 30*time.Second, "how long the command may take to end after SIGTERM, before SIGKILL")
@@ -190,7 +191,7 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 		case <-again:
 			again = nil
 			short, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			back, err := admin.Attach(short, e.socket, e.wish)
+			back, err := admin.Attach(short, app.NodeSocket(e.socket), e.wish)
 			cancel()
 			if err != nil {
 				again = time.After(time.Second)
@@ -229,7 +230,7 @@ func (e *execution) attach(ctx context.Context) (*admin.Attachment, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.wait)
 	defer cancel()
 	for {
-		at, err := admin.Attach(ctx, e.socket, e.wish)
+		at, err := admin.Attach(ctx, app.NodeSocket(e.socket), e.wish)
 		if err == nil {
 			return at, nil
 		}
@@ -238,7 +239,7 @@ func (e *execution) attach(ctx context.Context) (*admin.Attachment, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("exec: %w at %s within %v: start naru node, or naru run with a mesh, on this machine (--socket PATH where it is met elsewhere)", admin.ErrNoNode, e.socket, e.wait)
+			return nil, fmt.Errorf("exec: %w at %s within %v: start naru node, or naru run with a mesh, on this machine (--socket PATH where it is met elsewhere)", admin.ErrNoNode, app.NodeSocket(e.socket), e.wait)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

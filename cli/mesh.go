@@ -26,12 +26,15 @@ func nodeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.Uint16Var(&o.MeshPort, "mesh-port", 0, "`port` for mutual TLS between proxies (default 15008)")
 	f.StringVar(&o.Socket, "socket", "", "where naru exec meets this process (default "+admin.DefaultSocket+", for others than root below XDG_RUNTIME_DIR)")
 	f.StringVar(&o.Capture, "capture", "", "how workloads' traffic is captured: auto (the default), ebpf (or fail) or off (by environment only)")
+	f.StringVar(&o.Scope, "capture-scope", "", "`name` of what traffic is captured with, another for each proxy of a machine (default naru)")
 	f.StringArrayVar(&o.Allow, "allow", nil, "`USER=ACCOUNT` that a user of this machine may run workloads of, besides the account of his own name; USER=* for all")
 }
 
 // planeFlags are those of a process that is a control plane.
 func planeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.StringVar(&o.ControlSocket, "control-socket", "", "where naru token and naru status meet this process (default "+admin.DefaultPlaneSocket+", for others than root below XDG_RUNTIME_DIR)")
+	f.DurationVar(&o.CertificateLife, "certificate-life", 24*time.Hour, "for how long workloads' certificates are good; they are renewed after half of it")
+	f.DurationVar(&o.Lease, "lease", 30*time.Second, "for how long a workload stays known when its machine is not heard of")
 	f.StringArrayVar(&o.Advertise, "advertise", nil, "`HOST:PORT` that tokens name for nodes to join at (default: --address and the port that is listened on)")
 }
 

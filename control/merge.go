@@ -59,7 +59,6 @@ func merge(fragments []*model.Fragment, documents []source.Document, o *orders) 
 	c.Certificates = unique(&m, certificates, sortAgain(&o.certificates, certificates, c.Certificates))
 	c.Workloads = unique(&m, workloads, sortAgain(&o.workloads, workloads, c.Workloads))
 	c.Policies = unique(&m, policies, sortAgain(&o.policies, policies, c.Policies))
-	implicit(c)
 	c.Settings = m.settings(fragments)
 	return c, m.problems
 }

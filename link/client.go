@@ -8,10 +8,12 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
@@ -82,6 +84,8 @@ type Client struct {
 	registered map[string]*model.Workload // by name: registered again at each stream
 	state      Status
 	save       chan struct{}
+	wanted     time.Duration      // the heartbeat that the control plane asked for
+	beats      chan time.Duration // has it once, for beat
 }
 
 // ownIdentity is the node's.
@@ -139,7 +143,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if !isNodeName(o.Node) {
 		return nil, errors.New("link: " + o.Node + " is no name for a node: letters, digits, dots, dashes and underscores")
 	}
-	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), registered: map[string]*model.Workload{}}
+	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), registered: map[string]*model.Workload{}}
 	if o.Token != "" {
 		t, err := ParseToken(o.Token)
 		if err != nil {
@@ -292,6 +296,10 @@ func dial(server string, t *tls.Config) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(credentials.NewTLS(t)),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(mostMessage)),
 		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(16<<10),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: handshakeTime}),
+		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", address)
+		}),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithNoProxy(),
 	)
 }

@@ -56,7 +56,7 @@ func (c *Client) follow(ctx context.Context, server string) error {
 	if c.wire != nil {
 		first.Bundles = c.wire.Sum
 	}
-	c.stream = f
+	c.stream, c.wanted = f, 0
 	c.mu.Unlock()
 
 	heard := make(chan struct{}, 1)
@@ -123,9 +123,13 @@ func refusedStream(ctx context.Context, err error) error {
 	return err
 }
 
+// minBeat is the shortest interval that a control plane may ask for.
+const minBeat = 100 * time.Millisecond
+
 // beat says that we are here, and ends the stream when the server says nothing.
 func (c *Client) beat(ctx context.Context, f *following, heard <-chan struct{}) {
-	tick := time.NewTicker(c.options.Heartbeat)
+	every := c.options.Heartbeat
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for silent := 0; ; {
 		a := &ask{Ping: c.options.Now().UnixNano()}
@@ -136,6 +140,12 @@ func (c *Client) beat(ctx context.Context, f *following, heard <-chan struct{}) 
 		select {
 		case <-ctx.Done():
 			return
+		case wanted := <-c.beats:
+			if wanted >= minBeat && wanted < every {
+				every = wanted
+				tick.Reset(every)
+			}
+			continue
 		case <-tick.C:
 		}
 		select {
@@ -168,6 +178,13 @@ func (c *Client) hear(h *head) error {
 		return nil
 	}
 	before := c.state.Skew.Abs() > mostSkew
+	if wanted := time.Duration(h.Beat) * time.Millisecond; wanted != c.wanted {
+		c.wanted = wanted
+		select {
+		case c.beats <- wanted:
+		default:
+		}
+	}
 	c.state.RTT = now.Sub(time.Unix(0, h.Pong))
 	c.state.Skew = time.Duration(h.Time - h.Pong - int64(c.state.RTT/2))
 	if after := c.state.Skew.Abs() > mostSkew; after && !before {

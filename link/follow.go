@@ -429,6 +429,7 @@ func (x *session) sendHead(h head, frames [][]byte) error {
 	s := x.server
 	h.Server, h.Time = s.options.Name, s.options.Now().UnixNano()
 	if h.Pong != 0 {
+		h.Beat = s.options.Heartbeat.Milliseconds()
 		x.mu.Lock()
 		if x.pong == h.Pong {
 			x.pong = 0

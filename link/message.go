@@ -81,6 +81,7 @@ type head struct {
 	Server  string
 	Time    int64 // the server's clock, Unix nanoseconds
 	Pong    int64
+	Beat    int64 // with Pong: how often the proxy should say that it is there, ms
 	Removed []Name
 	// Need asks for ask.Have.
 	Need bool

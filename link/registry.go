@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,10 @@ const (
 // Workload below "documents/", where a source of stored documents finds it.
 // The document goes when its node is gone.
 type StoreRegistry struct {
+	// TTL is for how long a workload stays when its node is heard no more; 0 is
+	// RegistrationTTL. It is set before the first use.
+	TTL time.Duration
+
 	store store.Store
 
 	mu     sync.Mutex
@@ -104,7 +109,7 @@ func (g *StoreRegistry) lease(ctx context.Context, node string) (*nodeLease, err
 	if l.id != 0 {
 		return l, nil
 	}
-	id, err := g.store.Lease(ctx, RegistrationTTL)
+	id, err := g.store.Lease(ctx, cmp.Or(g.TTL, RegistrationTTL))
 	if err != nil {
 		l.mu.Unlock()
 		return nil, err
@@ -138,7 +143,7 @@ func (g *StoreRegistry) Register(ctx context.Context, node string, w *model.Work
 		if errors.Is(err, store.ErrNotFound) && again {
 			// The lease has ended: the node was at another replica meanwhile.
 			again = false
-			if l.id, err = g.store.Lease(ctx, RegistrationTTL); err == nil {
+			if l.id, err = g.store.Lease(ctx, cmp.Or(g.TTL, RegistrationTTL)); err == nil {
 				continue
 			}
 			l.id = 0

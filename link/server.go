@@ -134,11 +134,11 @@ func NewServer(o ServerOptions) (*Server, error) {
 	}
 	s := &Server{options: o, log: o.Log, catalog: newCatalog(), sessions: map[string]*session{}, joining: make(chan struct{}, 64), bulk: make(chan struct{}, mostBulk)}
 	s.grpc = grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(s.tlsConfig())),
+		grpc.Creds(queued{credentials.NewTLS(s.tlsConfig()), make(chan struct{}, mostHandshakes)}),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxRecvMsgSize(mostMessage),
 		grpc.MaxConcurrentStreams(64),
-		grpc.ConnectionTimeout(15*time.Second),
+		grpc.ConnectionTimeout(handshakeTime),
 		// Many streams, each mostly quiet: gRPC lends write buffers, and reads need little.
 		grpc.WriteBufferSize(32<<10), grpc.ReadBufferSize(4<<10),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),

@@ -12,8 +12,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/credentials"
@@ -21,6 +23,44 @@ import (
 
 	"github.com/naru-mesh/naru/identity"
 )
+
+// Bounds of handshakes. When two thousand come at once, as after a control
+// plane was away, all of them together would be too slow for any: they take
+// turns, and wait for theirs.
+const (
+	mostHandshakes = 64
+	handshakeTime  = time.Minute
+	// turnTime is how long one that says nothing keeps its turn.
+	turnTime = 2 * time.Second
+	// dialTime bounds the connection itself: a server that is not there must
+	// not be waited for as one that is busy.
+	dialTime = 5 * time.Second
+)
+
+// queued lets a bounded number of handshakes happen at once.
+type queued struct {
+	credentials.TransportCredentials
+	turns chan struct{}
+}
+
+func (q queued) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	wait := time.NewTimer(handshakeTime)
+	defer wait.Stop()
+	select {
+	case q.turns <- struct{}{}:
+	case <-wait.C:
+		return nil, nil, errors.New("too many handshakes")
+	}
+	leave := sync.OnceFunc(func() { <-q.turns })
+	defer leave()
+	stuck := time.AfterFunc(turnTime, leave)
+	defer stuck.Stop()
+	return q.TransportCredentials.ServerHandshake(conn)
+}
+
+func (q queued) Clone() credentials.TransportCredentials {
+	return queued{q.TransportCredentials.Clone(), q.turns}
+}
 
 // NodeID is the identity of a node's proxy.
 func NodeID(trustDomain, node string) identity.ID {

@@ -78,7 +78,7 @@ func (l *Lowering) inboundDoor(d *door) {
 			},
 		}}
 		here := model.Endpoint{Host: pick(d.local.Target, "127.0.0.1"), Port: d.port}
-		local := &model.Service{Name: key, Endpoints: []model.Endpoint{here}, Protocol: model.HTTP1, Origin: w.Origin}
+		local := &model.Service{Name: key, Endpoints: []model.Endpoint{here}, Protocol: model.HTTP1, Local: true, Origin: w.Origin}
 		grpc := *local
 		grpc.Name, grpc.Protocol = key+"@h2", model.HTTP2
 		in.services = []*model.Service{local, &grpc}

@@ -379,6 +379,9 @@ func (b *content) lowered(s *Service) {
 		b.number(0)
 		b.text(s.Identity)
 	}
+	if s.Local {
+		b.text("local")
+	}
 }
 
 func (p *Policy) write(b *content) {

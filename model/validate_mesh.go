@@ -210,18 +210,18 @@ func (v *checker) named(c *Config) *Config {
 	whole := *c
 	whole.Services = slices.Clone(c.Services)
 	for name, p := range make {
-		namespace, host, ok := strings.Cut(name, "/")
-		if !ok {
-			namespace, host = DefaultNamespace, name
+		made := Implied(p)
+		if made == nil {
+			continue // which the workload is told
 		}
-		mesh := &MeshService{Namespace: namespace, Host: host, Port: p.Port}
 		if i := slices.Index(whole.Services, declared[name]); i >= 0 && declared[name] != nil {
 			s := *declared[name]
-			s.Mesh = mesh
+			s.Mesh = made.Mesh
 			whole.Services[i] = &s
 			continue
 		}
-		whole.Services = append(whole.Services, &Service{Name: name, Mesh: mesh, Origin: at[name].Origin})
+		made.Origin = at[name].Origin
+		whole.Services = append(whole.Services, made)
 	}
 	return &whole
 }

@@ -21,7 +21,7 @@ func village() *Config {
 			{Name: "static", Endpoints: []Endpoint{{Host: "10.0.0.9", Port: 80}}},
 		},
 		Workloads: []*Workload{
-			{Name: "default/orders-1", Namespace: "default", Account: "orders", Address: "10.0.0.1", MeshPort: MeshPort, Ports: []WorkloadPort{{"orders", 9002, ""}, {"shop/audit", 9003, ""}, {"ledger", 5432, ""}}},
+			{Name: "default/orders-1", Namespace: "default", Account: "orders", Address: "10.0.0.1", MeshPort: MeshPort, Ports: []WorkloadPort{{Service: "orders", Port: 9002}, {Service: "shop/audit", Port: 9003}, {Service: "ledger", Port: 5432}}},
 		},
 		Policies: []*Policy{
 			{Name: "default/a", Namespace: "default", Services: []string{"orders"}, Action: Allow, Rules: []PolicyRule{

@@ -18,6 +18,13 @@ var long = flag.Bool("long", os.Getenv("NARU_TEST_LONG") != "", "repeat reloads 
 var binary string
 
 func TestMain(m *testing.M) {
+	if what := os.Getenv("NARU_TEST_ACT"); what != "" {
+		if err := act(what, os.Args[1:]); err != nil {
+			fmt.Println("error:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	flag.Parse()
 	grpclog.SetLoggerV2(interopLog{}) // before anything of grpc-go is used
 	os.Exit(withBinary(m))

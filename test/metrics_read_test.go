@@ -1,6 +1,7 @@
 package test
 
 import (
+	"io"
 	"net/http"
 	"testing"
 
@@ -19,12 +20,16 @@ func (g *gateway) metrics() metrics {
 		g.t.Fatal(err)
 	}
 	defer res.Body.Close()
-	p := expfmt.NewTextParser(model.UTF8Validation)
-	all, err := p.TextToMetricFamilies(res.Body)
+	all, err := readMetrics(res.Body)
 	if err != nil {
 		g.t.Fatalf("/metrics: %v", err)
 	}
 	return all
+}
+
+func readMetrics(from io.Reader) (metrics, error) {
+	p := expfmt.NewTextParser(model.UTF8Validation)
+	return p.TextToMetricFamilies(from)
 }
 
 // value adds up the samples of a family that have the labels, given as name,

@@ -31,6 +31,9 @@ type Env struct {
 	// proxy that must prove to be peer and knows by serverName (SNI) who is meant.
 	// ALPN offers HTTP/2. It is called as TLS is. nil: services of the mesh fail.
 	Identity func(own, peer, serverName string) (wire.Dialer, error)
+	// Local dials ports of workloads of this machine (Service.Local); nil: as any
+	// other.
+	Local wire.Dialer
 	// Tunnels carry connections to endpoints of the mesh; nil: there are none.
 	Tunnels wire.Tunneler
 	// Log is told of changes of health and of names; nil: nobody.

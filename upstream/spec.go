@@ -116,7 +116,7 @@ func (sp *spec) release(c *Cluster) {
 func (s *Set) dialer(svc *model.Service, own *model.Certificate, host string) (wire.Dialer, error) {
 	t := svc.TLS
 	if t == nil {
-		return wire.PlainDialer{}, nil
+		return s.plain(svc), nil
 	}
 	if s.env.TLS == nil {
 		return nil, errors.New("TLS to services is not available")
@@ -146,9 +146,17 @@ func (s *Set) mutual(svc *model.Service, e *model.Endpoint) (wire.Dialer, error)
 // is not known here.
 func (s *Set) raw(svc *model.Service, own *model.Certificate, host string) (wire.Dialer, error) {
 	if svc.TLS == nil {
-		return wire.PlainDialer{}, nil
+		return s.plain(svc), nil
 	}
 	return s.env.TLS(svc.TLS, own, host)
+}
+
+// plain makes what connects without TLS.
+func (s *Set) plain(svc *model.Service) wire.Dialer {
+	if svc.Local && s.env.Local != nil {
+		return s.env.Local
+	}
+	return wire.PlainDialer{}
 }
 
 // codec gives what speaks the service's protocol.
@@ -200,7 +208,7 @@ func sameService(a, b *model.Service) bool {
 		return true
 	}
 	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance &&
-		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity &&
+		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
 		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health)
 }
 

@@ -1,0 +1,285 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// shopMesh is a mesh of three services on one machine.
+const shopMesh = `mesh: {}
+listen: 127.0.0.1:8080
+routes:
+- {match: /, to: orders}
+services:
+  orders: {mesh: 9102}
+  payments: {mesh: 9103}
+  chat: {mesh: {port: 9104, protocol: tcp}}
+`
+
+// TestMeshOneMachine has programs in several languages call a service by each
+// of its names, unchanged.
+func TestMeshOneMachine(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	run := h.mesh(shopMesh)
+	h.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
+	h.serving("orders", 1)
+
+	for _, name := range []string{"orders", "orders.default", "orders.default.mesh"} {
+		if got := h.curl("web", "http://"+name+":9102/"); got != "200 orders here" {
+			t.Errorf("curl of %s: %s", name, got)
+		}
+	}
+	for program, code := range map[string][]string{
+		"python3": {"-c", "import urllib.request; print(urllib.request.urlopen('http://orders:9102/', timeout=10).read().decode())"},
+		"node":    {"-e", "require('http').get('http://orders:9102/', r => r.on('data', d => console.log('' + d)))"},
+	} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Logf("%s is not installed", program)
+			continue
+		}
+		if status, out := h.output(append([]string{"--account", "web", "--", program}, code...)...); status != 0 || strings.TrimSpace(out) != "orders here" {
+			t.Errorf("%s: %d %q", program, status, out)
+		}
+	}
+	// From outside by the gateway of the same process, and not past it.
+	if status, body, err := h.get("http://127.0.0.1:8080/"); status != 200 || body != "orders here" {
+		t.Errorf("by the gateway: %d %q %v", status, body, err)
+	}
+	if status, body, err := h.get("http://127.0.0.1:9102/"); err == nil {
+		t.Errorf("plaintext to a strict service: %d %q", status, body)
+	}
+	// Every call was by mutual TLS, and both ends are told.
+	said(t, run.out, `"source":"spiffe://naru.local/ns/default/sa/web"`, `"destination":"spiffe://naru.local/ns/default/sa/orders"`)
+	said(t, run.out, `"source":"spiffe://naru.local/ns/default/sa/gateway"`, `"destination":"spiffe://naru.local/ns/default/sa/orders"`)
+	s := h.status()
+	if len(s.Proxies) != 1 || s.Proxies[0].Node != h.name || s.Proxies[0].Configuration != s.Configuration || s.Proxies[0].Next.IsZero() {
+		t.Errorf("naru status shows the proxies %+v", s.Proxies)
+	}
+}
+
+// TestMeshServerFirst has connections carried of which the server speaks
+// first, declared and not.
+func TestMeshServerFirst(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.mesh(shopMesh)
+	h.perform([]string{"--service", "chat", "--port", "9104"}, "greet", "9104")
+	h.perform([]string{"--service", "shy", "--port", "9105"}, "greet", "9105")
+	h.serving("chat", 1)
+	h.serving("shy", 1)
+	for _, addr := range []string{"chat:9104", "shy:9105"} {
+		p := h.perform([]string{"--account", "web"}, "talk", addr)
+		said(t, p.out, "welcome")
+		fmt.Fprintln(p.in, "good day")
+		said(t, p.out, "good day")
+		p.in.Close()
+	}
+}
+
+// TestMeshPostgres has psql talk with a database, both in the mesh.
+func TestMeshPostgres(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	programs, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if _, err := exec.LookPath("psql"); err != nil || len(programs) == 0 {
+		t.Skip("PostgreSQL is not installed")
+	}
+	if _, err := exec.LookPath("su"); err != nil {
+		t.Skip("su is not installed")
+	}
+	h.mesh("mesh: {}\nservices:\n  db: {mesh: {port: 5432, protocol: tcp}}\n")
+	script := fmt.Sprintf(`set -e
+mkdir %[1]s/db && chown postgres %[1]s/db
+exec su postgres -s /bin/sh -c "%[2]s/initdb -D %[1]s/db/data -A trust -U postgres -N --locale C >/dev/null && exec %[2]s/postgres -D %[1]s/db/data -h 127.0.0.1 -k %[1]s/db -F"`, h.dir, filepath.Dir(programs[0]))
+	h.exec("--service", "db", "--port", "5432", "--", "sh", "-c", script)
+	h.serving("db", 1)
+	const rows = 20_000
+	status, out := h.output("--account", "web", "--", "psql", "-X", "-q", "-A", "-t", "-h", "db", "-U", "postgres", "-c",
+		fmt.Sprintf("select i, repeat('naru', 20) from generate_series(1, %d) i", rows))
+	if status != 0 || strings.Count(out, "\n") != rows {
+		t.Errorf("psql: %d, %d lines: %.300s", status, strings.Count(out, "\n"), out)
+	}
+}
+
+// TestMeshExec: exit statuses, signals, and jobs that end.
+func TestMeshExec(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.mesh(shopMesh)
+	for code, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -KILL $$": 128 + 9} {
+		if status, out := h.output("--account", "job", "--", "sh", "-c", code); status != want {
+			t.Errorf("%s: exit status %d\n%s", code, status, out)
+		}
+	}
+	if status, out := h.output("--account", "job", "--", "no-such-program"); status == 0 || !strings.Contains(out, "no-such-program") {
+		t.Errorf("no such program: %d %s", status, out)
+	}
+	p := h.exec("--account", "job", "--", "sh", "-c", `trap 'echo hup' HUP; trap 'echo usr1; exit 3' USR1; echo ready; while :; do sleep 0.05; done`)
+	said(t, p.out, "ready")
+	p.signal(syscall.SIGHUP)
+	said(t, p.out, "hup")
+	p.signal(syscall.SIGUSR1)
+	said(t, p.out, "usr1")
+	if status := p.ended(); status != 3 {
+		t.Errorf("exit status %d", status)
+	}
+	// What is said to it it hears, and how it is called is told.
+	p = h.exec("--account", "job", "--instance", "nightly", "--", "sh", "-c", `read x; echo "$NARU_WORKLOAD heard $x"`)
+	fmt.Fprintln(p.in, "this")
+	said(t, p.out, "default/nightly heard this")
+	p.ended()
+	eventually(t, "jobs that have ended are forgotten", func() bool { return len(h.status().Workloads) == 0 })
+}
+
+// TestMeshDrain ends one of two instances under load: nobody notices, and what
+// had begun ends well.
+func TestMeshDrain(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.mesh(shopMesh)
+	one := h.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "one")
+	h.serving("orders", 1)
+	held := h.exec("--account", "web", "--", "curl", "-sS", "http://orders:9102/held")
+	said(t, one.out, "held")
+	h.perform([]string{"--service", "orders", "--port", "9202"}, "serve", "9202", "two")
+	h.serving("orders", 2)
+	load := h.perform([]string{"--account", "web"}, "hammer", "http://orders:9102/")
+	said(t, load.out, "warm")
+	one.signal(syscall.SIGTERM)
+	if status := one.ended(); status != 0 {
+		t.Errorf("exit status %d:\n%s%s", status, one.out.text(), one.errs.text())
+	}
+	if status := held.ended(); status != 0 || held.out.text() != "one to the end" {
+		t.Errorf("what had begun: %d %q %s", status, held.out.text(), held.errs.text())
+	}
+	h.serving("orders", 1)
+	load.signal(syscall.SIGTERM)
+	load.ended()
+	if text := load.out.text(); !regexp.MustCompile(`good \d{3,} bad 0\n`).MatchString(text) {
+		t.Errorf("the load:\n%s", text)
+	}
+}
+
+// TestMeshProxyKilled kills the proxy: nothing passes by it while it is gone,
+// and a successor takes the workloads over.
+func TestMeshProxyKilled(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	run := h.mesh(shopMesh)
+	h.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
+	h.serving("orders", 1)
+	web := h.exec("--account", "web", "--", "sh", "-c", `while read url; do curl -sS -m 5 $url 2>&1; echo " ($?)"; done`)
+	fmt.Fprintln(web.in, "http://orders:9102/")
+	said(t, web.out, "orders here (0)")
+
+	run.signal(syscall.SIGKILL)
+	run.ended()
+	stranger, err := h.ask("127.0.0.1:9102")
+	if err == nil {
+		t.Errorf("while the proxy is away a stranger reads %q", stranger)
+	}
+	h.ip("link add far type dummy")
+	h.ip("addr add 192.0.2.1/24 dev far")
+	h.ip("link set far up")
+	fmt.Fprintln(web.in, "http://192.0.2.1:9300/")
+	said(t, web.out, "(7)") // refused: connections are not made past the proxy
+
+	h.mesh(shopMesh)
+	h.serving("orders", 1)
+	eventually(t, "the workload calls as before", func() bool {
+		fmt.Fprintln(web.in, "http://orders:9102/")
+		line, _ := web.out.await(func(line string) bool { return strings.Contains(line, "(") })
+		return strings.Contains(line, "orders here (0)")
+	})
+}
+
+// TestMeshSecondInstance: a second process on the same machine says what of the
+// first is in its way.
+func TestMeshSecondInstance(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.mesh("mesh: {}\n")
+	second := func(flags ...string) string {
+		p := h.start(nil, binary, append([]string{"run", h.path("mesh.yaml"), "--admin", "off", "--address", "127.0.0.1"}, flags...)...)
+		if status := p.ended(); status != 1 {
+			t.Errorf("%v: exit status %d", flags, status)
+		}
+		return p.errs.text()
+	}
+	sock := []string{"--socket", h.path("b/node.sock"), "--control-socket", h.path("b/control.sock"), "--capture-scope", h.scope + "b"}
+	if out := second("--socket", h.path("node.sock"), "--capture-scope", h.scope+"b", "--control-socket", h.path("b/control.sock")); !strings.Contains(out, "another naru serves there") {
+		t.Errorf("the same socket:\n%s", out)
+	}
+	if out := second(append(sock, "--data", h.path("data"))...); !strings.Contains(out, "--data") && !strings.Contains(out, "another") {
+		t.Errorf("the same data:\n%s", out)
+	}
+	h.exec("--service", "orders", "--port", "9102", "--", "sleep", "60")
+	eventually(t, "the workload is there", func() bool { return len(h.status().Workloads) == 1 })
+	if status, out := h.output("--service", "other", "--port", "9102", "--", "true"); status == 0 || !strings.Contains(out, "port 9102 is that of default/orders-") {
+		t.Errorf("the same port: %d %s", status, out)
+	}
+}
+
+// TestMeshUsers: who is not root runs what bears his name, or what he was given.
+func TestMeshUsers(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.mesh(shopMesh, "--allow", "nobody=web")
+	if err := os.Chmod(filepath.Dir(binary), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const nobody = 65534
+	for account, may := range map[string]bool{"nobody": true, "web": true, "payments": false} {
+		p := h.execAs(as(nobody), "--account", account, "--", "id", "-u")
+		status := p.ended()
+		if may && (status != 0 || p.out.text() != "65534\n") {
+			t.Errorf("%s: %d %s%s", account, status, p.out.text(), p.errs.text())
+		}
+		if !may && (status != 1 || !strings.Contains(p.errs.text(), "user nobody may not run workloads of account payments: start the proxy with --allow nobody=payments")) {
+			t.Errorf("%s: %d %s", account, status, p.errs.text())
+		}
+	}
+	p := h.start(as(nobody), binary, "token", "create", "--node", "x", "--socket", h.path("control.sock"))
+	if status := p.ended(); status != 1 || !strings.Contains(p.errs.text(), "only the user who runs it may ask") {
+		t.Errorf("a token for nobody: %d %s", status, p.errs.text())
+	}
+}
+
+// TestMeshUnprivileged runs all of it by a user who may capture nothing.
+func TestMeshUnprivileged(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	if err := os.Chmod(filepath.Dir(binary), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(h.dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	const nobody = 65534
+	file := h.file("mesh.yaml", shopMesh)
+	run := h.naru(as(nobody), "run", file, "--address", "127.0.0.1", "--data", h.path("data"))
+	said(t, run.errs, "workloads are served", "by environment")
+	exec := func(args ...string) *running { // each finds the other where users' sockets are
+		return h.start(as(nobody), binary, append([]string{"exec"}, args...)...)
+	}
+	exec("--service", "orders", "--port", "9102", "--", "sh", "-c", "exec python3 -m http.server 9102 -d / --bind 127.0.0.1")
+	web := func() (int, string) {
+		p := exec("--account", "web", "--", "curl", "-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "http://orders:9102/")
+		return p.ended(), p.out.text() + p.errs.text()
+	}
+	var out string
+	eventually(t, "the service answers by the proxy of the environment", func() bool {
+		_, out = web()
+		return strings.Contains(out, "200")
+	})
+	if !strings.Contains(out, "traffic is not captured") {
+		t.Errorf("it is not said that nothing is captured: %s", out)
+	}
+}
