@@ -24,9 +24,7 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 	case t == nil:
 		d.detect(e, c, nil) // an explicit client says in HTTP where it wants to go
 	case t.noun.Refused:
-		w.proxy.opt.Log.Debug("plaintext refused", "service", t.noun.Service, "caller", c.Peer().Remote)
-		w.proxy.opt.Registry.Refused(w.index, observe.PlaintextRefused)
-		c.Abort()
+		d.carry(l, c, nil, func(k *conversation) { k.name = t.noun.Host }) // its record says why not
 	default:
 		if l.side() == model.Plaintext {
 			caller := c.Peer().Remote.Addr().Unmap().String()
@@ -157,6 +155,9 @@ func (k *conversation) admitted() observe.Reason {
 	}
 	if m != nil && m.Side == model.OutboundSide {
 		return observe.ReasonNone // whoever is called decides
+	}
+	if t := k.listener.targets[original(k.client.conn.Peer())]; t != nil && t.noun.Refused {
+		return observe.PlaintextRefused
 	}
 	k.guard = k.listener.guardian(k.client.conn.Peer())
 	if k.guard == nil {

@@ -289,7 +289,11 @@ func TestMeshPlaintext(t *testing.T) {
 			// The machine's plaintext door is dialled as that of a workload's calls.
 			p.b.node.Locals = []mesh.Local{{Workload: p.orders, Outbound: p.b.node.Plain}}
 			if mode == model.Strict {
+				p.b.watch()
 				p.b.refused(service)
+				if r := receive(t, p.b.records); r.Reason != observe.PlaintextRefused || r.Remote.Addr().String() != "127.0.9.1" || r.Listener != "mesh/plaintext" {
+					t.Errorf("%+v", r)
+				}
 				awaitMetric(t, p.b.registry, "naru_refused_total", "plaintext_refused", 1)
 				return
 			}
