@@ -2,8 +2,11 @@ package proxy
 
 import (
 	"bytes"
+	"net/netip"
+	"slices"
 	"strconv"
 
+	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
@@ -21,9 +24,7 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 	case t == nil:
 		d.detect(e, c, nil) // an explicit client says in HTTP where it wants to go
 	case t.noun.Refused:
-		w.proxy.opt.Log.Debug("plaintext refused", "service", t.noun.Service, "caller", c.Peer().Remote)
-		w.proxy.opt.Registry.Refused(w.index, observe.PlaintextRefused)
-		c.Abort()
+		d.carry(l, c, nil, func(k *conversation) { k.name = t.noun.Host }) // its record says why not
 	default:
 		if l.side() == model.Plaintext {
 			caller := c.Peer().Remote.Addr().Unmap().String()
@@ -155,6 +156,9 @@ func (k *conversation) admitted() observe.Reason {
 	if m != nil && m.Side == model.OutboundSide {
 		return observe.ReasonNone // whoever is called decides
 	}
+	if t := k.listener.targets[original(k.client.conn.Peer())]; t != nil && t.noun.Refused {
+		return observe.PlaintextRefused
+	}
 	k.guard = k.listener.guardian(k.client.conn.Peer())
 	if k.guard == nil {
 		return observe.PolicyDenied
@@ -166,6 +170,26 @@ func (k *conversation) admitted() observe.Reason {
 		}
 	}
 	return observe.ReasonNone
+}
+
+// lets says whether policies let a client of udp in.
+func (l *listener) lets(c client) bool {
+	if len(l.guards) == 0 {
+		return true
+	}
+	peer := &wire.Peer{Remote: c.remote, Local: netip.AddrPortFrom(c.local, l.noun.Port)}
+	for _, g := range l.guards {
+		if d := g.Connection(peer, l.inner(), ""); d.Refused() {
+			return false
+		}
+	}
+	return true
+}
+
+// guardedAs says whether the same policies hold as for o.
+func (l *listener) guardedAs(o *listener) bool {
+	return len(l.guards) == 0 && len(o.guards) == 0 ||
+		slices.EqualFunc(l.guards, o.guards, func(a, b filter.Authorizer) bool { return a.Same(b) })
 }
 
 // sni is what the client asks for by TLS that is not ended here.

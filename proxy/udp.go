@@ -110,7 +110,7 @@ func (c *clients) OnDatagramError(error) {}
 func (c *clients) session(key client) *session {
 	l, f := c.current()
 	s := c.sessions[key]
-	if s != nil && !s.stale && f != nil && s.flow.noun == f.noun {
+	if s != nil && !s.stale && f != nil && s.flow.noun == f.noun && l.guardedAs(s.listener) {
 		return s
 	}
 	if s != nil {
@@ -118,6 +118,10 @@ func (c *clients) session(key client) *session {
 	}
 	if f == nil {
 		c.refuse(observe.NoFlow)
+		return nil
+	}
+	if !l.lets(key) {
+		c.refuse(observe.PolicyDenied)
 		return nil
 	}
 	if most := c.port.entrance.Load().maxConns; most > 0 && c.port.sessions.Load() >= int64(most) {

@@ -161,3 +161,80 @@ func connectStatus(t *testing.T, addr string, cfg *tls.Config, authority string)
 		}
 	}
 }
+
+// TestListenerPolicies: a gateway's listeners of connections and datagrams are
+// under policies too, for clients that come again after a change as well.
+func TestListenerPolicies(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, newTrust(t))
+	tcp, udp := freePort(t), freePort(t)
+	names, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { names.Close() })
+	go func() {
+		b := make([]byte, 100)
+		for {
+			n, from, err := names.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			_, _ = names.WriteTo(b[:n], from)
+		}
+	}()
+	local := func(addr string) []model.Endpoint {
+		return []model.Endpoint{{Host: "127.0.0.1", Port: number16(t, addr)}}
+	}
+	cfg := &model.Config{
+		Listeners: []*model.Listener{
+			{Name: "tcp", Address: "127.0.0.1", Port: number16(t, tcp), Protocol: model.TCP},
+			{Name: "udp", Address: "127.0.0.1", Port: number16(t, udp), Protocol: model.UDP},
+		},
+		Services: []*model.Service{{Name: "echo", Endpoints: local(echoing(t, "a"))}, {Name: "names", Endpoints: local(names.LocalAddr().String())}},
+		Flows: []*model.Flow{
+			{Name: "tcp", Parents: []string{"tcp"}, Backends: []model.Backend{{Service: "echo", Weight: 1}}},
+			{Name: "udp", Parents: []string{"udp"}, Backends: []model.Backend{{Service: "names", Weight: 1}}},
+		},
+	}
+	m.node.Serve = true
+	m.apply(cfg)
+	client, err := net.Dial("udp", "127.0.0.1:"+udp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	said := func() error {
+		if _, err := client.Write([]byte("hello")); err != nil {
+			t.Fatal(err)
+		}
+		_, err := client.Read(make([]byte, 10))
+		return err
+	}
+	if err := client.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if err := said(); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Policies = []*model.Policy{{
+		Name: "edge/no", Namespace: "edge", Listeners: []string{"tcp", "udp"}, Action: model.Deny,
+		Rules: []model.PolicyRule{{Addresses: []string{"127.0.0.0/8"}}},
+	}}
+	m.apply(cfg)
+	conn, err := net.Dial("tcp", "127.0.0.1:"+tcp)
+	if err == nil {
+		defer conn.Close()
+		if b, err := io.ReadAll(conn); len(b) > 0 || err == nil {
+			t.Errorf("%q, %v", b, err)
+		}
+	}
+	awaitMetric(t, m.registry, "naru_refused_total", "policy_denied", 1)
+	if err := client.SetDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if said() == nil {
+		t.Error("a datagram passes that is forbidden")
+	}
+	awaitMetric(t, m.registry, "naru_refused_total", "policy_denied", 2)
+}

@@ -197,7 +197,7 @@ func newMachine(t *testing.T, from *trust) *machine {
 	})
 	decisions := authz.NewMetrics(m.registry, log)
 	m.proxy = proxy.New(proxy.Options{
-		Driver: driver, Server: codec, HTTP2: codec2, Security: security, Clusters: clusters, Registry: m.registry,
+		Driver: driver, Datagrams: inner, Server: codec, HTTP2: codec2, Security: security, Clusters: clusters, Registry: m.registry,
 		Identities: from, Tunnels: tunnel.Tunnels{}, Drain: 200 * time.Millisecond, Log: log,
 		Authorize: func(all []*model.Policy, t filter.Target) (filter.Authorizer, error) {
 			return authz.New(all, t, decisions)

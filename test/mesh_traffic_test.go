@@ -289,7 +289,11 @@ func TestMeshPlaintext(t *testing.T) {
 			// The machine's plaintext door is dialled as that of a workload's calls.
 			p.b.node.Locals = []mesh.Local{{Workload: p.orders, Outbound: p.b.node.Plain}}
 			if mode == model.Strict {
+				p.b.watch()
 				p.b.refused(service)
+				if r := receive(t, p.b.records); r.Reason != observe.PlaintextRefused || r.Remote.Addr().String() != "127.0.9.1" || r.Listener != "mesh/plaintext" {
+					t.Errorf("%+v", r)
+				}
 				awaitMetric(t, p.b.registry, "naru_refused_total", "plaintext_refused", 1)
 				return
 			}
@@ -305,24 +309,26 @@ func TestMeshPlaintext(t *testing.T) {
 	}
 }
 
-// awaitMetric sees that a counter has a value.
+// awaitMetric waits until a counter has a value.
 func awaitMetric(t *testing.T, g *observe.Registry, name, labels string, want float64) {
 	t.Helper()
-	found := false
-	g.Collect(func(f observe.Family) {
-		if f.Name == name {
-			f.Each(func(s *observe.Sample) {
-				if strings.Join(s.Values, ",") == labels {
-					found = true
-					if s.Value != want {
-						t.Errorf("%s{%s} is %v", name, labels, s.Value)
+	got := 0.0
+	for end := time.Now().Add(patience); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
+		g.Collect(func(f observe.Family) {
+			if f.Name == name {
+				f.Each(func(s *observe.Sample) {
+					if strings.Join(s.Values, ",") == labels {
+						got = s.Value
 					}
-				}
-			})
+				})
+			}
+		})
+		if got >= want {
+			break
 		}
-	})
-	if !found {
-		t.Errorf("no %s{%s}", name, labels)
+	}
+	if got != want {
+		t.Errorf("%s{%s} is %v, not %v", name, labels, got, want)
 	}
 }
 
