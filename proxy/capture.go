@@ -21,7 +21,10 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 	case t == nil:
 		d.detect(e, c, nil) // an explicit client says in HTTP where it wants to go
 	case t.noun.Refused:
-		w.proxy.opt.Log.Debug("plaintext refused", "service", t.noun.Service, "caller", c.Peer().Remote)
+		caller := c.Peer().Remote.Addr().Unmap().String()
+		if w.proxy.tallies.unproven.Add(t.noun.Service, caller) {
+			w.proxy.opt.Log.Warn("a caller without mutual TLS was refused (mtls: strict)", "service", t.noun.Service, "caller", caller)
+		}
 		w.proxy.opt.Registry.Refused(w.index, observe.PlaintextRefused)
 		c.Abort()
 	default:

@@ -59,11 +59,20 @@ func newHost(t *testing.T) *host {
 	}
 	h := &host{t: t, name: fmt.Sprintf("host%d", n), dir: dir, addr: "127.0.0.1", scope: fmt.Sprintf("e%dn%d", os.Getpid(), n)}
 	made := make(chan error)
-	go func() { // its thread ends with it
+	go func() {
+		// No thread may end: what it has started would be told to end.
 		runtime.LockOSThread()
-		err := syscall.Unshare(syscall.CLONE_NEWNET)
+		own, err := os.Open("/proc/thread-self/ns/net")
+		if err == nil {
+			defer own.Close()
+			err = syscall.Unshare(syscall.CLONE_NEWNET)
+		}
 		if err == nil {
 			h.ns, err = os.Open("/proc/thread-self/ns/net")
+			err = errors.Join(err, enter(own))
+		}
+		if err == nil {
+			runtime.UnlockOSThread()
 		}
 		made <- err
 	}()
