@@ -178,13 +178,14 @@ type running struct {
 	errs  *transcript
 	done  chan struct{}
 	admin string // URL of the admin server, once greeted
+	began time.Time
 }
 
 // start runs a program there; change may alter the command.
 func (h *host) start(change func(*exec.Cmd), program string, args ...string) *running {
 	t := h.t
 	t.Helper()
-	p := &running{h: h, cmd: exec.Command(program, args...), out: newTranscript(), errs: newTranscript(), done: make(chan struct{})}
+	p := &running{h: h, cmd: exec.Command(program, args...), out: newTranscript(), errs: newTranscript(), done: make(chan struct{}), began: time.Now()}
 	p.cmd.Dir = h.dir
 	// Told to end with the tests, so that it takes away what it captures with.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}

@@ -196,7 +196,7 @@ func TestMeshTwoMachines(t *testing.T) {
 func TestMeshTokens(t *testing.T) {
 	t.Parallel()
 	m := newMachines(t)
-	m.startControl(shopMesh)
+	m.startControl("mesh: {trustDomain: shop.example}\n")
 	a, b := m.at[0], m.at[1]
 	used := m.token("--node", a.name)
 	m.join(0, "--join", used)
@@ -225,6 +225,22 @@ func TestMeshTokens(t *testing.T) {
 	}
 	refused("a forged token", good[:middle]+other+good[middle+1:], "token")
 	m.join(1, "--join", good)
+	// Whoever has joined may say the token at every start, or never again.
+	for _, again := range [][]string{{"--join", good}, nil} {
+		m.nodes[1].signal(syscall.SIGTERM)
+		if status := m.nodes[1].ended(); status != 0 {
+			t.Errorf("a node that is told to stop: exit status %d\n%s", status, m.nodes[1].errs.text())
+		}
+		m.join(1, again...)
+		eventually(t, "the node is back", func() bool {
+			for _, p := range m.plane.status().Proxies {
+				if p.Node == b.name && p.Since.After(m.nodes[1].began) {
+					return true
+				}
+			}
+			return false
+		})
+	}
 }
 
 // TestMeshWithoutControl kills the control plane: what ran runs on, also when
@@ -315,11 +331,14 @@ func TestMeshRenewal(t *testing.T) {
 // told.
 func TestMeshDiskFull(t *testing.T) {
 	t.Parallel()
+	if !*long {
+		t.Skip("it fills 320 MiB: -long")
+	}
 	m := newMachines(t)
 	if err := os.Mkdir(m.plane.path("data"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", m.plane.path("data"), "tmpfs", 0, "size=200m"); err != nil {
+	if err := syscall.Mount("tmpfs", m.plane.path("data"), "tmpfs", 0, "size=320m"); err != nil {
 		t.Skipf("no file system can be mounted: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(m.plane.path("data"), syscall.MNT_DETACH) })
