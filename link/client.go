@@ -155,6 +155,8 @@ func NewClient(o ClientOptions) (*Client, error) {
 		}
 		o.TrustDomain = cmpOr(o.TrustDomain, t.TrustDomain)
 	}
+	c.options = o
+	c.remember(&o)
 	o.TrustDomain = cmpOr(o.TrustDomain, model.DefaultTrustDomain)
 	if len(o.Servers) == 0 {
 		return nil, errors.New("link: no control plane is named: give an address, or a token that has one")

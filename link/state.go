@@ -43,6 +43,25 @@ type savedNode struct {
 	Key     []byte // PKCS #8
 	Chain   [][]byte
 	Bundles *wireBundles
+	Servers []string // that it has followed: the token which named them is needed once
+}
+
+// remember fills in what an earlier client was told and this one is not. What
+// cannot be read load says.
+func (c *Client) remember(o *ClientOptions) {
+	if o.State == "" || len(o.Servers) > 0 && o.TrustDomain != "" {
+		return
+	}
+	var n savedNode
+	if c.read(nodeFile, &n) != nil || n.Node != o.Node {
+		return
+	}
+	if len(o.Servers) == 0 {
+		o.Servers = n.Servers
+	}
+	if bundles, _, err := readBundles(n.Bundles); err == nil {
+		o.TrustDomain = cmpOr(o.TrustDomain, bundles.Own.TrustDomain)
+	}
 }
 
 // load reads State. What cannot be read is said, and is as if it were not there.
@@ -115,7 +134,7 @@ func (c *Client) saveNode() {
 		return
 	}
 	c.mu.Lock()
-	n := savedNode{Node: c.options.Node, Bundles: c.wire}
+	n := savedNode{Node: c.options.Node, Bundles: c.wire, Servers: c.options.Servers}
 	if c.own != nil {
 		n.Key, n.Chain = c.own.key, c.own.certificate.Certificate
 	}

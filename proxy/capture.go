@@ -24,6 +24,10 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 	case t == nil:
 		d.detect(e, c, nil) // an explicit client says in HTTP where it wants to go
 	case t.noun.Refused:
+		caller := c.Peer().Remote.Addr().Unmap().String()
+		if w.proxy.tallies.unproven.Add(t.noun.Service, caller) {
+			w.proxy.opt.Log.Warn("a caller without mutual TLS was refused (mtls: strict)", "service", t.noun.Service, "caller", caller)
+		}
 		d.carry(l, c, nil, func(k *conversation) { k.name = t.noun.Host }) // its record says why not
 	default:
 		if l.side() == model.Plaintext {

@@ -32,11 +32,13 @@ type target struct {
 }
 
 // tallies count what one would rather not have.
-type tallies struct{ plaintext, undeclared *observe.Tally }
+type tallies struct{ plaintext, unproven, undeclared *observe.Tally }
 
 func newTallies(g *observe.Registry) tallies {
 	return tallies{
 		plaintext: g.NewTally("naru_mesh_plaintext_total", "Connections without mutual TLS to workloads whose mode is permissive or off, by service and caller.",
+			[2]string{"service", "caller"}),
+		unproven: g.NewTally("naru_mesh_plaintext_refused_total", "Connections without mutual TLS that were refused because the service is strict, by service and caller.",
 			[2]string{"service", "caller"}),
 		undeclared: g.NewTally("naru_mesh_undeclared_total", "Connections whose client waited for a server that speaks first, to services that do not declare protocol: tcp.",
 			[2]string{"service", "workload"}),

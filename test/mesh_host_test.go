@@ -59,11 +59,20 @@ func newHost(t *testing.T) *host {
 	}
 	h := &host{t: t, name: fmt.Sprintf("host%d", n), dir: dir, addr: "127.0.0.1", scope: fmt.Sprintf("e%dn%d", os.Getpid(), n)}
 	made := make(chan error)
-	go func() { // its thread ends with it
+	go func() {
+		// No thread may end: what it has started would be told to end.
 		runtime.LockOSThread()
-		err := syscall.Unshare(syscall.CLONE_NEWNET)
+		own, err := os.Open("/proc/thread-self/ns/net")
+		if err == nil {
+			defer own.Close()
+			err = syscall.Unshare(syscall.CLONE_NEWNET)
+		}
 		if err == nil {
 			h.ns, err = os.Open("/proc/thread-self/ns/net")
+			err = errors.Join(err, enter(own))
+		}
+		if err == nil {
+			runtime.UnlockOSThread()
 		}
 		made <- err
 	}()
@@ -169,13 +178,14 @@ type running struct {
 	errs  *transcript
 	done  chan struct{}
 	admin string // URL of the admin server, once greeted
+	began time.Time
 }
 
 // start runs a program there; change may alter the command.
 func (h *host) start(change func(*exec.Cmd), program string, args ...string) *running {
 	t := h.t
 	t.Helper()
-	p := &running{h: h, cmd: exec.Command(program, args...), out: newTranscript(), errs: newTranscript(), done: make(chan struct{})}
+	p := &running{h: h, cmd: exec.Command(program, args...), out: newTranscript(), errs: newTranscript(), done: make(chan struct{}), began: time.Now()}
 	p.cmd.Dir = h.dir
 	// Told to end with the tests, so that it takes away what it captures with.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
