@@ -50,6 +50,9 @@ type MeshOptions struct {
 	ControlSocket string
 	// Capture is "auto" (""), "ebpf" or "off".
 	Capture string
+	// Scope tells what this process captures with from what another on the same
+	// machine does; "" is "naru".
+	Scope string
 	// Allow lists which users may run workloads of which accounts, besides that
 	// of their own name: USER=ACCOUNT, USER=NAMESPACE/ACCOUNT, USER=*.
 	Allow []string
@@ -184,7 +187,7 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 	}()
 	if opt.Capture != "off" {
 		method := capture.EBPF // what Nftables gives needs doors inside of namespaces
-		if n.cages, err = capture.Open(capture.Options{Method: method, Log: g.log}); err != nil {
+		if n.cages, err = capture.Open(capture.Options{Method: method, Scope: opt.Scope, Log: g.log}); err != nil {
 			n.opt.uncaptured, err = err.Error(), nil
 		} else {
 			n.names = capture.NewDNS(capture.DNSOptions{Log: g.log})
@@ -232,12 +235,19 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 		n.tasks.Go(func() { <-n.over; cancel() })
 		n.tasks.Go(func() { n.tell(ctx, self) })
 	}
-	what := "transparent"
-	if n.cages == nil {
-		what = "by environment: " + n.opt.uncaptured
-	}
-	g.log.Info("workloads are served", "node", opt.Node, "address", opt.Address, "socket", opt.Socket, "capture", what)
+	g.mu.Lock()
+	g.workloads = fmt.Sprintf("naru exec --socket %s (captured by %s)", opt.Socket, n.captured())
+	g.mu.Unlock()
+	g.log.Info("workloads are served", "node", opt.Node, "address", opt.Address, "socket", opt.Socket, "capture", n.captured())
 	return n, nil
+}
+
+// captured says how workloads' traffic comes to the proxy.
+func (n *node) captured() string {
+	if n.cages == nil {
+		return "HTTP_PROXY in their environment alone (" + n.opt.uncaptured + ")"
+	}
+	return string(n.cages.Method())
 }
 
 // label makes a part of a DNS name of a machine's name.
