@@ -255,12 +255,19 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 		n.tasks.Go(func() { <-n.over; cancel() })
 		n.tasks.Go(func() { n.tell(ctx, self) })
 	}
-	what := "transparent"
-	if n.cages == nil {
-		what = "by environment: " + n.opt.uncaptured
-	}
-	g.log.Info("workloads are served", "node", opt.Node, "address", opt.Address, "socket", opt.Socket, "capture", what)
+	g.mu.Lock()
+	g.workloads = fmt.Sprintf("naru exec --socket %s (captured by %s)", opt.Socket, n.captured())
+	g.mu.Unlock()
+	g.log.Info("workloads are served", "node", opt.Node, "address", opt.Address, "socket", opt.Socket, "capture", n.captured())
 	return n, nil
+}
+
+// captured says how workloads' traffic comes to the proxy.
+func (n *node) captured() string {
+	if n.cages == nil {
+		return "HTTP_PROXY in their environment alone (" + n.opt.uncaptured + ")"
+	}
+	return string(n.cages.Method())
 }
 
 // label makes a part of a DNS name of a machine's name.

@@ -64,6 +64,7 @@ type gateway struct {
 	refused     error           // why the newest configuration is not in force; nil when it is
 	unsettled   error           // which of its settings is not; nil when all are
 	unwanted    []model.Problem // with the certificates that it wants
+	workloads   string          // where they are met and how they are captured; "" without a mesh
 
 	first chan error // the outcome of the first configuration
 
@@ -434,6 +435,7 @@ func (g *gateway) greet() {
 	if g.admin != nil {
 		adminAddr = "http://" + g.admin.Addr()
 	}
+	workloads := g.workloads
 	g.mu.Unlock()
 	var urls, notes []string
 	bound := g.proxy.Bound()
@@ -468,6 +470,9 @@ func (g *gateway) greet() {
 		fmt.Fprintf(g.opt.Out, "  admin      %s\n", adminAddr)
 	}
 	fmt.Fprintf(g.opt.Out, "  serving    %s to %s\n", count(len(prog.Snapshot.Routes)+len(prog.Snapshot.Flows), "route"), count(len(prog.Snapshot.Services), "service"))
+	if workloads != "" {
+		fmt.Fprintf(g.opt.Out, "  workloads  %s\n", workloads)
+	}
 	if len(urls) > 0 && strings.HasPrefix(urls[0], "http") {
 		fmt.Fprintln(g.opt.Out, "try:  curl "+g.try(urls))
 	}

@@ -125,6 +125,9 @@ type Cage struct {
 	of   *Capture
 	four netip.Addr // of the workload in its network namespace
 	six  netip.Addr
+	// adopted are those that Adopt brought in, and the cgroups that they were
+	// in before.
+	adopted map[int]string
 }
 
 // Place is where a workload's processes are started, by this process or by
@@ -302,6 +305,13 @@ func (k *Cage) Close() error {
 		return nil
 	}
 	delete(k.of.cages, k.name)
+	// Who was brought in outlives its workload by a moment, in which the cgroup
+	// could not be removed.
+	for pid, from := range k.adopted {
+		if at, err := cgroupOf(pid); err == nil && at == k.Cgroup {
+			_ = adopt(from, pid) // where that is gone it stays, and so does the cgroup until Sweep
+		}
+	}
 	return k.of.does.release(k)
 }
 
@@ -346,9 +356,22 @@ func (k *Cage) Adopt(pid int) error {
 	if k.Cgroup == "" {
 		return fmt.Errorf("a running process cannot be captured by %s", k.of.method)
 	}
-	if err := adopt(k.Cgroup, pid); err != nil {
+	from, err := cgroupOf(pid)
+	if err == nil {
+		err = adopt(k.Cgroup, pid)
+	}
+	if err != nil {
 		return fmt.Errorf("process %d to %s: %w", pid, filepath.Base(k.Cgroup), err)
 	}
+	if from == k.Cgroup { // as a predecessor left it
+		return nil
+	}
+	k.of.mu.Lock()
+	defer k.of.mu.Unlock()
+	if k.adopted == nil {
+		k.adopted = map[int]string{}
+	}
+	k.adopted[pid] = from
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -66,8 +67,19 @@ func cgroup2() (string, error) {
 }
 
 // ownCgroup gives the folder of this process's cgroup.
-func ownCgroup(root string) (string, error) {
-	text, err := os.ReadFile("/proc/self/cgroup")
+func ownCgroup(root string) (string, error) { return readCgroup(root, "self") }
+
+// cgroupOf gives the folder of a process's cgroup.
+func cgroupOf(pid int) (string, error) {
+	root, err := cgroup2()
+	if err != nil {
+		return "", err
+	}
+	return readCgroup(root, strconv.Itoa(pid))
+}
+
+func readCgroup(root, process string) (string, error) {
+	text, err := os.ReadFile("/proc/" + process + "/cgroup")
 	if err != nil {
 		return "", err
 	}
@@ -76,7 +88,7 @@ func ownCgroup(root string) (string, error) {
 			return filepath.Join(root, at), nil
 		}
 	}
-	return "", errors.New("this process is in no cgroup of version 2")
+	return "", errors.New("the process is in no cgroup of version 2")
 }
 
 // join moves the calling process into a cgroup, with all its threads. Sockets

@@ -104,6 +104,9 @@ func openPrograms(opt *Options) (machinery, error) {
 		return nil, err
 	}
 	p.pins = filepath.Join(fs, opt.Scope)
+	if err := os.MkdirAll(filepath.Join(p.pins, "w"), 0o700); err != nil {
+		return nil, err // nothing is there to be removed
+	}
 	if err := p.open(); err != nil {
 		return nil, errors.Join(err, p.close(len(p.waiting()) == 0))
 	}
@@ -127,9 +130,6 @@ func bpffs(at string) (string, error) {
 }
 
 func (p *programs) open() error {
-	if err := os.MkdirAll(filepath.Join(p.pins, "w"), 0o700); err != nil {
-		return err
-	}
 	for _, dir := range []string{p.parent, p.self} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err

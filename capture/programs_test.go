@@ -379,6 +379,40 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestAdoptedReturns: who was brought in and lives on when the cage is taken
+// away is where it was before, and the cage's cgroup is gone.
+func TestAdoptedReturns(t *testing.T) {
+	k := catch(t, open(t, EBPF, 0), nil)
+	cmd := exec.Command("cat")
+	in, _ := cmd.StdinPipe()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		in.Close()
+		_ = cmd.Wait()
+	}()
+	before, err := cgroupOf(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Adopt(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := cgroupOf(cmd.Process.Pid); err != nil || at != k.Cgroup {
+		t.Errorf("adopted, it is in %s, %v", at, err)
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := cgroupOf(cmd.Process.Pid); err != nil || at != before {
+		t.Errorf("then it is in %s, %v, want %s", at, err, before)
+	}
+	if _, err := os.Stat(k.Cgroup); !os.IsNotExist(err) {
+		t.Errorf("its cgroup: %v", err)
+	}
+}
+
 // entries counts what a map holds.
 func entries(t *testing.T, c *Capture, name string) int {
 	t.Helper()
