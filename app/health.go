@@ -26,7 +26,7 @@ const (
 
 // watch asks for a resident's health until it leaves.
 func (r *resident) watch() {
-	if len(r.workload.Ports) == 0 || r.wish.Health == "none" {
+	if len(r.ports) == 0 || r.wish.Health == "none" {
 		r.become(model.Serving)
 		return
 	}
@@ -40,14 +40,14 @@ func (r *resident) watch() {
 			return
 		case err == nil:
 			if !healthy {
-				r.node.log.Info("a workload serves", "workload", r.workload.Name)
+				r.node.log.Info("a workload serves", "workload", r.name)
 			}
 			healthy, failed = true, 0
 			r.become(model.Serving)
 		default:
 			if failed++; healthy && failed >= failures {
 				healthy = false
-				r.node.log.Warn("a workload does not answer; nothing new is sent to it", "workload", r.workload.Name, "error", err)
+				r.node.log.Warn("a workload does not answer; nothing new is sent to it", "workload", r.name, "error", err)
 				r.become(model.Unhealthy)
 			}
 			pause = time.Second
@@ -65,7 +65,7 @@ func (r *resident) watch() {
 
 // ask is one question.
 func (r *resident) ask(client *http.Client) error {
-	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(r.workload.Ports[0].Port)))
+	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(int(r.ports[0].Port)))
 	ctx, cancel := context.WithTimeout(r.ctx, patience)
 	defer cancel()
 	if !strings.HasPrefix(r.wish.Health, "/") {

@@ -70,7 +70,10 @@ type node struct {
 type resident struct {
 	node     *node
 	wish     admin.Wish
-	workload *model.Workload // replaced, not written to
+	name     string // the workload's
+	ports    []model.WorkloadPort
+	workload *model.Workload // of now; replaced under the node's mu, not written to
+	news     chan struct{}   // workload is to be told to the control plane
 	id       identity.ID
 	outbound uint16
 	cage     *capture.Cage
@@ -115,7 +118,7 @@ func (n *node) Attach(ctx context.Context, wish *admin.Wish, by admin.Caller) (a
 		r.Leave()
 		return nil, err
 	}
-	n.log.Info("a workload has come", "workload", r.workload.Name, "identity", r.id, "pid", by.PID, "capture", r.about.Capture)
+	n.log.Info("a workload has come", "workload", r.name, "identity", r.id, "pid", by.PID, "capture", r.about.Capture)
 	return r, nil
 }
 
@@ -155,8 +158,8 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 			return nil, err
 		}
 		for _, other := range n.locals {
-			if slices.ContainsFunc(other.workload.Ports, func(o model.WorkloadPort) bool { return o.Port == p.Port }) {
-				return nil, fmt.Errorf("port %d is that of %s on this machine", p.Port, other.workload.Name)
+			if slices.ContainsFunc(other.ports, func(o model.WorkloadPort) bool { return o.Port == p.Port }) {
+				return nil, fmt.Errorf("port %d is that of %s on this machine", p.Port, other.name)
 			}
 		}
 		noun.Ports = append(noun.Ports, model.WorkloadPort{Service: n.serviceName(w.Namespace, service, p.Port), Port: p.Port, Protocol: model.AppProtocol(p.Protocol)})
@@ -165,7 +168,7 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &resident{node: n, wish: w, workload: noun, id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, pid: by.PID}
+	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, pid: by.PID}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	n.locals[noun.Name] = r
 	return r, nil
@@ -236,8 +239,8 @@ var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 // settle gets a resident its identity, its capture and its door.
 func (n *node) settle(r *resident) error {
 	r.release = n.agent.Hold(r.id)
-	r.about = admin.About{Name: r.workload.Name, Identity: string(r.id), Capture: "off"}
-	r.about.Env = append(r.about.Env, "SPIFFE_ENDPOINT_SOCKET=unix://"+n.opt.apiSocket(), "NARU_WORKLOAD="+r.workload.Name)
+	r.about = admin.About{Name: r.name, Identity: string(r.id), Capture: "off"}
+	r.about.Env = append(r.about.Env, "SPIFFE_ENDPOINT_SOCKET=unix://"+n.opt.apiSocket(), "NARU_WORKLOAD="+r.name)
 	n.mu.Lock()
 	n.generation++
 	r.need = n.generation
@@ -253,7 +256,8 @@ func (n *node) settle(r *resident) error {
 		return err
 	}
 	n.api.Recheck()
-	r.tasks.Go(func() { n.tell(r.ctx, r.workload) })
+	r.news <- struct{}{}
+	r.tasks.Go(r.tell)
 	return nil
 }
 
@@ -301,8 +305,8 @@ func explicitEnv(proxy netip.AddrPort) []string {
 }
 
 func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOptions {
-	opt := capture.WorkloadOptions{Name: r.workload.Name, Outbound: netip.AddrPortFrom(loopback, r.outbound), DNS: dns}
-	for _, p := range r.workload.Ports {
+	opt := capture.WorkloadOptions{Name: r.name, Outbound: netip.AddrPortFrom(loopback, r.outbound), DNS: dns}
+	for _, p := range r.ports {
 		opt.Ports = append(opt.Ports, p.Port)
 	}
 	if n.inbound != nil {
@@ -356,6 +360,36 @@ func (n *node) tell(ctx context.Context, w *model.Workload) {
 	}
 }
 
+// tell tells the control plane of what the workload has become, until it
+// leaves: always the newest, so that nothing older arrives after it.
+func (r *resident) tell() {
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-r.news:
+		}
+		r.node.mu.Lock()
+		w := r.workload
+		r.node.mu.Unlock()
+		if err := r.node.plane.Register(r.ctx, w); err != nil && r.ctx.Err() == nil {
+			r.node.log.Warn("a workload is not registered yet", "workload", r.name, "error", err)
+			select {
+			case <-r.ctx.Done():
+			case <-time.After(time.Second):
+			}
+			r.tellAgain()
+		}
+	}
+}
+
+func (r *resident) tellAgain() {
+	select {
+	case r.news <- struct{}{}:
+	default: // it will see the newest
+	}
+}
+
 // About implements admin.Attached.
 func (r *resident) About() admin.About { return r.about }
 
@@ -398,7 +432,7 @@ func (r *resident) become(state model.WorkloadState) {
 	n.generation++
 	n.mu.Unlock()
 	n.lower.again()
-	n.tell(r.ctx, &w)
+	r.tellAgain()
 }
 
 // Drain implements admin.Attached. Others know when the control plane has sent
@@ -406,10 +440,10 @@ func (r *resident) become(state model.WorkloadState) {
 func (r *resident) Drain(ctx context.Context) error {
 	r.become(model.Draining)
 	return r.node.until(ctx, func() bool {
-		if r.node.known == nil || len(r.workload.Ports) == 0 {
+		if r.node.known == nil || len(r.ports) == 0 {
 			return true
 		}
-		i := slices.IndexFunc(r.node.known.Workloads, func(w *model.Workload) bool { return w.Name == r.workload.Name })
+		i := slices.IndexFunc(r.node.known.Workloads, func(w *model.Workload) bool { return w.Name == r.name })
 		return i < 0 || r.node.known.Workloads[i].State == model.Draining
 	})
 }
@@ -420,25 +454,25 @@ func (r *resident) Leave() {
 	r.cancel()
 	r.tasks.Wait()
 	n.mu.Lock()
-	delete(n.locals, r.workload.Name)
+	delete(n.locals, r.name)
 	n.generation++
 	n.mu.Unlock()
 	n.lower.again()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if err := n.plane.Unregister(ctx, r.wish.Namespace, r.wish.Instance); err != nil {
-		n.log.Warn("a workload that has left is registered still; it ends with its lease", "workload", r.workload.Name, "error", err)
+		n.log.Warn("a workload that has left is registered still; it ends with its lease", "workload", r.name, "error", err)
 	}
 	if r.release != nil {
 		r.release()
 	}
 	if r.cage != nil {
 		if err := r.cage.Close(); err != nil {
-			n.log.Warn("what captured a workload cannot be removed", "workload", r.workload.Name, "error", err)
+			n.log.Warn("what captured a workload cannot be removed", "workload", r.name, "error", err)
 		}
 	}
 	n.api.Recheck()
-	n.log.Info("a workload has left", "workload", r.workload.Name)
+	n.log.Info("a workload has left", "workload", r.name)
 }
 
 // describe is what package mesh needs to know, and its generation.
