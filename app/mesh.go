@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/agent"
 	"github.com/naru-mesh/naru/identity/workloadapi"
+	"github.com/naru-mesh/naru/link"
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/wire"
@@ -70,7 +72,47 @@ type MeshOptions struct {
 
 	uid        int
 	uncaptured string // why nothing is captured
+	listenFlag string // that of Listen; "" is --control-listen
 }
+
+// Check says what of the options cannot be, as the command line has them.
+func (o *MeshOptions) Check() error {
+	switch o.Capture {
+	case "", "auto", "ebpf", "off":
+	default:
+		return fmt.Errorf("--capture %s: it is auto, ebpf or off", o.Capture)
+	}
+	if o.Address != "" {
+		if a, err := netip.ParseAddr(o.Address); err != nil || a.IsUnspecified() {
+			return fmt.Errorf("--address %s: write an IP address of this machine at which others reach it", o.Address)
+		}
+	}
+	if o.Node != "" && !link.IsNodeName(o.Node) {
+		return fmt.Errorf("--node %s: write letters, digits, dots, dashes and underscores, at most 253", o.Node)
+	}
+	for _, a := range o.Allow {
+		if who, what, ok := strings.Cut(a, "="); !ok || who == "" || what == "" {
+			return fmt.Errorf("--allow %s: write USER=ACCOUNT, USER=NAMESPACE/ACCOUNT or USER=*", a)
+		}
+	}
+	for flag, list := range map[string][]string{"--advertise": o.Advertise, "--control": o.Control} {
+		for _, at := range list {
+			if host, port, err := net.SplitHostPort(at); err != nil || host == "" || port == "" {
+				return fmt.Errorf("%s %s: write HOST:PORT, for example 10.0.0.1:15012", flag, at)
+			}
+		}
+	}
+	if o.Lease != 0 && o.Lease < minLease {
+		return fmt.Errorf("--lease %v: write at least %v", o.Lease, minLease)
+	}
+	if o.CertificateLife != 0 && (o.CertificateLife < time.Minute || o.CertificateLife > 90*24*time.Hour) {
+		return fmt.Errorf("--certificate-life %v: write 1m to 2160h", o.CertificateLife)
+	}
+	return nil
+}
+
+// minLease is for three heartbeats of a second.
+const minLease = 3 * time.Second
 
 // settle fills in what is not said.
 func (o *MeshOptions) settle() error {
