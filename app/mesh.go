@@ -236,6 +236,7 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 			return nil, err
 		}
 	}
+	n.far = g.plane == nil || g.opt.Mesh.Listen != ""
 	if n.agent, err = agent.New(options); err != nil {
 		return nil, err
 	}

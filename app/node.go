@@ -48,6 +48,7 @@ type node struct {
 	api     *workloadapi.Server
 	lower   *lowering
 	release func() // of the gateway's identity
+	far     bool   // others than this process call its workloads
 	// inbound gives the sockets of the plaintext door once they are open.
 	inbound func(port uint16) []syscallConn
 	tasks   sync.WaitGroup
@@ -57,28 +58,11 @@ type node struct {
 	locals     map[string]*resident
 	generation int
 	applied    int
+	serves     model.Version // with it
 	moved      chan struct{} // closed when applied or known changes
 	known      *model.Config // the control plane's newest
 	addresses  map[string]netip.Addr
 	served     map[string]netip.AddrPort // by namespace, where its names are answered
-}
-
-// resident is a workload of this machine.
-type resident struct {
-	node     *node
-	wish     admin.Wish
-	workload *model.Workload // replaced, not written to
-	id       identity.ID
-	outbound uint16
-	cage     *capture.Cage
-	release  func()
-	about    admin.About
-	pid      int
-	need     int // the generation that has it
-
-	ctx    context.Context
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup
 }
 
 // Ports of a node. Those of outbound doors lie below the range that systems
@@ -230,84 +214,6 @@ func (n *node) freePort() (uint16, error) {
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// settle gets a resident its identity, its capture and its door.
-func (n *node) settle(r *resident) error {
-	r.release = n.agent.Hold(r.id)
-	r.about = admin.About{Name: r.workload.Name, Identity: string(r.id), Capture: "off"}
-	r.about.Env = append(r.about.Env, "SPIFFE_ENDPOINT_SOCKET=unix://"+n.opt.apiSocket(), "NARU_WORKLOAD="+r.workload.Name)
-	n.mu.Lock()
-	n.generation++
-	r.need = n.generation
-	n.mu.Unlock()
-	n.lower.again()
-	// Its doors are opened before anything is brought to them.
-	ctx, cancel := context.WithTimeout(r.ctx, doorTime)
-	defer cancel()
-	if err := n.until(ctx, func() bool { return n.applied >= r.need }); err != nil {
-		return errors.New("the proxy has no door for it: the newest configuration is not in force (see /problems of the admin server)")
-	}
-	if err := n.cage(r); err != nil {
-		return err
-	}
-	n.api.Recheck()
-	r.tasks.Go(func() { n.tell(r.ctx, r.workload) })
-	return nil
-}
-
-// doorTime bounds the wait for a configuration with a workload's doors.
-const doorTime = 10 * time.Second
-
-// cage captures a resident's traffic, as well as it can be.
-func (n *node) cage(r *resident) error {
-	proxy := netip.AddrPortFrom(loopback, r.outbound)
-	explicit := func() {
-		r.about.Capture = string(capture.Explicit)
-		r.about.Env = append(r.about.Env, explicitEnv(proxy)...)
-	}
-	switch {
-	case r.wish.Capture == "off":
-		return nil
-	case r.wish.Capture == "explicit":
-		explicit()
-		return nil
-	case n.cages == nil && r.wish.Capture == "transparent":
-		return fmt.Errorf("traffic cannot be captured here: %s", n.opt.uncaptured)
-	case n.cages == nil:
-		r.about.Notes = append(r.about.Notes, "traffic is not captured ("+n.opt.uncaptured+"): HTTP_PROXY and HTTPS_PROXY lead to the mesh, what does not look at them goes out as it is")
-		explicit()
-		return nil
-	}
-	dns, err := n.answer(r.wish.Namespace)
-	if err != nil {
-		return err
-	}
-	if r.cage, err = n.cages.Workload(n.cageOptions(r, dns)); err != nil {
-		return fmt.Errorf("capture: %w", err)
-	}
-	r.about.Capture = string(n.cages.Method())
-	if err := r.cage.Adopt(r.pid); err != nil {
-		return fmt.Errorf("capture: %w", err)
-	}
-	return nil
-}
-
-// explicitEnv is what HTTP clients look at.
-func explicitEnv(proxy netip.AddrPort) []string {
-	url := "http://" + proxy.String()
-	return []string{"HTTP_PROXY=" + url, "http_proxy=" + url, "HTTPS_PROXY=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
-}
-
-func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOptions {
-	opt := capture.WorkloadOptions{Name: r.workload.Name, Outbound: netip.AddrPortFrom(loopback, r.outbound), DNS: dns}
-	for _, p := range r.workload.Ports {
-		opt.Ports = append(opt.Ports, p.Port)
-	}
-	if n.inbound != nil {
-		opt.Inbound = n.inbound(plainPort)
-	}
-	return opt
-}
-
 // answer sees that names are answered for a namespace, and says where.
 func (n *node) answer(namespace string) (netip.AddrPort, error) {
 	n.mu.Lock()
@@ -353,14 +259,6 @@ func (n *node) tell(ctx context.Context, w *model.Workload) {
 	}
 }
 
-// About implements admin.Attached.
-func (r *resident) About() admin.About { return r.about }
-
-// Ready implements admin.Attached.
-func (r *resident) Ready(ctx context.Context) error {
-	return r.node.agent.Wait(ctx, r.id)
-}
-
 // until waits for something of the node to be so; is is called with mu held.
 func (n *node) until(ctx context.Context, is func() bool) error {
 	for {
@@ -376,66 +274,6 @@ func (n *node) until(ctx context.Context, is func() bool) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// Started implements admin.Attached.
-func (r *resident) Started() { r.tasks.Go(r.watch) }
-
-// become tells everybody of a state.
-func (r *resident) become(state model.WorkloadState) {
-	n := r.node
-	n.mu.Lock()
-	if r.workload.State == state || r.workload.State == model.Draining {
-		n.mu.Unlock()
-		return
-	}
-	w := *r.workload
-	w.State = state
-	r.workload = &w
-	n.generation++
-	n.mu.Unlock()
-	n.lower.again()
-	n.tell(r.ctx, &w)
-}
-
-// Drain implements admin.Attached. Others know when the control plane has sent
-// the news to us, too.
-func (r *resident) Drain(ctx context.Context) error {
-	r.become(model.Draining)
-	return r.node.until(ctx, func() bool {
-		if r.node.known == nil || len(r.workload.Ports) == 0 {
-			return true
-		}
-		i := slices.IndexFunc(r.node.known.Workloads, func(w *model.Workload) bool { return w.Name == r.workload.Name })
-		return i < 0 || r.node.known.Workloads[i].State == model.Draining
-	})
-}
-
-// Leave implements admin.Attached.
-func (r *resident) Leave() {
-	n := r.node
-	r.cancel()
-	r.tasks.Wait()
-	n.mu.Lock()
-	delete(n.locals, r.workload.Name)
-	n.generation++
-	n.mu.Unlock()
-	n.lower.again()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	if err := n.plane.Unregister(ctx, r.wish.Namespace, r.wish.Instance); err != nil {
-		n.log.Warn("a workload that has left is registered still; it ends with its lease", "workload", r.workload.Name, "error", err)
-	}
-	if r.release != nil {
-		r.release()
-	}
-	if r.cage != nil {
-		if err := r.cage.Close(); err != nil {
-			n.log.Warn("what captured a workload cannot be removed", "workload", r.workload.Name, "error", err)
-		}
-	}
-	n.api.Recheck()
-	n.log.Info("a workload has left", "workload", r.workload.Name)
 }
 
 // describe is what package mesh needs to know, and its generation.
@@ -510,10 +348,21 @@ func meshOf(s *model.Snapshot) *model.Mesh {
 func (n *node) has(s *model.Snapshot) {
 	generation := n.lower.generation(s.Version)
 	n.mu.Lock()
-	n.applied = max(n.applied, generation)
+	n.applied, n.serves = max(n.applied, generation), s.Version
 	close(n.moved)
 	n.moved = make(chan struct{})
 	n.mu.Unlock()
+}
+
+// still says that what serves is also that of a newer generation.
+func (n *node) still(v model.Version, generation int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if v == n.serves && generation > n.applied {
+		n.applied = generation
+		close(n.moved)
+		n.moved = make(chan struct{})
+	}
 }
 
 // attest says who a process is: by the cgroup that it is in, or by whom it was

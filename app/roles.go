@@ -32,7 +32,7 @@ func RunNode(ctx context.Context, opt Options) error {
 	m := &g.opt.Mesh
 	o := link.ClientOptions{
 		Node: m.Node, Servers: m.Control, Token: m.Token, Version: Version(), Log: g.log,
-		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held,
+		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held, Backoff: 5 * time.Second,
 	}
 	if m.Data != "" {
 		sealer, err := identity.OpenSealer(m.SealKey, m.Data)

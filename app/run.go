@@ -113,6 +113,12 @@ func (g *gateway) serve(ctx context.Context, feed model.Feed, run func(context.C
 		}
 	}
 
+	g.lowering.kept = func(s *model.Snapshot, generation int) {
+		if g.node != nil {
+			g.node.still(s.Version, generation)
+		}
+	}
+
 	// What follows the configuration ends before the proxy drains.
 	following, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
