@@ -250,6 +250,10 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 		if n.cages, err = capture.Open(capture.Options{Method: method, Scope: opt.Scope, Log: g.log}); err != nil {
 			n.opt.uncaptured, err = err.Error(), nil
 		} else {
+			// The capture is by the socket, so that it may be any port.
+			if n.plain = unused("", firstPlain, lastPlain, nil); n.plain == 0 {
+				return nil, fmt.Errorf("no port from %d to %d is free for plaintext from others", firstPlain, lastPlain)
+			}
 			n.names = capture.NewDNS(capture.DNSOptions{Log: g.log})
 		}
 	} else {
@@ -280,7 +284,9 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 	n.agent.Register(g.registry)
 	n.api.Register(g.registry)
 	g.identities.agent.Store(n.agent)
+	g.mu.Lock()
 	g.node = n
+	g.mu.Unlock()
 	what := "transparent"
 	if n.cages == nil {
 		what = "by environment: " + n.opt.uncaptured

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os/user"
@@ -48,6 +49,7 @@ type node struct {
 	api     *workloadapi.Server
 	lower   *lowering
 	release func() // of the gateway's identity
+	plain   uint16 // where plaintext from others is brought to
 	far     bool   // others than this process call its workloads
 	// inbound gives the sockets of the plaintext door once they are open.
 	inbound func(port uint16) []syscallConn
@@ -70,7 +72,8 @@ type node struct {
 const (
 	firstOutbound = 15100
 	lastOutbound  = 16999
-	plainPort     = 15006
+	firstPlain    = 15006 // of the door for plaintext from others
+	lastPlain     = 15049
 	dnsPort       = 15053
 )
 
@@ -195,21 +198,32 @@ func (n *node) may(by admin.Caller, namespace, account string) error {
 
 // freePort finds one for an outbound door. mu is held.
 func (n *node) freePort() (uint16, error) {
-	for p := uint16(firstOutbound); p <= lastOutbound; p++ {
-		taken := false
+	p := unused(loopback.String(), firstOutbound, lastOutbound, func(p uint16) bool {
 		for _, r := range n.locals {
-			taken = taken || r.outbound == p
+			if r.outbound == p {
+				return true
+			}
 		}
-		if taken {
+		return false
+	})
+	if p == 0 {
+		return 0, errors.New("no port is free for another workload")
+	}
+	return p, nil
+}
+
+// unused finds a port that nobody listens on; 0: there is none.
+func unused(host string, first, last uint16, taken func(uint16) bool) uint16 {
+	for p := first; p <= last; p++ {
+		if taken != nil && taken(p) {
 			continue
 		}
-		l, err := net.Listen("tcp", netip.AddrPortFrom(loopback, p).String())
-		if err == nil {
+		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(int(p)))); err == nil {
 			l.Close()
-			return p, nil
+			return p
 		}
 	}
-	return 0, errors.New("no port is free for another workload")
+	return 0
 }
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -282,7 +296,7 @@ func (n *node) describe(*model.Config) (mesh.Node, int) {
 	defer n.mu.Unlock()
 	d := mesh.Node{Address: n.opt.Bind, MeshPort: n.opt.MeshPort, Serve: n.gateway != "", Gateway: n.gateway, VIP: n.vip(n.addresses)}
 	if n.cages != nil {
-		d.Plain = plainPort
+		d.Plain = n.plain
 	}
 	for _, r := range n.locals {
 		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound})
@@ -378,9 +392,32 @@ func (n *node) attest(pid, _ int) ([]identity.ID, error) {
 	return nil, nil
 }
 
-// end lets all workloads go, and everything else.
+// vacate takes all workloads out of service and waits until those who call them
+// know, or ctx ends.
+func (n *node) vacate(ctx context.Context) {
+	n.mu.Lock()
+	all := slices.Collect(maps.Values(n.locals))
+	n.mu.Unlock()
+	var leaving sync.WaitGroup
+	for _, r := range all {
+		if len(r.wish.Ports) > 0 {
+			leaving.Go(func() {
+				if err := r.Drain(ctx); err != nil {
+					n.log.Warn("not every caller knows that a workload leaves", "workload", r.about.Name, "error", err)
+				}
+			})
+		}
+	}
+	leaving.Wait()
+}
+
+// end lets go of all workloads, and of everything else. Those that run on stay
+// captured: they are refused new connections until another proxy takes them.
 func (n *node) end() {
 	close(n.over)
+	n.mu.Lock()
+	stay := len(n.locals)
+	n.mu.Unlock()
 	n.door.Close()
 	n.api.Close()
 	if n.names != nil {
@@ -392,7 +429,12 @@ func (n *node) end() {
 	}
 	n.agent.Close()
 	if n.cages != nil {
-		if err := n.cages.Close(); err != nil {
+		end := n.cages.Close
+		if stay > 0 {
+			n.log.Info("workloads run on; they are refused new connections until a proxy is back", "workloads", stay)
+			end = n.cages.Leave
+		}
+		if err := end(); err != nil {
 			n.log.Warn("what captured workloads cannot be removed", "error", err)
 		}
 	}

@@ -106,7 +106,7 @@ func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOpti
 		opt.Ports = append(opt.Ports, p.Port)
 	}
 	if n.inbound != nil {
-		opt.Inbound = n.inbound(plainPort)
+		opt.Inbound = n.inbound(n.plain)
 	}
 	return opt
 }
@@ -199,7 +199,13 @@ func (r *resident) Leave() {
 	if r.release != nil {
 		r.release()
 	}
-	if r.cage != nil {
+	ending := false
+	select {
+	case <-n.over:
+		ending = true
+	default:
+	}
+	if r.cage != nil && !ending {
 		if err := r.cage.Close(); err != nil {
 			n.log.Warn("what captured a workload cannot be removed", "workload", r.workload.Name, "error", err)
 		}
