@@ -21,7 +21,9 @@ type lowering struct {
 	// seen is told which Snapshot of from came.
 	seen func(*model.Snapshot)
 
-	lower  mesh.Lowering
+	lower mesh.Lowering
+	// kept is told that what the follower has is also that of a newer generation.
+	kept   func(s *model.Snapshot, generation int)
 	freeze model.Freezer
 	base   *model.Snapshot
 	made   *model.Snapshot
@@ -74,6 +76,9 @@ func (l *lowering) Next(ctx context.Context, after model.Version) (*model.Snapsh
 			}
 			if l.made.Version != after {
 				return l.made, nil
+			}
+			if l.kept != nil {
+				l.kept(l.made, l.at)
 			}
 		}
 		if err := l.wait(ctx, changed); err != nil {

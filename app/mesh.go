@@ -23,6 +23,7 @@ import (
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/agent"
 	"github.com/naru-mesh/naru/identity/workloadapi"
+	"github.com/naru-mesh/naru/link"
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/wire"
@@ -72,7 +73,47 @@ type MeshOptions struct {
 
 	uid        int
 	uncaptured string // why nothing is captured
+	listenFlag string // that of Listen; "" is --control-listen
 }
+
+// Check says what of the options cannot be, as the command line has them.
+func (o *MeshOptions) Check() error {
+	switch o.Capture {
+	case "", "auto", "ebpf", "off":
+	default:
+		return fmt.Errorf("--capture %s: it is auto, ebpf or off", o.Capture)
+	}
+	if o.Address != "" {
+		if a, err := netip.ParseAddr(o.Address); err != nil || a.IsUnspecified() {
+			return fmt.Errorf("--address %s: write an IP address of this machine at which others reach it", o.Address)
+		}
+	}
+	if o.Node != "" && !link.IsNodeName(o.Node) {
+		return fmt.Errorf("--node %s: write letters, digits, dots, dashes and underscores, at most 253", o.Node)
+	}
+	for _, a := range o.Allow {
+		if who, what, ok := strings.Cut(a, "="); !ok || who == "" || what == "" {
+			return fmt.Errorf("--allow %s: write USER=ACCOUNT, USER=NAMESPACE/ACCOUNT or USER=*", a)
+		}
+	}
+	for flag, list := range map[string][]string{"--advertise": o.Advertise, "--control": o.Control} {
+		for _, at := range list {
+			if host, port, err := net.SplitHostPort(at); err != nil || host == "" || port == "" {
+				return fmt.Errorf("%s %s: write HOST:PORT, for example 10.0.0.1:15012", flag, at)
+			}
+		}
+	}
+	if o.Lease != 0 && o.Lease < minLease {
+		return fmt.Errorf("--lease %v: write at least %v", o.Lease, minLease)
+	}
+	if o.CertificateLife != 0 && (o.CertificateLife < time.Minute || o.CertificateLife > 90*24*time.Hour) {
+		return fmt.Errorf("--certificate-life %v: write 1m to 2160h", o.CertificateLife)
+	}
+	return nil
+}
+
+// minLease is for three heartbeats of a second.
+const minLease = 3 * time.Second
 
 // settle fills in what is not said.
 func (o *MeshOptions) settle() error {
@@ -196,6 +237,7 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 			return nil, err
 		}
 	}
+	n.far = g.plane == nil || g.opt.Mesh.Listen != ""
 	if n.agent, err = agent.New(options); err != nil {
 		return nil, err
 	}
@@ -210,6 +252,10 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 			n.opt.uncaptured, err = err.Error(), nil
 		} else {
 			g.marked.mark.Store(localMark)
+			// The capture is by the socket, so that it may be any port.
+			if n.plain = unused("", firstPlain, lastPlain, nil); n.plain == 0 {
+				return nil, fmt.Errorf("no port from %d to %d is free for plaintext from others", firstPlain, lastPlain)
+			}
 			n.names = capture.NewDNS(capture.DNSOptions{Log: g.log})
 		}
 	} else {
@@ -244,7 +290,9 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 	n.agent.Register(g.registry)
 	n.api.Register(g.registry)
 	g.identities.agent.Store(n.agent)
+	g.mu.Lock()
 	g.node = n
+	g.mu.Unlock()
 	if serve {
 		// It is known as a workload that serves nothing: for its passports.
 		self := &model.Workload{

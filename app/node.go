@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os/user"
@@ -47,10 +48,12 @@ type node struct {
 	door    *admin.WorkloadServer
 	api     *workloadapi.Server
 	lower   *lowering
-	// passports of the process.
+	// Of the process.
 	passports *passports
 	marked    *marked
 	release   func() // of the gateway's identity
+	plain     uint16 // where plaintext from others is brought to
+	far       bool   // others than this process call its workloads
 	// inbound gives the sockets of the plaintext door once they are open.
 	inbound func(port uint16) []syscallConn
 	tasks   sync.WaitGroup
@@ -60,31 +63,11 @@ type node struct {
 	locals     map[string]*resident
 	generation int
 	applied    int
+	serves     model.Version // with it
 	moved      chan struct{} // closed when applied or known changes
 	known      *model.Config // the control plane's newest
 	addresses  map[string]netip.Addr
 	served     map[string]netip.AddrPort // by namespace, where its names are answered
-}
-
-// resident is a workload of this machine.
-type resident struct {
-	node     *node
-	wish     admin.Wish
-	name     string // the workload's
-	ports    []model.WorkloadPort
-	workload *model.Workload // of now; replaced under the node's mu, not written to
-	news     chan struct{}   // workload is to be told to the control plane
-	id       identity.ID
-	outbound uint16
-	cage     *capture.Cage
-	release  func()
-	about    admin.About
-	pid      int
-	need     int // the generation that has it
-
-	ctx    context.Context
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup
 }
 
 // Ports of a node. Those of outbound doors lie below the range that systems
@@ -92,7 +75,8 @@ type resident struct {
 const (
 	firstOutbound = 15100
 	lastOutbound  = 16999
-	plainPort     = 15006
+	firstPlain    = 15006 // of the door for plaintext from others
+	lastPlain     = 15049
 	dnsPort       = 15053
 )
 
@@ -217,103 +201,35 @@ func (n *node) may(by admin.Caller, namespace, account string) error {
 
 // freePort finds one for an outbound door. mu is held.
 func (n *node) freePort() (uint16, error) {
-	for p := uint16(firstOutbound); p <= lastOutbound; p++ {
-		taken := false
+	p := unused(loopback.String(), firstOutbound, lastOutbound, func(p uint16) bool {
 		for _, r := range n.locals {
-			taken = taken || r.outbound == p
+			if r.outbound == p {
+				return true
+			}
 		}
-		if taken {
+		return false
+	})
+	if p == 0 {
+		return 0, errors.New("no port is free for another workload")
+	}
+	return p, nil
+}
+
+// unused finds a port that nobody listens on; 0: there is none.
+func unused(host string, first, last uint16, taken func(uint16) bool) uint16 {
+	for p := first; p <= last; p++ {
+		if taken != nil && taken(p) {
 			continue
 		}
-		l, err := net.Listen("tcp", netip.AddrPortFrom(loopback, p).String())
-		if err == nil {
+		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(int(p)))); err == nil {
 			l.Close()
-			return p, nil
+			return p
 		}
 	}
-	return 0, errors.New("no port is free for another workload")
+	return 0
 }
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-
-// settle gets a resident its identity, its capture and its door.
-func (n *node) settle(r *resident) error {
-	r.release = n.agent.Hold(r.id)
-	r.about = admin.About{Name: r.name, Identity: string(r.id), Capture: "off"}
-	r.about.Env = append(r.about.Env, "SPIFFE_ENDPOINT_SOCKET=unix://"+n.opt.apiSocket(), "NARU_WORKLOAD="+r.name)
-	n.mu.Lock()
-	n.generation++
-	r.need = n.generation
-	n.mu.Unlock()
-	n.lower.again()
-	// Its doors are opened before anything is brought to them.
-	ctx, cancel := context.WithTimeout(r.ctx, doorTime)
-	defer cancel()
-	if err := n.until(ctx, func() bool { return n.applied >= r.need }); err != nil {
-		return errors.New("the proxy has no door for it: the newest configuration is not in force (see /problems of the admin server)")
-	}
-	if err := n.cage(r); err != nil {
-		return err
-	}
-	n.api.Recheck()
-	r.news <- struct{}{}
-	r.tasks.Go(r.tell)
-	return nil
-}
-
-// doorTime bounds the wait for a configuration with a workload's doors.
-const doorTime = 10 * time.Second
-
-// cage captures a resident's traffic, as well as it can be.
-func (n *node) cage(r *resident) error {
-	proxy := netip.AddrPortFrom(loopback, r.outbound)
-	explicit := func() {
-		r.about.Capture = string(capture.Explicit)
-		r.about.Env = append(r.about.Env, explicitEnv(proxy)...)
-	}
-	switch {
-	case r.wish.Capture == "off":
-		return nil
-	case r.wish.Capture == "explicit":
-		explicit()
-		return nil
-	case n.cages == nil && r.wish.Capture == "transparent":
-		return fmt.Errorf("traffic cannot be captured here: %s", n.opt.uncaptured)
-	case n.cages == nil:
-		r.about.Notes = append(r.about.Notes, "traffic is not captured ("+n.opt.uncaptured+"): HTTP_PROXY and HTTPS_PROXY lead to the mesh, what does not look at them goes out as it is")
-		explicit()
-		return nil
-	}
-	dns, err := n.answer(r.wish.Namespace)
-	if err != nil {
-		return err
-	}
-	if r.cage, err = n.cages.Workload(n.cageOptions(r, dns)); err != nil {
-		return fmt.Errorf("capture: %w", err)
-	}
-	r.about.Capture = string(n.cages.Method())
-	if err := r.cage.Adopt(r.pid); err != nil {
-		return fmt.Errorf("capture: %w", err)
-	}
-	return nil
-}
-
-// explicitEnv is what HTTP clients look at.
-func explicitEnv(proxy netip.AddrPort) []string {
-	url := "http://" + proxy.String()
-	return []string{"HTTP_PROXY=" + url, "http_proxy=" + url, "HTTPS_PROXY=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
-}
-
-func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOptions {
-	opt := capture.WorkloadOptions{Name: r.name, Outbound: netip.AddrPortFrom(loopback, r.outbound), DNS: dns}
-	for _, p := range r.ports {
-		opt.Ports = append(opt.Ports, p.Port)
-	}
-	if n.inbound != nil {
-		opt.Inbound = n.inbound(plainPort)
-	}
-	return opt
-}
 
 // answer sees that names are answered for a namespace, and says where.
 func (n *node) answer(namespace string) (netip.AddrPort, error) {
@@ -360,44 +276,6 @@ func (n *node) tell(ctx context.Context, w *model.Workload) {
 	}
 }
 
-// tell tells the control plane of what the workload has become, until it
-// leaves: always the newest, so that nothing older arrives after it.
-func (r *resident) tell() {
-	for {
-		select {
-		case <-r.ctx.Done():
-			return
-		case <-r.news:
-		}
-		r.node.mu.Lock()
-		w := r.workload
-		r.node.mu.Unlock()
-		if err := r.node.plane.Register(r.ctx, w); err != nil && r.ctx.Err() == nil {
-			r.node.log.Warn("a workload is not registered yet", "workload", r.name, "error", err)
-			select {
-			case <-r.ctx.Done():
-			case <-time.After(time.Second):
-			}
-			r.tellAgain()
-		}
-	}
-}
-
-func (r *resident) tellAgain() {
-	select {
-	case r.news <- struct{}{}:
-	default: // it will see the newest
-	}
-}
-
-// About implements admin.Attached.
-func (r *resident) About() admin.About { return r.about }
-
-// Ready implements admin.Attached.
-func (r *resident) Ready(ctx context.Context) error {
-	return r.node.agent.Wait(ctx, r.id)
-}
-
 // until waits for something of the node to be so; is is called with mu held.
 func (n *node) until(ctx context.Context, is func() bool) error {
 	for {
@@ -415,73 +293,13 @@ func (n *node) until(ctx context.Context, is func() bool) error {
 	}
 }
 
-// Started implements admin.Attached.
-func (r *resident) Started() { r.tasks.Go(r.watch) }
-
-// become tells everybody of a state.
-func (r *resident) become(state model.WorkloadState) {
-	n := r.node
-	n.mu.Lock()
-	if r.workload.State == state || r.workload.State == model.Draining {
-		n.mu.Unlock()
-		return
-	}
-	w := *r.workload
-	w.State = state
-	r.workload = &w
-	n.generation++
-	n.mu.Unlock()
-	n.lower.again()
-	r.tellAgain()
-}
-
-// Drain implements admin.Attached. Others know when the control plane has sent
-// the news to us, too.
-func (r *resident) Drain(ctx context.Context) error {
-	r.become(model.Draining)
-	return r.node.until(ctx, func() bool {
-		if r.node.known == nil || len(r.ports) == 0 {
-			return true
-		}
-		i := slices.IndexFunc(r.node.known.Workloads, func(w *model.Workload) bool { return w.Name == r.name })
-		return i < 0 || r.node.known.Workloads[i].State == model.Draining
-	})
-}
-
-// Leave implements admin.Attached.
-func (r *resident) Leave() {
-	n := r.node
-	r.cancel()
-	r.tasks.Wait()
-	n.mu.Lock()
-	delete(n.locals, r.name)
-	n.generation++
-	n.mu.Unlock()
-	n.lower.again()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	if err := n.plane.Unregister(ctx, r.wish.Namespace, r.wish.Instance); err != nil {
-		n.log.Warn("a workload that has left is registered still; it ends with its lease", "workload", r.name, "error", err)
-	}
-	if r.release != nil {
-		r.release()
-	}
-	if r.cage != nil {
-		if err := r.cage.Close(); err != nil {
-			n.log.Warn("what captured a workload cannot be removed", "workload", r.name, "error", err)
-		}
-	}
-	n.api.Recheck()
-	n.log.Info("a workload has left", "workload", r.name)
-}
-
 // describe is what package mesh needs to know, and its generation.
 func (n *node) describe(*model.Config) (mesh.Node, int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	d := mesh.Node{Address: n.opt.Bind, MeshPort: n.opt.MeshPort, Serve: n.gateway != "", Gateway: n.gateway, VIP: n.vip(n.addresses)}
 	if n.cages != nil {
-		d.Plain = plainPort
+		d.Plain = n.plain
 	}
 	for _, r := range n.locals {
 		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound})
@@ -548,10 +366,21 @@ func meshOf(s *model.Snapshot) *model.Mesh {
 func (n *node) has(s *model.Snapshot) {
 	generation := n.lower.generation(s.Version)
 	n.mu.Lock()
-	n.applied = max(n.applied, generation)
+	n.applied, n.serves = max(n.applied, generation), s.Version
 	close(n.moved)
 	n.moved = make(chan struct{})
 	n.mu.Unlock()
+}
+
+// still says that what serves is also that of a newer generation.
+func (n *node) still(v model.Version, generation int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if v == n.serves && generation > n.applied {
+		n.applied = generation
+		close(n.moved)
+		n.moved = make(chan struct{})
+	}
 }
 
 // attest says who a process is: by the cgroup that it is in, or by whom it was
@@ -567,9 +396,32 @@ func (n *node) attest(pid, _ int) ([]identity.ID, error) {
 	return nil, nil
 }
 
-// end lets all workloads go, and everything else.
+// vacate takes all workloads out of service and waits until those who call them
+// know, or ctx ends.
+func (n *node) vacate(ctx context.Context) {
+	n.mu.Lock()
+	all := slices.Collect(maps.Values(n.locals))
+	n.mu.Unlock()
+	var leaving sync.WaitGroup
+	for _, r := range all {
+		if len(r.wish.Ports) > 0 {
+			leaving.Go(func() {
+				if err := r.Drain(ctx); err != nil {
+					n.log.Warn("not every caller knows that a workload leaves", "workload", r.about.Name, "error", err)
+				}
+			})
+		}
+	}
+	leaving.Wait()
+}
+
+// end lets go of all workloads, and of everything else. Those that run on stay
+// captured: they are refused new connections until another proxy takes them.
 func (n *node) end() {
 	close(n.over)
+	n.mu.Lock()
+	stay := len(n.locals)
+	n.mu.Unlock()
 	n.door.Close()
 	n.api.Close()
 	if n.names != nil {
@@ -581,7 +433,12 @@ func (n *node) end() {
 	}
 	n.agent.Close()
 	if n.cages != nil {
-		if err := n.cages.Close(); err != nil {
+		end := n.cages.Close
+		if stay > 0 {
+			n.log.Info("workloads run on; they are refused new connections until a proxy is back", "workloads", stay)
+			end = n.cages.Leave
+		}
+		if err := end(); err != nil {
 			n.log.Warn("what captured workloads cannot be removed", "error", err)
 		}
 	}

@@ -94,7 +94,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	if c.opt.Listen != "" {
 		ln, err := net.Listen("tcp", c.opt.Listen)
 		if err != nil {
-			return fmt.Errorf("control plane: %w (--control-listen ADDRESS takes another)", err)
+			return fmt.Errorf("control plane: %w (%s ADDRESS takes another)", err, cmp.Or(c.opt.listenFlag, "--control-listen"))
 		}
 		server, err := link.NewServer(link.ServerOptions{
 			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Log: c.log,

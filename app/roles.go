@@ -32,7 +32,7 @@ func RunNode(ctx context.Context, opt Options) error {
 	m := &g.opt.Mesh
 	o := link.ClientOptions{
 		Node: m.Node, Servers: m.Control, Token: m.Token, Version: Version(), Log: g.log,
-		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held,
+		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held, Backoff: 5 * time.Second,
 	}
 	if m.Data != "" {
 		sealer, err := identity.OpenSealer(m.SealKey, m.Data)
@@ -46,6 +46,7 @@ func RunNode(ctx context.Context, opt Options) error {
 	if g.client, err = link.NewClient(o); err != nil {
 		return err
 	}
+	g.measureLink()
 	run := func(ctx context.Context) {
 		if err := g.client.Run(ctx); err != nil && ctx.Err() == nil {
 			g.fail(err)
@@ -62,6 +63,26 @@ func RunNode(ctx context.Context, opt Options) error {
 	return g.serve(ctx, g.client, run, begin)
 }
 
+// measureLink tells how the control plane is met.
+func (g *gateway) measureLink() {
+	gauge := func(name, help string, value func(s link.Status) float64) {
+		g.registry.Func(name, help, observe.KindGauge, nil, func(emit func(float64, ...string)) { emit(value(g.client.Status())) })
+	}
+	gauge("naru_link_connected", "1 while a control plane is followed.", func(s link.Status) float64 {
+		if s.Connected {
+			return 1
+		}
+		return 0
+	})
+	gauge("naru_link_clock_skew_seconds", "How far the control plane's clock is ahead of this machine's.", func(s link.Status) float64 { return s.Skew.Seconds() })
+	gauge("naru_link_last_contact_timestamp_seconds", "When the control plane was heard last, Unix time; 0: never since the start.", func(s link.Status) float64 {
+		if s.LastContact.IsZero() {
+			return 0
+		}
+		return float64(s.LastContact.UnixMilli()) / 1000
+	})
+}
+
 // held are the certificates of this process, for naru status.
 func (g *gateway) held() (all []link.CertificateState) {
 	a := g.identities.agent.Load()
@@ -76,12 +97,11 @@ func (g *gateway) held() (all []link.CertificateState) {
 	return all
 }
 
-// returning has what is due signed at once when the control plane is back, and
-// says when its clock is not ours.
+// returning has what is due signed at once when the control plane is back.
 func (g *gateway) returning(n *node) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
-	connected, skewed := true, false
+	connected := true
 	for {
 		select {
 		case <-n.over:
@@ -93,19 +113,8 @@ func (g *gateway) returning(n *node) {
 			n.agent.Retry()
 		}
 		connected = s.Connected
-		if off := s.Skew.Abs() > mostSkew; off != skewed {
-			skewed = off
-			if off {
-				g.log.Error("this machine's clock is not that of the control plane: certificates will be refused", "ahead by", -s.Skew)
-			} else {
-				g.log.Info("this machine's clock is that of the control plane again")
-			}
-		}
 	}
 }
-
-// mostSkew is less than certificates are dated back.
-const mostSkew = 2 * time.Minute
 
 // meetPlane opens the socket of naru token and naru status.
 func (g *gateway) meetPlane() error {
@@ -210,6 +219,7 @@ func RunControl(ctx context.Context, opt Options) error {
 	if err := opt.Mesh.settle(); err != nil {
 		return err
 	}
+	opt.Mesh.listenFlag = "--listen"
 	registry := observe.NewRegistry(1)
 	plane, err := openControlPlane(opt.Mesh, log, registry)
 	if err != nil {

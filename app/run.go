@@ -54,7 +54,7 @@ type gateway struct {
 	decisions  *authz.Metrics
 	passports  passports
 	marked     marked
-	node       *node // nil until there is a mesh; the follower's own
+	node       *node // nil until there is a mesh; set by the follower, with mu held
 
 	mu    sync.Mutex
 	admin *admin.Server
@@ -72,6 +72,9 @@ type gateway struct {
 	announced model.Version
 	serving   []model.Problem // with what serves, when it was last looked at
 }
+
+// vacateTime bounds the wait for callers of workloads to hear that these leave.
+const vacateTime = 5 * time.Second
 
 var errNoConfig = errors.New("no configuration has been applied yet")
 
@@ -116,6 +119,12 @@ func (g *gateway) serve(ctx context.Context, feed model.Feed, run func(context.C
 		}
 	}
 
+	g.lowering.kept = func(s *model.Snapshot, generation int) {
+		if g.node != nil {
+			g.node.still(s.Version, generation)
+		}
+	}
+
 	// What follows the configuration ends before the proxy drains.
 	following, stop := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
@@ -137,6 +146,14 @@ func (g *gateway) serve(ctx context.Context, feed model.Feed, run func(context.C
 	}
 	g.greet()
 	<-ctx.Done()
+	g.mu.Lock()
+	n := g.node
+	g.mu.Unlock()
+	if n != nil {
+		short, cancel := context.WithTimeout(context.Background(), min(vacateTime, max(pick(g.opt.Drain, defaultDrain), 0)))
+		n.vacate(short)
+		cancel()
+	}
 	end()
 	return g.drain()
 }

@@ -16,6 +16,19 @@ type status struct {
 	Services      []serviceStatus `json:"services"`
 	// Certificates are those that naru gets by itself, at most maxShown.
 	Certificates []certificateStatus `json:"certificates,omitempty"`
+	// Control is the control plane elsewhere, of a node.
+	Control *controlStatus `json:"control,omitempty"`
+}
+
+type controlStatus struct {
+	Connected   bool      `json:"connected"`
+	Server      string    `json:"server,omitempty"` // the replica that was followed last
+	LastContact time.Time `json:"lastContact,omitzero"`
+	// FromDisk: what serves was kept from before this start.
+	FromDisk bool `json:"fromDisk"`
+	// Skew is how far its clock is ahead of this machine's, in seconds.
+	Skew  float64 `json:"skew"`
+	Error string  `json:"error,omitempty"`
 }
 
 type certificateStatus struct {
@@ -61,6 +74,10 @@ func (g *gateway) status() status {
 			Version: string(prog.Snapshot.Version), Built: prog.Built,
 			Routes: len(prog.Snapshot.Routes), Flows: len(prog.Snapshot.Flows), Problems: len(g.problems()),
 		}
+	}
+	if g.client != nil {
+		c := g.client.Status()
+		s.Control = &controlStatus{Connected: c.Connected, Server: c.Server, LastContact: c.LastContact, FromDisk: c.FromDisk, Skew: c.Skew.Seconds(), Error: c.Error}
 	}
 	for _, b := range g.proxy.Bound() {
 		s.Listening = append(s.Listening, portStatus{Address: b.Addr.String(), Protocol: string(b.Protocol), TLS: b.Secure, Connections: b.Conns})

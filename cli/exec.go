@@ -112,6 +112,9 @@ func (e *execution) complete() error {
 	case e.wish.Service == "" && e.wish.Account == "":
 		return errors.New("neither --service nor --account: what is it called?")
 	}
+	if e.wish.Weight < 0 || e.wish.Weight > 1_000_000 {
+		return fmt.Errorf("--weight %d: write 1 to 1000000", e.wish.Weight)
+	}
 	switch e.wish.Capture {
 	case "", "auto", "transparent", "explicit", "off":
 	default:

@@ -58,6 +58,9 @@ serves without a control plane.`,
 			if opt.Mesh.Token == "" && len(opt.Mesh.Control) == 0 && opt.Mesh.Data == "" {
 				return usage{fmt.Errorf("which control plane? --join TOKEN (naru token create, on the control plane, prints one)")}
 			}
+			if err = opt.Mesh.Check(); err != nil {
+				return usage{err}
+			}
 			if opt.Log, err = logger(cmd.ErrOrStderr(), level, opt.JSON); err != nil {
 				return err
 			}
@@ -98,6 +101,9 @@ func newControl() *cobra.Command {
 			if opt.Files, err = files(args); err != nil {
 				return err
 			}
+			if err = opt.Mesh.Check(); err != nil {
+				return usage{err}
+			}
 			if opt.Log, err = logger(cmd.ErrOrStderr(), level, opt.JSON); err != nil {
 				return err
 			}
@@ -129,6 +135,9 @@ func newToken() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wish.Node == "" {
 				return usage{fmt.Errorf("for which node? --node web-1, or a pattern such as --node 'web-*'")}
+			}
+			if wish.TTL <= 0 {
+				return usage{fmt.Errorf("--ttl %v: write for how long the token may wait, for example 1h", wish.TTL)}
 			}
 			text, err := admin.AtPlane(app.PlaneSocket(socket)).Token(cmd.Context(), wish)
 			if err != nil {

@@ -59,6 +59,9 @@ lead here; local makes them, for developing (naru certs says how to trust them).
 					return err
 				}
 			}
+			if err = opt.Mesh.Check(); err != nil {
+				return usage{err}
+			}
 			if opt.Log, err = logger(cmd.ErrOrStderr(), level, opt.JSON); err != nil {
 				return err
 			}

@@ -140,7 +140,7 @@ var (
 // NewClient reads State. What is broken there is logged and left alone until
 // something better comes; an error is a mistake in the options.
 func NewClient(o ClientOptions) (*Client, error) {
-	if !isNodeName(o.Node) {
+	if !IsNodeName(o.Node) {
 		return nil, errors.New("link: " + o.Node + " is no name for a node: letters, digits, dots, dashes and underscores")
 	}
 	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), registered: map[string]*model.Workload{}}

@@ -133,7 +133,7 @@ func (c *Client) renewOwn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	chain, err := c.SignX509(ctx, NodeID(c.options.TrustDomain, c.options.Node), csr, 0)
+	chain, err := c.SignX509(ctx, NodeID(c.options.TrustDomain, c.options.Node), csr, nodeLife)
 	if err != nil {
 		return err
 	}

@@ -112,8 +112,9 @@ func unavailable(err error) error {
 	return status.Error(codes.Unavailable, err.Error())
 }
 
-// isNodeName: it becomes a part of a SPIFFE ID and of keys.
-func isNodeName(s string) bool {
+// IsNodeName says whether a machine may be called so: it becomes a part of a
+// SPIFFE ID and of keys.
+func IsNodeName(s string) bool {
 	if s == "" || len(s) > 253 || s == "." || s == ".." {
 		return false
 	}
@@ -139,7 +140,7 @@ func (s *Server) join(ctx context.Context, q *joinRequest) (*joinResponse, error
 	if err != nil {
 		return nil, s.denied(codes.Unauthenticated, whyCertificate, c, err)
 	}
-	if !isNodeName(q.Node) {
+	if !IsNodeName(q.Node) {
 		return nil, s.denied(codes.InvalidArgument, whyName, c, fmt.Errorf("%q is no name for a node: letters, digits, dots, dashes and underscores", q.Node))
 	}
 	key, err := keyOf(q.CSR)
@@ -171,7 +172,7 @@ func (s *Server) join(ctx context.Context, q *joinRequest) (*joinResponse, error
 	}
 	// Signed first and handed out only to the one that wins: a token that was
 	// used up for nothing would have to be made again by hand.
-	chain, err := s.options.Authority.SignX509(ctx, NodeID(s.options.TrustDomain, q.Node), q.CSR, 0)
+	chain, err := s.options.Authority.SignX509(ctx, NodeID(s.options.TrustDomain, q.Node), q.CSR, nodeLife)
 	if err != nil {
 		return nil, s.signFailed(c, err, "node", q.Node)
 	}
@@ -289,7 +290,7 @@ func checkWorkload(w *model.Workload) error {
 		return errors.New("there is no workload")
 	}
 	for _, part := range []struct{ what, value string }{{"namespace", w.Namespace}, {"account", w.Account}, {"name", instanceOf(w.Namespace, w.Name)}} {
-		if !isNodeName(part.value) {
+		if !IsNodeName(part.value) {
 			return fmt.Errorf("workload %q: %q is no %s: letters, digits, dots, dashes and underscores", w.Name, part.value, part.what)
 		}
 	}
@@ -309,7 +310,7 @@ func (s *Server) unregister(ctx context.Context, q *registerRequest) (*empty, er
 	if err != nil {
 		return nil, err
 	}
-	if q.Workload == nil || !isNodeName(q.Workload.Namespace) || !isNodeName(instanceOf(q.Workload.Namespace, q.Workload.Name)) {
+	if q.Workload == nil || !IsNodeName(q.Workload.Namespace) || !IsNodeName(instanceOf(q.Workload.Namespace, q.Workload.Name)) {
 		return nil, status.Error(codes.InvalidArgument, "there is no workload of that name")
 	}
 	switch err := s.options.Registry.Unregister(ctx, c.node, q.Workload.Namespace, q.Workload.Name); {

@@ -112,6 +112,11 @@ type counts struct {
 	refused                            [whys]atomic.Uint64
 }
 
+// nodeLife is that of a node's own certificate: for how long it may be without
+// a control plane before it needs another token. It is not what shuts a node
+// out: that is its record, which is looked up at each call and heartbeat.
+const nodeLife = 30 * 24 * time.Hour
+
 // NewServer checks the options; Serve does the rest.
 func NewServer(o ServerOptions) (*Server, error) {
 	if o.Name == "" || o.Feed == nil || o.Authority == nil || o.Store == nil || o.Registry == nil {

@@ -20,6 +20,7 @@ services:
   orders: {mesh: 9102}
   payments: {mesh: 9103}
   chat: {mesh: {port: 9104, protocol: tcp}}
+  front: {mesh: 80}
 `
 
 // TestMeshOneMachine has programs in several languages call a service by each
@@ -47,6 +48,12 @@ func TestMeshOneMachine(t *testing.T) {
 		if status, out := h.output(append([]string{"--account", "web", "--", program}, code...)...); status != 0 || strings.TrimSpace(out) != "orders here" {
 			t.Errorf("%s: %d %q", program, status, out)
 		}
+	}
+	// A service may be called at another port than its workloads serve.
+	h.perform([]string{"--service", "front", "--port", "9180"}, "serve", "9180", "front here")
+	h.serving("front", 1)
+	if got := h.curl("web", "http://front/"); got != "200 front here" {
+		t.Errorf("curl of front: %s", got)
 	}
 	// From outside by the gateway of the same process, and not past it.
 	if status, body, err := h.get("http://127.0.0.1:8080/"); status != 200 || body != "orders here" {
@@ -167,10 +174,19 @@ func TestMeshDrain(t *testing.T) {
 	}
 }
 
-// TestMeshProxyKilled kills the proxy: nothing passes by it while it is gone,
-// and a successor takes the workloads over.
-func TestMeshProxyKilled(t *testing.T) {
+// TestMeshProxyEnds kills the proxy, and stops it as operators do: nothing
+// passes by it while it is gone, and a successor takes the workloads over.
+func TestMeshProxyEnds(t *testing.T) {
 	t.Parallel()
+	for how, sig := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "stopped": syscall.SIGTERM} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			endProxy(t, sig)
+		})
+	}
+}
+
+func endProxy(t *testing.T, sig syscall.Signal) {
 	h := newHost(t)
 	run := h.mesh(shopMesh)
 	h.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
@@ -179,7 +195,7 @@ func TestMeshProxyKilled(t *testing.T) {
 	fmt.Fprintln(web.in, "http://orders:9102/")
 	said(t, web.out, "orders here (0)")
 
-	run.signal(syscall.SIGKILL)
+	run.signal(sig)
 	run.ended()
 	stranger, err := h.ask("127.0.0.1:9102")
 	if err == nil {

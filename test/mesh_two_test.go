@@ -374,3 +374,27 @@ func TestMeshDiskFull(t *testing.T) {
 		t.Errorf("afterwards: %s", web.out.text())
 	}
 }
+
+// TestMeshDrainAcross ends an instance that another machine calls.
+func TestMeshDrainAcross(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t)
+	m.start(shopMesh)
+	a, b := m.at[0], m.at[1]
+	a.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "a")
+	leaves := b.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "b")
+	m.plane.serving("orders", 2)
+	eventually(t, "b is called", func() bool { return a.curl("web", "http://orders:9102/") == "200 b" })
+	load := a.perform([]string{"--account", "web"}, "hammer", "http://orders:9102/")
+	said(t, load.out, "warm")
+	leaves.signal(syscall.SIGTERM)
+	if status := leaves.ended(); status != 0 {
+		t.Errorf("exit status %d\n%s", status, leaves.errs.text())
+	}
+	m.plane.serving("orders", 1)
+	load.signal(syscall.SIGTERM)
+	load.ended()
+	if !strings.Contains(load.out.text(), " bad 0\n") {
+		t.Errorf("the load:\n%s", load.out.text())
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,8 @@ type stage struct {
 	real  map[string]string // port on the page -> port in use
 	shown map[string]string // and back
 	procs []*process
+	mesh  bool   // it runs workloads, which need sockets and a port of their own
+	port  string // of the mesh
 }
 
 // process is what a page has started.
@@ -56,7 +59,7 @@ func (o *output) String() string {
 }
 
 // ports that pages use.
-var ports = regexp.MustCompile(`\b(3000|8080|8081|8443|900[1-9]|9901)\b`)
+var ports = regexp.MustCompile(`\b(3000|8080|8081|8443|900[1-9]|910[1-9]|9901)\b`)
 
 // next is the last port given out. All are below those that the kernel gives
 // to clients, so that nobody takes one between looking and binding.
@@ -90,6 +93,12 @@ func newStage(t *testing.T, text string) *stage {
 		if s.real[port] == "" {
 			free := freePort(t)
 			s.real[port], s.shown[free] = free, port
+		}
+	}
+	if s.mesh = strings.Contains(text, "naru exec"); s.mesh {
+		s.port = freePort(t)
+		if err := os.Symlink(filepath.Join(bin, "echo-service"), filepath.Join(s.dir, "echo")); err != nil {
+			t.Fatal(err)
 		}
 	}
 	t.Cleanup(s.close)
@@ -146,7 +155,12 @@ func (s *stage) command(line string) *exec.Cmd {
 		if strings.Contains(line, "--to") && !strings.Contains(line, "--listen") {
 			line += " --listen :" + s.real["8080"]
 		}
+		if s.mesh {
+			line += fmt.Sprintf(" --address 127.0.0.1 --mesh-port %s --socket node.sock --control-socket control.sock --capture-scope d%d", s.port, os.Getpid())
+		}
 	}
+	line = strings.ReplaceAll(line, "naru exec", "naru exec --socket "+s.dir+"/node.sock")
+	line = strings.ReplaceAll(line, "naru status", "naru status --socket "+s.dir+"/control.sock")
 	cmd := exec.Command("bash", "-c", line)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "TERM=dumb", "LC_ALL=C")
@@ -191,9 +205,8 @@ func (p *process) stop() error {
 }
 
 func (s *stage) close() {
-	for _, p := range s.procs {
-		p.cmd.Process.Kill()
-		<-p.done
+	for _, p := range slices.Backward(s.procs) {
+		_ = p.stop() // so that it takes away what it captures with
 	}
 }
 

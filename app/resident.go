@@ -1,0 +1,249 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/capture"
+	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/model"
+)
+
+// resident is a workload of this machine.
+type resident struct {
+	node     *node
+	wish     admin.Wish
+	name     string // the workload's
+	ports    []model.WorkloadPort
+	workload *model.Workload // of now; replaced under the node's mu, not written to
+	news     chan struct{}   // workload is to be told to the control plane
+	id       identity.ID
+	outbound uint16
+	cage     *capture.Cage
+	release  func()
+	about    admin.About
+	pid      int
+	need     int // the generation that has it
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+}
+
+// settle gets a resident its identity, its capture and its door.
+func (n *node) settle(r *resident) error {
+	r.release = n.agent.Hold(r.id)
+	r.about = admin.About{Name: r.name, Identity: string(r.id), Capture: "off"}
+	r.about.Env = append(r.about.Env, "SPIFFE_ENDPOINT_SOCKET=unix://"+n.opt.apiSocket(), "NARU_WORKLOAD="+r.name)
+	n.mu.Lock()
+	n.generation++
+	r.need = n.generation
+	n.mu.Unlock()
+	n.lower.again()
+	// Its doors are opened before anything is brought to them.
+	ctx, cancel := context.WithTimeout(r.ctx, doorTime)
+	defer cancel()
+	if err := n.until(ctx, func() bool { return n.applied >= r.need }); err != nil {
+		return errors.New("the proxy has no door for it: the newest configuration is not in force (see /problems of the admin server)")
+	}
+	if err := n.cage(r); err != nil {
+		return err
+	}
+	n.api.Recheck()
+	r.news <- struct{}{}
+	r.tasks.Go(r.tell)
+	return nil
+}
+
+// doorTime bounds the wait for a configuration with a workload's doors.
+const doorTime = 10 * time.Second
+
+// cage captures a resident's traffic, as well as it can be.
+func (n *node) cage(r *resident) error {
+	proxy := netip.AddrPortFrom(loopback, r.outbound)
+	explicit := func() {
+		r.about.Capture = string(capture.Explicit)
+		r.about.Env = append(r.about.Env, explicitEnv(proxy)...)
+	}
+	switch {
+	case r.wish.Capture == "off":
+		return nil
+	case r.wish.Capture == "explicit":
+		explicit()
+		return nil
+	case n.cages == nil && r.wish.Capture == "transparent":
+		return fmt.Errorf("traffic cannot be captured here: %s", n.opt.uncaptured)
+	case n.cages == nil:
+		r.about.Notes = append(r.about.Notes, "traffic is not captured ("+n.opt.uncaptured+"): HTTP_PROXY and HTTPS_PROXY lead to the mesh, what does not look at them goes out as it is")
+		explicit()
+		return nil
+	}
+	dns, err := n.answer(r.wish.Namespace)
+	if err != nil {
+		return err
+	}
+	if r.cage, err = n.cages.Workload(n.cageOptions(r, dns)); err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	r.about.Capture = string(n.cages.Method())
+	if err := r.cage.Adopt(r.pid); err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	return nil
+}
+
+// explicitEnv is what HTTP clients look at.
+func explicitEnv(proxy netip.AddrPort) []string {
+	url := "http://" + proxy.String()
+	return []string{"HTTP_PROXY=" + url, "http_proxy=" + url, "HTTPS_PROXY=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
+}
+
+func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOptions {
+	opt := capture.WorkloadOptions{Name: r.name, Outbound: netip.AddrPortFrom(loopback, r.outbound), DNS: dns}
+	for _, p := range r.ports {
+		opt.Ports = append(opt.Ports, p.Port)
+	}
+	if n.inbound != nil {
+		opt.Inbound = n.inbound(n.plain)
+	}
+	return opt
+}
+
+// tell tells the control plane of what the workload has become, until it
+// leaves: always the newest, so that nothing older arrives after it.
+func (r *resident) tell() {
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-r.news:
+		}
+		r.node.mu.Lock()
+		w := r.workload
+		r.node.mu.Unlock()
+		if err := r.node.plane.Register(r.ctx, w); err != nil && r.ctx.Err() == nil {
+			r.node.log.Warn("a workload is not registered yet", "workload", r.name, "error", err)
+			select {
+			case <-r.ctx.Done():
+			case <-time.After(time.Second):
+			}
+			r.tellAgain()
+		}
+	}
+}
+
+func (r *resident) tellAgain() {
+	select {
+	case r.news <- struct{}{}:
+	default: // it will see the newest
+	}
+}
+
+// About implements admin.Attached.
+func (r *resident) About() admin.About { return r.about }
+
+// Ready implements admin.Attached.
+func (r *resident) Ready(ctx context.Context) error {
+	return r.node.agent.Wait(ctx, r.id)
+}
+
+// Started implements admin.Attached.
+func (r *resident) Started() { r.tasks.Go(r.watch) }
+
+// become tells everybody of a state.
+func (r *resident) become(state model.WorkloadState) {
+	n := r.node
+	n.mu.Lock()
+	if r.workload.State == state || r.workload.State == model.Draining {
+		n.mu.Unlock()
+		return
+	}
+	w := *r.workload
+	w.State = state
+	r.workload = &w
+	n.generation++
+	n.mu.Unlock()
+	n.lower.again()
+	r.tellAgain()
+}
+
+// Drain implements admin.Attached. Others know when the control plane has sent
+// the news to us, too, and our own proxy goes by it.
+func (r *resident) Drain(ctx context.Context) error {
+	n := r.node
+	r.become(model.Draining)
+	told := 0 // the generation that has the news
+	err := n.until(ctx, func() bool {
+		if n.known == nil || len(r.ports) == 0 {
+			return true
+		}
+		if told == 0 {
+			i := slices.IndexFunc(n.known.Workloads, func(w *model.Workload) bool { return w.Name == r.name })
+			if i >= 0 && n.known.Workloads[i].State != model.Draining {
+				return false
+			}
+			told = n.generation
+		}
+		return n.applied >= told
+	})
+	if err != nil || len(r.ports) == 0 {
+		return err
+	}
+	// What was on its way when the news came still arrives.
+	pause := nearTime
+	if n.far {
+		pause = farTime
+	}
+	select {
+	case <-time.After(pause):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// For how long after a workload was taken out of service somebody may still
+// call it: in this process, and from other machines, who hear of it later.
+const (
+	nearTime = 100 * time.Millisecond
+	farTime  = time.Second
+)
+
+// Leave implements admin.Attached.
+func (r *resident) Leave() {
+	n := r.node
+	r.cancel()
+	r.tasks.Wait()
+	n.mu.Lock()
+	delete(n.locals, r.name)
+	n.generation++
+	n.mu.Unlock()
+	n.lower.again()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := n.plane.Unregister(ctx, r.wish.Namespace, r.wish.Instance); err != nil {
+		n.log.Warn("a workload that has left is registered still; it ends with its lease", "workload", r.name, "error", err)
+	}
+	if r.release != nil {
+		r.release()
+	}
+	ending := false
+	select {
+	case <-n.over:
+		ending = true
+	default:
+	}
+	if r.cage != nil && !ending {
+		if err := r.cage.Close(); err != nil {
+			n.log.Warn("what captured a workload cannot be removed", "workload", r.name, "error", err)
+		}
+	}
+	n.api.Recheck()
+	n.log.Info("a workload has left", "workload", r.name)
+}
