@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Method is how traffic is captured.
@@ -305,14 +306,27 @@ func (k *Cage) Close() error {
 		return nil
 	}
 	delete(k.of.cages, k.name)
-	// Who was brought in outlives its workload by a moment, in which the cgroup
-	// could not be removed.
+	k.vacate()
+	return k.of.does.release(k)
+}
+
+// exiting bounds the wait for processes that are about to be gone.
+const exiting = 500 * time.Millisecond
+
+// vacate brings those who were brought in back to where they were: they may
+// outlive their workload, and the cgroup could not be removed. Where that is not
+// possible they stay, and so does the cgroup until Sweep.
+func (k *Cage) vacate() {
 	for pid, from := range k.adopted {
 		if at, err := cgroupOf(pid); err == nil && at == k.Cgroup {
-			_ = adopt(from, pid) // where that is gone it stays, and so does the cgroup until Sweep
+			_ = adopt(from, pid)
 		}
 	}
-	return k.of.does.release(k)
+	// One that has closed its files, which is how its end is noticed, but has
+	// not left its cgroup yet cannot be moved; it is not listed any more.
+	for end := time.Now().Add(exiting); len(k.adopted) > 0 && dying(k.Cgroup) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // Inside runs fn where the workload's loopback is the loopback: sockets that

@@ -109,6 +109,12 @@ func populated(cgroup string) bool {
 	return strings.Contains(string(text), "populated 1")
 }
 
+// dying says whether all who live in the cgroup are about to be gone.
+func dying(cgroup string) bool {
+	text, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
+	return err == nil && len(text) == 0 && populated(cgroup)
+}
+
 // removeCgroup removes an empty cgroup and those below it.
 func removeCgroup(cgroup string) error {
 	entries, err := os.ReadDir(cgroup)

@@ -413,6 +413,27 @@ func TestAdoptedReturns(t *testing.T) {
 	}
 }
 
+// TestAdoptedDies: nor does one that is just being killed leave the cgroup
+// behind.
+func TestAdoptedDies(t *testing.T) {
+	k := catch(t, open(t, EBPF, 0), nil)
+	cmd := exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Adopt(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Process.Kill() // it runs
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(k.Cgroup); !os.IsNotExist(err) {
+		t.Errorf("its cgroup: %v", err)
+	}
+	_ = cmd.Wait() // killed
+}
+
 // entries counts what a map holds.
 func entries(t *testing.T, c *Capture, name string) int {
 	t.Helper()

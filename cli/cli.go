@@ -35,9 +35,13 @@ func (u usage) Unwrap() error { return u.err }
 
 // Main runs the command line and gives the exit status.
 func Main(args []string, in io.Reader, out, errs io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	// Whoever presses Ctrl-C again does not want to wait for the drain.
+	ctx, cancel := signal.NotifyContext(interrupted, syscall.SIGTERM)
+	defer cancel()
+	// Whoever presses Ctrl-C again does not want to wait for the drain. SIGTERM
+	// may come several times without meaning that: from a supervisor, or once
+	// for each thread of a parent that has died (prctl(2), PR_SET_PDEATHSIG).
 	context.AfterFunc(ctx, stop)
 	root := newRoot()
 	root.SetArgs(args)
@@ -60,6 +64,11 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 	fmt.Fprintln(errs, "naru:", err)
 	return exitFailed
 }
+
+// unheard lets a process that serves live on when nobody reads its messages any
+// more. In naru run | tee log, Ctrl-C ends tee first: naru has to drain then,
+// and to remove what captures traffic.
+func unheard() { signal.Ignore(syscall.SIGPIPE) }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -68,6 +68,7 @@ serves without a control plane.`,
 			if opt.Drain == 0 {
 				opt.Drain = -1
 			}
+			unheard()
 			return app.RunNode(cmd.Context(), opt)
 		},
 	}
@@ -108,6 +109,7 @@ func newControl() *cobra.Command {
 				return err
 			}
 			opt.Out = cmd.OutOrStdout()
+			unheard()
 			return app.RunControl(cmd.Context(), opt)
 		},
 	}

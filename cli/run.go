@@ -74,6 +74,7 @@ lead here; local makes them, for developing (naru certs says how to trust them).
 			if opt.Drain == 0 {
 				opt.Drain = -1 // said in words: no time
 			}
+			unheard()
 			return app.Run(cmd.Context(), opt)
 		},
 	}

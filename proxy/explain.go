@@ -225,12 +225,17 @@ func (x *exchange) walk(out *Explanation, s *model.Snapshot) observe.Reason {
 	return observe.ReasonNone
 }
 
+// ofTheMesh is said of a service whose workloads the configuration does not know.
+const ofTheMesh = "those of its workloads that run (naru status)"
+
 func explainBackend(s *model.Snapshot, noun *model.Backend, total int, host string) ExplainBackend {
 	made := ExplainBackend{Service: noun.Service, Percent: 100 * float64(noun.Weight) / float64(total), Host: host}
 	i := slices.IndexFunc(s.Services, func(v *model.Service) bool { return v.Name == noun.Service })
 	switch {
 	case i < 0:
 		made.Note = "does not exist: answers 500 invalid_backend"
+	case len(s.Services[i].Endpoints) == 0 && s.Services[i].Mesh != nil && !s.Services[i].Mesh.External:
+		made.Note = ofTheMesh
 	case len(s.Services[i].Endpoints) == 0:
 		made.Note = "has no endpoints: answers 503 no_endpoint"
 	default:

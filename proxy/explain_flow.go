@@ -46,6 +46,7 @@ func (f *flow) explain(out *Explanation, s *model.Snapshot) observe.Reason {
 	for i := range f.backends {
 		b := explainBackend(s, f.backends[i].noun, f.total, "")
 		switch {
+		case b.Note == ofTheMesh:
 		case b.Note != "" && b.Endpoints == nil && b.Service == "":
 			b.Note = "does not exist: the connection is reset, invalid_backend"
 		case b.Note != "":

@@ -21,7 +21,10 @@ func explainConfig() *model.Config {
 			Filters: []model.Filter{does(204, "answer")}},
 		&model.Route{Name: "bare", Parents: []string{"l"}, Matches: []model.Match{{PathKind: model.PathExact, Path: "/bare"}}},
 		&model.Route{Name: "down", Parents: []string{"l"}, Matches: []model.Match{{PathKind: model.PathExact, Path: "/down"}},
-			Backends: []model.Backend{{Service: "z", Weight: 1}}})
+			Backends: []model.Backend{{Service: "z", Weight: 1}}},
+		&model.Route{Name: "meshed", Parents: []string{"l"}, Matches: []model.Match{{PathKind: model.PathExact, Path: "/meshed"}},
+			Backends: []model.Backend{{Service: "meshed", Weight: 1}}})
+	c.Services = append(c.Services, &model.Service{Name: "meshed", Mesh: &model.MeshService{Namespace: "default", Host: "meshed", Port: 80}})
 	return c
 }
 
@@ -57,6 +60,9 @@ func TestExplain(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	if e = ask("GET", "http://a.example:8080/down"); !strings.Contains(e.Backends[0].Note, "no endpoints") {
+		t.Errorf("%+v", e)
+	}
+	if e = ask("GET", "http://a.example:8080/meshed"); e.Backends[0].Note != ofTheMesh {
 		t.Errorf("%+v", e)
 	}
 	if e = ask("GET", "http://localhost:8080/shop", model.Field{Name: "host", Value: "b.example"}); !strings.HasSuffix(e.Forward, "Host: b.example") {

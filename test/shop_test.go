@@ -32,7 +32,10 @@ func TestShopKilled(t *testing.T) {
 	running := map[string]*exec.Cmd{}
 	launch := func(name string) {
 		args := []string{"-listen", at[name]}
-		if name == "orders" {
+		switch name {
+		case "storefront":
+			args = append(args, "-catalog", "http://"+at["catalog"])
+		case "orders":
 			args = append(args, "-data", filepath.Join(data, "orders.db"), "-catalog", "http://"+at["catalog"], "-payments", "http://"+at["payments"])
 		}
 		cmd := exec.Command(filepath.Join(bin, name), args...)

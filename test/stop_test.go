@@ -1,11 +1,13 @@
 package test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +40,32 @@ func TestStopUnderLoad(t *testing.T) {
 	fresh.workers.Wait()
 	kept.check()
 	fresh.check()
+}
+
+// TestStopUnheard: whoever read the messages has ended first, as in naru run |
+// tee log; the stop is as orderly as any.
+func TestStopUnheard(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command(binary, "run", "--to", "http://127.0.0.1:9", "--listen", "127.0.0.1:0", "--admin", "off")
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = in, in
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && lines.Text() != "Ctrl-C stops it." {
+	}
+	out.Close()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
 }
 
 func TestStopLetsRequestsFinish(t *testing.T) {
@@ -106,7 +134,8 @@ func TestStopIsBounded(t *testing.T) {
 			g.signal(syscall.SIGTERM)
 			said(t, g.errs, "stopping")
 			if twice {
-				g.signal(syscall.SIGTERM)
+				g.signal(syscall.SIGTERM) // says nothing new
+				g.signal(os.Interrupt)
 			} else {
 				said(t, g.errs, "drain time is over")
 			}

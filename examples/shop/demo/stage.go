@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -19,180 +17,247 @@ import (
 
 // stage is all that runs.
 type stage struct {
-	ctx      context.Context
-	bin, dir string
-	config   string // of the gateway, with the ports in use
-	admin    string // URL
-	running  []*exec.Cmd
-	died     chan error
-	terminal curtain
+	ctx             context.Context
+	bin, dir        string
+	config          string // with the port in use
+	gateway, admin  string // URLs
+	socket, control string // where naru meets workloads, and us
+	naru            *program
+	shop            []*program
+	died            chan *program
 }
 
-// patience bounds the start of one program.
-const patience = 20 * time.Second
+// program is one that was started.
+type program struct {
+	name string
+	log  string // file
+	cmd  *exec.Cmd
+	err  error
+	over chan struct{} // closed when it has ended
+}
 
-// start starts everything and gives the gateway's URL.
-func (s *stage) start(config string) (string, error) {
-	s.died = make(chan error, 8)
-	text, err := os.ReadFile(config)
-	if err != nil {
-		return "", err
-	}
+// ended says that it has, and what it said.
+func (p *program) ended() error {
+	text, _ := os.ReadFile(p.log)
+	return fmt.Errorf("%s ended: %v\n%s", p.name, p.err, bytes.TrimSpace(text))
+}
+
+// patience bounds the start of the whole shop.
+const patience = 30 * time.Second
+
+// start starts everything at once: naru exec waits for naru, and a program for
+// nobody, because it calls others only when it is called.
+func (s *stage) start(config string) error {
+	s.died = make(chan *program, 8)
 	ports := map[string]string{}
-	for _, p := range []string{"8080", "9001", "9002", "9003", "9004", "9901"} {
-		if ports[p], err = free(p); err != nil {
-			return "", err
+	for _, p := range []string{"8080", "9001", "9002", "9003", "9004", "9901", "15008"} {
+		var err error
+		if ports[p], err = free(p, ports); err != nil {
+			return err
 		}
 	}
-	text = regexp.MustCompile(`:(8080|900[1-4])\b`).ReplaceAllFunc(text, func(m []byte) []byte {
-		return []byte(":" + ports[string(m[1:])])
-	})
-	s.config = config
-	if ports["8080"] != "8080" || ports["9001"] != "9001" || ports["9002"] != "9002" || ports["9003"] != "9003" {
-		s.config = filepath.Join(s.dir, "naru.yaml")
-		if err := os.WriteFile(s.config, text, 0o644); err != nil {
-			return "", err
-		}
+	if err := s.configure(config, ports["8080"]); err != nil {
+		return err
 	}
 	at := func(p string) string { return "127.0.0.1:" + ports[p] }
-	s.admin = "http://" + at("9901")
-	gateway := "http://" + at("8080")
-	for _, p := range []struct {
-		name, ready string
-		args        []string
-	}{
-		{"catalog", "http://" + at("9002") + "/healthz", []string{"-listen", at("9002")}},
-		{"payments", "http://" + at("9004") + "/healthz", []string{"-listen", at("9004")}},
-		{"orders", "http://" + at("9003") + "/healthz", []string{"-listen", at("9003"), "-data", filepath.Join(s.dir, "orders.db"),
-			"-catalog", "http://" + at("9002"), "-payments", "http://" + at("9004")}},
-		{"storefront", "http://" + at("9001") + "/healthz", []string{"-listen", at("9001")}},
-		{"naru", s.admin + "/readyz", []string{"run", s.config, "--admin", at("9901"), "--drain", "3s"}},
-	} {
-		if err := s.launch(p.name, p.args); err != nil {
-			return "", err
-		}
-		if err := s.await(p.name, p.ready); err != nil {
-			return "", err
-		}
-		fmt.Printf("started %-10s %s\n", p.name, strings.TrimSuffix(strings.TrimSuffix(p.ready, "/healthz"), "/readyz"))
+	s.gateway, s.admin = "http://"+at("8080"), "http://"+at("9901")
+	s.socket, s.control = filepath.Join(s.dir, "node.sock"), filepath.Join(s.dir, "control.sock")
+	var err error
+	s.naru, err = s.launch("naru", "run", s.config, "--address", "127.0.0.1", "--mesh-port", ports["15008"], "--admin", at("9901"),
+		"--socket", s.socket, "--control-socket", s.control, "--drain", "3s",
+		"--capture-scope", fmt.Sprintf("naru-demo-%d", os.Getpid()))
+	if err != nil {
+		return err
 	}
-	return gateway, nil
+	for _, p := range []struct {
+		name, port string
+		args       []string
+	}{
+		{"catalog", "9002", nil},
+		{"payments", "9004", nil},
+		{"orders", "9003", []string{"-data", filepath.Join(s.dir, "orders.db"), "-catalog", "http://catalog:9002", "-payments", "http://payments:9004"}},
+		{"storefront", "9001", []string{"-catalog", "http://catalog:9002"}},
+	} {
+		args := append([]string{"exec", "--socket", s.socket, "--service", p.name, "--port", ports[p.port], "--health", "/healthz", "--log-level", "error",
+			"--", filepath.Join(s.bin, p.name), "-listen", at(p.port)}, p.args...)
+		started, err := s.launch(p.name, args...)
+		if err != nil {
+			return err
+		}
+		s.shop = append(s.shop, started)
+	}
+	return s.ready()
 }
 
-// free gives port where nothing listens on it, and any free one otherwise.
-func free(port string) (string, error) {
-	for _, try := range []string{port, "0"} {
-		ln, err := net.Listen("tcp", "127.0.0.1:"+try)
+// configure takes the configuration as it is where its port is free, so that
+// who edits it sees what happens, and otherwise a copy.
+func (s *stage) configure(config, port string) error {
+	s.config = config
+	if port == "8080" {
+		return nil
+	}
+	text, err := os.ReadFile(config)
+	if err != nil {
+		return err
+	}
+	s.config = filepath.Join(s.dir, "naru.yaml")
+	return os.WriteFile(s.config, regexp.MustCompile(`:8080\b`).ReplaceAll(text, []byte(":"+port)), 0o644)
+}
+
+// free gives port where nothing listens on it, and otherwise one that is free
+// and not given already.
+func free(port string, given map[string]string) (string, error) {
+	for _, try := range []string{port, "0", "0", "0", "0"} {
+		ln, err := net.Listen("tcp", ":"+try)
 		if err != nil {
 			continue
 		}
 		_, got, err := net.SplitHostPort(ln.Addr().String())
 		ln.Close()
-		return got, err
+		taken := err != nil
+		for wanted, g := range given {
+			taken = taken || g == got || wanted == got
+		}
+		if !taken {
+			return got, nil
+		}
 	}
-	return "", fmt.Errorf("no free port")
+	return "", fmt.Errorf("no free port in place of %s", port)
 }
 
-// launch starts a program that ends when this one does, however it ends.
-func (s *stage) launch(name string, args []string) error {
-	log, err := os.Create(filepath.Join(s.dir, name+".log"))
+// launch starts naru, in the part that name says, so that it ends when we do,
+// however we end.
+func (s *stage) launch(name string, args ...string) (*program, error) {
+	p := &program{name: name, log: filepath.Join(s.dir, name+".log"), over: make(chan struct{})}
+	log, err := os.Create(p.log)
+	if err != nil {
+		return nil, err
+	}
+	p.cmd = exec.Command(filepath.Join(s.bin, "naru"), args...)
+	p.cmd.Env = environment()
+	p.cmd.Stdout, p.cmd.Stderr = log, log // no pipe: they outlive us, if only to clean up
+	// Its own group, so that Ctrl-C reaches only us and the order of ending is
+	// ours.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := p.cmd.Start(); err != nil {
+		log.Close()
+		return nil, fmt.Errorf("%s: %w (make demo builds it)", name, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		log.Close()
+		close(p.over)
+		s.died <- p
+	}()
+	return p, nil
+}
+
+// environment is ours without proxies: those of the mesh take their place, and
+// where traffic is captured there must be none.
+func environment() []string {
+	var keep []string
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		switch strings.ToLower(name) {
+		case "http_proxy", "https_proxy", "all_proxy", "no_proxy":
+		default:
+			keep = append(keep, v)
+		}
+	}
+	return keep
+}
+
+// ready waits until the shop answers, and says how its traffic is captured.
+func (s *stage) ready() error {
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	for _, w := range []struct{ name, url string }{
+		{"naru", s.admin + "/readyz"}, {"storefront", s.gateway + "/"}, {"catalog", s.gateway + "/api/catalog/items"}, {"orders", s.gateway + "/api/orders"},
+	} {
+		if err := s.await(ctx, w.name, func() bool { return answers(ctx, w.url) }); err != nil {
+			return err
+		}
+	}
+	err := s.await(ctx, "payments", func() bool {
+		out, err := s.command(ctx, "status", "--socket", s.control).Output()
+		return err == nil && strings.Count(string(out), "  serving  ") >= len(s.shop)
+	})
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(filepath.Join(s.bin, name), args...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if name == "naru" {
-		// Its messages about a changed configuration belong before the eyes of
-		// whoever changes it.
-		out := io.MultiWriter(log, &s.terminal)
-		cmd.Stdout, cmd.Stderr = out, out
+	log, err := os.ReadFile(s.naru.log)
+	if err != nil {
+		return err
 	}
-	// Its own group, so that Ctrl-C reaches only us and the order of ending is
-	// ours.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		log.Close()
-		return fmt.Errorf("%s: %w (make demo builds it)", name, err)
+	how := "by eBPF: programs need no change and no setting"
+	if m := regexp.MustCompile(`captured by (HTTP_PROXY.*)\)\n`).FindSubmatch(log); m != nil {
+		how = "by " + string(m[1]) + ".\nWhere naru may use eBPF (for root, on most machines) it needs no such setting"
 	}
-	s.running = append(s.running, cmd)
-	go func() {
-		err := cmd.Wait()
-		log.Close()
-		text, _ := os.ReadFile(log.Name())
-		s.died <- fmt.Errorf("%s ended: %v\n%s", name, err, bytes.TrimSpace(text))
-	}()
+	fmt.Printf("started naru as gateway %s, control plane and proxy of this machine,\nand with it, by naru exec: storefront, catalog, orders, payments.\nTheir traffic is captured %s.\n", s.gateway, how)
 	return nil
 }
 
-// await waits until a program answers.
-func (s *stage) await(name, url string) error {
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if req, err := http.NewRequestWithContext(ctx, "GET", url, nil); err == nil {
-			if resp, err := http.DefaultClient.Do(req); err == nil {
-				resp.Body.Close()
-				if resp.StatusCode == 200 {
-					return nil
-				}
-			}
-		}
-		select {
-		case err := <-s.died:
-			return err
-		case <-ctx.Done():
-			return fmt.Errorf("%s did not become ready: %w", name, ctx.Err())
-		case <-tick.C:
-		}
-	}
+// command runs naru and ends with ctx.
+func (s *stage) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, "naru"), args...)
+	cmd.Env = environment()
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	return cmd
 }
 
-// stop ends what runs, the gateway first.
-func (s *stage) stop() {
-	for i := len(s.running) - 1; i >= 0; i-- {
-		cmd := s.running[i]
-		if cmd.Process.Signal(syscall.SIGTERM) != nil {
-			continue
-		}
-		select {
-		case <-s.died:
-		case <-time.After(6 * time.Second):
-			cmd.Process.Kill()
-			<-s.died
-		}
-	}
-}
-
-// show makes the first requests and prints what came back.
-func show(ctx context.Context, gateway string) error {
-	fmt.Println("\n$ curl " + gateway + "/api/catalog/items/boat")
-	if err := ask(ctx, "GET", gateway+"/api/catalog/items/boat", "", 200); err != nil {
-		return err
-	}
-	order, _ := json.Marshal(map[string]any{"item": "lantern", "quantity": 2})
-	fmt.Printf("$ curl %s/api/orders -d '%s'\n", gateway, order)
-	return ask(ctx, "POST", gateway+"/api/orders", string(order), 201)
-}
-
-func ask(ctx context.Context, method, url, body string, want int) error {
-	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+func answers(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 	if err != nil {
-		return err
+		return false
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return false
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%s\n%s", resp.Status, text)
-	if resp.StatusCode != want {
-		return fmt.Errorf("%s %s: %s, want %d", method, url, resp.Status, want)
+	resp.Body.Close()
+	return resp.StatusCode == 200
+}
+
+// await waits until something is so.
+func (s *stage) await(ctx context.Context, name string, is func() bool) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case p := <-s.died:
+			return p.ended()
+		case <-ctx.Done():
+			if s.ctx.Err() != nil {
+				return s.ctx.Err()
+			}
+			log, _ := os.ReadFile(filepath.Join(s.dir, name+".log"))
+			return fmt.Errorf("%s did not become ready within %v\n%s", name, patience, bytes.TrimSpace(log))
+		case <-tick.C:
+		}
 	}
 	return nil
+}
+
+// stop ends what runs: the shop, then what carries its traffic.
+func (s *stage) stop() {
+	end(s.shop...)
+	if s.naru != nil {
+		end(s.naru)
+	}
+}
+
+func end(all ...*program) {
+	for _, p := range all {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	}
+	late := time.After(10 * time.Second)
+	for _, p := range all {
+		select {
+		case <-p.over:
+		case <-late:
+			_ = p.cmd.Process.Kill()
+			<-p.over
+			late = time.After(0)
+		}
+	}
 }
