@@ -186,7 +186,7 @@ func (g *gateway) authorize(policies []*model.Policy, t filter.Target) (filter.A
 func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err error) {
 	opt := g.opt.Mesh
 	n := &node{
-		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, locals: map[string]*resident{}, generation: 1,
+		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, rest: g.rest, locals: map[string]*resident{}, generation: 1,
 		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]netip.AddrPort{}, inbound: g.inboundSockets, addresses: map[string]netip.Addr{},
 	}
 	options := agent.Options{Authority: p, Log: g.log}

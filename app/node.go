@@ -51,6 +51,7 @@ type node struct {
 	passports *passports
 	marked    *marked
 	release   func() // of the gateway's identity
+	rest      *time.Timer
 	// inbound gives the sockets of the plaintext door once they are open.
 	inbound func(port uint16) []syscallConn
 	tasks   sync.WaitGroup
@@ -382,7 +383,13 @@ func (n *node) until(ctx context.Context, is func() bool) error {
 }
 
 // Started implements admin.Attached.
-func (r *resident) Started() { r.tasks.Go(r.watch) }
+func (r *resident) Started() {
+	r.tasks.Go(r.watch)
+	r.node.rest.Reset(atRest)
+}
+
+// atRest is when what the coming of a workload has needed is given back.
+const atRest = 5 * time.Second
 
 // become tells everybody of a state.
 func (r *resident) become(state model.WorkloadState) {

@@ -54,7 +54,8 @@ type gateway struct {
 	decisions  *authz.Metrics
 	passports  passports
 	marked     marked
-	node       *node // nil until there is a mesh; the follower's own
+	node       *node       // nil until there is a mesh; the follower's own
+	rest       *time.Timer // releases what starting has needed
 
 	mu    sync.Mutex
 	admin *admin.Server
@@ -136,6 +137,7 @@ func (g *gateway) serve(ctx context.Context, feed model.Feed, run func(context.C
 		}
 	}
 	g.greet()
+	g.rest.Reset(0)
 	<-ctx.Done()
 	end()
 	return g.drain()
@@ -174,6 +176,8 @@ func newGateway(opt Options) (*gateway, error) {
 	if err := g.opt.Mesh.settle(); err != nil {
 		return nil, err
 	}
+	g.rest = time.AfterFunc(time.Hour, loop.Release)
+	g.rest.Stop()
 	var err error
 	if g.driver, err = loop.New(loop.Options{Loops: opt.Loops, Log: g.log}); err != nil {
 		return nil, err
@@ -203,6 +207,7 @@ func newGateway(opt Options) (*gateway, error) {
 
 // close ends the parts in reverse.
 func (g *gateway) close() {
+	g.rest.Stop()
 	g.mu.Lock()
 	server := g.admin
 	g.admin = nil
