@@ -37,6 +37,8 @@ type MeshOptions struct {
 	// SealKey is a file with the key that private keys in Data are sealed with;
 	// "" is one that is made there.
 	SealKey string
+	// State is where a control plane's state is that several share.
+	State StateOptions
 	// Node is this machine's name in the mesh; "" is its host name.
 	Node string
 	// Address is the IP address at which others reach this machine's workloads;

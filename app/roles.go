@@ -157,7 +157,7 @@ func (v planeView) Rotate(ctx context.Context) error { return v.authority.Rotate
 func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 	a := v.authority.Status()
 	s := &admin.PlaneStatus{
-		Version: Version(), TrustDomain: v.trust, Listening: v.listening, Problems: len(v.all()),
+		Version: Version(), Replica: v.opt.Node, TrustDomain: v.trust, Listening: v.listening, Problems: len(v.all()),
 		Proxies: []admin.ProxyStatus{}, Workloads: []admin.WorkloadView{},
 	}
 	for _, r := range a.Roots {

@@ -54,10 +54,8 @@ func TestIdleMemory(t *testing.T) {
 	atMost("a gateway with ten routes", gateway, 30)
 	atMost("a gateway before URL", h.naru(nil, "run", "--to", "http://127.0.0.1:9200", "--listen", "127.0.0.1:8081"), 30)
 
-	control := h.naru(nil, "control", h.file("mesh.yaml", "mesh: {}\n"), "--listen", "127.0.0.1:15012", "--control-socket", h.path("control.sock"), "--address", "127.0.0.1", "--node", "plane")
-	defer control.ended()
-	defer control.signal(os.Interrupt)
-	token := h.token()
+	h.naru(nil, "control", h.file("mesh.yaml", "mesh: {}\n"), "--listen", "127.0.0.1:15012", "--control-socket", h.path("control.sock"), "--address", "127.0.0.1", "--node", "plane")
+	token := h.token("--node", h.name)
 	node := h.naru(nil, append([]string{"node", "--join", token}, h.node()...)...)
 	h.exec("--service", "orders", "--port", "9102", "--health", "none", "--", "sleep", "1000")
 	h.serving("orders", 1)
