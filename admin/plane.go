@@ -44,6 +44,7 @@ type Plane interface {
 // PlaneStatus is the state of a mesh, as one control plane sees it.
 type PlaneStatus struct {
 	Version       string         `json:"version"` // of naru
+	Replica       string         `json:"replica"` // which control plane says so: it knows of the proxies that follow it
 	Configuration string         `json:"configuration"`
 	TrustDomain   string         `json:"trustDomain"`
 	Listening     string         `json:"listening,omitempty"` // for nodes

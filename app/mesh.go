@@ -38,6 +38,8 @@ type MeshOptions struct {
 	// SealKey is a file with the key that private keys in Data are sealed with;
 	// "" is one that is made there.
 	SealKey string
+	// State is where a control plane's state is that several share.
+	State StateOptions
 	// Node is this machine's name in the mesh; "" is its host name.
 	Node string
 	// Address is the IP address at which others reach this machine's workloads;
@@ -227,7 +229,7 @@ func (g *gateway) authorize(policies []*model.Policy, t filter.Target) (filter.A
 func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err error) {
 	opt := g.opt.Mesh
 	n := &node{
-		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, locals: map[string]*resident{}, generation: 1,
+		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, rest: g.rest, locals: map[string]*resident{}, generation: 1,
 		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]netip.AddrPort{}, inbound: g.inboundSockets, addresses: map[string]netip.Addr{},
 	}
 	options := agent.Options{Authority: p, Log: g.log}

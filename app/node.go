@@ -54,6 +54,7 @@ type node struct {
 	release   func() // of the gateway's identity
 	plain     uint16 // where plaintext from others is brought to
 	far       bool   // others than this process call its workloads
+	rest      *time.Timer
 	// inbound gives the sockets of the plaintext door once they are open.
 	inbound func(port uint16) []syscallConn
 	tasks   sync.WaitGroup

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,8 +21,6 @@ import (
 	"github.com/naru-mesh/naru/source"
 	"github.com/naru-mesh/naru/source/stored"
 	"github.com/naru-mesh/naru/store"
-	"github.com/naru-mesh/naru/store/etcd"
-	"github.com/naru-mesh/naru/store/memory"
 )
 
 // controlPlane is the control plane in this process: the authority, who
@@ -53,19 +50,8 @@ type controlPlane struct {
 // configuration that has a mesh, because that names the trust domain.
 func openControlPlane(opt MeshOptions, log *slog.Logger, registry *observe.Registry) (_ *controlPlane, err error) {
 	c := &controlPlane{opt: opt, log: log, registry: registry, resident: map[string]*model.Workload{}}
-	if opt.Data == "" {
-		c.store = memory.New()
-		key := make([]byte, 32) // what is sealed lives no longer than the key
-		if c.sealer, err = identity.NewSealer(key); err != nil {
-			return nil, err
-		}
-	} else {
-		if c.sealer, err = identity.OpenSealer(opt.SealKey, opt.Data); err != nil {
-			return nil, err
-		}
-		if c.store, err = etcd.Open(context.Background(), etcd.Options{Dir: filepath.Join(opt.Data, "etcd"), Log: log}); err != nil {
-			return nil, err
-		}
+	if c.store, c.sealer, err = openState(&opt, log); err != nil {
+		return nil, err
 	}
 	c.workers = link.NewStoreRegistry(c.store)
 	c.workers.TTL = opt.Lease

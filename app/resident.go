@@ -154,7 +154,13 @@ func (r *resident) Ready(ctx context.Context) error {
 }
 
 // Started implements admin.Attached.
-func (r *resident) Started() { r.tasks.Go(r.watch) }
+func (r *resident) Started() {
+	r.tasks.Go(r.watch)
+	r.node.rest.Reset(atRest)
+}
+
+// atRest is when what the coming of a workload has needed is given back.
+const atRest = 5 * time.Second
 
 // become tells everybody of a state.
 func (r *resident) become(state model.WorkloadState) {

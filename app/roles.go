@@ -19,6 +19,7 @@ import (
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/store"
 	"github.com/naru-mesh/naru/store/etcd"
+	"github.com/naru-mesh/naru/wire/loop"
 )
 
 // RunNode serves this machine's workloads by a control plane elsewhere, until
@@ -165,7 +166,7 @@ func (v planeView) Rotate(ctx context.Context) error { return v.authority.Rotate
 func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 	a := v.authority.Status()
 	s := &admin.PlaneStatus{
-		Version: Version(), TrustDomain: v.trust, Listening: v.listening, Problems: len(v.all()),
+		Version: Version(), Replica: v.opt.Node, TrustDomain: v.trust, Listening: v.listening, Problems: len(v.all()),
 		Proxies: []admin.ProxyStatus{}, Workloads: []admin.WorkloadView{},
 	}
 	for _, r := range a.Roots {
@@ -282,6 +283,7 @@ func RunControl(ctx context.Context, opt Options) error {
 		fmt.Fprintf(opt.Out, "naru %s is running, control plane of %s\n  nodes  %s\n  admin  %s\ntry:  naru token create --node NAME, and there naru node --join TOKEN\nCtrl-C stops it.\n",
 			Version(), plane.trust, plane.listening, at)
 	}
+	loop.Release()
 	<-ctx.Done()
 	return nil
 }

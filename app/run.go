@@ -54,7 +54,8 @@ type gateway struct {
 	decisions  *authz.Metrics
 	passports  passports
 	marked     marked
-	node       *node // nil until there is a mesh; set by the follower, with mu held
+	node       *node       // nil until there is a mesh; set by the follower, with mu held
+	rest       *time.Timer // releases what starting has needed
 
 	mu    sync.Mutex
 	admin *admin.Server
@@ -145,6 +146,7 @@ func (g *gateway) serve(ctx context.Context, feed model.Feed, run func(context.C
 		}
 	}
 	g.greet()
+	g.rest.Reset(0)
 	<-ctx.Done()
 	g.mu.Lock()
 	n := g.node
@@ -191,6 +193,8 @@ func newGateway(opt Options) (*gateway, error) {
 	if err := g.opt.Mesh.settle(); err != nil {
 		return nil, err
 	}
+	g.rest = time.AfterFunc(time.Hour, loop.Release)
+	g.rest.Stop()
 	var err error
 	if g.driver, err = loop.New(loop.Options{Loops: opt.Loops, Log: g.log}); err != nil {
 		return nil, err
@@ -220,6 +224,7 @@ func newGateway(opt Options) (*gateway, error) {
 
 // close ends the parts in reverse.
 func (g *gateway) close() {
+	g.rest.Stop()
 	g.mu.Lock()
 	server := g.admin
 	g.admin = nil

@@ -35,6 +35,16 @@ func planeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.StringVar(&o.ControlSocket, "control-socket", "", "where naru token and naru status meet this process (default "+admin.DefaultPlaneSocket+", for others than root below XDG_RUNTIME_DIR)")
 	f.DurationVar(&o.CertificateLife, "certificate-life", 24*time.Hour, "for how long workloads' certificates are good; they are renewed after half of it")
 	f.DurationVar(&o.Lease, "lease", 30*time.Second, "for how long a workload stays known when its machine is not heard of")
+	f.StringArrayVar(&o.State.Etcd, "etcd", nil, "`URL` of an etcd outside that keeps the state, again for each member; control planes that share it serve the same mesh")
+	f.StringVar(&o.State.EtcdFiles.Cert, "etcd-cert", "", "`file` with the certificate that --etcd is shown, in PEM")
+	f.StringVar(&o.State.EtcdFiles.Key, "etcd-key", "", "`file` with its key")
+	f.StringVar(&o.State.EtcdFiles.CA, "etcd-ca", "", "`file` with who may have signed the certificates of --etcd (default: the system's)")
+	f.StringSliceVar(&o.State.Peers, "peer", nil, "`NAME=URL` of a control plane that keeps the state together with others, again for each, this one (--node) too, for example plane-1=https://10.0.0.1:2380")
+	f.StringVar(&o.State.PeerFiles.Cert, "peer-cert", "", "`file` with the certificate that peers are shown, in PEM")
+	f.StringVar(&o.State.PeerFiles.Key, "peer-key", "", "`file` with its key")
+	f.StringVar(&o.State.PeerFiles.CA, "peer-ca", "", "`file` with who may have signed the certificates of peers")
+	f.StringVar(&o.State.PeerListen, "peer-listen", "", "`address` for peers (default: that of the own URL)")
+	f.BoolVar(&o.State.Join, "peer-join", false, "the peers run already, and expect this one")
 	f.StringArrayVar(&o.Advertise, "advertise", nil, "`HOST:PORT` that tokens name for nodes to join at (default: --address and the port that is listened on)")
 }
 
@@ -96,7 +106,8 @@ func newControl() *cobra.Command {
 		Short: "The control plane alone: configuration, identities, discovery",
 		Long: `control reads the configuration as naru run does and carries no request: nodes
 (naru node) follow it. FILES need a mesh (mesh: {} in the short form).`,
-		Example: `  naru control mesh.yaml --data /var/lib/naru`,
+		Example: `  naru control mesh.yaml --data /var/lib/naru
+  naru control mesh.yaml --node plane-1 --seal-key seal.key --etcd https://etcd:2379`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if opt.Files, err = files(args); err != nil {
@@ -187,7 +198,7 @@ func newStatus() *cobra.Command {
 // writeStatus writes for people.
 func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "mesh %s, configuration %s, naru %s\n", s.TrustDomain, s.Configuration, s.Version)
+	fmt.Fprintf(out, "mesh %s, configuration %s, as control plane %s has it, naru %s\n", s.TrustDomain, s.Configuration, s.Replica, s.Version)
 	for _, r := range s.Roots {
 		fmt.Fprintf(out, "root %s: %s, %s left\n", r.Subject, r.Stage, left(r.NotAfter, now))
 	}

@@ -33,6 +33,8 @@ func act(what string, args []string) error {
 		return actHammer(args[0])
 	case "svid":
 		return actSVID()
+	case "etcd":
+		return actEtcd(args[0], args[1])
 	}
 	return fmt.Errorf("%w: %s", errUnknownAct, what)
 }

@@ -323,6 +323,22 @@ func (h *host) status() *admin.PlaneStatus {
 	return s
 }
 
+// token makes one at the control plane there.
+func (h *host) token(args ...string) string {
+	h.t.Helper()
+	return h.tokenAt("control.sock", args...)
+}
+
+// tokenAt is for a control plane with another socket.
+func (h *host) tokenAt(socket string, args ...string) string {
+	h.t.Helper()
+	p := h.start(nil, binary, append([]string{"token", "create", "--socket", h.path(socket)}, args...)...)
+	if status := p.ended(); status != 0 {
+		h.t.Fatalf("naru token create: %d %s", status, p.errs.text())
+	}
+	return strings.TrimSpace(p.out.text())
+}
+
 // serving waits until n workloads of a service may be called.
 func (h *host) serving(service string, n int) {
 	h.t.Helper()

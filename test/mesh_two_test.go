@@ -58,11 +58,7 @@ func (m *machines) startControl(config string, args ...string) {
 // token makes one for a node.
 func (m *machines) token(args ...string) string {
 	m.t.Helper()
-	p := m.plane.start(nil, binary, append([]string{"token", "create", "--socket", m.plane.path("control.sock")}, args...)...)
-	if status := p.ended(); status != 0 {
-		m.t.Fatalf("naru token create: %d %s", status, p.errs.text())
-	}
-	return strings.TrimSpace(p.out.text())
+	return m.plane.token(args...)
 }
 
 // join starts the node of a machine; without a token it goes by what it has.
