@@ -57,8 +57,9 @@ type MeshOptions struct {
 	// Scope tells what this process captures with from what another on the same
 	// machine does; "" is "naru".
 	Scope string
-	// Allow lists which users may run workloads of which accounts, besides that
-	// of their own name: USER=ACCOUNT, USER=NAMESPACE/ACCOUNT, USER=*.
+	// Allow lists which users may run workloads of which accounts and services,
+	// besides those of their own name in namespace default: USER=ACCOUNT (of
+	// namespace default), USER=NAMESPACE/ACCOUNT, USER=*.
 	Allow []string
 	// Listen is the address at which a control plane serves nodes; "" none.
 	Listen string

@@ -11,10 +11,8 @@ import (
 	"maps"
 	"net"
 	"net/netip"
-	"os/user"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -78,20 +76,9 @@ const (
 	lastOutbound  = 16999
 	firstPlain    = 15006 // of the door for plaintext from others
 	lastPlain     = 15049
-	dnsPort       = 15053
+	dnsPort       = 15053 // and those after it, one a namespace
+	dnsPorts      = 40
 )
-
-// noName is why a name cannot be part of an identity or of a DNS name.
-func noName(what, name string) error {
-	ok := name != "" && len(name) <= 63 && name[0] != '-' && name[len(name)-1] != '-'
-	for _, c := range []byte(name) {
-		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
-	}
-	if !ok {
-		return fmt.Errorf("%s %q: write lower case letters, digits and -, at most 63", what, name)
-	}
-	return nil
-}
 
 // Attach implements admin.Workloads.
 func (n *node) Attach(ctx context.Context, wish *admin.Wish, by admin.Caller) (admin.Attached, error) {
@@ -117,12 +104,7 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 		_, _ = rand.Read(random[:]) // it does not fail
 		w.Instance = w.Account + "-" + hex.EncodeToString(random[:])
 	}
-	for what, name := range map[string]string{"namespace": w.Namespace, "account": w.Account, "instance": w.Instance} {
-		if err := noName(what, name); err != nil {
-			return nil, err
-		}
-	}
-	if err := n.may(by, w.Namespace, w.Account); err != nil {
+	if err := n.check(&w, by); err != nil {
 		return nil, err
 	}
 	noun := &model.Workload{
@@ -133,6 +115,11 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 	defer n.mu.Unlock()
 	if n.locals[noun.Name] != nil {
 		return nil, fmt.Errorf("instance %s is there already", noun.Name)
+	}
+	if !n.administers(by) {
+		if has := n.ownedBy(by.UID); has >= mostWorkloads {
+			return nil, fmt.Errorf("user %s has %d workloads here, which is the most", userName(by.UID), has)
+		}
 	}
 	for i, p := range w.Ports {
 		service := cmp.Or(p.Service, w.Service)
@@ -153,7 +140,10 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, pid: by.PID}
+	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, pid: by.PID, uid: by.UID}
+	if w.Capture == "explicit" || n.cages == nil && (w.Capture == "" || w.Capture == "auto") {
+		r.pass = rand.Text()
+	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	n.locals[noun.Name] = r
 	return r, nil
@@ -177,27 +167,14 @@ func (n *node) serviceName(namespace, host string, port uint16) string {
 	return cmp.Or(found, model.ServiceName(namespace, host))
 }
 
-// may says whether a user of the machine may run workloads of an account. The
-// machine's administrator and whoever runs the proxy may have all; others the
-// account of their own name, and what is given to them.
-func (n *node) may(by admin.Caller, namespace, account string) error {
-	if by.UID == 0 || int(by.UID) == n.opt.uid {
-		return nil
-	}
-	name := strconv.Itoa(int(by.UID))
-	if u, err := user.LookupId(name); err == nil {
-		name = u.Username
-	}
-	if name == account {
-		return nil
-	}
-	for _, a := range n.opt.Allow {
-		who, what, _ := strings.Cut(a, "=")
-		if (who == name || who == strconv.Itoa(int(by.UID))) && (what == account || what == namespace+"/"+account || what == "*") {
-			return nil
+// ownedBy counts a user's workloads. mu is held.
+func (n *node) ownedBy(uid uint32) (has int) {
+	for _, r := range n.locals {
+		if r.uid == uid {
+			has++
 		}
 	}
-	return fmt.Errorf("user %s may not run workloads of account %s: start the proxy with --allow %s=%s, or use --account %s", name, account, name, account, name)
+	return has
 }
 
 // freePort finds one for an outbound door. mu is held.
@@ -239,7 +216,7 @@ func (n *node) answer(namespace string) (netip.AddrPort, error) {
 	if at, ok := n.served[namespace]; ok {
 		return at, nil
 	}
-	for port := dnsPort + len(n.served); port < dnsPort+40; port++ {
+	for port := dnsPort + len(n.served); port < dnsPort+dnsPorts; port++ {
 		at := netip.AddrPortFrom(loopback, uint16(port))
 		udp, err := net.ListenPacket("udp4", at.String())
 		if err != nil {
@@ -303,7 +280,7 @@ func (n *node) describe(*model.Config) (mesh.Node, int) {
 		d.Plain = n.plain
 	}
 	for _, r := range n.locals {
-		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound})
+		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Pass: r.passOf()})
 	}
 	slices.SortFunc(d.Locals, func(a, b mesh.Local) int { return cmp.Compare(a.Workload.Name, b.Workload.Name) })
 	return d, n.generation

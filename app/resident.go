@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -25,11 +27,15 @@ type resident struct {
 	news     chan struct{}   // workload is to be told to the control plane
 	id       identity.ID
 	outbound uint16
-	cage     *capture.Cage
-	release  func()
-	about    admin.About
-	pid      int
-	need     int // the generation that has it
+	// pass is the password of its outbound door where it is told of it by its
+	// environment; "": it is captured, or has no way there.
+	pass    string
+	cage    *capture.Cage
+	release func()
+	about   admin.About
+	pid     int
+	uid     uint32
+	need    int // the generation that has it
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -69,7 +75,7 @@ func (n *node) cage(r *resident) error {
 	proxy := netip.AddrPortFrom(loopback, r.outbound)
 	explicit := func() {
 		r.about.Capture = string(capture.Explicit)
-		r.about.Env = append(r.about.Env, explicitEnv(proxy)...)
+		r.about.Env = append(r.about.Env, explicitEnv(proxy, r.pass)...)
 	}
 	switch {
 	case r.wish.Capture == "off":
@@ -98,9 +104,22 @@ func (n *node) cage(r *resident) error {
 	return nil
 }
 
-// explicitEnv is what HTTP clients look at.
-func explicitEnv(proxy netip.AddrPort) []string {
-	url := "http://" + proxy.String()
+// passOf is what the door of a resident knows its workload by.
+func (r *resident) passOf() []byte {
+	if r.pass == "" {
+		return nil
+	}
+	sum := sha256.Sum256([]byte("Basic " + base64.StdEncoding.EncodeToString([]byte(passUser+":"+r.pass))))
+	return sum[:]
+}
+
+// passUser is the user name with the password of an outbound door.
+const passUser = "naru"
+
+// explicitEnv is what HTTP clients look at. Others cannot read the environment
+// of a user's processes.
+func explicitEnv(proxy netip.AddrPort, pass string) []string {
+	url := "http://" + passUser + ":" + pass + "@" + proxy.String()
 	return []string{"HTTP_PROXY=" + url, "http_proxy=" + url, "HTTPS_PROXY=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
 }
 

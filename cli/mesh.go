@@ -27,7 +27,7 @@ func nodeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.StringVar(&o.Socket, "socket", "", "where naru exec meets this process (default "+admin.DefaultSocket+", for others than root below XDG_RUNTIME_DIR)")
 	f.StringVar(&o.Capture, "capture", "", "how workloads' traffic is captured: auto (the default), ebpf (or fail) or off (by environment only)")
 	f.StringVar(&o.Scope, "capture-scope", "", "`name` of what traffic is captured with, another for each proxy of a machine (default naru)")
-	f.StringArrayVar(&o.Allow, "allow", nil, "`USER=ACCOUNT` that a user of this machine may run workloads of, besides the account of his own name; USER=* for all")
+	f.StringArrayVar(&o.Allow, "allow", nil, "`USER=ACCOUNT` or USER=NAMESPACE/ACCOUNT that a user of this machine may run workloads and serve a service of, besides that of his own name in namespace default; USER=* for all")
 }
 
 // planeFlags are those of a process that is a control plane.

@@ -40,7 +40,9 @@ type Local struct {
 	Target string
 	// Outbound is the port of its outbound door, on OutboundAddress ("" is
 	// 127.0.0.1); 0: its connections are not captured.
-	Outbound        uint16
+	Outbound uint16
+	// Pass is as that of model.MeshDoor.
+	Pass            []byte
 	OutboundAddress string
 }
 

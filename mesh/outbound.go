@@ -39,14 +39,14 @@ func (l *Lowering) outbound() {
 		}
 		name := "mesh/out/" + w.Name
 		doors[from] = append(doors[from], name)
-		causes := []any{w, from.id, targets, local.Outbound, local.OutboundAddress, l.mesh.Outbound}
+		causes := []any{w, from.id, targets, local.Outbound, local.OutboundAddress, string(local.Pass), l.mesh.Outbound}
 		l.out.Listeners = append(l.out.Listeners, keep(l, name, causes, func() *model.Listener {
 			return &model.Listener{
 				Name: name, Address: pick(local.OutboundAddress, "127.0.0.1"), Port: local.Outbound, Protocol: model.Any,
 				Limits: doorLimits, Origin: w.Origin,
 				Mesh: &model.MeshDoor{
 					Side: model.OutboundSide, Workload: w.Name, Identity: string(from.id), Namespace: w.Namespace,
-					Targets: *targets, Strangers: l.mesh.Outbound == model.OutboundAllow,
+					Targets: *targets, Pass: local.Pass, Strangers: l.mesh.Outbound == model.OutboundAllow,
 				},
 			}
 		}))

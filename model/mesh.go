@@ -209,6 +209,10 @@ type MeshDoor struct {
 	// Targets are where captured connections may have wanted to go. They may be
 	// shared by doors.
 	Targets []MeshTarget `json:"targets,omitempty"`
+	// Pass is the SHA-256 of the Proxy-Authorization by which whoever was not
+	// captured proves to be the workload; nil: only captured connections are
+	// served. Outbound.
+	Pass []byte `json:"-"`
 	// Strangers: what is not among Targets is passed on as it is. Outbound.
 	Strangers bool `json:"strangers,omitempty"`
 }
@@ -364,6 +368,7 @@ func (m *MeshDoor) write(b *content) {
 		b.bool(t.Instance)
 	}
 	b.bool(m.Strangers)
+	b.bytes(m.Pass)
 }
 
 // lowered writes what package mesh has set of s.

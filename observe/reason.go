@@ -83,6 +83,7 @@ const (
 	ProxyHeaderTimeout
 	NoFlow
 	OutboundRefused
+	OutboundUnproven
 	PlaintextRefused
 	FlowIdle
 	TooManySessions

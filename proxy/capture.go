@@ -21,6 +21,14 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 	switch {
 	case t == nil && at.IsValid():
 		d.carry(l, c, nil, func(k *conversation) { k.stranger = at })
+	case t == nil && l.side() != model.OutboundSide:
+		w.proxy.opt.Registry.Refused(w.index, observe.PlaintextRefused)
+		c.Abort()
+	case t == nil && len(l.noun.Mesh.Pass) == 0:
+		// It was not captured: it is not the workload.
+		w.proxy.opt.Log.Warn("a connection was refused that would have called as somebody else", "workload", l.noun.Mesh.Workload, "remote", c.Peer().Remote)
+		w.proxy.opt.Registry.Refused(w.index, observe.OutboundUnproven)
+		c.Abort()
 	case t == nil:
 		d.detect(e, c, nil) // an explicit client says in HTTP where it wants to go
 	case t.noun.Refused:

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -215,6 +217,9 @@ func (e *entrance) find(x *wire.Exchange) (*listener, []byte, observe.Reason) {
 		t := first.targets[original(x.Peer)]
 		switch {
 		case t == nil && first.side() == model.OutboundSide && !x.Peer.Original.IsValid():
+			if !first.proves(x) {
+				return nil, nil, observe.OutboundUnproven
+			}
 			return first, x.Request.Authority, observe.ReasonNone // it says where to
 		case t == nil:
 			return nil, nil, observe.PortRemoved
@@ -227,6 +232,21 @@ func (e *entrance) find(x *wire.Exchange) (*listener, []byte, observe.Reason) {
 		return l, x.Request.Authority, observe.ReasonNone
 	}
 	return nil, nil, observe.NoListener
+}
+
+var proxyAuthorization = wire.KeyOf("Proxy-Authorization")
+
+// proves says whether a client that was not captured is the door's workload:
+// any program of the machine can connect to a port of loopback. What proves it
+// is taken off.
+func (l *listener) proves(x *wire.Exchange) bool {
+	said, _ := x.Request.Get(proxyAuthorization)
+	sum := sha256.Sum256(said)
+	if subtle.ConstantTimeCompare(sum[:], l.noun.Mesh.Pass) != 1 {
+		return false
+	}
+	x.Request.Remove(proxyAuthorization)
+	return true
 }
 
 // instance is the one workload that a captured connection wanted, by its own

@@ -582,7 +582,16 @@ func TestMeshEarlyEnd(t *testing.T) {
 func TestMeshExternal(t *testing.T) {
 	t.Parallel()
 	outside := telling(t)
+	credentials := make(chan string, 8)
+	proxied := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		credentials <- r.Header.Get("Proxy-Authorization")
+	}))
+	t.Cleanup(proxied.Close)
 	p := newMeshPair(t, echoing(t, ""), model.AppTCP, func(p *meshPair) {
+		p.cfg.Services = append(p.cfg.Services, &model.Service{
+			Name: "proxied", Endpoints: []model.Endpoint{{Host: "127.0.0.1", Port: number16(t, proxied.Listener.Addr().String())}},
+			Mesh: &model.MeshService{Namespace: "shop", Host: "proxied", Names: []string{"proxied.example"}, Port: 80, External: true},
+		})
 		p.cfg.Mesh.Outbound = model.RegisteredOnly
 		p.cfg.Services = append(p.cfg.Services, &model.Service{
 			Name: "stripe", Endpoints: []model.Endpoint{{Host: "127.0.0.1", Port: number16(t, outside)}},
@@ -599,7 +608,32 @@ func TestMeshExternal(t *testing.T) {
 		t.Errorf("%d %s", status, body)
 	}
 	// Without capture a client says in HTTP where it wants to go.
-	if status, body := ask(t, p.a.dial(""), "GET http://api.stripe.example/charge HTTP/1.1\r\nHost: api.stripe.example\r\n\r\n"); status != 200 {
-		t.Errorf("explicitly: %d %s", status, body)
+	// It proves that it is the workload: any program can connect.
+	pass := sha256.Sum256([]byte("Basic bmFydTpzZWNyZXQ="))
+	p.a.node.Locals[0].Pass = pass[:]
+	p.a.apply(p.cfg)
+	for said, want := range map[string]int{
+		"": 403, "Proxy-Authorization: Basic bmFydTpvdGhlcg==\r\n": 403, "Proxy-Authorization: Basic bmFydTpzZWNyZXQ=\r\n": 200,
+	} {
+		status, body := ask(t, p.a.dial(""), "GET http://proxied.example/ HTTP/1.1\r\nHost: proxied.example\r\n"+said+"\r\n")
+		if status != want {
+			t.Errorf("explicitly, with %q: %d %s", said, status, body)
+		}
 	}
+	if got := <-credentials; got != "" || len(credentials) > 0 {
+		t.Errorf("the service was told %q, and was asked %d times more", got, len(credentials))
+	}
+}
+
+// TestMeshDoorsAreNotLent: who was not captured does not get to call services
+// as the workload whose door it has found.
+func TestMeshDoorsAreNotLent(t *testing.T) {
+	t.Parallel()
+	p := newMeshPair(t, telling(t), model.AppDetect, nil)
+	conn := p.a.dial("")
+	_, _ = io.WriteString(conn, "GET http://orders/ HTTP/1.1\r\nHost: orders\r\n\r\n") // it may be closed already
+	if b, err := io.ReadAll(conn); len(b) > 0 || err == nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	awaitMetric(t, p.a.registry, "naru_refused_total", "outbound_unproven", 1)
 }

@@ -1,0 +1,84 @@
+package app
+
+import (
+	"bufio"
+	"strings"
+	"testing"
+
+	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/model"
+)
+
+// TestWishes: what users of a machine may ask for, and what nobody may.
+func TestWishes(t *testing.T) {
+	t.Parallel()
+	n := &node{opt: MeshOptions{
+		uid: 900, MeshPort: 15008, Listen: "0.0.0.0:15012", Allow: []string{"70001=shop/orders", "70002=*", "70003=orders"},
+	}}
+	serve := func(service string, port uint16) []admin.WishPort {
+		return []admin.WishPort{{Service: service, Port: port}}
+	}
+	for _, c := range []struct {
+		name string
+		uid  uint32
+		wish admin.Wish
+		want string // in the error; "": may
+	}{
+		{"root, anything", 0, admin.Wish{Namespace: "shop", Account: "orders", Service: "payments", Ports: serve("", 80)}, ""},
+		{"the proxy's user", 900, admin.Wish{Namespace: "shop", Account: "orders"}, ""},
+		{"the own name", 70000, admin.Wish{Account: "70000", Service: "70000", Ports: serve("", 9102)}, ""},
+		{"the own name, in another namespace", 70000, admin.Wish{Namespace: "shop", Account: "70000"}, "--allow 70000=shop/70000"},
+		{"another's account", 70000, admin.Wish{Account: "orders"}, "--allow 70000=orders"},
+		{"an instance of another's service", 70000, admin.Wish{Account: "70000", Service: "payments", Ports: serve("", 9102)}, "service payments"},
+		{"the same, by a port", 70000, admin.Wish{Account: "70000", Service: "70000", Ports: serve("payments", 9102)}, "service payments"},
+		{"what was given", 70001, admin.Wish{Namespace: "shop", Account: "orders", Service: "orders", Ports: serve("", 9102)}, ""},
+		{"what was given, elsewhere", 70001, admin.Wish{Namespace: "bank", Account: "orders"}, "may not"},
+		{"all was given", 70002, admin.Wish{Namespace: "bank", Account: "ledger"}, ""},
+		{"given without a namespace", 70003, admin.Wish{Account: "orders"}, ""},
+		{"given without a namespace, elsewhere", 70003, admin.Wish{Namespace: "shop", Account: "orders"}, "may not"},
+		{"another's instance", 70000, admin.Wish{Account: "70000", Instance: "orders-1"}, "after its account"},
+		{"a port below 1024", 70002, admin.Wish{Account: "ssh", Service: "ssh", Ports: serve("", 22)}, "administrator"},
+		{"the mesh port", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 15008)}, "the proxy's own"},
+		{"an outbound door", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 15100)}, "the proxy's own"},
+		{"the control plane's port", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 15012)}, "the proxy's own"},
+		{"no port", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 0)}, "port 0"},
+		{"too many", 0, admin.Wish{Account: "x", Service: "x", Ports: make([]admin.WishPort, 65)}, "at most 64"},
+		{"a protocol", 0, admin.Wish{Account: "x", Service: "x", Ports: []admin.WishPort{{Port: 9102, Protocol: "foo"}}}, "protocol"},
+		{"a weight", 0, admin.Wish{Account: "x", Weight: -1}, "weight"},
+		{"a capture", 0, admin.Wish{Account: "x", Capture: "some"}, "capture"},
+		{"a health", 0, admin.Wish{Account: "x", Health: "gopher://"}, "health"},
+		{"a name", 0, admin.Wish{Account: "../x"}, "lower case"},
+	} {
+		w := c.wish
+		if w.Namespace == "" {
+			w.Namespace = model.DefaultNamespace
+		}
+		if w.Instance == "" {
+			w.Instance = strings.Trim(w.Account, "./") + "-1"
+		}
+		err := n.check(&w, admin.Caller{UID: c.uid})
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, not about %q", c.name, err, c.want)
+		}
+	}
+}
+
+// TestOthersListen reads what the kernel writes.
+func TestOthersListen(t *testing.T) {
+	t.Parallel()
+	const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:238E 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1234        0 34 1 0
+   1: 0100007F:238F 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1234        0 35 1 0
+`
+	for port, want := range map[uint16]bool{9102: true, 9103: false, 8080: false} {
+		for uid, other := range map[uint32]bool{1234: false, 5: true} {
+			whose, ok := listener(bufio.NewScanner(strings.NewReader(table)), port, uid)
+			if ok != (want && other) || ok && whose != 1234 {
+				t.Errorf("port %d, user %d: %d %v", port, uid, whose, ok)
+			}
+		}
+	}
+}
