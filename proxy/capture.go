@@ -30,7 +30,9 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 		w.proxy.opt.Registry.Refused(w.index, observe.OutboundUnproven)
 		c.Abort()
 	case t == nil:
-		d.detect(e, c, nil) // an explicit client says in HTTP where it wants to go
+		// An explicit client says in HTTP where it wants to go, and may take its
+		// time: there is no server that could speak first.
+		e.codec(w.proxy, false).Serve(c, d, e.limits)
 	case t.noun.Refused:
 		caller := c.Peer().Remote.Addr().Unmap().String()
 		if w.proxy.tallies.unproven.Add(t.noun.Service, caller) {
@@ -63,8 +65,8 @@ func (d *door) carry(l *listener, c wire.Conn, held []byte, fill func(*conversat
 	k.begin(c, held)
 }
 
-// detect waits for the first bytes of a connection to t, nil for one that has
-// no target, for as long as that cannot hurt a server that speaks first.
+// detect waits for the first bytes of a connection to t, for as long as that
+// cannot hurt a server that speaks first.
 func (d *door) detect(e *entrance, c wire.Conn, t *target) {
 	w, l := d.worker, e.listeners[0]
 	f := &first{door: d, conn: c, within: model.DetectTime}
@@ -77,8 +79,6 @@ func (d *door) detect(e *entrance, c wire.Conn, t *target) {
 				return
 			}
 			handOver(c, held, func(c wire.Conn) { e.codec(w.proxy, s == wire.SpeaksHTTP2).Serve(c, d, e.limits) })
-		case t == nil:
-			f.refuse(observe.OutboundRefused)
 		default:
 			d.carry(l, c, held, func(k *conversation) { k.name, k.early = t.noun.Host, eof })
 		}
@@ -92,7 +92,7 @@ func (d *door) detect(e *entrance, c wire.Conn, t *target) {
 		return true
 	}
 	f.silent = func(held []byte, eof bool) {
-		if len(held) == 0 && t != nil {
+		if len(held) == 0 {
 			d.undeclared(l, t)
 		}
 		settle(wire.Detect(held, true), held, eof)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/naru-mesh/naru/wire"
@@ -95,6 +96,12 @@ func (s *served) OnOpen()       {}
 func (s *served) OnEOF()        { s.conn.Close() }
 func (s *served) OnDrained()    {}
 func (s *served) OnClose(error) {}
+
+// with adds field lines to a request.
+func with(request []byte, fields string) []byte {
+	i := bytes.Index(request, []byte("\r\n")) + 2
+	return slices.Insert(request, i, []byte(fields)...)
+}
 
 // request writes a request; conn is the value of Connection, "" for none.
 func request(method, host, path, conn string, body int) []byte {

@@ -12,6 +12,7 @@ type Plan struct {
 	Paths  []string // asked for in turn
 	Method string   // "" is GET
 	Body   int      // bytes of the request's body
+	Fields string   // further field lines of the request, each with its CRLF
 	Want   int      // bytes of the answer's body
 
 	Conns int

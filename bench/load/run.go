@@ -56,7 +56,7 @@ func (r *run) begin(d wire.Driver, dialer wire.Dialer) {
 	for i, l := range loops {
 		w := &worker{run: r, plan: &r.plan, loop: l}
 		for _, p := range r.plan.Paths {
-			w.requests = append(w.requests, request(method, r.plan.Host, p, conn, r.plan.Body))
+			w.requests = append(w.requests, with(request(method, r.plan.Host, p, conn, r.plan.Body), r.plan.Fields))
 		}
 		r.workers = append(r.workers, w)
 		conns := r.plan.Conns / len(loops)

@@ -19,6 +19,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -88,7 +89,9 @@ type way struct {
 	name string
 	addr netip.AddrPort
 	host string
-	pids []int
+	// fields are further lines of each request.
+	fields string
+	pids   []int
 
 	full, half []load.Result
 }
@@ -195,7 +198,7 @@ func (b *bench) add(w *way) error {
 	var status int
 	var err error
 	for limit := time.Now().Add(30 * time.Second); time.Now().Before(limit) && b.ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
-		if status, err = peer.Get(w.addr, w.host, "/small"); err == nil && status == 200 {
+		if status, err = peer.Get(w.addr, w.host, "/small", w.fields); err == nil && status == 200 {
 			b.ways = append(b.ways, w)
 			return nil
 		}
@@ -214,7 +217,7 @@ func (b *bench) measure() (string, error) {
 				}
 				w := b.ways[(round+i)%len(b.ways)]
 				p := plan
-				p.Addr, p.Host, p.Pids, p.Rate = w.addr, w.host, w.pids, rate
+				p.Addr, p.Host, p.Fields, p.Pids, p.Rate = w.addr, w.host, w.fields, w.pids, rate
 				if len(b.cpus) > 0 {
 					p.CPU = b.cpus[0]
 				}
@@ -281,15 +284,22 @@ func (b *bench) report(half float64) string {
 	fmt.Fprintf(&t, "64 connections, answers of 100 B; all proxies of a way on one processor, client and service on the other\n\n")
 	fmt.Fprintf(&t, "%-12s %16s %12s %10s %10s | at %.0f requests/s: %10s %10s %10s %8s\n", "", "CPU µs/request", "requests/s", "p50 µs", "p99 µs", half, "CPU µs", "p50 µs", "p99 µs", "failed")
 	us := func(d time.Duration) float64 { return float64(d) / 1e3 }
+	why := map[string]struct{}{}
 	for _, w := range b.ways {
 		failed := 0
 		for _, r := range append(slices.Clone(w.full), w.half...) {
 			failed += r.Failed
+			for _, what := range r.Failures {
+				why[w.name+": "+what] = struct{}{}
+			}
 		}
 		fmt.Fprintf(&t, "%-12s %16.1f %12.0f %10.0f %10.0f | %31.1f %10.0f %10.0f %8d\n", w.name,
 			median(w.full, cpu), median(w.full, func(r *load.Result) float64 { return r.PerSecond() }),
 			median(w.full, func(r *load.Result) float64 { return us(r.P50) }), median(w.full, func(r *load.Result) float64 { return us(r.P99) }),
 			median(w.half, cpu), median(w.half, func(r *load.Result) float64 { return us(r.P50) }), median(w.half, func(r *load.Result) float64 { return us(r.P99) }), failed)
+	}
+	for _, what := range slices.Sorted(maps.Keys(why)) {
+		fmt.Fprintln(&t, "  failed,", what)
 	}
 	direct, pair := b.way("direct"), b.way("naru, mTLS")
 	fmt.Fprintf(&t, "\nadded to a direct call at half load: p50 %.0f µs, p99 %.0f µs\n",

@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,12 +51,17 @@ func (b *bench) mesh() error {
 	if err != nil {
 		return err
 	}
-	door, err := netip.ParseAddrPort(strings.TrimPrefix(said, "http://"))
+	proxy, err := url.Parse(said)
+	if err != nil || proxy.User == nil {
+		return fmt.Errorf("the client's door is %q: %w", said, err)
+	}
+	door, err := netip.ParseAddrPort(proxy.Host)
 	if err != nil {
 		return fmt.Errorf("the client's door: %w", err)
 	}
+	pass := "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(proxy.User.String())) + "\r\n"
 	host := net.JoinHostPort("bench.default.mesh", strconv.Itoa(int(b.origin.Port())))
-	return b.add(&way{name: "naru, mTLS", addr: door, host: host, pids: []int{client, service}})
+	return b.add(&way{name: "naru, mTLS", addr: door, host: host, fields: pass, pids: []int{client, service}})
 }
 
 // node joins and starts a node, and gives its process.

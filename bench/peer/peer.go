@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -158,14 +159,14 @@ func (p *Peer) answers(path string) bool {
 }
 
 // Get asks for a path and gives the status.
-func Get(addr netip.AddrPort, host, path string) (int, error) {
+func Get(addr netip.AddrPort, host, path string, fields ...string) (int, error) {
 	c, err := net.DialTimeout("tcp", addr.String(), time.Second)
 	if err != nil {
 		return 0, err
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host); err != nil {
+	if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s\r\n", path, host, strings.Join(fields, "")); err != nil {
 		return 0, err
 	}
 	var line [12]byte
