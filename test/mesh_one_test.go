@@ -195,13 +195,17 @@ func endProxy(t *testing.T, sig syscall.Signal) {
 	fmt.Fprintln(web.in, "http://orders:9102/")
 	said(t, web.out, "orders here (0)")
 
+	h.ip("addr add 192.0.2.1/32 dev lo")
+	h.stranger("192.0.2.1:9300", "far away")
+	fmt.Fprintln(web.in, "http://192.0.2.1:9300/")
+	said(t, web.out, "far away (0)")
+
 	run.signal(sig)
 	run.ended()
 	stranger, err := h.ask("127.0.0.1:9102")
 	if err == nil {
 		t.Errorf("while the proxy is away a stranger reads %q", stranger)
 	}
-	h.ip("addr add 192.0.2.1/32 dev lo")
 	fmt.Fprintln(web.in, "http://192.0.2.1:9300/")
 	said(t, web.out, "(7)") // refused: connections are not made past the proxy
 
