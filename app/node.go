@@ -47,7 +47,7 @@ type node struct {
 	names   *capture.DNS     // nil without cages
 	door    *admin.WorkloadServer
 	api     *workloadapi.Server
-	lower   *lowering
+	lower   *mesh.Feed
 	// Of the process.
 	passports *passports
 	marked    *marked
@@ -364,7 +364,7 @@ func meshOf(s *model.Snapshot) *model.Mesh {
 
 // has says that a Snapshot serves, which the lowering made.
 func (n *node) has(s *model.Snapshot) {
-	generation := n.lower.generation(s.Version)
+	generation := n.lower.Generation(s.Version)
 	n.mu.Lock()
 	n.applied, n.serves = max(n.applied, generation), s.Version
 	close(n.moved)

@@ -142,6 +142,11 @@ func TestMeshExec(t *testing.T) {
 	fmt.Fprintln(p.in, "this")
 	said(t, p.out, "default/nightly heard this")
 	p.ended()
+	defer func() {
+		if t.Failed() {
+			t.Logf("%+v", h.status().Workloads)
+		}
+	}()
 	eventually(t, "jobs that have ended are forgotten", func() bool { return len(h.status().Workloads) == 0 })
 }
 
@@ -283,7 +288,7 @@ func TestMeshUnprivileged(t *testing.T) {
 	const nobody = 65534
 	file := h.file("mesh.yaml", shopMesh)
 	run := h.naru(as(nobody), "run", file, "--address", "127.0.0.1", "--data", h.path("data"))
-	said(t, run.errs, "workloads are served", "by environment")
+	said(t, run.errs, "workloads are served", "HTTP_PROXY")
 	exec := func(args ...string) *running { // each finds the other where users' sockets are
 		return h.start(as(nobody), binary, append([]string{"exec"}, args...)...)
 	}
