@@ -323,6 +323,17 @@ func (h *host) status() *admin.PlaneStatus {
 	return s
 }
 
+// knows says whether there is a workload whose name begins so.
+func (h *host) knows(prefix string) bool {
+	h.t.Helper()
+	for _, w := range h.status().Workloads {
+		if strings.HasPrefix(w.Name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // serving waits until n workloads of a service may be called.
 func (h *host) serving(service string, n int) {
 	h.t.Helper()
