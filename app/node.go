@@ -45,7 +45,7 @@ type node struct {
 	names   *capture.DNS     // nil without cages
 	door    *admin.WorkloadServer
 	api     *workloadapi.Server
-	lower   *lowering
+	lower   *mesh.Feed
 	// Of the process.
 	passports *passports
 	marked    *marked
@@ -238,10 +238,17 @@ func (n *node) answer(namespace string) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errors.New("no port is free for the mesh DNS")
 }
 
+// tellTime bounds one try to make a workload known.
+const tellTime = 3 * time.Second
+
 // tell makes a workload known, and tries until it is, or ctx ends.
 func (n *node) tell(ctx context.Context, w *model.Workload) {
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-		err := n.plane.Register(ctx, w)
+		// It is not broken off when the workload leaves: what was on its way could
+		// then arrive after the news that it has left, and stay.
+		whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTime)
+		err := n.plane.Register(whole, w)
+		cancel()
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -342,7 +349,7 @@ func meshOf(s *model.Snapshot) *model.Mesh {
 
 // has says that a Snapshot serves, which the lowering made.
 func (n *node) has(s *model.Snapshot) {
-	generation := n.lower.generation(s.Version)
+	generation := n.lower.Generation(s.Version)
 	n.mu.Lock()
 	n.applied, n.serves = max(n.applied, generation), s.Version
 	close(n.moved)

@@ -51,7 +51,7 @@ func (n *node) settle(r *resident) error {
 	n.generation++
 	r.need = n.generation
 	n.mu.Unlock()
-	n.lower.again()
+	n.lower.Again()
 	// Its doors are opened before anything is brought to them.
 	ctx, cancel := context.WithTimeout(r.ctx, doorTime)
 	defer cancel()
@@ -194,7 +194,7 @@ func (r *resident) become(state model.WorkloadState) {
 	r.workload = &w
 	n.generation++
 	n.mu.Unlock()
-	n.lower.again()
+	n.lower.Again()
 	r.tellAgain()
 }
 
@@ -249,7 +249,7 @@ func (r *resident) Leave() {
 	delete(n.locals, r.name)
 	n.generation++
 	n.mu.Unlock()
-	n.lower.again()
+	n.lower.Again()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if err := n.plane.Unregister(ctx, r.wish.Namespace, r.wish.Instance); err != nil {

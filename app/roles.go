@@ -139,7 +139,7 @@ type planeView struct {
 func (g *gateway) own() admin.ProxyStatus {
 	p := admin.ProxyStatus{Node: g.opt.Mesh.Node, Gateway: true, Version: Version(), From: "this process", Since: g.began}
 	if prog := g.proxy.Program(); prog != nil {
-		p.Configuration = string(cmp.Or(g.lowering.of(prog.Snapshot.Version), prog.Snapshot.Version))
+		p.Configuration = string(cmp.Or(g.lowering.Of(prog.Snapshot.Version), prog.Snapshot.Version))
 	}
 	for _, c := range g.held() {
 		if at := time.Unix(c.NotAfter, 0); p.Next.IsZero() || at.Before(p.Next) {

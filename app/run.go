@@ -3,10 +3,8 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 	"github.com/naru-mesh/naru/filter/transcode"
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/link"
+	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/proxy"
@@ -47,7 +46,7 @@ type gateway struct {
 	issuers     map[model.IssuedBy]identity.Issuer
 	// Of the mesh. lowering is between the configuration and the proxy; plane is
 	// nil where the control plane is elsewhere; client is the link to that.
-	lowering   *lowering
+	lowering   *mesh.Feed
 	plane      *controlPlane
 	client     *link.Client
 	identities identities
@@ -104,8 +103,8 @@ func Run(ctx context.Context, opt Options) error {
 // serve follows a feed, which run fills, until ctx ends; begin is called with
 // the first Snapshot that has a mesh.
 func (g *gateway) serve(ctx context.Context, feed model.Feed, run func(context.Context), begin func(context.Context, *model.Snapshot) error) error {
-	g.lowering = newLowering(feed)
-	g.lowering.node, g.lowering.begin = g.describeNode, func(ctx context.Context, s *model.Snapshot) error {
+	g.lowering = mesh.NewFeed(feed)
+	g.lowering.Node, g.lowering.Begin = g.describeNode, func(ctx context.Context, s *model.Snapshot) error {
 		err := begin(ctx, s)
 		if err != nil {
 			g.fail(err)
@@ -114,13 +113,13 @@ func (g *gateway) serve(ctx context.Context, feed model.Feed, run func(context.C
 		g.node.see(s)
 		return nil
 	}
-	g.lowering.seen = func(s *model.Snapshot) {
+	g.lowering.Seen = func(s *model.Snapshot) {
 		if g.node != nil {
 			g.node.see(s)
 		}
 	}
 
-	g.lowering.kept = func(s *model.Snapshot, generation int) {
+	g.lowering.Kept = func(s *model.Snapshot, generation int) {
 		if g.node != nil {
 			g.node.still(s.Version, generation)
 		}
@@ -312,7 +311,7 @@ func (g *gateway) announce(s *model.Snapshot) {
 	list := []any{"version", string(s.Version), "listeners", len(s.Listeners), "routes", len(s.Routes) + len(s.Flows),
 		"services", len(s.Services), "problems", len(g.problems())}
 	if g.control != nil {
-		if r := g.control.Report(); r.Version == s.Version || g.lowering.of(s.Version) == r.Version {
+		if r := g.control.Report(); r.Version == s.Version || g.lowering.Of(s.Version) == r.Version {
 			list = append(list, "took", (r.Took + time.Since(r.Since)).Round(10*time.Microsecond))
 		}
 	}
@@ -447,80 +446,4 @@ func pick[T comparable](v, def T) T {
 		return def
 	}
 	return v
-}
-
-// greet says where everything is and what to try.
-func (g *gateway) greet() {
-	prog := g.proxy.Program()
-	g.mu.Lock()
-	adminAddr := ""
-	if g.admin != nil {
-		adminAddr = "http://" + g.admin.Addr()
-	}
-	workloads := g.workloads
-	g.mu.Unlock()
-	var urls, notes []string
-	bound := g.proxy.Bound()
-	slices.SortFunc(bound, func(a, b proxy.Bound) int { return a.Addr.Compare(b.Addr) })
-	for _, b := range bound {
-		if b.Protocol == proxy.HTTP3 { // beside one of https
-			continue
-		}
-		host, more := b.Addr.Addr().String(), ""
-		if b.Addr.Addr().IsUnspecified() {
-			host, more = "127.0.0.1", "  (and every other address)"
-		} else if b.Addr.Addr().Is6() {
-			host = "[" + host + "]"
-		}
-		urls = append(urls, fmt.Sprintf("%s://%s:%d", b.Protocol, host, b.Addr.Port()))
-		notes = append(notes, more)
-	}
-	if g.opt.JSON {
-		list := ""
-		if len(urls) > 0 {
-			list = `"` + strings.Join(urls, `","`) + `"`
-		}
-		fmt.Fprintf(g.opt.Out, `{"event":"running","version":%q,"listening":[%s],"admin":%q,"configuration":%q}`+"\n",
-			Version(), list, adminAddr, prog.Snapshot.Version)
-		return
-	}
-	fmt.Fprintf(g.opt.Out, "naru %s is running\n", Version())
-	for i, u := range urls {
-		fmt.Fprintf(g.opt.Out, "  listening  %s%s\n", u, notes[i])
-	}
-	if adminAddr != "" {
-		fmt.Fprintf(g.opt.Out, "  admin      %s\n", adminAddr)
-	}
-	fmt.Fprintf(g.opt.Out, "  serving    %s to %s\n", count(len(prog.Snapshot.Routes)+len(prog.Snapshot.Flows), "route"), count(len(prog.Snapshot.Services), "service"))
-	if workloads != "" {
-		fmt.Fprintf(g.opt.Out, "  workloads  %s\n", workloads)
-	}
-	if len(urls) > 0 && strings.HasPrefix(urls[0], "http") {
-		fmt.Fprintln(g.opt.Out, "try:  curl "+g.try(urls))
-	}
-	if adminAddr != "" {
-		fmt.Fprintf(g.opt.Out, "      curl %s/metrics\n", adminAddr)
-	}
-	fmt.Fprintln(g.opt.Out, "Ctrl-C stops it.")
-}
-
-// try gives what curl is told to try: a name, where there is one.
-func (g *gateway) try(urls []string) string {
-	i := max(slices.IndexFunc(urls, func(u string) bool { return strings.HasPrefix(u, "https") == (g.opt.TLS != "") }), 0)
-	u := urls[i] + "/"
-	switch {
-	case g.opt.TLS == "auto" && len(g.opt.Names) > 0:
-		return "-i https://" + g.opt.Names[0] + strings.TrimSuffix(u[strings.LastIndexByte(u, ':'):], ":443/")
-	case strings.HasPrefix(u, "https"):
-		return "-k -i " + u
-	}
-	return "-i " + u
-}
-
-// count writes "1 route", "2 routes".
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

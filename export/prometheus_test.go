@@ -148,3 +148,14 @@ func TestPageStopsWhenTheReaderIsGone(t *testing.T) {
 		t.Errorf("%d writes to a reader that is gone", w.writes)
 	}
 }
+
+// TestNames lists metrics that have no sample yet, too.
+func TestNames(t *testing.T) {
+	g := observe.NewRegistry(1)
+	g.Func("naru_nothing_total", "What never happens.", observe.KindCounter, []string{"why"}, func(func(float64, ...string)) {})
+	rec := httptest.NewRecorder()
+	Prometheus(g).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics?names", nil))
+	if want := `{"name":"naru_nothing_total","kind":"counter","labels":["why"],"help":"What never happens."}`; !strings.Contains(rec.Body.String(), want) {
+		t.Errorf("names: %s", rec.Body)
+	}
+}

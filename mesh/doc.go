@@ -13,11 +13,12 @@
 //
 // A Lowering belongs to whoever feeds the proxy, which calls Lower with each
 // Snapshot's Config and each change of the Node, freezes the result and
-// applies that. Between two calls it keeps what it has made.
+// applies that. Between two calls it keeps what it has made. A Feed does so
+// between two others: it waits for either kind of change.
 //
 // # Rules
 //
-// Pure: no clock, no I/O, and the same in gives the same out. A noun whose
+// Lowering is pure: no clock, no I/O, and the same in gives the same out. A noun whose
 // causes are the same pointers as at the last call is the same pointer again,
 // so a change of one service among a thousand makes a few nouns anew.
 //

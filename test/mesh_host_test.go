@@ -339,6 +339,17 @@ func (h *host) tokenAt(socket string, args ...string) string {
 	return strings.TrimSpace(p.out.text())
 }
 
+// knows says whether there is a workload whose name begins so.
+func (h *host) knows(prefix string) bool {
+	h.t.Helper()
+	for _, w := range h.status().Workloads {
+		if strings.HasPrefix(w.Name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // serving waits until n workloads of a service may be called.
 func (h *host) serving(service string, n int) {
 	h.t.Helper()
@@ -389,6 +400,21 @@ func as(uid uint32) func(*exec.Cmd) {
 }
 
 var errUnknownAct = errors.New("there is no such act")
+
+// stranger serves a text at an address there, and is no workload.
+func (h *host) stranger(addr, text string) {
+	h.t.Helper()
+	var ln net.Listener
+	err := h.inside(func() (err error) {
+		ln, err = net.Listen("tcp", addr)
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { ln.Close() })
+	go http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })) //nolint:errcheck // it ends with the listener
+}
 
 // ask asks an address in plain HTTP, as somebody who is no workload.
 func (h *host) ask(addr string) (string, error) {

@@ -1,29 +1,30 @@
-package app
+package mesh
 
 import (
 	"context"
 	"sync"
 
-	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 )
 
-// lowering is a Feed that lowers the Snapshots of another for this node: again
-// when the node's workloads change. It is for one follower.
-type lowering struct {
+// Feed is a model.Feed that lowers the Snapshots of another for this node: again
+// when the node's workloads change. It is for one follower; the functions are
+// set before that begins, and called by it.
+type Feed struct {
 	from model.Feed
-	// begin is called with the first Snapshot that has a mesh, once; an error is
+	// Begin is called with the first Snapshot that has a mesh, once; an error is
 	// told to the follower, and it is called again.
-	begin func(context.Context, *model.Snapshot) error
+	Begin func(context.Context, *model.Snapshot) error
 	begun bool
-	// node tells what the node is, and its generation.
-	node func(*model.Config) (mesh.Node, int)
-	// seen is told which Snapshot of from came.
-	seen func(*model.Snapshot)
+	// Node tells what the node is, and its generation.
+	Node func(*model.Config) (Node, int)
+	// Seen is told which Snapshot of the other came; nil: nobody is.
+	Seen func(*model.Snapshot)
+	// Kept is told that what the follower has is also that of a newer
+	// generation; nil: nobody is.
+	Kept func(s *model.Snapshot, generation int)
 
-	lower mesh.Lowering
-	// kept is told that what the follower has is also that of a newer generation.
-	kept   func(s *model.Snapshot, generation int)
+	lower  Lowering
 	freeze model.Freezer
 	base   *model.Snapshot
 	made   *model.Snapshot
@@ -35,27 +36,28 @@ type lowering struct {
 	newest      model.Version // of from
 }
 
-func newLowering(from model.Feed) *lowering {
-	return &lowering{from: from, changed: make(chan struct{}), generations: map[model.Version]int{}}
+// NewFeed needs Begin and Node to be set.
+func NewFeed(from model.Feed) *Feed {
+	return &Feed{from: from, changed: make(chan struct{}), generations: map[model.Version]int{}}
 }
 
-// again has the newest Snapshot lowered anew. Any goroutine.
-func (l *lowering) again() {
+// Again has the newest Snapshot lowered anew. Any goroutine.
+func (l *Feed) Again() {
 	l.mu.Lock()
 	close(l.changed)
 	l.changed = make(chan struct{})
 	l.mu.Unlock()
 }
 
-// generation is the node's in a Snapshot that was made, 0 for an unknown one.
-func (l *lowering) generation(v model.Version) int {
+// Generation is the node's in a Snapshot that was made, 0 for an unknown one.
+func (l *Feed) Generation(v model.Version) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.generations[v]
 }
 
-// of is the Version of what a Snapshot was made of, "" for an unknown one.
-func (l *lowering) of(v model.Version) model.Version {
+// Of is the Version of what a Snapshot was made of, "" for an unknown one.
+func (l *Feed) Of(v model.Version) model.Version {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, ok := l.generations[v]; !ok {
@@ -65,7 +67,7 @@ func (l *lowering) of(v model.Version) model.Version {
 }
 
 // Next implements model.Feed.
-func (l *lowering) Next(ctx context.Context, after model.Version) (*model.Snapshot, error) {
+func (l *Feed) Next(ctx context.Context, after model.Version) (*model.Snapshot, error) {
 	for {
 		l.mu.Lock()
 		changed := l.changed
@@ -77,8 +79,8 @@ func (l *lowering) Next(ctx context.Context, after model.Version) (*model.Snapsh
 			if l.made.Version != after {
 				return l.made, nil
 			}
-			if l.kept != nil {
-				l.kept(l.made, l.at)
+			if l.Kept != nil {
+				l.Kept(l.made, l.at)
 			}
 		}
 		if err := l.wait(ctx, changed); err != nil {
@@ -88,7 +90,7 @@ func (l *lowering) Next(ctx context.Context, after model.Version) (*model.Snapsh
 }
 
 // wait waits for another Snapshot, or for changed.
-func (l *lowering) wait(ctx context.Context, changed <-chan struct{}) error {
+func (l *Feed) wait(ctx context.Context, changed <-chan struct{}) error {
 	short, cancel := context.WithCancel(ctx)
 	defer cancel()
 	woken := make(chan struct{})
@@ -111,8 +113,8 @@ func (l *lowering) wait(ctx context.Context, changed <-chan struct{}) error {
 	switch {
 	case err == nil:
 		l.base, l.made = s, nil
-		if l.seen != nil {
-			l.seen(s)
+		if l.Seen != nil {
+			l.Seen(s)
 		}
 		return nil
 	case interrupted:
@@ -123,18 +125,18 @@ func (l *lowering) wait(ctx context.Context, changed <-chan struct{}) error {
 }
 
 // make sets made, where it is not of now.
-func (l *lowering) make(ctx context.Context) error {
+func (l *Feed) make(ctx context.Context) error {
 	if l.base.Mesh == nil && !l.begun {
 		l.made = l.base
 		return nil
 	}
 	if !l.begun {
-		if err := l.begin(ctx, l.base); err != nil {
+		if err := l.Begin(ctx, l.base); err != nil {
 			return err
 		}
 		l.begun = true
 	}
-	node, generation := l.node(&l.base.Config)
+	node, generation := l.Node(&l.base.Config)
 	if l.made != nil && l.at == generation {
 		return nil
 	}

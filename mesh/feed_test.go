@@ -1,4 +1,4 @@
-package app
+package mesh
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -43,17 +42,17 @@ func TestLoweringFollowsBoth(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	feed := &stream{next: make(chan *model.Snapshot, 1)}
-	l := newLowering(feed)
+	l := NewFeed(feed)
 	begun, generation := 0, 1
 	refuse := errors.New("no identity")
-	l.begin = func(context.Context, *model.Snapshot) error {
+	l.Begin = func(context.Context, *model.Snapshot) error {
 		if begun++; begun == 1 {
 			return refuse
 		}
 		return nil
 	}
-	var node mesh.Node
-	l.node = func(*model.Config) (mesh.Node, int) { return node, generation }
+	var node Node
+	l.Node = func(*model.Config) (Node, int) { return node, generation }
 
 	plain := model.Freeze(&model.Config{Listeners: []*model.Listener{{Name: "l", Port: 1, Protocol: model.HTTP}}})
 	feed.next <- plain
@@ -66,7 +65,7 @@ func TestLoweringFollowsBoth(t *testing.T) {
 		t.Fatalf("a node that cannot begin: %v", err)
 	}
 	s, err = l.Next(ctx, s.Version)
-	if err != nil || begun != 2 || l.generation(s.Version) != 1 {
+	if err != nil || begun != 2 || l.Generation(s.Version) != 1 {
 		t.Fatalf("with a mesh: %v, %v, begun %d times", s, err, begun)
 	}
 	before := len(s.Listeners)
@@ -77,11 +76,11 @@ func TestLoweringFollowsBoth(t *testing.T) {
 		s, _ := l.Next(ctx, s.Version)
 		got <- s
 	}()
-	node, generation = mesh.Node{Locals: []mesh.Local{{Workload: feed.now.Workloads[0], Outbound: 15100}}}, 2
-	l.again()
+	node, generation = Node{Locals: []Local{{Workload: feed.now.Workloads[0], Outbound: 15100}}}, 2
+	l.Again()
 	after := <-got
-	if len(after.Listeners) <= before || l.generation(after.Version) != 2 {
-		t.Errorf("%d listeners before, %d after; generation %d", before, len(after.Listeners), l.generation(after.Version))
+	if len(after.Listeners) <= before || l.Generation(after.Version) != 2 {
+		t.Errorf("%d listeners before, %d after; generation %d", before, len(after.Listeners), l.Generation(after.Version))
 	}
 	short, end := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer end()
