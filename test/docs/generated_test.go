@@ -170,6 +170,9 @@ func metricsPage(t *testing.T) string {
 }
 
 const metricsConfig = `log: json
+mesh: true
+policies:
+- {name: seen, listen: ":8080", audit: anyone}
 listen: [":8080", {address: "https://:8443", tls: {local: {storage: roots}}}]
 routes:
 - {match: /, to: up}
@@ -182,13 +185,13 @@ services:
 `
 
 func makeMetricsPage(t *testing.T) string {
-	s := newStage(t, ":9001 :9002 :8080 :8081 :8443 :9901")
+	s := newStage(t, ":9001 :9002 :8080 :8081 :8443 :9901 naru exec") // in a mesh
 	dead := s.real["9002"]
 	delete(s.real, "9002")
 	s.echoes()
 	s.real["9002"] = dead
 	s.save("naru.yaml", metricsConfig)
-	s.start("naru run naru.yaml")
+	s.start("naru run naru.yaml --control-listen 127.0.0.1:0")
 	gateway := "http://127.0.0.1:" + s.real["8080"]
 	s.until("first request", "200\n", func() string { return fetch(gateway + "/").status })
 	fetch(gateway + "/dead")
