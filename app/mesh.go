@@ -292,6 +292,7 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 	n.tasks.Go(n.door.Serve)
 	n.agent.Register(g.registry)
 	n.api.Register(g.registry)
+	g.measureNode(n)
 	g.identities.agent.Store(n.agent)
 	g.mu.Lock()
 	g.node = n

@@ -21,6 +21,7 @@ import (
 	"github.com/naru-mesh/naru/source"
 	"github.com/naru-mesh/naru/source/stored"
 	"github.com/naru-mesh/naru/store"
+	"github.com/naru-mesh/naru/store/etcd"
 )
 
 // controlPlane is the control plane in this process: the authority, who
@@ -101,6 +102,9 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		c.log.Info("nodes are served", "address", c.listening)
 	}
 	authority.Register(c.registry)
+	if e, ok := c.store.(*etcd.Store); ok {
+		e.Observe(c.registry)
+	}
 	c.tasks.Go(func() { authority.Run(c.ctx) })
 	c.tasks.Go(c.stay)
 	c.trust, c.authority = trust, authority

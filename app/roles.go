@@ -64,26 +64,6 @@ func RunNode(ctx context.Context, opt Options) error {
 	return g.serve(ctx, g.client, run, begin)
 }
 
-// measureLink tells how the control plane is met.
-func (g *gateway) measureLink() {
-	gauge := func(name, help string, value func(s link.Status) float64) {
-		g.registry.Func(name, help, observe.KindGauge, nil, func(emit func(float64, ...string)) { emit(value(g.client.Status())) })
-	}
-	gauge("naru_link_connected", "1 while a control plane is followed.", func(s link.Status) float64 {
-		if s.Connected {
-			return 1
-		}
-		return 0
-	})
-	gauge("naru_link_clock_skew_seconds", "How far the control plane's clock is ahead of this machine's.", func(s link.Status) float64 { return s.Skew.Seconds() })
-	gauge("naru_link_last_contact_timestamp_seconds", "When the control plane was heard last, Unix time; 0: never since the start.", func(s link.Status) float64 {
-		if s.LastContact.IsZero() {
-			return 0
-		}
-		return float64(s.LastContact.UnixMilli()) / 1000
-	})
-}
-
 // held are the certificates of this process, for naru status.
 func (g *gateway) held() (all []link.CertificateState) {
 	a := g.identities.agent.Load()

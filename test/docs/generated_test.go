@@ -201,7 +201,45 @@ func makeMetricsPage(t *testing.T) string {
 		text = fetch("http://127.0.0.1:" + s.real["9901"] + "/metrics").body
 		return fmt.Sprint(strings.Contains(text, "naru_service_connect_failures_total") && strings.Contains(text, "naru_refused_total"))
 	})
-	return describe(text)
+	return describe(text + meshMetrics(t))
+}
+
+const meshMetricsConfig = `mesh: {federated: [{trustDomain: partner.example, url: "https://127.0.0.1:1/bundle"}]}
+services:
+  orders: {mesh: PORT}
+policies:
+- {name: own, to: orders, allow: [{from: {service: orders}}]}
+`
+
+// meshMetrics reads those of a control plane and of a node with a workload.
+func meshMetrics(t *testing.T) string {
+	s := newStage(t, "")
+	link, control, node, door, orders := freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)
+	s.save("mesh.yaml", strings.ReplaceAll(meshMetricsConfig, "PORT", orders))
+	s.start("naru control mesh.yaml --data plane --lease 3s --address 127.0.0.1 --listen 127.0.0.1:" + link + " --control-socket control.sock --admin 127.0.0.1:" + control)
+	token := ""
+	s.until("a token", "ok\n", func() string {
+		token = strings.TrimSpace(s.run("naru token create --node docs --socket control.sock"))
+		if strings.HasPrefix(token, "naru1.") {
+			return "ok"
+		}
+		return token
+	})
+	s.start("naru node --node docs --join " + token + " --address 127.0.0.1 --mesh-port " + door + " --socket node.sock --capture off --admin 127.0.0.1:" + node)
+	s.start("naru exec --socket node.sock --service orders --port " + orders + " -- echo-service " + orders)
+	s.until("a refused call", "403", func() string {
+		return s.run("naru exec --socket node.sock --account web --log-level error -- curl -s -m 5 -o /dev/null -w '%{http_code}' http://orders:" + orders + "/")
+	})
+	var text string
+	s.until("metrics of the mesh", "true\n", func() string {
+		text = fetch("http://127.0.0.1:"+control+"/metrics").body + fetch("http://127.0.0.1:"+node+"/metrics").body
+		all := true
+		for _, name := range []string{"naru_link_round_trip_seconds", "naru_link_proxies", "naru_workloads", "naru_policy_decisions_total", "naru_store_up", "naru_identity_expiry_seconds"} {
+			all = all && strings.Contains(text, name)
+		}
+		return fmt.Sprint(all)
+	})
+	return text
 }
 
 // answer is what fetch got.
