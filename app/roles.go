@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +35,9 @@ func RunNode(ctx context.Context, opt Options) error {
 	o := link.ClientOptions{
 		Node: m.Node, Servers: m.Control, Token: m.Token, Version: Version(), Log: g.log,
 		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held, Backoff: 5 * time.Second,
+	}
+	if err := m.credential(&o); err != nil {
+		return err
 	}
 	if m.Data != "" {
 		sealer, err := identity.OpenSealer(m.SealKey, m.Data)
@@ -141,6 +145,14 @@ func (v planeView) Forget(ctx context.Context, node string) error {
 	return err
 }
 
+func (v planeView) Bundle(ctx context.Context) ([]byte, error) {
+	all, err := v.authority.Bundles(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return all.Own.Document()
+}
+
 func (v planeView) Rotate(ctx context.Context) error { return v.authority.Rotate(ctx) }
 
 func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
@@ -172,6 +184,10 @@ func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 	}
 	if v.server == nil {
 		return s, nil
+	}
+	if root := v.server.Root(); root != nil {
+		hash := link.RootHash(root)
+		s.RootHash = hex.EncodeToString(hash[:])
 	}
 	for _, p := range v.server.Status() {
 		one := admin.ProxyStatus{
