@@ -35,6 +35,9 @@ type Plane interface {
 	Token(ctx context.Context, wish TokenWish) (string, error)
 	// Forget makes a node a stranger.
 	Forget(ctx context.Context, node string) error
+	// Bundle is the mesh's own, as a SPIFFE bundle endpoint gives it: for other
+	// trust domains.
+	Bundle(ctx context.Context) ([]byte, error)
 	// Rotate begins to replace the root of the mesh.
 	Rotate(ctx context.Context) error
 	// Status is what naru status shows.
@@ -49,6 +52,7 @@ type PlaneStatus struct {
 	TrustDomain   string         `json:"trustDomain"`
 	Listening     string         `json:"listening,omitempty"` // for nodes
 	Roots         []RootStatus   `json:"roots"`
+	RootHash      string         `json:"rootHash,omitempty"` // by what a node that joins without a token knows it
 	Store         any            `json:"store,omitempty"`
 	Proxies       []ProxyStatus  `json:"proxies"`
 	Workloads     []WorkloadView `json:"workloads"`
@@ -131,6 +135,10 @@ func planeHandler(p Plane) http.Handler {
 		answer(w, true, p.Forget(r.Context(), r.PathValue("node")))
 	})
 	mux.HandleFunc("POST /rotate", func(w http.ResponseWriter, r *http.Request) { answer(w, true, p.Rotate(r.Context())) })
+	mux.HandleFunc("GET /bundle", func(w http.ResponseWriter, r *http.Request) {
+		doc, err := p.Bundle(r.Context())
+		answer(w, json.RawMessage(doc), err)
+	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		s, err := p.Status(r.Context())
 		answer(w, s, err)
@@ -158,6 +166,13 @@ func (c *PlaneClient) Forget(ctx context.Context, node string) error {
 // Rotate is as Plane's.
 func (c *PlaneClient) Rotate(ctx context.Context) error {
 	return c.ask(ctx, "POST", "/rotate", nil, new(bool))
+}
+
+// Bundle is as Plane's.
+func (c *PlaneClient) Bundle(ctx context.Context) ([]byte, error) {
+	var doc json.RawMessage
+	err := c.ask(ctx, "GET", "/bundle", nil, &doc)
+	return doc, err
 }
 
 // Status is as Plane's.

@@ -70,9 +70,17 @@ type MeshOptions struct {
 	// Advertise are the addresses that tokens name; none: Address and the port
 	// of Listen.
 	Advertise []string
+	// Join lets nodes join by certificates; BundleListen is the address of our
+	// own bundle endpoint, "" none.
+	Join         JoinOptions
+	BundleListen string
 	// Control are control planes of a node; Token joins it to one.
 	Control []string
 	Token   string
+	// Credential joins instead of a Token: files CERT,KEY. RootHash, in
+	// hexadecimal, is by what it knows the right control plane, and TrustDomain
+	// that one's; "" is model.DefaultTrustDomain.
+	Credential, RootHash, TrustDomain string
 
 	uid        int
 	uncaptured string // why nothing is captured
@@ -292,6 +300,7 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 	n.tasks.Go(n.door.Serve)
 	n.agent.Register(g.registry)
 	n.api.Register(g.registry)
+	g.measureNode(n)
 	g.identities.agent.Store(n.agent)
 	g.mu.Lock()
 	g.node = n

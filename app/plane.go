@@ -15,12 +15,14 @@ import (
 	"github.com/naru-mesh/naru/control"
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/ca"
+	"github.com/naru-mesh/naru/identity/federation"
 	"github.com/naru-mesh/naru/link"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/source"
 	"github.com/naru-mesh/naru/source/stored"
 	"github.com/naru-mesh/naru/store"
+	"github.com/naru-mesh/naru/store/etcd"
 )
 
 // controlPlane is the control plane in this process: the authority, who
@@ -44,6 +46,9 @@ type controlPlane struct {
 	server    *link.Server
 	listening string
 	resident  map[string]*model.Workload // what this process has registered
+	federated *federations
+	bundle    *bundleServer
+	joiners   []link.Joiner
 }
 
 // openControlPlane opens the store. The rest begins with the first
@@ -52,6 +57,9 @@ func openControlPlane(opt MeshOptions, log *slog.Logger, registry *observe.Regis
 	c := &controlPlane{opt: opt, log: log, registry: registry, resident: map[string]*model.Workload{}}
 	if c.store, c.sealer, err = openState(&opt, log); err != nil {
 		return nil, err
+	}
+	if c.joiners, err = opt.Join.joiners(); err != nil {
+		return nil, errors.Join(err, c.store.Close())
 	}
 	c.workers = link.NewStoreRegistry(c.store)
 	c.workers.TTL = opt.Lease
@@ -77,13 +85,24 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	if c.sealer.Made != "" {
 		c.log.Info("private keys are sealed with a key beside them; --seal-key keeps it elsewhere", "key", c.sealer.Made)
 	}
+	if c.opt.BundleListen != "" {
+		if c.bundle, err = serveBundle(c.opt.BundleListen, trust, authority, c.log); err != nil {
+			return err
+		}
+		defer func() {
+			if c.authority == nil { // something below has failed
+				c.bundle.close()
+				c.bundle = nil
+			}
+		}()
+	}
 	if c.opt.Listen != "" {
 		ln, err := net.Listen("tcp", c.opt.Listen)
 		if err != nil {
 			return fmt.Errorf("control plane: %w (%s ADDRESS takes another)", err, cmp.Or(c.opt.listenFlag, "--control-listen"))
 		}
 		server, err := link.NewServer(link.ServerOptions{
-			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Log: c.log,
+			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Log: c.log,
 			Heartbeat: min(link.DefaultHeartbeat, cmp.Or(c.opt.Lease, link.RegistrationTTL)/3),
 		})
 		if err != nil {
@@ -101,8 +120,14 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		c.log.Info("nodes are served", "address", c.listening)
 	}
 	authority.Register(c.registry)
+	if e, ok := c.store.(*etcd.Store); ok {
+		e.Observe(c.registry)
+	}
 	c.tasks.Go(func() { authority.Run(c.ctx) })
 	c.tasks.Go(c.stay)
+	c.federated = &federations{trust: trust, authority: authority, log: c.log, all: map[model.Federation]*followed{}}
+	federation.Register(c.registry, c.federated.followers)
+	c.tasks.Go(func() { c.federated.follow(c.ctx, c.control) })
 	c.trust, c.authority = trust, authority
 	return nil
 }
@@ -218,6 +243,7 @@ func (c *controlPlane) problems() (all []model.Problem) {
 	defer c.mu.Unlock()
 	if c.authority != nil {
 		all = append(all, c.authority.Problems()...)
+		all = append(all, c.federated.problems()...)
 	}
 	if c.server != nil {
 		all = append(all, c.server.Problems()...)
@@ -227,6 +253,9 @@ func (c *controlPlane) problems() (all []model.Problem) {
 
 // close ends it all.
 func (c *controlPlane) close() {
+	if c.bundle != nil {
+		c.bundle.close()
+	}
 	c.cancel()
 	c.tasks.Wait()
 	if err := c.store.Close(); err != nil {

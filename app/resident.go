@@ -35,7 +35,8 @@ type resident struct {
 	about   admin.About
 	pid     int
 	uid     uint32
-	need    int // the generation that has it
+	need    int    // the generation that has it
+	how     string // it is captured; "" until it is known
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -61,6 +62,9 @@ func (n *node) settle(r *resident) error {
 	if err := n.cage(r); err != nil {
 		return err
 	}
+	n.mu.Lock()
+	r.how = r.about.Capture
+	n.mu.Unlock()
 	n.api.Recheck()
 	r.news <- struct{}{}
 	r.tasks.Go(r.tell)

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,9 @@ func RunNode(ctx context.Context, opt Options) error {
 		Node: m.Node, Servers: m.Control, Token: m.Token, Version: Version(), Log: g.log,
 		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held, Backoff: 5 * time.Second,
 	}
+	if err := m.credential(&o); err != nil {
+		return err
+	}
 	if m.Data != "" {
 		sealer, err := identity.OpenSealer(m.SealKey, m.Data)
 		if err != nil {
@@ -62,26 +66,6 @@ func RunNode(ctx context.Context, opt Options) error {
 		return err
 	}
 	return g.serve(ctx, g.client, run, begin)
-}
-
-// measureLink tells how the control plane is met.
-func (g *gateway) measureLink() {
-	gauge := func(name, help string, value func(s link.Status) float64) {
-		g.registry.Func(name, help, observe.KindGauge, nil, func(emit func(float64, ...string)) { emit(value(g.client.Status())) })
-	}
-	gauge("naru_link_connected", "1 while a control plane is followed.", func(s link.Status) float64 {
-		if s.Connected {
-			return 1
-		}
-		return 0
-	})
-	gauge("naru_link_clock_skew_seconds", "How far the control plane's clock is ahead of this machine's.", func(s link.Status) float64 { return s.Skew.Seconds() })
-	gauge("naru_link_last_contact_timestamp_seconds", "When the control plane was heard last, Unix time; 0: never since the start.", func(s link.Status) float64 {
-		if s.LastContact.IsZero() {
-			return 0
-		}
-		return float64(s.LastContact.UnixMilli()) / 1000
-	})
 }
 
 // held are the certificates of this process, for naru status.
@@ -161,6 +145,14 @@ func (v planeView) Forget(ctx context.Context, node string) error {
 	return err
 }
 
+func (v planeView) Bundle(ctx context.Context) ([]byte, error) {
+	all, err := v.authority.Bundles(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return all.Own.Document()
+}
+
 func (v planeView) Rotate(ctx context.Context) error { return v.authority.Rotate(ctx) }
 
 func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
@@ -192,6 +184,10 @@ func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 	}
 	if v.server == nil {
 		return s, nil
+	}
+	if root := v.server.Root(); root != nil {
+		hash := link.RootHash(root)
+		s.RootHash = hex.EncodeToString(hash[:])
 	}
 	for _, p := range v.server.Status() {
 		one := admin.ProxyStatus{

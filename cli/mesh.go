@@ -35,6 +35,11 @@ func planeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.StringVar(&o.ControlSocket, "control-socket", "", "where naru token and naru status meet this process (default "+admin.DefaultPlaneSocket+", for others than root below XDG_RUNTIME_DIR)")
 	f.DurationVar(&o.CertificateLife, "certificate-life", 24*time.Hour, "for how long workloads' certificates are good; they are renewed after half of it")
 	f.DurationVar(&o.Lease, "lease", 30*time.Second, "for how long a workload stays known when its machine is not heard of")
+	f.StringVar(&o.BundleListen, "bundle-listen", "", "`address` at which other trust domains get our bundle, for example 0.0.0.0:8443; it shows spiffe://TRUSTDOMAIN/bundle (default: none do)")
+	f.StringVar(&o.Join.CA, "join-ca", "", "`file` with an authority's roots, in PEM, by whose certificates nodes may join instead of a token")
+	f.StringVar(&o.Join.Nodes, "join-nodes", "", "`pattern` of the names that they may have (default *); the name is the certificate's common name, or first DNS name")
+	f.StringSliceVar(&o.Join.Namespaces, "join-namespace", nil, "`namespaces` whose workloads may run on them (default any)")
+	f.StringSliceVar(&o.Join.Accounts, "join-account", nil, "`accounts` that workloads there may have (default any)")
 	f.StringArrayVar(&o.State.Etcd, "etcd", nil, "`URL` of an etcd outside that keeps the state, again for each member; control planes that share it serve the same mesh")
 	f.StringVar(&o.State.EtcdFiles.Cert, "etcd-cert", "", "`file` with the certificate that --etcd is shown, in PEM")
 	f.StringVar(&o.State.EtcdFiles.Key, "etcd-key", "", "`file` with its key")
@@ -54,14 +59,15 @@ func newNode() *cobra.Command {
 		level string
 	)
 	c := &cobra.Command{
-		Use:   "node --join TOKEN | --control HOST:PORT",
+		Use:   "node --join TOKEN | --control HOST:PORT [--credential CERT,KEY --root-hash HASH]",
 		Short: "Serve this machine's workloads: one proxy for all of them",
 		Long: `node joins a control plane and serves the workloads that naru exec runs on this
 machine, each with its own identity. The token is needed once; with --data the
 identity and the last good configuration are kept, so that the proxy starts and
 serves without a control plane.`,
 		Example: `  naru token create --node web-1          on the control plane
-  naru node --join naru1.... --data /var/lib/naru`,
+  naru node --join naru1.... --data /var/lib/naru
+  naru node --control plane:15012 --credential node.pem,node.key --root-hash 7e5a...`,
 		Args: argc(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -84,6 +90,9 @@ serves without a control plane.`,
 	}
 	f := c.Flags()
 	f.StringVar(&opt.Mesh.Token, "join", "", "`token` of naru token create; used once")
+	f.StringVar(&opt.Mesh.Credential, "credential", "", "`CERT,KEY` to join with instead of a token: files of a certificate for this node by an authority that the control plane knows (--join-ca)")
+	f.StringVar(&opt.Mesh.RootHash, "root-hash", "", "with --credential: the `hash` of the control plane's root, which naru status shows there")
+	f.StringVar(&opt.Mesh.TrustDomain, "trust-domain", "", "with --credential: the mesh's `name` (default naru.local)")
 	f.StringArrayVar(&opt.Mesh.Control, "control", nil, "`HOST:PORT` of a control plane, again for each replica (default: those that the token names)")
 	meshFlags(f, &opt.Mesh)
 	nodeFlags(f, &opt.Mesh)
@@ -195,12 +204,35 @@ func newStatus() *cobra.Command {
 	return c
 }
 
+func newBundle() *cobra.Command {
+	var socket string
+	c := &cobra.Command{
+		Use: "bundle", Short: "Print the mesh's own bundle, for other trust domains", Args: argc(cobra.NoArgs),
+		Long: `bundle prints by what others believe the workloads of this mesh: its roots and
+keys, as the SPIFFE bundle endpoint (--bundle-listen) gives them. Another mesh
+needs it once, as ca beside endpointID in its federated trust domains.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			doc, err := admin.AtPlane(app.PlaneSocket(socket)).Bundle(cmd.Context())
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", doc)
+			return err
+		},
+	}
+	c.Flags().StringVar(&socket, "socket", "", "where the control plane is met (default "+admin.DefaultPlaneSocket+")")
+	return c
+}
+
 // writeStatus writes for people.
 func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "mesh %s, configuration %s, as control plane %s has it, naru %s\n", s.TrustDomain, s.Configuration, s.Replica, s.Version)
 	for _, r := range s.Roots {
 		fmt.Fprintf(out, "root %s: %s, %s left\n", r.Subject, r.Stage, left(r.NotAfter, now))
+	}
+	if s.RootHash != "" {
+		fmt.Fprintf(out, "root hash %s\n", s.RootHash)
 	}
 	if s.Problems > 0 {
 		fmt.Fprintf(out, "%d problems: see /problems of the admin server\n", s.Problems)

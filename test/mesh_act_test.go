@@ -11,12 +11,15 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
 )
 
@@ -33,6 +36,8 @@ func act(what string, args []string) error {
 		return actHammer(args[0])
 	case "svid":
 		return actSVID()
+	case "bundles":
+		return actBundles()
 	case "etcd":
 		return actEtcd(args[0], args[1])
 	}
@@ -187,3 +192,32 @@ func actSVID() error {
 	fmt.Println(x.ID)
 	return nil
 }
+
+// actBundles prints the trust domains that it is told of, and then those of
+// each change.
+func actBundles() error {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer cancel()
+	c, err := workloadapi.New(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.WatchX509Bundles(ctx, bundlePrinter{}); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+type bundlePrinter struct{}
+
+func (bundlePrinter) OnX509BundlesUpdate(set *x509bundle.Set) {
+	var list []string
+	for _, b := range set.Bundles() {
+		list = append(list, b.TrustDomain().Name())
+	}
+	slices.Sort(list)
+	fmt.Println("believes", strings.Join(list, " "))
+}
+
+func (bundlePrinter) OnX509BundlesWatchError(err error) { fmt.Println("error:", err) }
