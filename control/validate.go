@@ -79,16 +79,16 @@ func (b *back) again(whole, valid *model.Config, problems, mistakes []model.Prob
 }
 
 // putBack gives all with the nouns that are not in valid replaced by those of
-// the same name in old, where there are such. The lists are sorted by name.
+// the same name in old, where there are such. The lists are sorted by name;
+// valid and old may have more than was written (services that workloads make).
 func putBack[T any](b *back, k kind[T], all, valid, old []T) []T {
-	if len(valid) == len(all) {
-		return all
-	}
 	out, copied := all, false
 	v, o := 0, 0
 	for i, x := range all {
-		if v < len(valid) && k.name(valid[v]) == k.name(x) {
+		for v < len(valid) && k.name(valid[v]) < k.name(x) {
 			v++
+		}
+		if v < len(valid) && k.name(valid[v]) == k.name(x) {
 			continue
 		}
 		for o < len(old) && k.name(old[o]) < k.name(x) {

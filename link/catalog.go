@@ -51,6 +51,18 @@ func newCatalog() *catalog {
 	return &catalog{entries: map[Name]*entry{}, users: map[string][]*entry{}, changed: make(chan struct{})}
 }
 
+// mesh is what a Service of that name is in the mesh, nil where there is none.
+func (c *catalog) mesh(service string) *model.MeshService {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if e := c.entries[Name{KindService, service}]; e != nil {
+		if s, ok := e.noun.(*model.Service); ok {
+			return s.Mesh
+		}
+	}
+	return nil
+}
+
 // apply makes s the newest. What is the same pointer as before is not looked
 // at; what is new is encoded, once. tooLarge names what cannot be sent.
 func (c *catalog) apply(s *model.Snapshot, now time.Time) (tooLarge []Name) {

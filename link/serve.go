@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -273,6 +275,9 @@ func (s *Server) register(ctx context.Context, q *registerRequest) (*empty, erro
 	if !record.Grant.allows(w.Namespace, w.Account) {
 		return nil, s.denied(codes.PermissionDenied, whyGrant, c, fmt.Errorf("node %s may not have workloads of namespace %s, account %s", c.node, w.Namespace, w.Account), "workload", w.Name)
 	}
+	if err := s.mayServe(&record.Grant, w); err != nil {
+		return nil, s.denied(codes.PermissionDenied, whyGrant, c, fmt.Errorf("node %s: %w", c.node, err), "workload", w.Name)
+	}
 	w.Node = c.node
 	switch err := s.options.Registry.Register(ctx, c.node, w); {
 	case errors.Is(err, ErrTaken):
@@ -283,6 +288,37 @@ func (s *Server) register(ctx context.Context, q *registerRequest) (*empty, erro
 	s.counts.registered.Add(1)
 	return &empty{}, nil
 }
+
+// mayServe says whether a node may have a workload that serves and signs what
+// w does: whoever is an instance of a service gets what others send to it, and
+// whoever signs passports says who the caller is.
+func (s *Server) mayServe(g *Grant, w *model.Workload) error {
+	if len(w.PassportKey) > 0 && !g.Gateway {
+		return errors.New("only gateways sign passports: make its token with --gateway")
+	}
+	for _, p := range w.Ports {
+		namespace, host, ok := strings.Cut(p.Service, "/")
+		if !ok {
+			namespace, host = model.DefaultNamespace, p.Service
+		}
+		host, _, _ = strings.Cut(host, ":") // NAME:PORT, of a Service with several
+		if m := s.catalog.mesh(p.Service); m != nil {
+			namespace, host = m.Namespace, m.Host
+		}
+		// A further port makes a service of its own, called after the first.
+		host = strings.TrimSuffix(host, "-"+strconv.Itoa(int(p.Port)))
+		if !g.allows(namespace, host) {
+			return fmt.Errorf("it may not serve service %s of namespace %s", host, namespace)
+		}
+	}
+	return nil
+}
+
+// Bounds of a workload, as package model has them.
+const (
+	mostWeight = 1_000_000
+	mostPorts  = 1000
+)
 
 // checkWorkload refuses what could not be told from something else later.
 func checkWorkload(w *model.Workload) error {
@@ -296,6 +332,22 @@ func checkWorkload(w *model.Workload) error {
 	}
 	if _, err := netip.ParseAddr(w.Address); err != nil {
 		return fmt.Errorf("workload %q: %q is no IP address", w.Name, w.Address)
+	}
+	switch {
+	case w.Weight < 0 || w.Weight > mostWeight:
+		return fmt.Errorf("workload %q: the weight %d is not from 0 to %d", w.Name, w.Weight, mostWeight)
+	case len(w.Ports) > mostPorts:
+		return fmt.Errorf("workload %q: %d ports are more than %d", w.Name, len(w.Ports), mostPorts)
+	}
+	for _, p := range w.Ports {
+		switch p.Protocol {
+		case model.AppDetect, model.AppHTTP, model.AppGRPC, model.AppTCP:
+		default:
+			return fmt.Errorf("workload %q: %q is no protocol", w.Name, p.Protocol)
+		}
+		if p.Port == 0 || p.Service == "" {
+			return fmt.Errorf("workload %q: it serves %q on port %d", w.Name, p.Service, p.Port)
+		}
 	}
 	switch w.State {
 	case model.Serving, model.Unhealthy, model.Draining:

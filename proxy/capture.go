@@ -26,7 +26,7 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 		c.Abort()
 	case t == nil && len(l.noun.Mesh.Pass) == 0:
 		// It was not captured: it is not the workload.
-		w.proxy.opt.Log.Warn("a connection was refused that would have called as somebody else", "workload", l.noun.Mesh.Workload, "remote", c.Peer().Remote)
+		w.proxy.opt.Log.Debug("a connection was refused that would have called as somebody else", "workload", l.noun.Mesh.Workload, "remote", c.Peer().Remote)
 		w.proxy.opt.Registry.Refused(w.index, observe.OutboundUnproven)
 		c.Abort()
 	case t == nil:
