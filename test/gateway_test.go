@@ -340,13 +340,14 @@ func receive[T any](t testing.TB, from <-chan T) T {
 }
 
 // nextPort walks through ports below those that the kernel gives to dialling
-// sockets: one that is free now stays free until its gateway binds it.
+// sockets, and above those that a node keeps for itself: one that is free now
+// stays free until its gateway binds it.
 var nextPort atomic.Uint32
 
 func freePort(t testing.TB) string {
 	t.Helper()
 	for range 10_000 {
-		port := 12_000 + (uint32(os.Getpid())*61+nextPort.Add(1))%18_000
+		port := 17_000 + (uint32(os.Getpid())*61+nextPort.Add(1))%13_000
 		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if errors.Is(err, syscall.EADDRINUSE) {
 			continue

@@ -62,18 +62,19 @@ func (o *output) String() string {
 var ports = regexp.MustCompile(`\b(3000|8080|8081|8443|900[1-9]|910[1-9]|9901)\b`)
 
 // next is the last port given out. All are below those that the kernel gives
-// to clients, so that nobody takes one between looking and binding.
+// to clients, so that nobody takes one between looking and binding, and above
+// those that a node keeps for itself.
 var next atomic.Int64
 
 // firstPort lets runs side by side begin at different ports.
-func firstPort() { next.Store(int64(12000 + os.Getpid()%60*300)) }
+func firstPort() { next.Store(int64(17000 + os.Getpid()%45*300)) }
 
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 2000 {
 		n := next.Add(1)
 		if n > 31000 {
-			next.Store(12000)
+			next.Store(17000)
 			continue
 		}
 		ln, err := net.Listen("tcp", ":"+strconv.FormatInt(n, 10))
