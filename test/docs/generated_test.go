@@ -1,14 +1,15 @@
 package docs
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -154,7 +155,7 @@ func status(code int) string {
 	return fmt.Sprint(code)
 }
 
-// metricsPage reads the metrics of a naru that has seen some traffic.
+// metricsPage has the metrics of a naru that does all it can, and of a node.
 var metricsOnce = struct {
 	sync.Once
 	page string
@@ -171,75 +172,44 @@ func metricsPage(t *testing.T) string {
 
 const metricsConfig = `log: json
 listen: [":8080", {address: "https://:8443", tls: {local: {storage: roots}}}]
+mesh: {federated: [{trustDomain: partner.example, url: "https://127.0.0.1:1/bundle"}]}
 routes:
-- {match: /, to: up}
-- {match: /dead, to: down}
-- {match: /calls.S/M, respond: 503, grpc: metrics}
-- {match: "tcp://:8081", to: up}
-services:
-  up: ["127.0.0.1:9001"]
-  down: ["127.0.0.1:9002"]
+- {match: /, respond: 200 hello}
 `
 
 func makeMetricsPage(t *testing.T) string {
-	s := newStage(t, ":9001 :9002 :8080 :8081 :8443 :9901")
-	dead := s.real["9002"]
-	delete(s.real, "9002")
-	s.echoes()
-	s.real["9002"] = dead
+	s := newStage(t, "naru exec :9102 :8080 :8443 :9901")
 	s.save("naru.yaml", metricsConfig)
-	s.start("naru run naru.yaml")
-	gateway := "http://127.0.0.1:" + s.real["8080"]
-	s.until("first request", "200\n", func() string { return fetch(gateway + "/").status })
-	fetch(gateway + "/dead")
-	fetch("http://127.0.0.1:" + s.real["8081"] + "/")
-	if res, err := http.Post(gateway+"/calls.S/M", "application/grpc", nil); err == nil {
-		res.Body.Close()
-	}
-	var text string
+	control := "127.0.0.1:" + s.real["9102"]
+	s.start("naru run naru.yaml --capture off --data data --control-listen " + control)
+	all := map[string]*family{}
 	s.until("metrics", "true\n", func() string {
-		text = fetch("http://127.0.0.1:" + s.real["9901"] + "/metrics").body
-		return fmt.Sprint(strings.Contains(text, "naru_service_connect_failures_total") && strings.Contains(text, "naru_refused_total"))
+		all = families(fetch("http://127.0.0.1:" + s.real["9901"] + "/metrics?names").body)
+		return fmt.Sprint(all["naru_link_proxies"] != nil && all["naru_requests_total"] != nil)
 	})
-	return describe(text + meshMetrics(t))
+	// A node has some of its own.
+	node := freePort(t)
+	s.start("naru node --capture off --address 127.0.0.1 --node n --socket n/node.sock --admin 127.0.0.1:" + node +
+		" --join $(naru token create --node n --socket control.sock)")
+	s.until("metrics of a node", "true\n", func() string {
+		own := families(fetch("http://127.0.0.1:" + node + "/metrics?names").body)
+		maps.Copy(all, own)
+		return fmt.Sprint(own["naru_link_connected"] != nil)
+	})
+	return describe(all)
 }
 
-const meshMetricsConfig = `mesh: {federated: [{trustDomain: partner.example, url: "https://127.0.0.1:1/bundle"}]}
-services:
-  orders: {mesh: PORT}
-policies:
-- {name: own, to: orders, allow: [{from: {service: orders}}]}
-`
-
-// meshMetrics reads those of a control plane and of a node with a workload.
-func meshMetrics(t *testing.T) string {
-	s := newStage(t, "")
-	link, control, node, door, orders := freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)
-	s.save("mesh.yaml", strings.ReplaceAll(meshMetricsConfig, "PORT", orders))
-	s.start("naru control mesh.yaml --data plane --lease 3s --address 127.0.0.1 --listen 127.0.0.1:" + link + " --control-socket control.sock --admin 127.0.0.1:" + control)
-	token := ""
-	s.until("a token", "ok\n", func() string {
-		token = strings.TrimSpace(s.run("naru token create --node docs --socket control.sock"))
-		if strings.HasPrefix(token, "naru1.") {
-			return "ok"
-		}
-		return token
-	})
-	s.start("naru node --node docs --join " + token + " --address 127.0.0.1 --mesh-port " + door + " --socket node.sock --capture off --admin 127.0.0.1:" + node)
-	s.start("naru exec --socket node.sock --service orders --port " + orders + " -- echo-service " + orders)
-	s.until("a refused call", "403", func() string {
-		return s.run("naru exec --socket node.sock --account web --log-level error -- curl -s -m 5 -o /dev/null -w '%{http_code}' http://orders:" + orders + "/")
-	})
-	var text string
-	s.until("metrics of the mesh", "true\n", func() string {
-		text = fetch("http://127.0.0.1:"+control+"/metrics").body + fetch("http://127.0.0.1:"+node+"/metrics").body
-		all := true
-		for _, name := range []string{"naru_link_round_trip_seconds", "naru_link_proxies", "naru_workloads", "naru_policy_decisions_total", "naru_store_up", "naru_identity_expiry_seconds"} {
-			all = all && strings.Contains(text, name)
-		}
-		return fmt.Sprint(all)
-	})
-	return text
+// families are those that a page of names lists.
+func families(text string) map[string]*family {
+	var list []family
+	if json.Unmarshal([]byte(text), &list) != nil {
+		return nil
+	}
+	all := map[string]*family{}
+	for _, f := range list {
+		all[f.Name] = &f
+	}
+	return all
 }
 
 // answer is what fetch got.
@@ -260,37 +230,12 @@ func fetch(url string) answer {
 
 // family is one metric of the page.
 type family struct {
-	help, kind string
-	labels     []string
+	Name, Kind, Help string
+	Labels           []string
 }
 
-var labelName = regexp.MustCompile(`([a-z_]+)="`)
-
-// describe makes the reference page from a metrics page.
-func describe(text string) string {
-	all := map[string]*family{}
-	var now *family
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if rest, ok := strings.CutPrefix(line, "# HELP "); ok {
-			name, help, _ := strings.Cut(rest, " ")
-			now = &family{help: help}
-			all[name] = now
-			continue
-		}
-		if rest, ok := strings.CutPrefix(line, "# TYPE "); ok {
-			_, now.kind, _ = strings.Cut(rest, " ")
-			continue
-		}
-		if now == nil {
-			continue
-		}
-		for _, m := range labelName.FindAllStringSubmatch(line, -1) {
-			if m[1] != "le" && !slices.Contains(now.labels, m[1]) {
-				now.labels = append(now.labels, m[1])
-			}
-		}
-	}
+// describe makes the reference page.
+func describe(all map[string]*family) string {
 	var names []string
 	for name := range all {
 		names = append(names, name)
@@ -300,7 +245,7 @@ func describe(text string) string {
 	b.WriteString(`# Metrics
 
 On ` + "`/metrics`" + ` of the admin address, in the Prometheus text format 0.0.4. Times
-are in seconds, sizes in bytes. A metric without samples is left out. Label
+are in seconds, sizes in bytes. A metric without samples is left out; ` + "`/metrics?names`" + ` lists all that a process may have, as JSON. Label
 values come from the configuration, never from requests, but for
 ` + "`naru_grpc_requests_total`" + `, which a route has to ask for; statuses that are not
 usual are counted by their class (` + "`2xx`" + `), and ` + "`none`" + ` means that the client got
@@ -310,11 +255,11 @@ no answer.
 	b.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
 	for _, name := range names {
 		f := all[name]
-		labels := make([]string, len(f.labels))
-		for i, l := range f.labels {
+		labels := make([]string, len(f.Labels))
+		for i, l := range f.Labels {
 			labels[i] = "`" + l + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, f.kind, strings.Join(labels, ", "), f.help)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, f.Kind, strings.Join(labels, ", "), f.Help)
 	}
 	return b.String()
 }
