@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -201,7 +202,20 @@ func makeMetricsPage(t *testing.T) string {
 		text = fetch("http://127.0.0.1:" + s.real["9901"] + "/metrics").body
 		return fmt.Sprint(strings.Contains(text, "naru_service_connect_failures_total") && strings.Contains(text, "naru_refused_total"))
 	})
-	return describe(text + meshMetrics(t))
+	seen, possible := meshMetrics(t)
+	return describe(text+seen, append(possible, namesAt(s.real["9901"])...))
+}
+
+// namesAt are the metrics that a naru may have, also those without samples.
+func namesAt(port string) (list []named) {
+	_ = json.Unmarshal([]byte(fetch("http://127.0.0.1:"+port+"/metrics?names").body), &list) // a page without them is not the one that is expected
+	return list
+}
+
+// named is a metric as a page of names has it.
+type named struct {
+	Name, Kind, Help string
+	Labels           []string
 }
 
 const meshMetricsConfig = `mesh: {federated: [{trustDomain: partner.example, url: "https://127.0.0.1:1/bundle"}]}
@@ -212,7 +226,7 @@ policies:
 `
 
 // meshMetrics reads those of a control plane and of a node with a workload.
-func meshMetrics(t *testing.T) string {
+func meshMetrics(t *testing.T) (seen string, possible []named) {
 	s := newStage(t, "")
 	link, control, node, door, orders := freePort(t), freePort(t), freePort(t), freePort(t), freePort(t)
 	s.save("mesh.yaml", strings.ReplaceAll(meshMetricsConfig, "PORT", orders))
@@ -239,7 +253,7 @@ func meshMetrics(t *testing.T) string {
 		}
 		return fmt.Sprint(all)
 	})
-	return text
+	return text, append(namesAt(control), namesAt(node)...)
 }
 
 // answer is what fetch got.
@@ -267,7 +281,7 @@ type family struct {
 var labelName = regexp.MustCompile(`([a-z_]+)="`)
 
 // describe makes the reference page from a metrics page.
-func describe(text string) string {
+func describe(text string, possible []named) string {
 	all := map[string]*family{}
 	var now *family
 	for line := range strings.Lines(text) {
@@ -291,6 +305,11 @@ func describe(text string) string {
 			}
 		}
 	}
+	for _, n := range possible {
+		if all[n.Name] == nil {
+			all[n.Name] = &family{help: n.Help, kind: n.Kind, labels: n.Labels}
+		}
+	}
 	var names []string
 	for name := range all {
 		names = append(names, name)
@@ -300,7 +319,7 @@ func describe(text string) string {
 	b.WriteString(`# Metrics
 
 On ` + "`/metrics`" + ` of the admin address, in the Prometheus text format 0.0.4. Times
-are in seconds, sizes in bytes. A metric without samples is left out. Label
+are in seconds, sizes in bytes. A metric without samples is left out; `+"`/metrics?names`"+` lists all that there may be, as JSON. Label
 values come from the configuration, never from requests, but for
 ` + "`naru_grpc_requests_total`" + `, which a route has to ask for; statuses that are not
 usual are counted by their class (` + "`2xx`" + `), and ` + "`none`" + ` means that the client got
