@@ -238,17 +238,10 @@ func (n *node) answer(namespace string) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errors.New("no port is free for the mesh DNS")
 }
 
-// tellTime bounds one try to make a workload known.
-const tellTime = 3 * time.Second
-
 // tell makes a workload known, and tries until it is, or ctx ends.
 func (n *node) tell(ctx context.Context, w *model.Workload) {
 	for wait := 200 * time.Millisecond; ; wait = min(2*wait, 10*time.Second) {
-		// It is not broken off when the workload leaves: what was on its way could
-		// then arrive after the news that it has left, and stay.
-		whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTime)
-		err := n.plane.Register(whole, w)
-		cancel()
+		err := n.plane.Register(ctx, w)
 		if err == nil || ctx.Err() != nil {
 			return
 		}

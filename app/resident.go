@@ -138,6 +138,9 @@ func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOpti
 	return opt
 }
 
+// tellTime bounds one try to make a workload known.
+const tellTime = 3 * time.Second
+
 // tell tells the control plane of what the workload has become, until it
 // leaves: always the newest, so that nothing older arrives after it.
 func (r *resident) tell() {
@@ -150,7 +153,12 @@ func (r *resident) tell() {
 		r.node.mu.Lock()
 		w := r.workload
 		r.node.mu.Unlock()
-		if err := r.node.plane.Register(r.ctx, w); err != nil && r.ctx.Err() == nil {
+		// It is not broken off when the workload leaves: what was on its way could
+		// then arrive after the news that it has left, and stay.
+		whole, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), tellTime)
+		err := r.node.plane.Register(whole, w)
+		cancel()
+		if err != nil && r.ctx.Err() == nil {
 			r.node.log.Warn("a workload is not registered yet", "workload", r.name, "error", err)
 			select {
 			case <-r.ctx.Done():
