@@ -129,6 +129,9 @@ func explicitEnv(proxy netip.AddrPort, pass string) []string {
 
 func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOptions {
 	opt := capture.WorkloadOptions{Name: r.name, Outbound: netip.AddrPortFrom(loopback, r.outbound), DNS: dns}
+	if n.six {
+		opt.Outbound6, opt.DNS6 = netip.AddrPortFrom(loopback6, r.outbound), netip.AddrPortFrom(loopback6, dns.Port())
+	}
 	for _, p := range r.ports {
 		opt.Ports = append(opt.Ports, p.Port)
 	}
