@@ -297,6 +297,10 @@ func TestMeshUnprivileged(t *testing.T) {
 		_, out = web()
 		return strings.Contains(out, "200")
 	})
+	// HTTPS is not ours, and is not broken.
+	if p := exec("--account", "web", "--", "sh", "-c", "echo ${HTTPS_PROXY:-none} ${https_proxy:-none}"); p.ended() != 0 || !strings.Contains(p.out.text(), "none none") {
+		t.Errorf("https goes by %s", p.out.text())
+	}
 	if !strings.Contains(out, "traffic is not captured") {
 		t.Errorf("it is not said that nothing is captured: %s", out)
 	}
