@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -261,11 +260,4 @@ func (c *controlPlane) close() {
 	if err := c.store.Close(); err != nil {
 		c.log.Warn("the store", "error", err)
 	}
-}
-
-// portOf is the number in an address.
-func portOf(addr string) int {
-	_, port, _ := net.SplitHostPort(addr)
-	n, _ := strconv.Atoi(port)
-	return n
 }
