@@ -235,11 +235,11 @@ func (g *gateway) authorize(policies []*model.Policy, t filter.Target) (filter.A
 
 // beginNode makes the node of this process: once it is known that there is a
 // mesh. serve says that the configuration's own listeners are served here.
-func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err error) {
+func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node, err error) {
 	opt := g.opt.Mesh
 	n := &node{
 		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, rest: g.rest, locals: map[string]*resident{}, generation: 1,
-		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]netip.AddrPort{}, inbound: g.inboundSockets, addresses: map[string]netip.Addr{},
+		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]netip.AddrPort{}, inbound: g.inboundSockets, addresses: map[string][]netip.Addr{},
 	}
 	options := agent.Options{Authority: p, Log: g.log}
 	if opt.Data != "" {
@@ -267,7 +267,7 @@ func (g *gateway) beginNode(p plane, trust string, serve bool) (_ *node, err err
 			if n.plain = unused("", firstPlain, lastPlain, nil); n.plain == 0 {
 				return nil, fmt.Errorf("no port from %d to %d is free for plaintext from others", firstPlain, lastPlain)
 			}
-			n.names = capture.NewDNS(capture.DNSOptions{Log: g.log})
+			n.names, n.six = capture.NewDNS(capture.DNSOptions{Domain: domain, Log: g.log}), unused(loopback6.String(), firstOutbound, lastOutbound, nil) != 0
 		}
 	} else {
 		n.opt.uncaptured = "--capture off"

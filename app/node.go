@@ -65,7 +65,8 @@ type node struct {
 	serves     model.Version // with it
 	moved      chan struct{} // closed when applied or known changes
 	known      *model.Config // the control plane's newest
-	addresses  map[string]netip.Addr
+	addresses  map[string][]netip.Addr
+	six        bool                      // captured workloads are served on ::1, too
 	served     map[string]netip.AddrPort // by namespace, where its names are answered
 }
 
@@ -185,7 +186,7 @@ func (n *node) freePort() (uint16, error) {
 				return true
 			}
 		}
-		return false
+		return n.six && unused(loopback6.String(), p, p, nil) == 0
 	})
 	if p == 0 {
 		return 0, errors.New("no port is free for another workload")
@@ -207,7 +208,34 @@ func unused(host string, first, last uint16, taken func(uint16) bool) uint16 {
 	return 0
 }
 
-var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+var loopback, loopback6 = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
+
+// dnsSocket is one address of the mesh DNS.
+type dnsSocket struct {
+	udp net.PacketConn
+	tcp net.Listener
+}
+
+// dnsSockets opens a port on all addresses, or on none.
+func dnsSockets(on []netip.Addr, port uint16) (all []dnsSocket, err error) {
+	for _, a := range on {
+		s, at := dnsSocket{}, netip.AddrPortFrom(a, port).String()
+		if s.udp, err = net.ListenPacket("udp", at); err == nil {
+			if s.tcp, err = net.Listen("tcp", at); err != nil {
+				s.udp.Close()
+			}
+		}
+		if err != nil {
+			for _, s := range all {
+				s.udp.Close()
+				s.tcp.Close()
+			}
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
 
 // answer sees that names are answered for a namespace, and says where.
 func (n *node) answer(namespace string) (netip.AddrPort, error) {
@@ -216,23 +244,24 @@ func (n *node) answer(namespace string) (netip.AddrPort, error) {
 	if at, ok := n.served[namespace]; ok {
 		return at, nil
 	}
+	on := []netip.Addr{loopback}
+	if n.six {
+		on = append(on, loopback6)
+	}
 	for port := dnsPort + len(n.served); port < dnsPort+dnsPorts; port++ {
+		sockets, err := dnsSockets(on, uint16(port))
+		if err != nil {
+			continue
+		}
 		at := netip.AddrPortFrom(loopback, uint16(port))
-		udp, err := net.ListenPacket("udp4", at.String())
-		if err != nil {
-			continue
-		}
-		tcp, err := net.Listen("tcp4", at.String())
-		if err != nil {
-			udp.Close()
-			continue
-		}
 		n.served[namespace] = at
-		n.tasks.Go(func() {
-			if err := n.names.Serve(udp, tcp, namespace); err != nil {
-				n.log.Error("names are not answered any more", "namespace", namespace, "error", err)
-			}
-		})
+		for _, s := range sockets {
+			n.tasks.Go(func() {
+				if err := n.names.Serve(s.udp, s.tcp, namespace); err != nil {
+					n.log.Error("names are not answered any more", "namespace", namespace, "error", err)
+				}
+			})
+		}
 		return at, nil
 	}
 	return netip.AddrPort{}, errors.New("no port is free for the mesh DNS")
@@ -280,17 +309,17 @@ func (n *node) describe(*model.Config) (mesh.Node, int) {
 		d.Plain = n.plain
 	}
 	for _, r := range n.locals {
-		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Pass: r.passOf()})
+		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: n.six && r.pass == "", Pass: r.passOf()})
 	}
 	slices.SortFunc(d.Locals, func(a, b mesh.Local) int { return cmp.Compare(a.Workload.Name, b.Workload.Name) })
 	return d, n.generation
 }
 
-func (n *node) vip(all map[string]netip.Addr) func(string) netip.Addr {
+func (n *node) vip(all map[string][]netip.Addr) func(string) []netip.Addr {
 	if n.cages == nil {
 		return nil
 	}
-	return func(service string) netip.Addr { return all[service] }
+	return func(service string) []netip.Addr { return all[service] }
 }
 
 // see takes the control plane's newest configuration: its services have names
@@ -310,15 +339,19 @@ func (n *node) see(s *model.Snapshot) {
 	}
 	slices.Sort(list)
 	vips := capture.Addresses(slices.Compact(list))
-	addresses := make(map[string]netip.Addr, len(full))
+	addresses := make(map[string][]netip.Addr, len(full))
 	for _, v := range s.Services {
 		if v.Mesh == nil {
 			continue
 		}
-		at := vips[full[v.Name]].IP4
+		vip := vips[full[v.Name]]
+		at := []netip.Addr{vip.IP4}
+		if n.six {
+			at = append(at, vip.IP6)
+		}
 		addresses[v.Name] = at
 		for _, name := range append([]string{full[v.Name]}, v.Mesh.Names...) {
-			names[name] = capture.Name{Addrs: []netip.Addr{at}, Port: v.Mesh.Port}
+			names[name] = capture.Name{Addrs: at, Port: v.Mesh.Port}
 		}
 	}
 	if n.names != nil {

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -46,7 +45,7 @@ type controlPlane struct {
 	server    *link.Server
 	listening string
 	resident  map[string]*model.Workload // what this process has registered
-	federated *federations
+	federated *federation.Keeper
 	bundle    *bundleServer
 	joiners   []link.Joiner
 }
@@ -125,9 +124,9 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	}
 	c.tasks.Go(func() { authority.Run(c.ctx) })
 	c.tasks.Go(c.stay)
-	c.federated = &federations{trust: trust, authority: authority, log: c.log, all: map[model.Federation]*followed{}}
-	federation.Register(c.registry, c.federated.followers)
-	c.tasks.Go(func() { c.federated.follow(c.ctx, c.control) })
+	c.federated = federation.NewKeeper(trust, authority, c.log)
+	federation.Register(c.registry, c.federated.Followers)
+	c.tasks.Go(func() { c.federated.Run(c.ctx, c.control) })
 	c.trust, c.authority = trust, authority
 	return nil
 }
@@ -243,7 +242,7 @@ func (c *controlPlane) problems() (all []model.Problem) {
 	defer c.mu.Unlock()
 	if c.authority != nil {
 		all = append(all, c.authority.Problems()...)
-		all = append(all, c.federated.problems()...)
+		all = append(all, c.federated.Problems()...)
 	}
 	if c.server != nil {
 		all = append(all, c.server.Problems()...)
@@ -261,11 +260,4 @@ func (c *controlPlane) close() {
 	if err := c.store.Close(); err != nil {
 		c.log.Warn("the store", "error", err)
 	}
-}
-
-// portOf is the number in an address.
-func portOf(addr string) int {
-	_, port, _ := net.SplitHostPort(addr)
-	n, _ := strconv.Atoi(port)
-	return n
 }

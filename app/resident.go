@@ -90,7 +90,7 @@ func (n *node) cage(r *resident) error {
 	case n.cages == nil && r.wish.Capture == "transparent":
 		return fmt.Errorf("traffic cannot be captured here: %s", n.opt.uncaptured)
 	case n.cages == nil:
-		r.about.Notes = append(r.about.Notes, "traffic is not captured ("+n.opt.uncaptured+"): HTTP_PROXY and HTTPS_PROXY lead to the mesh, what does not look at them goes out as it is")
+		r.about.Notes = append(r.about.Notes, "traffic is not captured ("+n.opt.uncaptured+"): HTTP_PROXY leads to the mesh, what does not look at it goes out as it is, and so does HTTPS")
 		explicit()
 		return nil
 	}
@@ -121,14 +121,18 @@ func (r *resident) passOf() []byte {
 const passUser = "naru"
 
 // explicitEnv is what HTTP clients look at. Others cannot read the environment
-// of a user's processes.
+// of a user's processes. HTTPS_PROXY is not set: the doors speak no CONNECT, so
+// every client of https would fail, which reaches its server without.
 func explicitEnv(proxy netip.AddrPort, pass string) []string {
 	url := "http://" + passUser + ":" + pass + "@" + proxy.String()
-	return []string{"HTTP_PROXY=" + url, "http_proxy=" + url, "HTTPS_PROXY=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
+	return []string{"HTTP_PROXY=" + url, "http_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
 }
 
 func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOptions {
 	opt := capture.WorkloadOptions{Name: r.name, Outbound: netip.AddrPortFrom(loopback, r.outbound), DNS: dns}
+	if n.six {
+		opt.Outbound6, opt.DNS6 = netip.AddrPortFrom(loopback6, r.outbound), netip.AddrPortFrom(loopback6, dns.Port())
+	}
 	for _, p := range r.ports {
 		opt.Ports = append(opt.Ports, p.Port)
 	}

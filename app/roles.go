@@ -59,7 +59,7 @@ func RunNode(ctx context.Context, opt Options) error {
 		}
 	}
 	begin := func(_ context.Context, s *model.Snapshot) error {
-		_, err := g.beginNode(g.client, cmp.Or(meshOf(s).TrustDomain, model.DefaultTrustDomain), false)
+		_, err := g.beginNode(g.client, cmp.Or(meshOf(s).TrustDomain, model.DefaultTrustDomain), meshOf(s).Domain, false)
 		if err == nil {
 			g.node.tasks.Go(func() { g.returning(g.node) })
 		}

@@ -177,7 +177,7 @@ func (g *gateway) beginMesh(ctx context.Context, s *model.Snapshot) error {
 	if err := g.plane.begin(ctx, s); err != nil {
 		return err
 	}
-	_, err := g.beginNode(inner{g.plane.authority, g.plane}, g.plane.trust, true)
+	_, err := g.beginNode(inner{g.plane.authority, g.plane}, g.plane.trust, meshOf(s).Domain, true)
 	if err != nil {
 		return err
 	}

@@ -165,7 +165,7 @@ var (
 	errUnknownToken = errors.New("the token is wrong")
 	errExpiredToken = errors.New("the token has expired")
 	errUsedToken    = errors.New("the token was used")
-	errNodeName     = errors.New("the token is for another name")
+	errNodeName     = errors.New("joining under another name")
 	errNodeTaken    = errors.New("a node of this name has joined already; a token for exactly this name may replace it")
 )
 
@@ -190,7 +190,7 @@ func (s *Server) checkToken(ctx context.Context, secret []byte, node, key string
 	case !s.options.Now().Before(r.Expires):
 		return item, r, fmt.Errorf("%w: at %s", errExpiredToken, r.Expires.Format(time.RFC3339))
 	case !ok:
-		return item, r, fmt.Errorf("%w: %s", errNodeName, r.Grant.Node)
+		return item, r, fmt.Errorf("%w: the token is for %s", errNodeName, r.Grant.Node)
 	}
 	return item, r, nil
 }

@@ -25,9 +25,10 @@ type Node struct {
 	// is not set.
 	Serve   bool
 	Gateway identity.ID
-	// VIP is the address that a service's name means to captured workloads; an
-	// invalid one, or nil: none. The same service gets the same at each call.
-	VIP func(service string) netip.Addr
+	// VIP is the addresses that a service's name means to captured workloads,
+	// one of a family at most; none, or nil: there are none. The same service
+	// gets the same at each call.
+	VIP func(service string) []netip.Addr
 }
 
 // Local is a workload of the node.
@@ -44,6 +45,8 @@ type Local struct {
 	// Pass is as that of model.MeshDoor.
 	Pass            []byte
 	OutboundAddress string
+	// Outbound6: there is a door at this port on ::1, too.
+	Outbound6 bool
 }
 
 // Lowering lowers one Config after another. The zero Lowering is ready; it is

@@ -32,10 +32,10 @@ func shop(n int) *model.Config {
 func nodeOf(w *model.Workload) Node {
 	return Node{
 		Locals: []Local{{Workload: w, Outbound: 15001}},
-		VIP: func(service string) netip.Addr {
+		VIP: func(service string) []netip.Addr {
 			var n byte
 			_, _ = fmt.Sscanf(service, "s%d", &n) // one of the small ones
-			return netip.AddrFrom4([4]byte{240, 0, 0, n})
+			return []netip.Addr{netip.AddrFrom4([4]byte{240, 0, 0, n})}
 		},
 	}
 }

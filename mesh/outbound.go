@@ -37,19 +37,24 @@ func (l *Lowering) outbound() {
 		if doors[from] == nil {
 			sources = append(sources, from)
 		}
-		name := "mesh/out/" + w.Name
-		doors[from] = append(doors[from], name)
-		causes := []any{w, from.id, targets, local.Outbound, local.OutboundAddress, string(local.Pass), l.mesh.Outbound}
-		l.out.Listeners = append(l.out.Listeners, keep(l, name, causes, func() *model.Listener {
-			return &model.Listener{
-				Name: name, Address: pick(local.OutboundAddress, "127.0.0.1"), Port: local.Outbound, Protocol: model.Any,
-				Limits: doorLimits, Origin: w.Origin,
-				Mesh: &model.MeshDoor{
-					Side: model.OutboundSide, Workload: w.Name, Identity: string(from.id), Namespace: w.Namespace,
-					Targets: *targets, Pass: local.Pass, Strangers: l.mesh.Outbound == model.OutboundAllow,
-				},
-			}
-		}))
+		door := func(name, address string) {
+			doors[from] = append(doors[from], name)
+			causes := []any{w, from.id, targets, local.Outbound, address, string(local.Pass), l.mesh.Outbound}
+			l.out.Listeners = append(l.out.Listeners, keep(l, name, causes, func() *model.Listener {
+				return &model.Listener{
+					Name: name, Address: address, Port: local.Outbound, Protocol: model.Any,
+					Limits: doorLimits, Origin: w.Origin,
+					Mesh: &model.MeshDoor{
+						Side: model.OutboundSide, Workload: w.Name, Identity: string(from.id), Namespace: w.Namespace,
+						Targets: *targets, Pass: local.Pass, Strangers: l.mesh.Outbound == model.OutboundAllow,
+					},
+				}
+			}))
+		}
+		door("mesh/out/"+w.Name, pick(local.OutboundAddress, "127.0.0.1"))
+		if local.Outbound6 {
+			door("mesh/out/"+w.Name+"/6", "::1")
+		}
 	}
 	for _, from := range sources {
 		l.callers(from, doors[from], services)
@@ -157,8 +162,10 @@ func (l *Lowering) targets(services []*model.Service) *[]model.MeshTarget {
 		if l.node.VIP == nil {
 			continue
 		}
-		if vip := l.node.VIP(s.Name); vip.IsValid() {
-			add(s, hosts[i], vip.String(), s.Mesh.Port, false)
+		for _, vip := range l.node.VIP(s.Name) {
+			if vip.IsValid() {
+				add(s, hosts[i], vip.String(), s.Mesh.Port, false)
+			}
 		}
 	}
 	for i, s := range services {

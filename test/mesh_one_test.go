@@ -297,7 +297,53 @@ func TestMeshUnprivileged(t *testing.T) {
 		_, out = web()
 		return strings.Contains(out, "200")
 	})
+	// HTTPS is not ours, and is not broken.
+	if p := exec("--account", "web", "--", "sh", "-c", "echo ${HTTPS_PROXY:-none} ${https_proxy:-none}"); p.ended() != 0 || !strings.Contains(p.out.text(), "none none") {
+		t.Errorf("https goes by %s", p.out.text())
+	}
 	if !strings.Contains(out, "traffic is not captured") {
 		t.Errorf("it is not said that nothing is captured: %s", out)
+	}
+}
+
+// TestMeshIPv6 has workloads call services and strangers by IPv6, as they do by
+// IPv4.
+func TestMeshIPv6(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	if _, err := h.dial("[::1]:1"); err != nil && !strings.Contains(err.Error(), "refused") {
+		t.Skipf("there is no IPv6 here: %v", err)
+	}
+	h.ip("addr add fd00::77/128 dev lo")
+	h.mesh(shopMesh)
+	h.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
+	h.serving("orders", 1)
+	if got := h.curl("web", "http://orders:9102/", "-6"); got != "200 orders here" {
+		t.Errorf("a service by IPv6: %s", got)
+	}
+	if got := h.curl("web", "http://orders:9102/", "-4"); got != "200 orders here" {
+		t.Errorf("a service by IPv4: %s", got)
+	}
+	if got := h.curl("web", "http://[fd00::77]:8480/"); !strings.HasPrefix(got, "502") && !strings.Contains(got, "Failed to connect") && !strings.Contains(got, "reset") && !strings.Contains(got, "Empty reply") {
+		t.Errorf("a stranger that is not there: %s", got)
+	}
+	h.start(acting("serve"), testProgram(t), "8480", "a stranger")
+	eventually(t, "a stranger answers by IPv6", func() bool { return h.curl("web", "http://[fd00::77]:8480/") == "200 a stranger" })
+	if n := strings.Count(h.curl("web", "http://orders:9102/", "-6", "-v"), "fd6e:6172:7501:"); n == 0 {
+		t.Error("it was not asked by an IPv6 address of the mesh")
+	}
+}
+
+// TestMeshDomain: names end as the configuration says.
+func TestMeshDomain(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.mesh(strings.Replace(shopMesh, "mesh: {}", "mesh: {domain: inside.example}", 1))
+	h.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
+	h.serving("orders", 1)
+	for _, name := range []string{"orders", "orders.default", "orders.default.inside.example"} {
+		if got := h.curl("web", "http://"+name+":9102/"); got != "200 orders here" {
+			t.Errorf("%s: %s", name, got)
+		}
 	}
 }

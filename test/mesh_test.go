@@ -317,7 +317,7 @@ func newMeshPair(t *testing.T, address string, protocol model.AppProtocol, chang
 	p.to = vip + ":80"
 	p.a.node = mesh.Node{
 		Locals: []mesh.Local{{Workload: caller, Outbound: number16(t, freePort(t))}},
-		VIP:    func(string) netip.Addr { return netip.MustParseAddr(vip) },
+		VIP:    func(string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(vip)} },
 	}
 	p.b.node = mesh.Node{MeshPort: number16(t, meshPort), Locals: []mesh.Local{{Workload: p.orders}}}
 	if change != nil {

@@ -597,11 +597,11 @@ func TestMeshExternal(t *testing.T) {
 			Name: "stripe", Endpoints: []model.Endpoint{{Host: "127.0.0.1", Port: number16(t, outside)}},
 			Mesh: &model.MeshService{Namespace: "shop", Host: "stripe", Names: []string{"api.stripe.example"}, Port: 80, External: true},
 		})
-		p.a.node.VIP = func(s string) netip.Addr {
+		p.a.node.VIP = func(s string) []netip.Addr {
 			if s == "stripe" {
-				return netip.MustParseAddr("240.0.0.2")
+				return []netip.Addr{netip.MustParseAddr("240.0.0.2")}
 			}
-			return netip.MustParseAddr(vip)
+			return []netip.Addr{netip.MustParseAddr(vip)}
 		}
 	})
 	if status, body := ask(t, p.a.dial("240.0.0.2:80"), "GET /charge HTTP/1.1\r\nHost: api.stripe.example\r\n\r\n"); status != 200 || !strings.HasPrefix(body, "GET /charge host=api.stripe.example") {

@@ -6,7 +6,8 @@
 // A Domain is a trust domain that is followed, with where its endpoint is and
 // how that proves to be the right one: by a certificate of the web
 // (https_web), or by an SVID of the trust domain itself (https_spiffe), for
-// which a first bundle must be known.
+// which a first bundle must be known. A Keeper follows those that a configuration
+// names, and has an authority keep what they give.
 //
 // # Life
 //
@@ -20,6 +21,9 @@
 // for no other, and is never merged with another's (SPIFFE Federation, section
 // 4). An endpoint that is away changes nothing: the last bundle stays. A bundle
 // of an older sequence is not taken.
+//
+// A trust domain that the configuration does not name any more is not believed
+// any more.
 //
 // Redirections are not followed: the profile vouches for one endpoint only.
 //
