@@ -255,6 +255,9 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 	defer func() {
 		if err != nil {
 			n.agent.Close()
+			if n.cages != nil {
+				_ = n.cages.Leave() // those of a predecessor stay closed
+			}
 		}
 	}()
 	if opt.Capture != "off" {

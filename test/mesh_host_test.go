@@ -54,6 +54,7 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { forget(fmt.Sprintf("e%dn%d", os.Getpid(), n)) })
 	if err := os.Chmod(dir, 0o755); err != nil { // for workloads of other users
 		t.Fatal(err)
 	}
@@ -82,6 +83,27 @@ func newHost(t *testing.T) *host {
 	t.Cleanup(func() { h.ns.Close() })
 	h.ip("link set lo up")
 	return h
+}
+
+// forget removes what a killed proxy has left to its successor.
+func forget(scope string) {
+	for _, pattern := range []string{"/sys/fs/bpf/" + scope + "*", "/sys/fs/cgroup/" + scope + "*", "/sys/fs/cgroup/unified/" + scope + "*"} {
+		found, _ := filepath.Glob(pattern)
+		for _, top := range found {
+			if name := strings.TrimLeft(strings.TrimPrefix(filepath.Base(top), scope), "b"); name != "" && name[0] != '.' && name[0] != '-' {
+				continue // of host12, where this is host1
+			}
+			_ = os.RemoveAll(top) // pins; of a cgroup only its folders can be removed
+			for range 4 {
+				_ = filepath.WalkDir(top, func(path string, d os.DirEntry, err error) error {
+					if err == nil && d.IsDir() {
+						_ = os.Remove(path)
+					}
+					return err
+				})
+			}
+		}
+	}
 }
 
 // inside calls do in the machine's network.
