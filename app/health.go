@@ -6,8 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -89,42 +87,4 @@ func (r *resident) ask(client *http.Client) error {
 		return fmt.Errorf("it answers %s", res.Status)
 	}
 	return nil
-}
-
-// inCgroup says whether a process is in a cgroup, given by its folder.
-func inCgroup(pid int, folder string) bool {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
-	if err != nil || folder == "" {
-		return false
-	}
-	for line := range strings.Lines(string(text)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return strings.HasSuffix(filepath.Clean(folder), path) && path != "/"
-		}
-	}
-	return false
-}
-
-// descends says whether a process was started by another, or by what that
-// started, and so on.
-func descends(pid, from int) bool {
-	for range 64 {
-		if pid == from {
-			return true
-		}
-		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-		if err != nil {
-			return false
-		}
-		// pid (name) state parent ...; the name may have anything in it.
-		rest := string(text[strings.LastIndexByte(string(text), ')')+1:])
-		fields := strings.Fields(rest)
-		if len(fields) < 2 {
-			return false
-		}
-		if pid, err = strconv.Atoi(fields[1]); err != nil || pid <= 1 {
-			return false
-		}
-	}
-	return false
 }

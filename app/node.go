@@ -394,19 +394,6 @@ func (n *node) still(v model.Version, generation int) {
 	}
 }
 
-// attest says who a process is: by the cgroup that it is in, or by whom it was
-// started.
-func (n *node) attest(pid, _ int) ([]identity.ID, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, r := range n.locals {
-		if r.cage != nil && inCgroup(pid, r.cage.Cgroup) || descends(pid, r.pid) {
-			return []identity.ID{r.id}, nil
-		}
-	}
-	return nil, nil
-}
-
 // vacate takes all workloads out of service and waits until those who call them
 // know, or ctx ends.
 func (n *node) vacate(ctx context.Context) {

@@ -98,9 +98,13 @@ func (n *node) cage(r *resident) error {
 	if err != nil {
 		return err
 	}
-	if r.cage, err = n.cages.Workload(n.cageOptions(r, dns)); err != nil {
+	cage, err := n.cages.Workload(n.cageOptions(r, dns))
+	if err != nil {
 		return fmt.Errorf("capture: %w", err)
 	}
+	n.mu.Lock()
+	r.cage = cage // attest looks at it
+	n.mu.Unlock()
 	r.about.Capture = string(n.cages.Method())
 	if err := r.cage.Adopt(r.pid); err != nil {
 		return fmt.Errorf("capture: %w", err)
