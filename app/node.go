@@ -137,7 +137,7 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 		}
 		noun.Ports = append(noun.Ports, model.WorkloadPort{Service: n.serviceName(w.Namespace, service, p.Port), Port: p.Port, Protocol: model.AppProtocol(p.Protocol)})
 	}
-	port, err := n.freePort()
+	port, err := n.freePort(noun.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -178,13 +178,18 @@ func (n *node) ownedBy(uid uint32) (has int) {
 	return has
 }
 
-// freePort finds one for an outbound door. mu is held.
-func (n *node) freePort() (uint16, error) {
+// freePort finds one for a workload's outbound door. One to which a predecessor
+// has led another workload is not free: what that sends until it is asked for
+// again would be sent as this one. mu is held.
+func (n *node) freePort(name string) (uint16, error) {
 	p := unused(loopback.String(), firstOutbound, lastOutbound, func(p uint16) bool {
 		for _, r := range n.locals {
 			if r.outbound == p {
 				return true
 			}
+		}
+		if n.cages != nil && n.cages.Taken(name, p) {
+			return true
 		}
 		return n.six && unused(loopback6.String(), p, p, nil) == 0
 	})

@@ -142,6 +142,7 @@ func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOpti
 	}
 	if n.inbound != nil {
 		opt.Inbound = n.inbound(n.plain)
+		opt.Doors = n.inbound(r.outbound)
 	}
 	return opt
 }

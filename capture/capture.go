@@ -86,6 +86,11 @@ type WorkloadOptions struct {
 	// there is one for a family, its connections are refused.
 	Inbound []syscall.Conn
 
+	// Doors are the proxy's listening sockets at Outbound and Outbound6. EBPF:
+	// with them nobody gets what the workload sends but these sockets, also when
+	// another program takes the port while the proxy is away.
+	Doors []syscall.Conn
+
 	// Proxy is a forward proxy, and Services are local ports, by name: what
 	// Explicit tells the workload.
 	Proxy    netip.AddrPort
@@ -185,6 +190,15 @@ func (c *Capture) Method() Method { return c.method }
 
 // Why says why a better method is not in use; "" when the best is.
 func (c *Capture) Why() string { return c.why }
+
+// Taken says whether a port is an outbound door of another workload than name,
+// which may be one that a predecessor has captured: that still sends there.
+func (c *Capture) Taken(name string, port uint16) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, ok := c.does.(*programs)
+	return ok && p.taken(escape(name), port)
+}
 
 // Waiting names what a predecessor left standing for workloads that still run
 // and that Workload was not called for yet, as the names of their cgroups: they

@@ -226,7 +226,16 @@ func TestPortTaken(t *testing.T) {
 	in := plain(t, "127.0.0.1:0").(*net.TCPListener)
 	defer in.Close()
 	port := freePort(t, "127.0.0.1").Port()
-	catch(t, c, func(o *WorkloadOptions) { o.Ports, o.Inbound = []uint16{port}, []syscall.Conn{in} })
+	door := plain(t, "127.0.0.1:0").(*net.TCPListener)
+	defer door.Close()
+	k := catch(t, c, func(o *WorkloadOptions) {
+		o.Ports, o.Inbound = []uint16{port}, []syscall.Conn{in}
+		o.Outbound, o.Outbound6, o.Doors = addressOf(door), netip.AddrPort{}, []syscall.Conn{door}
+	})
+	// What this one sends must not be another's.
+	if at := addressOf(door).Port(); c.Taken(k.opt.Name, at) || !c.Taken("other", at) || c.Taken("other", addressOf(in).Port()) {
+		t.Error("it is not known whose the door is")
+	}
 	_, err := c.Workload(WorkloadOptions{Name: "other", Outbound: addressOf(in), Ports: []uint16{port}, Inbound: []syscall.Conn{in}})
 	want := fmt.Sprintf(`capture of workload "other": port %d is served by another workload of this machine`, port)
 	if err == nil || err.Error() != want {

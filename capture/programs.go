@@ -301,64 +301,6 @@ func attach(cgroup, pin string, at ebpf.AttachType, prog *ebpf.Program) error {
 	return l.Pin(pin)
 }
 
-// serve names the ports of a cage and the sockets that take what comes to them.
-// The sockets go first: a port without one is refused.
-func (p *programs) serve(cage uint32, opt *WorkloadOptions) error {
-	for _, port := range opt.Ports {
-		var owner uint32
-		if p.maps["ports"].Lookup(uint32(port), &owner) == nil && owner != cage {
-			return fmt.Errorf("port %d is served by another workload of this machine", port)
-		}
-	}
-	for _, c := range opt.Inbound {
-		raw, err := c.SyscallConn()
-		if err != nil {
-			return err
-		}
-		var failed error
-		err = raw.Control(func(fd uintptr) {
-			for _, name := range familiesOf(int(fd)) {
-				for _, port := range opt.Ports {
-					if err := p.maps[name].Put(uint32(port), uint64(fd)); err != nil {
-						failed = fmt.Errorf("inbound socket for port %d: %w", port, err)
-					}
-				}
-			}
-		})
-		if err := errors.Join(err, failed); err != nil {
-			return err
-		}
-	}
-	for _, port := range opt.Ports {
-		if err := p.maps["ports"].Put(uint32(port), cage); err != nil {
-			return fmt.Errorf("port %d: %w", port, err)
-		}
-	}
-	return p.dropPorts(func(port, owner uint32) bool { return owner == cage && !slices.Contains(opt.Ports, uint16(port)) })
-}
-
-// dropPorts frees the ports for which which says so.
-func (p *programs) dropPorts(which func(port, owner uint32) bool) error {
-	var port, owner uint32
-	found := map[uint32]uint32{}
-	it := p.maps["ports"].Iterate()
-	for it.Next(&port, &owner) {
-		found[port] = owner
-	}
-	err := it.Err()
-	for _, port := range sortedKeys(found) {
-		if !which(port, found[port]) {
-			continue
-		}
-		for _, name := range []string{"ports", "inbound4", "inbound6"} {
-			if e := p.maps[name].Delete(port); !errors.Is(e, ebpf.ErrKeyNotExist) {
-				err = errors.Join(err, e)
-			}
-		}
-	}
-	return err
-}
-
 func (p *programs) release(k *Cage) error { return p.remove(escape(k.name)) }
 
 // remove unpins the links of a cage, the redirecting ones first, frees its
@@ -378,7 +320,7 @@ func (p *programs) remove(name string) error {
 		err = errors.Join(err, os.Remove(folder))
 	}
 	number := cageNumber(name)
-	err = errors.Join(err, p.dropPorts(func(_, owner uint32) bool { return owner == number }))
+	err = errors.Join(err, p.dropPorts(func(_, owner uint32) bool { return owner == number || owner == doorOf(number) }))
 	if target != "" && !populated(target) {
 		err = errors.Join(err, removeCgroup(target))
 	}
@@ -413,7 +355,8 @@ func (p *programs) sweep(keep map[string]bool) error {
 	for _, e := range entries {
 		target, _ := os.Readlink(filepath.Join(p.folder(e.Name()), "cgroup"))
 		if keep[e.Name()] || target != "" && populated(target) {
-			owners[cageNumber(e.Name())] = true
+			number := cageNumber(e.Name())
+			owners[number], owners[doorOf(number)] = true, true
 			continue
 		}
 		err = errors.Join(err, p.remove(e.Name()))

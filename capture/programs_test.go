@@ -244,11 +244,15 @@ func proxyMain() error {
 		return err
 	}
 	t := &testing.T{} // for accept: it only registers cleanups
-	accept(t, plain(t, c.Outbound.String()))
-	accept(t, plain(t, c.Outbound6.String()))
+	doors := []syscall.Conn{}
+	for _, at := range []netip.AddrPort{c.Outbound, c.Outbound6} {
+		l := plain(t, at.String()).(*net.TCPListener)
+		accept(t, l)
+		doors = append(doors, l)
+	}
 	in := plain(t, "127.0.0.1:0").(*net.TCPListener)
 	accept(t, in)
-	w, err := k.Workload(WorkloadOptions{Name: "orders", Outbound: c.Outbound, Outbound6: c.Outbound6, Ports: []uint16{c.Port}, Inbound: []syscall.Conn{in}})
+	w, err := k.Workload(WorkloadOptions{Name: "orders", Outbound: c.Outbound, Outbound6: c.Outbound6, Ports: []uint16{c.Port}, Inbound: []syscall.Conn{in}, Doors: doors})
 	if err != nil {
 		return err
 	}
@@ -311,6 +315,13 @@ while True:
 	first.cmd.Process.Kill()
 	first.cmd.Wait()
 	check("proxy killed", first.place, [4]string{"7", "7", "7", "own port reached"})
+	// Nor does anybody get what it sends by taking the proxy's ports.
+	thief4, thief6 := plain(t, c.Outbound.String()), plain(t, c.Outbound6.String())
+	accept(t, thief4)
+	accept(t, thief6)
+	check("its ports taken", first.place, [4]string{"7", "7", "7", "own port reached"})
+	thief4.Close()
+	thief6.Close()
 	second := startProxy(t, c)
 	check("proxy runs again", second.place, served)
 	second.in.Close()

@@ -173,8 +173,12 @@ func inbound() asm.Instructions {
 	p.add(asm.StoreMem(asm.RFP, portKey, asm.R1, asm.Word), asm.StoreMem(asm.RFP, dialKey+20, asm.R1, asm.Word))
 	p.find("ports", portKey)
 	p.add(asm.JEq.Imm(asm.R0, 0, "allow"))
-
 	p.load(asm.R8, seekFamily)
+
+	// A door of the proxy's own is nobody else's, whoever connects: another
+	// program that takes its port while the proxy is away gets nothing.
+	p.add(asm.LoadMem(asm.R1, asm.R0, 0, asm.Word), asm.And.Imm(asm.R1, 1), asm.JEq.Imm(asm.R1, 0, "proxy"))
+
 	p.add(asm.JEq.Imm(asm.R8, familyIP6, "wide"))
 	p.mapped(dialKey, seekRemoteIP4)
 	p.add(asm.Ja.Label("from"))
@@ -187,6 +191,7 @@ func inbound() asm.Instructions {
 	p.add(asm.JNE.Imm(asm.R0, 0, "allow"))
 
 	// Without a listener of the proxy's nobody gets in.
+	p.at("proxy")
 	p.add(asm.JEq.Imm(asm.R8, familyIP6, "six"))
 	p.find("inbound4", portKey)
 	p.add(asm.Ja.Label("assign"))

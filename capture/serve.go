@@ -1,0 +1,96 @@
+package capture
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"github.com/cilium/ebpf"
+)
+
+// doorOf is the owner of a cage's outbound doors in the map of ports: even,
+// where those of workloads' ports are odd.
+func doorOf(cage uint32) uint32 {
+	if cage == 1 {
+		return 1 << 31 // 0 is nobody
+	}
+	return cage &^ 1
+}
+
+// serve names the ports of a cage and the sockets that take what comes to them.
+// The sockets go first: a port without one is refused.
+func (p *programs) serve(cage uint32, opt *WorkloadOptions) error {
+	var doors []uint16
+	for _, at := range []netip.AddrPort{opt.Outbound, opt.Outbound6} {
+		if at.IsValid() && len(opt.Doors) > 0 {
+			doors = append(doors, at.Port())
+		}
+	}
+	if err := p.serveAs(doorOf(cage), doors, opt.Doors); err != nil {
+		return err
+	}
+	return p.serveAs(cage, opt.Ports, opt.Inbound)
+}
+
+func (p *programs) taken(name string, port uint16) bool {
+	var owner uint32
+	return p.maps != nil && p.maps["ports"].Lookup(uint32(port), &owner) == nil && owner != doorOf(cageNumber(name))
+}
+
+func (p *programs) serveAs(owner uint32, ports []uint16, sockets []syscall.Conn) error {
+	for _, port := range ports {
+		var has uint32
+		if p.maps["ports"].Lookup(uint32(port), &has) == nil && has != owner {
+			return fmt.Errorf("port %d is served by another workload of this machine", port)
+		}
+	}
+	for _, c := range sockets {
+		raw, err := c.SyscallConn()
+		if err != nil {
+			return err
+		}
+		var failed error
+		err = raw.Control(func(fd uintptr) {
+			for _, name := range familiesOf(int(fd)) {
+				for _, port := range ports {
+					if err := p.maps[name].Put(uint32(port), uint64(fd)); err != nil {
+						failed = fmt.Errorf("inbound socket for port %d: %w", port, err)
+					}
+				}
+			}
+		})
+		if err := errors.Join(err, failed); err != nil {
+			return err
+		}
+	}
+	for _, port := range ports {
+		if err := p.maps["ports"].Put(uint32(port), owner); err != nil {
+			return fmt.Errorf("port %d: %w", port, err)
+		}
+	}
+	return p.dropPorts(func(port, has uint32) bool { return has == owner && !slices.Contains(ports, uint16(port)) })
+}
+
+// dropPorts frees the ports for which which says so.
+func (p *programs) dropPorts(which func(port, owner uint32) bool) error {
+	var port, owner uint32
+	found := map[uint32]uint32{}
+	it := p.maps["ports"].Iterate()
+	for it.Next(&port, &owner) {
+		found[port] = owner
+	}
+	err := it.Err()
+	for _, port := range sortedKeys(found) {
+		if !which(port, found[port]) {
+			continue
+		}
+		for _, name := range []string{"ports", "inbound4", "inbound6"} {
+			if e := p.maps[name].Delete(port); !errors.Is(e, ebpf.ErrKeyNotExist) {
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	return err
+}
