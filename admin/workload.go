@@ -101,6 +101,36 @@ type WorkloadServer struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	running sync.WaitGroup
+
+	mu   sync.Mutex
+	open map[uint32]int // conversations by user
+}
+
+const (
+	// mostConversations is of a user who is not root: the process's files are
+	// for all.
+	mostConversations = 200
+	// attachTime is how long one who has connected may take to say what for.
+	attachTime = 10 * time.Second
+)
+
+// enter counts a conversation of a user, and says whether there may be one more.
+func (s *WorkloadServer) enter(uid uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if uid != 0 && s.open[uid] >= mostConversations {
+		return false
+	}
+	s.open[uid]++
+	return true
+}
+
+func (s *WorkloadServer) leave(uid uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[uid]--; s.open[uid] == 0 {
+		delete(s.open, uid)
+	}
 }
 
 // ListenWorkloads binds a socket. Every user of the machine may connect: what
@@ -122,7 +152,7 @@ func ListenWorkloads(path string, serves Workloads, log *slog.Logger) (*Workload
 		ln.Close()
 		return nil, fmt.Errorf("node socket: %w", err)
 	}
-	s := &WorkloadServer{ln: ln, serves: serves, log: log}
+	s := &WorkloadServer{ln: ln, serves: serves, log: log, open: map[uint32]int{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -167,17 +197,24 @@ func (s *WorkloadServer) converse(conn *net.UnixConn) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	w := &lines{conn: conn}
-	in := bufio.NewReader(io.LimitReader(conn, 1<<20))
-	m, err := readMessage(in)
-	if err != nil || m.Attach == nil {
-		_ = w.say(message{Error: "the first line must be attach"})
-		return
-	}
 	by, err := callerOf(conn)
 	if err != nil {
 		_ = w.say(message{Error: err.Error()})
 		return
 	}
+	if !s.enter(by.UID) {
+		_ = w.say(message{Error: fmt.Sprintf("user %d has %d conversations with the proxy, which is the most", by.UID, mostConversations)})
+		return
+	}
+	defer s.leave(by.UID)
+	in := bufio.NewReader(io.LimitReader(conn, 1<<20))
+	_ = conn.SetReadDeadline(time.Now().Add(attachTime))
+	m, err := readMessage(in)
+	if err != nil || m.Attach == nil {
+		_ = w.say(message{Error: "the first line must be attach"})
+		return
+	}
+	_ = conn.SetReadDeadline(time.Time{})
 	attached, err := s.serves.Attach(ctx, m.Attach, by)
 	if err != nil {
 		s.log.Warn("a workload was refused", "service", m.Attach.Service, "pid", by.PID, "uid", by.UID, "error", err)

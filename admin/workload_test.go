@@ -154,3 +154,34 @@ func TestServerEnds(t *testing.T) {
 		t.Errorf("attached to nobody: %v", err)
 	}
 }
+
+// TestConversationsAreBounded: a user who is not root cannot use up the
+// process's files, and others do not notice.
+func TestConversationsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := &WorkloadServer{open: map[uint32]int{}}
+	for i := range mostConversations {
+		if !s.enter(1234) {
+			t.Fatalf("refused at %d", i)
+		}
+	}
+	if s.enter(1234) {
+		t.Error("one more than there may be")
+	}
+	if !s.enter(1235) {
+		t.Error("another user is refused")
+	}
+	s.leave(1235)
+	s.leave(1234)
+	if !s.enter(1234) {
+		t.Error("refused though one has left")
+	}
+	for range mostConversations + 1 {
+		if !s.enter(0) {
+			t.Fatal("root is refused")
+		}
+	}
+	if len(s.open) != 2 {
+		t.Errorf("%v", s.open)
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"google.golang.org/grpc/credentials"
 )
@@ -31,23 +30,18 @@ var errNoClient = errors.New("the workload api has a server only")
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (peers) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
+	var u *net.UnixConn
+	switch c := c.(type) {
+	case *held:
+		u = c.UnixConn
+	case *net.UnixConn:
+		u = c
+	default:
 		return nil, nil, fmt.Errorf("a caller by %s cannot be identified", c.LocalAddr().Network())
 	}
-	raw, err := u.SyscallConn()
+	cred, err := credentialsOf(u)
 	if err != nil {
 		return nil, nil, err
-	}
-	var cred *syscall.Ucred
-	var failed error
-	if err := raw.Control(func(fd uintptr) {
-		cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	}); err != nil {
-		return nil, nil, err
-	}
-	if failed != nil {
-		return nil, nil, failed
 	}
 	info := caller{CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity},
 		pid: int(cred.Pid), uid: int(cred.Uid), began: beginning(int(cred.Pid))}

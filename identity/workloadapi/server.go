@@ -119,7 +119,7 @@ func Listen(path string) (net.Listener, error) {
 }
 
 // Serve serves until Close. l is closed then.
-func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
+func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(newBounded(l)) }
 
 // Close ends all calls, and waits for them.
 func (s *Server) Close() { s.grpc.Stop() }
