@@ -188,7 +188,10 @@ func (n *node) freePort(name string) (uint16, error) {
 				return true
 			}
 		}
-		return n.six && unused(loopback6.String(), p, p, nil) == 0 || n.cages != nil && n.cages.Taken(name, p)
+		if n.cages != nil && n.cages.Taken(name, p) {
+			return true
+		}
+		return n.six && unused(loopback6.String(), p, p, nil) == 0
 	})
 	if p == 0 {
 		return 0, errors.New("no port is free for another workload")
