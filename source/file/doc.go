@@ -20,13 +20,13 @@
 // writing in place, a temporary file renamed over the old one, delete and
 // create, a symbolic link that is pointed elsewhere (as Kubernetes does with a
 // ConfigMap). A change is believed after 8 ms without another, or 100 ms after
-// its beginning; a file that is suddenly empty, after 100 ms. Without inotify
-// the files are looked at every second.
+// its beginning. Without inotify the files are looked at every second.
 //
 // What cannot be read is a Problem with its path. A file that was named and
 // then vanishes or becomes unreadable keeps its last content, with a warning,
-// until it is back or naru is started anew: losing a file must not stop
-// traffic. A file that vanishes from a folder or a glob was taken away on
+// until it is back or naru is started anew, and so does one that is suddenly
+// empty, as a full disk leaves it: losing a file must not stop traffic, nor
+// take policies away. A file that vanishes from a folder or a glob was taken away on
 // purpose: 250 ms later its documents are gone.
 //
 // # Not here

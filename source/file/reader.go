@@ -29,9 +29,9 @@ const (
 type reader struct {
 	paths []string
 	input io.Reader // standard input
-	// grace is how long a file may be missing from its folder, and hollow how
-	// long it may be empty, before that is believed: ways of saving pass
-	// through both.
+	// grace is how long a file may be missing from its folder before that is
+	// believed, and hollow how long it may be empty before that is told: ways of
+	// saving pass through both.
 	grace, hollow time.Duration
 
 	lists   [][]entry // of each path, at the last look
@@ -202,9 +202,14 @@ func (r *reader) refresh(e entry, k *known, now time.Time) {
 		if k.emptied.IsZero() {
 			k.emptied = now
 		}
-		if now.Sub(k.emptied) < r.hollow {
-			return
+		if now.Sub(k.emptied) >= r.hollow {
+			k.problem = &model.Problem{
+				Origin: model.Origin{Source: e.path}, Severity: model.Doubtful, Code: "empty-file",
+				Message: "the file is empty now",
+				Hint:    "its last content keeps serving, as a full disk empties files, too; a file for nothing holds a comment",
+			}
 		}
+		return
 	}
 	k.emptied, k.gone = time.Time{}, time.Time{}
 	k.info, k.read = info, now

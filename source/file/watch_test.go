@@ -122,10 +122,14 @@ func TestWatchEmptied(t *testing.T) {
 	write(t, path, "a: 1\n")
 	w := watching(t, New(path))
 	w.until("a: 1")
-	write(t, path, "")
-	w.until("")
+	write(t, path, "") // as a full disk leaves it
+	w.until("a: 1, warning empty-file")
 	write(t, path, "a: 2\n")
 	w.until("a: 2")
+	write(t, path, "# nothing\n") // on purpose
+	w.until("")
+	write(t, path, "")
+	w.until("warning empty-file")
 }
 
 func TestWatchFolder(t *testing.T) {
