@@ -18,18 +18,19 @@ type Subscription struct {
 }
 
 // ForNode is what a node proxy subscribes to that knows of the whole mesh. A
-// node may ask for less, by namespace or service.
+// node may ask for less, by namespace or service. Routes and Flows hang on
+// Listeners, which are the gateways'.
 func ForNode() []Subscription {
 	return []Subscription{
 		{Kind: KindMesh, All: true}, {Kind: KindService, All: true}, {Kind: KindWorkload, All: true},
-		{Kind: KindPolicy, All: true}, {Kind: KindRoute, All: true}, {Kind: KindFlow, All: true},
+		{Kind: KindPolicy, All: true},
 	}
 }
 
 // ForGateway is what a gateway subscribes to: what a node does, and the
 // listeners. The certificates that these name come with them.
 func ForGateway() []Subscription {
-	return append(ForNode(), Subscription{Kind: KindListener, All: true}, Subscription{Kind: KindCertificate, All: true})
+	return append(ForNode(), Subscription{Kind: KindRoute, All: true}, Subscription{Kind: KindFlow, All: true}, Subscription{Kind: KindListener, All: true}, Subscription{Kind: KindCertificate, All: true})
 }
 
 // facts are what subscriptions look at.
