@@ -104,7 +104,7 @@ func (f *field) idleTLS(ctx context.Context) (*figure, error) {
 // A first load makes what is there once only: code, pools, buffers.
 func (f *field) idleMemory(ctx context.Context, out *figure, conns int, tls bool) (*figure, error) {
 	conns = min(conns/f.opt.scale, f.conns-300)
-	out.Notes = []string{fmt.Sprintf("%d connections that have each had one answer; growth of resident memory, kernel's not included", conns),
+	out.Notes = []string{fmt.Sprintf("%d connections that have each had one answer; growth of resident memory, that of files and the kernel's not included", conns),
 		"nginx keeps a table for all connections that it may have from the start, which is not in its figure"}
 	return out, f.each(ctx, out.Key, func(p *peer.Peer) error {
 		warm := f.plan(p, "small", load.Plan{Conns: 64, TLS: tls})
@@ -112,7 +112,7 @@ func (f *field) idleMemory(ctx context.Context, out *figure, conns int, tls bool
 			return err
 		}
 		f.settle(ctx, idleSettle/time.Duration(f.opt.scale))
-		was := cost.Resident(p.Pids)
+		was := cost.Own(p.Pids)
 		res, err := f.generator.Run(f.holding(p, conns, tls))
 		if err != nil {
 			return err
@@ -121,7 +121,7 @@ func (f *field) idleMemory(ctx context.Context, out *figure, conns int, tls bool
 			out.Notes = append(out.Notes, fmt.Sprintf("%s held only %d connections: %v", p.Name, res.Requests, res.Failures))
 		}
 		f.settle(ctx, idleSettle/time.Duration(f.opt.scale))
-		out.add(p.Name, float64(cost.Resident(p.Pids)-was)/1024/float64(max(res.Requests, 1)))
+		out.add(p.Name, float64(cost.Own(p.Pids)-was)/1024/float64(max(res.Requests, 1)))
 		return f.generator.Drop()
 	})
 }

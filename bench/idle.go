@@ -23,7 +23,7 @@ import (
 func (f *field) idleStreams(ctx context.Context) (*figure, error) {
 	out := newFigure("idle-h2", "memory of an idle HTTP/2 connection", "KiB")
 	conns := min(4000/f.opt.scale, f.conns-300)
-	out.Notes = []string{fmt.Sprintf("%d connections that have each had 8 answers at once; growth of resident memory, kernel's not included", conns)}
+	out.Notes = []string{fmt.Sprintf("%d connections that have each had 8 answers at once; growth of resident memory, that of files and the kernel's not included", conns)}
 	return out, f.each(ctx, out.Key, func(p *peer.Peer) error {
 		if !p.Job.Streams.IsValid() {
 			return nil
@@ -34,13 +34,13 @@ func (f *field) idleStreams(ctx context.Context) (*figure, error) {
 		}
 		drop(warm)
 		f.settle(ctx, idleSettle/time.Duration(f.opt.scale))
-		was := cost.Resident(p.Pids)
+		was := cost.Own(p.Pids)
 		held, err := f.holdStreams(p, conns)
 		if err != nil {
 			return err
 		}
 		f.settle(ctx, idleSettle/time.Duration(f.opt.scale))
-		out.add(p.Name, float64(cost.Resident(p.Pids)-was)/1024/float64(conns))
+		out.add(p.Name, float64(cost.Own(p.Pids)-was)/1024/float64(conns))
 		drop(held)
 		return nil
 	})
