@@ -79,10 +79,8 @@ func TestMeshCredential(t *testing.T) {
 	forger.issue("vm-2")
 	h.naru(nil, "control", h.file("mesh.yaml", "mesh: {trustDomain: shop.example}\nservices:\n  orders: {mesh: 9102}\n"), "--node", "plane", "--address", "127.0.0.1",
 		"--listen", "127.0.0.1:15012", "--control-socket", h.path("control.sock"), "--join-ca", h.path("corporate.pem"), "--join-nodes", "vm-*")
-	hash := h.status().RootHash
-	if len(hash) != 64 {
-		t.Fatalf("the root's hash is %q", hash)
-	}
+	hash := ""
+	eventually(t, "the root is known", func() bool { hash = h.status().RootHash; return len(hash) == 64 })
 	args := func(name, credential, hash string) []string {
 		return []string{"node", "--node", name, "--address", "127.0.0.1", "--socket", h.path("node.sock"), "--capture-scope", h.scope, "--trust-domain", "shop.example",
 			"--control", "127.0.0.1:15012", "--credential", h.path(credential+".pem") + "," + h.path(credential+".key"), "--root-hash", hash, "--drain", "1s"}
