@@ -48,16 +48,9 @@ func (n *node) settle(r *resident) error {
 	r.release = n.agent.Hold(r.id)
 	r.about = admin.About{Name: r.name, Identity: string(r.id), Capture: "off"}
 	r.about.Env = append(r.about.Env, "SPIFFE_ENDPOINT_SOCKET=unix://"+n.opt.apiSocket(), "NARU_WORKLOAD="+r.name)
-	n.mu.Lock()
-	n.generation++
-	r.need = n.generation
-	n.mu.Unlock()
-	n.lower.Again()
-	// Its doors are opened before anything is brought to them.
-	ctx, cancel := context.WithTimeout(r.ctx, doorTime)
-	defer cancel()
-	if err := n.until(ctx, func() bool { return n.applied >= r.need }); err != nil {
-		return errors.New("the proxy has no door for it: the newest configuration is not in force (see /problems of the admin server)")
+	// Its doors are open before anything is brought to them.
+	if err := n.open(r); err != nil {
+		return err
 	}
 	if err := n.cage(r); err != nil {
 		return err
@@ -69,6 +62,52 @@ func (n *node) settle(r *resident) error {
 	r.news <- struct{}{}
 	r.tasks.Go(r.tell)
 	return nil
+}
+
+// open has a resident's door opened. A port that was free when it was chosen may
+// be another's since: two nodes of one machine look for theirs in the same order.
+func (n *node) open(r *resident) error {
+	for range doorTries {
+		n.mu.Lock()
+		n.generation++
+		r.need = n.generation
+		n.mu.Unlock()
+		n.lower.Again()
+		ctx, cancel := context.WithTimeout(r.ctx, doorTime)
+		err := n.until(ctx, func() bool { return n.applied >= r.need })
+		cancel()
+		if err != nil {
+			return errors.New("the proxy has no door for it: the newest configuration is not in force (see /problems of the admin server)")
+		}
+		if n.isOpen(r) {
+			return nil
+		}
+		n.mu.Lock()
+		port, err := n.freePort(r.name)
+		if err == nil {
+			r.outbound = port
+		}
+		n.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the proxy cannot open a door for it: %d ports that were free are in use by now (see /problems of the admin server)", doorTries)
+}
+
+// doorTries bounds how many ports are tried.
+const doorTries = 10
+
+// isOpen says whether a resident's door is.
+func (n *node) isOpen(r *resident) bool {
+	if n.inbound == nil {
+		return true // nothing listens here
+	}
+	doors := 1
+	if n.six && r.pass == "" {
+		doors = 2
+	}
+	return len(n.inbound(r.outbound)) >= doors
 }
 
 // doorTime bounds the wait for a configuration with a workload's doors.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -374,6 +375,21 @@ func (p *programs) sweep(keep map[string]bool) error {
 	return err
 }
 
+// vacate removes the cgroups of cages that were taken away before they were
+// empty. Whose last process is just ending is waited for.
+func (p *programs) vacate() {
+	dirs, _ := os.ReadDir(p.parent)
+	for _, d := range dirs {
+		dir := filepath.Join(p.parent, d.Name())
+		for end := time.Now().Add(exiting); d.IsDir() && dying(dir) && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		if d.IsDir() && !populated(dir) {
+			_ = removeCgroup(dir)
+		}
+	}
+}
+
 func (p *programs) close(all bool) error {
 	var err error
 	if all {
@@ -388,6 +404,9 @@ func (p *programs) close(all bool) error {
 			err = errors.Join(err, os.Remove(filepath.Join(p.pins, name)))
 		}
 		err = errors.Join(err, os.Remove(filepath.Join(p.pins, "w")), os.Remove(p.pins))
+		if !p.shared {
+			p.vacate()
+		}
 		if !populated(p.parent) {
 			_ = os.Remove(p.parent) // it may hold what others made
 		}

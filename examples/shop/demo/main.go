@@ -50,7 +50,7 @@ func run(ctx context.Context, config string, once bool) (err error) {
 		return err
 	}
 	if err := s.show(); err != nil {
-		return err
+		return errors.Join(err, s.said())
 	}
 	if once {
 		return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -236,6 +237,17 @@ func (s *stage) await(ctx context.Context, name string, is func() bool) error {
 		}
 	}
 	return nil
+}
+
+// said is what the programs wrote, for whom something failed.
+func (s *stage) said() error {
+	var all []error
+	for _, p := range append([]*program{s.naru}, s.shop...) {
+		if text, _ := os.ReadFile(p.log); len(bytes.TrimSpace(text)) > 0 {
+			all = append(all, fmt.Errorf("%s said:\n%s", p.name, bytes.TrimSpace(text)))
+		}
+	}
+	return errors.Join(all...)
 }
 
 // stop ends what runs: the shop, then what carries its traffic.
