@@ -163,9 +163,13 @@ type barred struct{}
 func (barred) Connection(*wire.Peer, uint16, string) filter.Decision {
 	return filter.Decision{Why: observe.PolicyDenied}
 }
-func (c barred) Recheck(p *wire.Peer, port uint16, sni string) filter.Decision {
+func (c barred) Recheck(p *wire.Peer, port uint16, sni string, x *filter.Exchange) filter.Decision {
+	if x != nil {
+		x.Refuse(observe.PolicyDenied)
+	}
 	return c.Connection(p, port, sni)
 }
+func (barred) Bars(*wire.Peer, uint16) bool      { return true }
 func (c barred) Request(uint16) filter.Request   { return c }
 func (barred) Same(other filter.Authorizer) bool { return other == barred{} }
 func (barred) OnRequest(x *filter.Exchange) filter.Verdict {

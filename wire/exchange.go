@@ -209,9 +209,9 @@ type ClientCodec interface {
 // Drainer is a server codec whose connections can be told to end while no
 // response is due on them.
 type Drainer interface {
-	// Drain tells the connections of l whose Server is Draining. It is called
-	// on l.
-	Drain(l Loop)
+	// Drain tells the connections of l whose Server is Draining, and those for
+	// which leaves, where it is not nil, says true. It is called on l.
+	Drain(l Loop, leaves func(s Server, p *Peer) bool)
 }
 
 // Limits of a server codec; all set, negative is none. See model.Limits.
