@@ -63,6 +63,9 @@ type Proxy struct {
 	recorder atomic.Pointer[Recorder]
 	draining atomic.Bool
 	tallies  tallies
+	began    time.Time
+	// handshakes say when the log may tell that some failed.
+	handshakes [observe.Reasons]observe.Seldom
 
 	// mu guards what only a change of configuration touches.
 	mu       sync.Mutex
@@ -72,7 +75,7 @@ type Proxy struct {
 
 // New makes a Proxy that listens nowhere yet.
 func New(opt Options) *Proxy {
-	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry)}
+	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), began: time.Now()}
 	for _, l := range opt.Driver.Loops() {
 		p.workers = append(p.workers, &worker{
 			proxy: p, loop: l, index: l.Index(),

@@ -267,7 +267,7 @@ func TestRefusalsAreTold(t *testing.T) {
 	log.Reset()
 	now += 2 * time.Second
 	d.Request(9004).OnRequest(x)
-	if strings.Count(log.String(), "\n") != 1 {
+	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "omitted=1") {
 		t.Errorf("two seconds later the log has %q", log.String())
 	}
 	found := ""
