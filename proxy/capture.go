@@ -118,6 +118,13 @@ func (x *exchange) tunnel() {
 		x.refuse(why)
 		return
 	}
+	who := x.Peer.TLS.Identity
+	if !w.proxy.callers.enter(who, l.noun.Mesh.Callers) {
+		x.door.crowded(who, model.Inbound)
+		x.listener, x.Listener = l, l.noun.Name
+		x.refuse(observe.TooManyFromCaller)
+		return
+	}
 	x.live = false
 	x.leave()
 	x.unpin()
@@ -126,7 +133,7 @@ func (x *exchange) tunnel() {
 	// it is not used again.
 	conn, sink := w.proxy.opt.Tunnels.Accept(&x.Exchange.Exchange, x.stream, func() {})
 	x.tunnelled = sink
-	x.door.carry(l, conn, nil, func(k *conversation) { k.name = l.noun.Hostname })
+	x.door.carry(l, conn, nil, func(k *conversation) { k.name, k.tunnel = l.noun.Hostname, true })
 }
 
 // inner finds the door that a CONNECT comes to.

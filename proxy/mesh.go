@@ -34,7 +34,7 @@ type target struct {
 }
 
 // tallies count what one would rather not have.
-type tallies struct{ plaintext, unproven, undeclared *observe.Tally }
+type tallies struct{ plaintext, unproven, undeclared, crowded *observe.Tally }
 
 func newTallies(g *observe.Registry) tallies {
 	return tallies{
@@ -44,6 +44,8 @@ func newTallies(g *observe.Registry) tallies {
 			[2]string{"service", "caller"}),
 		undeclared: g.NewTally("naru_mesh_undeclared_total", "Connections whose client waited for a server that speaks first, to services that do not declare protocol: tcp.",
 			[2]string{"service", "workload"}),
+		crowded: g.NewTally("naru_mesh_connections_refused_total", "Connections and tunnels that were refused because their caller has as many open as the mesh allows: a workload of this machine (outbound), or an identity (inbound).",
+			[2]string{"caller", "side"}),
 	}
 }
 

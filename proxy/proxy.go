@@ -63,6 +63,7 @@ type Proxy struct {
 	recorder atomic.Pointer[Recorder]
 	draining atomic.Bool
 	tallies  tallies
+	callers  callers
 	began    time.Time
 	// handshakes say when the log may tell that some failed.
 	handshakes [observe.Reasons]observe.Seldom

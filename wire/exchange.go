@@ -190,6 +190,10 @@ type ClientOwner interface {
 	OnGone(c ClientConn, err error)
 }
 
+// Leaver is a Server that counts connections: it is told of each of HTTP/2 that
+// it has served when that is over.
+type Leaver interface{ Left(p *Peer) }
+
 // ServerCodec makes a connection from a client speak a protocol.
 type ServerCodec interface {
 	// Serve takes c over, which becomes the codec's. lim holds for its life.
