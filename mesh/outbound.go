@@ -39,11 +39,13 @@ func (l *Lowering) outbound() {
 		}
 		door := func(name, address string) {
 			doors[from] = append(doors[from], name)
-			causes := []any{w, from.id, targets, local.Outbound, address, string(local.Pass), l.mesh.Outbound}
+			causes := []any{w, from.id, targets, local.Outbound, address, string(local.Pass), l.mesh.Outbound, l.mesh.Connections}
 			l.out.Listeners = append(l.out.Listeners, keep(l, name, causes, func() *model.Listener {
+				limits := doorLimits
+				limits.Connections = l.mesh.Connections
 				return &model.Listener{
 					Name: name, Address: address, Port: local.Outbound, Protocol: model.Any,
-					Limits: doorLimits, Origin: w.Origin,
+					Limits: limits, Origin: w.Origin,
 					Mesh: &model.MeshDoor{
 						Side: model.OutboundSide, Workload: w.Name, Identity: string(from.id), Namespace: w.Namespace,
 						Targets: *targets, Pass: local.Pass, Strangers: l.mesh.Outbound == model.OutboundAllow,

@@ -118,6 +118,13 @@ func (x *exchange) tunnel() {
 		x.refuse(why)
 		return
 	}
+	who := x.Peer.TLS.Identity
+	if !w.proxy.callers.enter(who, l.noun.Mesh.Callers) {
+		x.door.crowded(who, model.Inbound)
+		x.listener, x.Listener = l, l.noun.Name
+		x.refuse(observe.TooManyFromCaller)
+		return
+	}
 	x.live = false
 	x.leave()
 	x.unpin()
@@ -126,7 +133,7 @@ func (x *exchange) tunnel() {
 	// it is not used again.
 	conn, sink := w.proxy.opt.Tunnels.Accept(&x.Exchange.Exchange, x.stream, func() {})
 	x.tunnelled = sink
-	x.door.carry(l, conn, nil, func(k *conversation) { k.name = l.noun.Hostname })
+	x.door.carry(l, conn, nil, func(k *conversation) { k.name, k.tunnel = l.noun.Hostname, true })
 }
 
 // inner finds the door that a CONNECT comes to.
@@ -220,64 +227,4 @@ func (k *conversation) passOn() {
 	k.timer.Kind = timerConnect
 	k.w.loop.Arm(&k.timer, 2*model.DefaultConnect)
 	k.service.conn = k.w.loop.Dial(k.stranger, &k.service)
-}
-
-// recheck asks the policies of now about the conversations of a port.
-func (p *Proxy) recheck(port *port) {
-	e := port.entrance.Load()
-	if p.opt.Authorize == nil && e.listeners[0].noun.Mesh == nil {
-		return
-	}
-	prog := p.program.Load()
-	for _, d := range port.doors {
-		d.worker.loop.Post(func() { d.recheck(prog, e) })
-	}
-}
-
-func (d *door) recheck(prog *Program, e *entrance) {
-	for k := d.newest; k != nil; {
-		older := k.older // k may end
-		k.recheck(prog, e)
-		k = older
-	}
-}
-
-// recheck ends a conversation that would not be let in any more. One whose
-// workload has left may go on for the drain time.
-func (k *conversation) recheck(prog *Program, e *entrance) {
-	if k.listener == nil || k.ended {
-		return
-	}
-	now := prog.byName[k.listener.noun.Name]
-	if now == nil {
-		k.expire()
-		return
-	}
-	if k.stranger.IsValid() {
-		if !now.noun.Mesh.Strangers {
-			k.fail(observe.OutboundRefused)
-		}
-		return
-	}
-	peer := k.client.conn.Peer()
-	if k.guard == nil {
-		return
-	}
-	guard := now.guardian(peer)
-	if guard == nil {
-		k.expire()
-		return
-	}
-	was := k.guard.guards
-	k.guard = guard
-	for i, g := range guard.guards {
-		if i < len(was) && g.Same(was[i]) {
-			continue
-		}
-		if d := g.Recheck(peer, guard.inner(), k.sni()); d.Refused() {
-			k.detail = d.Detail
-			k.fail(d.Why)
-			return
-		}
-	}
 }
