@@ -47,6 +47,10 @@ type Local struct {
 	OutboundAddress string
 	// Outbound6: there is a door at this port on ::1, too.
 	Outbound6 bool
+	// Apart: it has a network of its own, so that its ports are free on this
+	// machine. The doors for plaintext are there, on every address; Node.Plain is
+	// for the others.
+	Apart bool
 }
 
 // Lowering lowers one Config after another. The zero Lowering is ready; it is
