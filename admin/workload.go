@@ -33,6 +33,9 @@ type Wish struct {
 	// connection, or "none".
 	Health string `json:"health,omitempty"`
 	Weight int    `json:"weight,omitempty"`
+	// Running is About.Capture of a workload whose command runs already, under
+	// a proxy that has ended; "" of a new one.
+	Running string `json:"running,omitempty"`
 }
 
 // WishPort is a port that the workload serves.
@@ -78,7 +81,10 @@ type About struct {
 	Identity string   `json:"identity"` // "spiffe://..."
 	Capture  string   `json:"capture"`  // "ebpf", "nftables", "explicit" or "off"
 	Env      []string `json:"env"`      // to be set in the workload
-	Notes    []string `json:"notes,omitempty"`
+	// Netns is the file of the network namespace that it is to be started in;
+	// "" is that of who asks.
+	Netns string   `json:"netns,omitempty"`
+	Notes []string `json:"notes,omitempty"`
 }
 
 // message is a line of the conversation: one field is set.

@@ -6,26 +6,27 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/naru-mesh/naru/identity"
 )
 
-// attest says who a process is: by the cgroup that it is in, or by whom it was
-// started. A workload may have started another, which is not it.
+// attest says who a process is: by the cgroup or the network namespace that it
+// is in, or by whom it was started. A workload may have started another, which is not it.
 func (n *node) attest(pid, _ int) ([]identity.ID, error) {
 	before := ancestry(pid)
-	own := cgroupOf(pid)
+	own := abodeOf(pid)
 	n.mu.Lock()
 	all := make([]inhabitant, 0, len(n.locals))
 	for _, r := range n.locals {
 		w := inhabitant{id: r.id, pid: r.pid}
 		if r.cage != nil {
-			w.cgroup = r.cage.Cgroup
+			w.abode = abode{cgroup: r.cage.Cgroup, netns: inode(r.cage.Netns)}
 		}
 		all = append(all, w)
 	}
 	n.mu.Unlock()
-	w := inmost(all, before, own, cgroupOf)
+	w := inmost(all, before, own, abodeOf)
 	if w == nil {
 		return nil, nil
 	}
@@ -34,19 +35,44 @@ func (n *node) attest(pid, _ int) ([]identity.ID, error) {
 
 // inhabitant is what tells a workload's processes from others.
 type inhabitant struct {
-	id     identity.ID
-	pid    int    // who has started it
-	cgroup string // folder; "" without
+	id    identity.ID
+	pid   int   // who has started it
+	abode abode // zero where it is not captured
+}
+
+// abode is where a process lives.
+type abode struct {
+	cgroup string // of a workload its folder, of a process as /proc tells
+	netns  uint64 // inode of the network namespace; 0: not told
+}
+
+// in says whether a process lives where a workload does.
+func (a abode) in(w abode) bool {
+	return within(a.cgroup, w.cgroup) || a.netns != 0 && a.netns == w.netns
+}
+
+func abodeOf(pid int) abode {
+	return abode{cgroupOf(pid), inode("/proc/" + strconv.Itoa(pid) + "/ns/net")}
+}
+
+// inode of a file; 0: there is none.
+func inode(path string) uint64 {
+	if info, err := os.Stat(path); path != "" && err == nil {
+		if s, ok := info.Sys().(*syscall.Stat_t); ok {
+			return s.Ino
+		}
+	}
+	return 0
 }
 
 // inmost gives the workload of a process, nil where it is of none, by its
-// ancestors, itself the first, and its cgroup.
-func inmost(all []inhabitant, before []int, cgroup string, of func(pid int) string) *inhabitant {
+// ancestors, itself the first, and where it lives.
+func inmost(all []inhabitant, before []int, own abode, of func(pid int) abode) *inhabitant {
 	var caged, nearest *inhabitant
 	at := len(before)
 	for i := range all {
 		w := &all[i]
-		if within(cgroup, w.cgroup) {
+		if own.in(w.abode) {
 			caged = w
 		}
 		if j := slices.Index(before, w.pid); j >= 0 && j < at {
@@ -56,10 +82,10 @@ func inmost(all []inhabitant, before []int, cgroup string, of func(pid int) stri
 	switch {
 	case caged == nil:
 		return nearest
-	case nearest == nil || nearest.cgroup != "":
-		// What has lost its parents has its cgroup still, whoever adopts it.
+	case nearest == nil || nearest.abode != abode{}:
+		// What has lost its parents has its place still, whoever adopts it.
 		return caged
-	case within(of(nearest.pid), caged.cgroup):
+	case of(nearest.pid).in(caged.abode):
 		return nearest // it was started inside, and stays there
 	}
 	return caged

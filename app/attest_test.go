@@ -11,30 +11,36 @@ import (
 func TestAttest(t *testing.T) {
 	t.Parallel()
 	all := []inhabitant{
-		{id: "orders", pid: 10, cgroup: "/sys/fs/cgroup/naru/orders"},
-		{id: "bob", pid: 20, cgroup: "/sys/fs/cgroup/naru/bob"},
+		{id: "orders", pid: 10, abode: abode{cgroup: "/sys/fs/cgroup/naru/orders"}},
+		{id: "bob", pid: 20, abode: abode{cgroup: "/sys/fs/cgroup/naru/bob"}},
 		{id: "off", pid: 30},
+		{id: "web", pid: 50, abode: abode{netns: 7}},
 	}
-	cgroups := map[int]string{10: "/naru/orders", 20: "/naru/bob", 30: "/naru/orders"}
+	abodes := map[int]abode{10: {"/naru/orders", 1}, 20: {"/naru/bob", 1}, 30: {"/naru/orders", 1}, 50: {"/shell", 1}}
 	for _, c := range []struct {
 		name   string
 		before []int
 		cgroup string
+		netns  uint64
 		want   string
 	}{
-		{"its child", []int{11, 10, 2}, "/naru/orders", "orders"},
-		{"one that it has started", []int{21, 20, 11, 10, 2}, "/naru/bob", "bob"},
-		{"one that is not captured", []int{31, 30, 11, 10, 2}, "/naru/orders", "off"},
-		{"a child without a parent", []int{22, 1}, "/naru/bob", "bob"},
-		{"a child of one that another has adopted", []int{22, 11, 10, 2}, "/naru/bob", "bob"},
-		{"a child cgroup", []int{12, 11, 10, 2}, "/naru/orders/inner", "orders"},
-		{"a stranger", []int{40, 2}, "/user/shell", ""},
-		{"a stranger in the root", []int{40, 2}, "/", ""},
-		{"one that is gone", nil, "", ""},
+		{"its child", []int{11, 10, 2}, "/naru/orders", 1, "orders"},
+		{"one that it has started", []int{21, 20, 11, 10, 2}, "/naru/bob", 1, "bob"},
+		{"one that is not captured", []int{31, 30, 11, 10, 2}, "/naru/orders", 1, "off"},
+		{"a child without a parent", []int{22, 1}, "/naru/bob", 1, "bob"},
+		{"a child of one that another has adopted", []int{22, 11, 10, 2}, "/naru/bob", 1, "bob"},
+		{"a child cgroup", []int{12, 11, 10, 2}, "/naru/orders/inner", 1, "orders"},
+		{"a stranger", []int{40, 2}, "/user/shell", 1, ""},
+		{"a stranger in the root", []int{40, 2}, "/", 1, ""},
+		{"one that is gone", nil, "", 0, ""},
+		{"in a network namespace", []int{51, 50, 2}, "/shell", 7, "web"},
+		{"in one, without a parent", []int{51, 1}, "/shell", 7, "web"},
+		{"in the machine's own, started by a workload", []int{52, 50, 2}, "/shell", 1, "web"},
+		{"in one of nobody", []int{60, 2}, "/shell", 8, ""},
 	} {
 		for range 2 {
 			got := ""
-			if w := inmost(all, c.before, c.cgroup, func(pid int) string { return cgroups[pid] }); w != nil {
+			if w := inmost(all, c.before, abode{c.cgroup, c.netns}, func(pid int) abode { return abodes[pid] }); w != nil {
 				got = string(w.id)
 			}
 			if got != c.want {

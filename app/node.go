@@ -60,6 +60,7 @@ type node struct {
 
 	mu         sync.Mutex
 	locals     map[string]*resident
+	given      uint16 // the outbound door of the newest: none is given again soon
 	generation int
 	applied    int
 	serves     model.Version // with it
@@ -137,13 +138,20 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 		}
 		noun.Ports = append(noun.Ports, model.WorkloadPort{Service: n.serviceName(w.Namespace, service, p.Port), Port: p.Port, Protocol: model.AppProtocol(p.Protocol)})
 	}
+	how, note, err := n.method(&w, by)
+	if err != nil {
+		return nil, err
+	}
 	port, err := n.freePort(noun.Name)
 	if err != nil {
 		return nil, err
 	}
-	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, pid: by.PID, uid: by.UID}
-	if w.Capture == "explicit" || n.cages == nil && (w.Capture == "" || w.Capture == "auto") {
+	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, pid: by.PID, uid: by.UID, method: how}
+	if r.method == capture.Explicit {
 		r.pass = rand.Text()
+	}
+	if note != "" {
+		r.about.Notes = append(r.about.Notes, note)
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	n.locals[noun.Name] = r
@@ -182,20 +190,25 @@ func (n *node) ownedBy(uid uint32) (has int) {
 // has led another workload is not free: what that sends until it is asked for
 // again would be sent as this one. mu is held.
 func (n *node) freePort(name string) (uint16, error) {
-	p := unused(loopback.String(), firstOutbound, lastOutbound, func(p uint16) bool {
+	taken := func(p uint16) bool {
 		for _, r := range n.locals {
 			if r.outbound == p {
 				return true
 			}
 		}
-		if n.cages != nil && n.cages.Taken(name, p) {
-			return true
+		if n.cages != nil && n.cages.Taken(name, p) || n.inbound != nil && len(n.inbound(p)) > 0 {
+			return true // the door of one that has left may be in its namespace still
 		}
 		return n.six && unused(loopback6.String(), p, p, nil) == 0
-	})
+	}
+	p := unused(loopback.String(), max(n.given+1, firstOutbound), lastOutbound, taken)
+	if p == 0 {
+		p = unused(loopback.String(), firstOutbound, lastOutbound, taken)
+	}
 	if p == 0 {
 		return 0, errors.New("no port is free for another workload")
 	}
+	n.given = p
 	return p, nil
 }
 
@@ -314,7 +327,10 @@ func (n *node) describe(*model.Config) (mesh.Node, int) {
 		d.Plain = n.plain
 	}
 	for _, r := range n.locals {
-		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: n.six && r.pass == "", Pass: r.passOf()})
+		if !r.placed {
+			continue // its doors would open elsewhere
+		}
+		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: n.six && r.pass == "", Pass: r.passOf(), Apart: r.method == capture.Nftables})
 	}
 	slices.SortFunc(d.Locals, func(a, b mesh.Local) int { return cmp.Compare(a.Workload.Name, b.Workload.Name) })
 	return d, n.generation
@@ -437,7 +453,8 @@ func (n *node) end() {
 	n.agent.Close()
 	if n.cages != nil {
 		end := n.cages.Close
-		if stay > 0 {
+		if waiting := len(n.cages.Waiting()); stay+waiting > 0 {
+			stay += waiting
 			n.log.Info("workloads run on; they are refused new connections until a proxy is back", "workloads", stay)
 			end = n.cages.Leave
 		}

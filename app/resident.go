@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"sync"
@@ -29,8 +30,12 @@ type resident struct {
 	outbound uint16
 	// pass is the password of its outbound door where it is told of it by its
 	// environment; "": it is captured, or has no way there.
-	pass    string
+	pass string
+	// method is how its traffic comes; cage is nil where that is Explicit or off.
+	method  capture.Method
 	cage    *capture.Cage
+	names   []io.Closer // of the mesh DNS in its network namespace
+	placed  bool        // where its doors belong is known
 	release func()
 	about   admin.About
 	pid     int
@@ -46,7 +51,7 @@ type resident struct {
 // settle gets a resident its identity, its capture and its door.
 func (n *node) settle(r *resident) error {
 	r.release = n.agent.Hold(r.id)
-	r.about = admin.About{Name: r.name, Identity: string(r.id), Capture: "off"}
+	r.about.Name, r.about.Identity, r.about.Capture = r.name, string(r.id), string(r.method)
 	r.about.Env = append(r.about.Env, "SPIFFE_ENDPOINT_SOCKET=unix://"+n.opt.apiSocket(), "NARU_WORKLOAD="+r.name)
 	// Its doors are open before anything is brought to them.
 	if err := n.open(r); err != nil {
@@ -68,7 +73,11 @@ func (n *node) settle(r *resident) error {
 // be another's since: two nodes of one machine look for theirs in the same order.
 func (n *node) open(r *resident) error {
 	for range doorTries {
+		if err := n.place(r); err != nil {
+			return fmt.Errorf("capture: %w", err)
+		}
 		n.mu.Lock()
+		r.placed = true
 		n.generation++
 		r.need = n.generation
 		n.mu.Unlock()
@@ -85,7 +94,7 @@ func (n *node) open(r *resident) error {
 		n.mu.Lock()
 		port, err := n.freePort(r.name)
 		if err == nil {
-			r.outbound = port
+			r.outbound, r.placed = port, false
 		}
 		n.mu.Unlock()
 		if err != nil {
@@ -113,24 +122,36 @@ func (n *node) isOpen(r *resident) bool {
 // doorTime bounds the wait for a configuration with a workload's doors.
 const doorTime = 10 * time.Second
 
-// cage captures a resident's traffic, as well as it can be.
-func (n *node) cage(r *resident) error {
-	proxy := netip.AddrPortFrom(loopback, r.outbound)
-	explicit := func() {
-		r.about.Capture = string(capture.Explicit)
-		r.about.Env = append(r.about.Env, explicitEnv(proxy, r.pass)...)
+// place makes the network namespace of a resident that has one: nothing runs in
+// it yet, or what does is refused, until its doors are open.
+func (n *node) place(r *resident) error {
+	if r.method != capture.Nftables {
+		return n.marked.places.put(r, nil)
 	}
-	switch {
-	case r.wish.Capture == "off":
+	cage, err := n.cages.Workload(n.cageOptions(r, netip.AddrPortFrom(loopback, dnsPort)))
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	r.cage = cage
+	n.mu.Unlock()
+	r.about.Netns = cage.Netns
+	if r.names == nil {
+		if r.names, err = n.namesInside(cage, r.wish.Namespace); err != nil {
+			return err
+		}
+	}
+	return n.marked.places.put(r, cage)
+}
+
+// cage brings a resident to its doors.
+func (n *node) cage(r *resident) error {
+	switch r.method {
+	case capture.Explicit:
+		r.about.Env = append(r.about.Env, explicitEnv(netip.AddrPortFrom(loopback, r.outbound), r.pass)...)
 		return nil
-	case r.wish.Capture == "explicit":
-		explicit()
-		return nil
-	case n.cages == nil && r.wish.Capture == "transparent":
-		return fmt.Errorf("traffic cannot be captured here: %s", n.opt.uncaptured)
-	case n.cages == nil:
-		r.about.Notes = append(r.about.Notes, "traffic is not captured ("+n.opt.uncaptured+"): HTTP_PROXY leads to the mesh, what does not look at it goes out as it is, and so does HTTPS")
-		explicit()
+	case capture.EBPF:
+	default:
 		return nil
 	}
 	dns, err := n.answer(r.wish.Namespace)
@@ -144,7 +165,6 @@ func (n *node) cage(r *resident) error {
 	n.mu.Lock()
 	r.cage = cage // attest looks at it
 	n.mu.Unlock()
-	r.about.Capture = string(n.cages.Method())
 	if err := r.cage.Adopt(r.pid); err != nil {
 		return fmt.Errorf("capture: %w", err)
 	}
@@ -179,7 +199,7 @@ func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOpti
 	for _, p := range r.ports {
 		opt.Ports = append(opt.Ports, p.Port)
 	}
-	if n.inbound != nil {
+	if n.inbound != nil && r.method == capture.EBPF {
 		opt.Inbound = n.inbound(n.plain)
 		opt.Doors = n.inbound(r.outbound)
 	}
@@ -324,6 +344,7 @@ func (r *resident) Leave() {
 		ending = true
 	default:
 	}
+	closeAll(r.names)
 	if r.cage != nil && !ending {
 		if err := r.cage.Close(); err != nil {
 			n.log.Warn("what captured a workload cannot be removed", "workload", r.name, "error", err)
