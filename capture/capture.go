@@ -89,6 +89,11 @@ type WorkloadOptions struct {
 	// another program takes the port while the proxy is away.
 	Doors []syscall.Conn
 
+	// Names are the mesh DNS's sockets at DNS and DNS6, of UDP and TCP (not
+	// MPTCP). EBPF: with them nobody else answers the workload there, and without
+	// them there, while the proxy is away, it is refused.
+	Names []syscall.Conn
+
 	// Proxy is a forward proxy, and Services are local ports, by name: what
 	// Explicit tells the workload.
 	Proxy    netip.AddrPort
