@@ -239,7 +239,7 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 	opt := g.opt.Mesh
 	n := &node{
 		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, rest: g.rest, locals: map[string]*resident{}, generation: 1,
-		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]netip.AddrPort{}, inbound: g.inboundSockets, addresses: map[string][]netip.Addr{},
+		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]answering{}, inbound: g.inboundSockets, addresses: map[string][]netip.Addr{},
 	}
 	options := agent.Options{Authority: p, Log: g.log}
 	if opt.Data != "" {

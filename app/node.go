@@ -67,8 +67,8 @@ type node struct {
 	moved      chan struct{} // closed when applied or known changes
 	known      *model.Config // the control plane's newest
 	addresses  map[string][]netip.Addr
-	six        bool                      // captured workloads are served on ::1, too
-	served     map[string]netip.AddrPort // by namespace, where its names are answered
+	six        bool                 // captured workloads are served on ::1, too
+	served     map[string]answering // by namespace
 }
 
 // Ports of a node. Those of outbound doors lie below the range that systems
@@ -78,8 +78,11 @@ const (
 	lastOutbound  = 16999
 	firstPlain    = 15006 // of the door for plaintext from others
 	lastPlain     = 15049
-	dnsPort       = 15053 // and those after it, one a namespace
-	dnsPorts      = 40
+	// The mesh DNS has a port for each namespace: one that only root can take
+	// while we are away, and that nobody has (IANA), or else of those from dnsPort.
+	firstLowDNS, lastLowDNS = 954, 988
+	dnsPort                 = 15053
+	dnsPorts                = 40
 )
 
 // Attach implements admin.Workloads.
@@ -228,6 +231,12 @@ func unused(host string, first, last uint16, taken func(uint16) bool) uint16 {
 
 var loopback, loopback6 = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
 
+// answering is a mesh DNS of one namespace.
+type answering struct {
+	at      netip.AddrPort
+	sockets []syscallConn
+}
+
 // dnsSocket is one address of the mesh DNS.
 type dnsSocket struct {
 	udp net.PacketConn
@@ -236,10 +245,12 @@ type dnsSocket struct {
 
 // dnsSockets opens a port on all addresses, or on none.
 func dnsSockets(on []netip.Addr, port uint16) (all []dnsSocket, err error) {
+	var tcp net.ListenConfig
+	tcp.SetMultipathTCP(false) // package capture takes none
 	for _, a := range on {
 		s, at := dnsSocket{}, netip.AddrPortFrom(a, port).String()
 		if s.udp, err = net.ListenPacket("udp", at); err == nil {
-			if s.tcp, err = net.Listen("tcp", at); err != nil {
+			if s.tcp, err = tcp.Listen(context.Background(), "tcp", at); err != nil {
 				s.udp.Close()
 			}
 		}
@@ -256,7 +267,7 @@ func dnsSockets(on []netip.Addr, port uint16) (all []dnsSocket, err error) {
 }
 
 // answer sees that names are answered for a namespace, and says where.
-func (n *node) answer(namespace string) (netip.AddrPort, error) {
+func (n *node) answer(namespace string) (answering, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if at, ok := n.served[namespace]; ok {
@@ -266,23 +277,31 @@ func (n *node) answer(namespace string) (netip.AddrPort, error) {
 	if n.six {
 		on = append(on, loopback6)
 	}
-	for port := dnsPort + len(n.served); port < dnsPort+dnsPorts; port++ {
-		sockets, err := dnsSockets(on, uint16(port))
+	for port := uint16(firstLowDNS); port < dnsPort+dnsPorts; port++ {
+		if port > lastLowDNS {
+			port = max(port, dnsPort)
+		}
+		sockets, err := dnsSockets(on, port)
 		if err != nil {
 			continue
 		}
-		at := netip.AddrPortFrom(loopback, uint16(port))
-		n.served[namespace] = at
+		at := answering{at: netip.AddrPortFrom(loopback, port)}
 		for _, s := range sockets {
+			for _, socket := range []any{s.udp, s.tcp} {
+				if c, ok := socket.(syscallConn); ok {
+					at.sockets = append(at.sockets, c)
+				}
+			}
 			n.tasks.Go(func() {
 				if err := n.names.Serve(s.udp, s.tcp, namespace); err != nil {
 					n.log.Error("names are not answered any more", "namespace", namespace, "error", err)
 				}
 			})
 		}
+		n.served[namespace] = at
 		return at, nil
 	}
-	return netip.AddrPort{}, errors.New("no port is free for the mesh DNS")
+	return answering{}, errors.New("no port is free for the mesh DNS")
 }
 
 // tell makes a workload known, and tries until it is, or ctx ends.

@@ -158,7 +158,9 @@ func (n *node) cage(r *resident) error {
 	if err != nil {
 		return err
 	}
-	cage, err := n.cages.Workload(n.cageOptions(r, dns))
+	opt := n.cageOptions(r, dns.at)
+	opt.Names = dns.sockets
+	cage, err := n.cages.Workload(opt)
 	if err != nil {
 		return fmt.Errorf("capture: %w", err)
 	}
