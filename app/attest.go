@@ -1,6 +1,7 @@
 package app
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,13 +14,16 @@ import (
 
 // attest says who a process is: by the cgroup or the network namespace that it
 // is in, or by whom it was started. A workload may have started another, which is not it.
-func (n *node) attest(pid, _ int) ([]identity.ID, error) {
-	before := ancestry(pid)
-	own := abodeOf(pid)
+func (n *node) attest(p identity.Process) ([]identity.ID, error) {
+	before := ancestry(p.PID)
+	own := abodeOf(p.PID)
 	n.mu.Lock()
 	all := make([]inhabitant, 0, len(n.locals))
 	for _, r := range n.locals {
-		w := inhabitant{id: r.id, pid: r.pid}
+		w := inhabitant{id: r.id, pid: r.by.PID}
+		if slices.Contains(before, w.pid) && r.by.Gone() {
+			w.pid = 0 // another process has its number, until its end is noticed
+		}
 		if r.cage != nil {
 			w.abode = abode{cgroup: r.cage.Cgroup, netns: inode(r.cage.Netns)}
 		}
@@ -111,13 +115,19 @@ func cgroupOf(pid int) string {
 	return ""
 }
 
-// ancestry is a process, who has started it, who has started that, and so on.
+// ancestry is a process, who has started it, who has started that, and so on. A
+// parent that began after its child is another process with its number.
 func ancestry(pid int) (all []int) {
+	before := uint64(math.MaxUint64)
 	for range 64 {
 		if pid <= 1 {
 			break
 		}
-		all = append(all, pid)
+		began, err := strconv.ParseUint(identity.Began(pid), 10, 64)
+		if err != nil || began > before {
+			break
+		}
+		all, before = append(all, pid), began
 		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		if err != nil {
 			break

@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"github.com/naru-mesh/naru/identity"
 )
 
 // TestAttest: a process is of the workload that it is in, and not of one that
@@ -51,5 +53,28 @@ func TestAttest(t *testing.T) {
 	}
 	if list := ancestry(os.Getpid()); len(list) < 2 || list[0] != os.Getpid() || list[1] != os.Getppid() {
 		t.Errorf("%v", list)
+	}
+}
+
+// TestAttestNumberReused: whoever gets the process number of one that has ended
+// is not its workload.
+func TestAttestNumberReused(t *testing.T) {
+	t.Parallel()
+	own := identity.Process{PID: os.Getpid(), Began: identity.Began(os.Getpid())}
+	for _, c := range []struct {
+		name string
+		by   identity.Process
+		want int
+	}{
+		{"who has asked", own, 1},
+		{"its parent", identity.Process{PID: os.Getppid(), Began: identity.Began(os.Getppid())}, 1},
+		{"another one with its number", identity.Process{PID: own.PID, Began: own.Began + "1"}, 0},
+		{"one with the number of its parent", identity.Process{PID: os.Getppid(), Began: "1"}, 0},
+		{"one of which nothing is known", identity.Process{PID: own.PID}, 0},
+	} {
+		n := &node{locals: map[string]*resident{"orders": {id: "spiffe://x/orders", by: c.by}}}
+		if ids, err := n.attest(own); err != nil || len(ids) != c.want {
+			t.Errorf("%s: %v, %v", c.name, ids, err)
+		}
 	}
 }

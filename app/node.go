@@ -149,7 +149,7 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, pid: by.PID, uid: by.UID, method: how}
+	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, by: by, method: how}
 	if r.method == capture.Explicit {
 		r.pass = rand.Text()
 	}
@@ -182,7 +182,7 @@ func (n *node) serviceName(namespace, host string, port uint16) string {
 // ownedBy counts a user's workloads. mu is held.
 func (n *node) ownedBy(uid uint32) (has int) {
 	for _, r := range n.locals {
-		if r.uid == uid {
+		if r.by.UID == uid {
 			has++
 		}
 	}

@@ -38,8 +38,7 @@ type resident struct {
 	placed  bool        // where its doors belong is known
 	release func()
 	about   admin.About
-	pid     int
-	uid     uint32
+	by      admin.Caller
 	need    int    // the generation that has it
 	how     string // it is captured; "" until it is known
 
@@ -167,8 +166,11 @@ func (n *node) cage(r *resident) error {
 	n.mu.Lock()
 	r.cage = cage // attest looks at it
 	n.mu.Unlock()
-	if err := r.cage.Adopt(r.pid); err != nil {
+	if err := r.cage.Adopt(r.by.PID); err != nil {
 		return fmt.Errorf("capture: %w", err)
+	}
+	if r.by.Gone() {
+		return errors.New("capture: the process that asked has ended") // and another one goes back to where it was
 	}
 	return nil
 }

@@ -150,6 +150,9 @@ func (k *Cage) Adopt(pid int) error {
 	if k.Cgroup == "" {
 		return fmt.Errorf("a running process cannot be captured by %s", k.of.method)
 	}
+	if pid <= 0 { // the kernel takes 0 for us
+		return fmt.Errorf("process %d cannot be captured: it cannot be seen from here", pid)
+	}
 	from, err := cgroupOf(pid)
 	if err == nil {
 		err = adopt(k.Cgroup, pid)
