@@ -153,6 +153,7 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 	if r.method == capture.Explicit {
 		r.pass = rand.Text()
 	}
+	r.six = n.six && r.pass == ""
 	if note != "" {
 		r.about.Notes = append(r.about.Notes, note)
 	}
@@ -349,7 +350,7 @@ func (n *node) describe(*model.Config) (mesh.Node, int) {
 		if !r.placed {
 			continue // its doors would open elsewhere
 		}
-		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: n.six && r.pass == "", Pass: r.passOf(), Apart: r.method == capture.Nftables})
+		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: r.six, Pass: r.passOf(), Apart: r.method == capture.Nftables})
 	}
 	slices.SortFunc(d.Locals, func(a, b mesh.Local) int { return cmp.Compare(a.Workload.Name, b.Workload.Name) })
 	return d, n.generation

@@ -198,14 +198,23 @@ func StartWorkload(cmd *exec.Cmd, about *admin.About) error {
 	return err
 }
 
-// namesInside opens the mesh DNS in the network namespace of a cage.
-func (n *node) namesInside(cage *capture.Cage, namespace string) (all []io.Closer, err error) {
+// hasIPv6 says what is wrong with the loopback's IPv6 address here.
+func hasIPv6() error {
+	l, err := net.Listen("tcp", netip.AddrPortFrom(loopback6, 0).String())
+	if err == nil {
+		err = l.Close()
+	}
+	return err
+}
+
+// namesInside opens the mesh DNS in the network namespace of a resident.
+func (n *node) namesInside(r *resident) (all []io.Closer, err error) {
 	on := []netip.Addr{loopback}
-	if n.six {
+	if r.six {
 		on = append(on, loopback6)
 	}
 	var sockets []dnsSocket
-	if err := cage.Inside(func() (err error) {
+	if err := r.cage.Inside(func() (err error) {
 		sockets, err = dnsSockets(on, dnsPort)
 		return err
 	}); err != nil {
@@ -215,7 +224,7 @@ func (n *node) namesInside(cage *capture.Cage, namespace string) (all []io.Close
 		all = append(all, s.udp, s.tcp)
 	}
 	for _, s := range sockets {
-		if err := n.names.Serve(s.udp, s.tcp, namespace); err != nil {
+		if err := n.names.Serve(s.udp, s.tcp, r.wish.Namespace); err != nil {
 			closeAll(all)
 			return nil, err
 		}

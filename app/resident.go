@@ -36,6 +36,7 @@ type resident struct {
 	cage    *capture.Cage
 	names   []io.Closer // of the mesh DNS in its network namespace
 	placed  bool        // where its doors belong is known
+	six     bool        // it has a door on ::1, too
 	release func()
 	about   admin.About
 	by      admin.Caller
@@ -112,7 +113,7 @@ func (n *node) isOpen(r *resident) bool {
 		return true // nothing listens here
 	}
 	doors := 1
-	if n.six && r.pass == "" {
+	if r.six {
 		doors = 2
 	}
 	return len(n.inbound(r.outbound)) >= doors
@@ -127,16 +128,25 @@ func (n *node) place(r *resident) error {
 	if r.method != capture.Nftables {
 		return n.marked.places.put(r, nil)
 	}
-	cage, err := n.cages.Workload(n.cageOptions(r, netip.AddrPortFrom(loopback, dnsPort)))
+	dns := netip.AddrPortFrom(loopback, dnsPort)
+	cage, err := n.cages.Workload(n.cageOptions(r, dns))
 	if err != nil {
 		return err
 	}
 	n.mu.Lock()
 	r.cage = cage
 	n.mu.Unlock()
+	if r.six && cage.Inside(hasIPv6) != nil {
+		n.mu.Lock()
+		r.six = false
+		n.mu.Unlock()
+		if _, err := n.cages.Workload(n.cageOptions(r, dns)); err != nil {
+			return err
+		}
+	}
 	r.about.Netns = cage.Netns
 	if r.names == nil {
-		if r.names, err = n.namesInside(cage, r.wish.Namespace); err != nil {
+		if r.names, err = n.namesInside(r); err != nil {
 			return err
 		}
 	}
@@ -197,7 +207,7 @@ func explicitEnv(proxy netip.AddrPort, pass string) []string {
 
 func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOptions {
 	opt := capture.WorkloadOptions{Name: r.name, Outbound: netip.AddrPortFrom(loopback, r.outbound), DNS: dns}
-	if n.six {
+	if r.six {
 		opt.Outbound6, opt.DNS6 = netip.AddrPortFrom(loopback6, r.outbound), netip.AddrPortFrom(loopback6, dns.Port())
 	}
 	for _, p := range r.ports {
