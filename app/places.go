@@ -149,6 +149,9 @@ func (n *node) method(w *admin.Wish, by admin.Caller) (how capture.Method, note 
 		if how != capture.Nftables {
 			return how, "", nil
 		}
+		if w.Running != "" && !n.cages.Lives(w.Namespace+"/"+w.Instance) {
+			return "", "", errors.New("the command runs already, in a network namespace that has lost its name: start the command again")
+		}
 		if why = mayEnter(by.PID); why == "" {
 			return how, "", nil
 		}

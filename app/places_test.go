@@ -107,6 +107,11 @@ func TestPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(driver.Close)
+	// One that runs in a namespace that is not there any more is not taken over.
+	n := &node{cages: c}
+	if _, _, err := n.method(&admin.Wish{Namespace: "default", Instance: "lost", Running: "nftables"}, admin.Caller{PID: os.Getpid()}); err == nil || !strings.Contains(err.Error(), "lost its name") {
+		t.Errorf("a lost one: %v", err)
+	}
 	var p places
 	r := &resident{outbound: 15100, ports: []model.WorkloadPort{{Port: 9102}}}
 	if err := p.put(r, cage); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -197,6 +198,14 @@ func (c *Capture) Waiting() []string {
 		}
 	}
 	return rest
+}
+
+// Lives says whether processes live in what a predecessor left standing for a
+// workload.
+func (c *Capture) Lives(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.does.waiting(), escape(name))
 }
 
 // names of the cages, escaped.

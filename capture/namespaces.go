@@ -89,7 +89,10 @@ func enter(netns string) error {
 		return err
 	}
 	defer f.Close()
-	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+	switch err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); {
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("%s is no network namespace here: its maker has mounts of its own (PrivateMounts= and the like of a systemd service)", netns)
+	case err != nil:
 		return fmt.Errorf("enter %s: %w", netns, err)
 	}
 	return nil

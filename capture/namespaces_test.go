@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -142,6 +144,9 @@ except OSError: print("direct")`
 	if w := next.Waiting(); len(w) != 1 || w[0] != escape(opt.Name) {
 		t.Errorf("waiting: %q", w)
 	}
+	if !next.Lives(opt.Name) || next.Lives("shop/orders.2") {
+		t.Error("it is not known who lives")
+	}
 	opt.Outbound = netip.MustParseAddrPort("127.0.0.1:15002")
 	again, err := next.Workload(opt)
 	if err != nil {
@@ -182,5 +187,21 @@ func TestTwoNamespaces(t *testing.T) {
 	next := reopen(t, scope, Nftables, 0)
 	if left := next.does.(*namespaces).all(); len(left) != 0 {
 		t.Errorf("%q are left of workloads without processes", left)
+	}
+}
+
+// TestNoNamespace: a name that is not mounted is told from one that may not be
+// entered.
+func TestNoNamespace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "orders")
+	if err := os.WriteFile(path, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	err := Place{Netns: path}.Start(exec.Command("true"))
+	if want := path + " is no network namespace here"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, and not %q", err, want)
+	}
+	if err := (Place{Netns: path + "s"}).Start(exec.Command("true")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a name: %v", err)
 	}
 }

@@ -70,12 +70,10 @@ func TestMeshNftables(t *testing.T) {
 			}
 		}
 	}
-	if tried != 9 {
+	if tried < 9 { // others may just be leaving
 		t.Errorf("%d doors of 3 workloads were tried", tried)
 	}
-	if n := run.value("naru_workloads", `capture="nftables"`); n != 3 {
-		t.Errorf("%v workloads are counted", n)
-	}
+	eventually(t, "the workloads are counted", func() bool { return run.value("naru_workloads", "capture", "nftables") == 3 })
 	// What a workload is, it is told by the Workload API, too.
 	if p := h.perform([]string{"--account", "web"}, "svid"); p.ended() != 0 || !strings.Contains(p.out.text(), "/sa/web") {
 		t.Errorf("%s%s", p.out.text(), p.errs.text())
