@@ -129,6 +129,7 @@ except OSError: print("direct")`
 		t.Fatalf("the workload has the addresses %v", workload)
 	}
 	for _, a := range workload {
+		python(t, k.Place, "served", askCode, a.String(), "9002")
 		conn, err := net.DialTimeout("tcp", netip.AddrPortFrom(a, 9002).String(), patience)
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("from the host at %v: %v, %v", a, conn, err)

@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/google/nftables"
@@ -17,6 +18,10 @@ const tableName = "naru"
 // transaction: there is no moment without rules. REDIRECT leads to the
 // loopback, and connection tracking answers SO_ORIGINAL_DST.
 func rules(opt *WorkloadOptions) error {
+	own, err := addresses()
+	if err != nil {
+		return err
+	}
 	conn, err := nftables.New()
 	if err != nil {
 		return err
@@ -46,6 +51,11 @@ func rules(opt *WorkloadOptions) error {
 		} else {
 			nat.rule(family, within(netip.MustParsePrefix("::1/128")), leave)
 		}
+		for _, a := range own { // it may call itself by these, too
+			if a.Is4() == (f.family == unix.NFPROTO_IPV4) {
+				nat.rule(family, within(netip.PrefixFrom(a, a.BitLen())), leave)
+			}
+		}
 		for _, p := range opt.Exclude {
 			if p.Addr().Is4() == (f.family == unix.NFPROTO_IPV4) {
 				nat.rule(family, tcp, within(p), leave)
@@ -68,6 +78,17 @@ func rules(opt *WorkloadOptions) error {
 		return fmt.Errorf("nftables rules: %w", err)
 	}
 	return nil
+}
+
+// addresses of the thread's network namespace but for its loopback's.
+func addresses() (all []netip.Addr, err error) {
+	list, err := net.InterfaceAddrs()
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() {
+			all = append(all, p.Addr().WithZone(""))
+		}
+	}
+	return all, err
 }
 
 type chain struct {
