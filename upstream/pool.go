@@ -33,6 +33,9 @@ type pool struct {
 	sweep wire.Timer
 	// closed: the endpoint was removed; nothing is kept.
 	closed bool
+	// epoch counts how often the certificate has changed that is shown; what was
+	// made in an earlier one is lent no more.
+	epoch uint32
 	// leases are the connections that flows have, the newest first.
 	leases *Lease
 
@@ -62,6 +65,7 @@ type link struct {
 
 	lent    int // exchanges that run on it
 	counted int // of those, in Endpoint.inflight
+	epoch   uint32
 
 	opening  bool
 	used     bool // an exchange has ended on it
@@ -158,7 +162,7 @@ func (k *link) settlePlace(coming int) {
 		room = min(room, k.pool.bound-k.lent)
 	}
 	want := nowhere
-	if k.lent > 0 && room > 0 && !k.gone && !k.pool.closed {
+	if k.lent > 0 && room > 0 && !k.gone && !k.pool.closed && k.epoch == k.pool.epoch {
 		want = partly
 	}
 	if k.place == want {
@@ -202,7 +206,7 @@ func (p *pool) leavePartial(k *link) {
 
 // dial opens a connection.
 func (p *pool) dial() *link {
-	k := &link{pool: p, opening: true}
+	k := &link{pool: p, opening: true, epoch: p.epoch}
 	k.timer.Handler = k
 	p.connects.Add(1)
 	p.open.Add(1)
@@ -262,7 +266,7 @@ func (k *link) OnIdle(wire.ClientConn) {
 	if k.place == partly {
 		p.leavePartial(k)
 	}
-	if p.closed || p.set.maxIdle < 0 || k.conn.Room() <= 0 {
+	if p.closed || p.set.maxIdle < 0 || k.conn.Room() <= 0 || k.epoch != p.epoch {
 		// Not at once: what the connection lends to the sink's last event must
 		// outlive it.
 		p.loop.Post(k.conn.Close)
