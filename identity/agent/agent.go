@@ -25,7 +25,10 @@ type Options struct {
 	Folder string
 	// Sealer seals what is written. Not nil where Folder is not "".
 	Sealer *identity.Sealer
-	Log    *slog.Logger
+	// Replaced, where it is not nil, hears of each SVID that has taken another's
+	// place. It must not block.
+	Replaced func(id identity.ID)
+	Log      *slog.Logger
 }
 
 // Agent holds identities. It implements wire.Identities.
@@ -142,6 +145,45 @@ func (a *Agent) Renew(id identity.ID) bool {
 		k.(*keeper).force()
 	}
 	return ok
+}
+
+// RenewAll is Renew for all that are held, and waits for it until ctx ends. It
+// gives how many have been replaced; the error says why one was not.
+func (a *Agent) RenewAll(ctx context.Context) (int, error) {
+	old := map[*keeper]*held{}
+	a.mu.Lock()
+	for _, k := range a.keepers {
+		old[k] = k.current.Load()
+	}
+	a.mu.Unlock()
+	for k := range old {
+		k.force()
+	}
+	all := len(old)
+	for {
+		changed := a.Changed()
+		for k, h := range old {
+			if k.current.Load() != h || k.ctx.Err() != nil {
+				delete(old, k)
+			}
+		}
+		if len(old) == 0 {
+			return all, nil
+		}
+		select {
+		case <-changed:
+		case <-a.ctx.Done():
+			return all - len(old), errors.New("identities are not kept any more")
+		case <-ctx.Done():
+			for k := range old {
+				why := ctx.Err()
+				if t := k.trouble.Load(); t != nil {
+					why = *t
+				}
+				return all - len(old), fmt.Errorf("%s has no new certificate yet: %w", k.id, why)
+			}
+		}
+	}
 }
 
 func (a *Agent) retried() <-chan struct{} {

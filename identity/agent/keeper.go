@@ -105,6 +105,10 @@ func (k *keeper) run() {
 			}
 			continue // Retry wakes those, too, that are not due, and they sleep on
 		}
+		select {
+		case <-k.forced: // this renewal is what it asks for; a failed one is not hurried
+		default:
+		}
 		h, err := k.renew()
 		switch {
 		case k.ctx.Err() != nil:
@@ -197,11 +201,14 @@ func (k *keeper) renew() (*held, error) {
 	h := newHeld(k.id, chain, key, time.Now().Round(0)) // on the wall
 	a.writeSVID(h)
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	k.current.Store(h)
+	old := k.current.Swap(h)
 	k.trouble.Store(nil)
 	a.counts.renewed.Add(1)
 	a.announce()
+	a.mu.Unlock()
+	if old != nil && a.opt.Replaced != nil {
+		a.opt.Replaced(k.id)
+	}
 	return h, nil
 }
 
