@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 # Two test packages at a time: many of them keep loops busy.
 TEST_FLAGS ?= -p 2
 
-.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench bench-link bench-mesh check clean
+.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench bench-link bench-mesh bench-rotate check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ bench-link: ## a control plane with 1,000 services and 2,000 proxies
 
 bench-mesh: ## mutual TLS between two nodes, beside one hop and a direct call
 	$(GO) run ./bench/mesh
+
+bench-rotate: ## 1,000 certificates replaced between two nodes under load: no request may fail
+	$(GO) run ./bench/mesh -rotations 1000
 
 check: test vet staticcheck race fuzz ## all of CI
 

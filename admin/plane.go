@@ -40,6 +40,8 @@ type Plane interface {
 	Bundle(ctx context.Context) ([]byte, error)
 	// Rotate begins to replace the root of the mesh.
 	Rotate(ctx context.Context) error
+	// Reissue replaces the intermediate that this control plane signs with.
+	Reissue(ctx context.Context) error
 	// Status is what naru status shows.
 	Status(ctx context.Context) (*PlaneStatus, error)
 }
@@ -135,6 +137,7 @@ func planeHandler(p Plane) http.Handler {
 		answer(w, true, p.Forget(r.Context(), r.PathValue("node")))
 	})
 	mux.HandleFunc("POST /rotate", func(w http.ResponseWriter, r *http.Request) { answer(w, true, p.Rotate(r.Context())) })
+	mux.HandleFunc("POST /reissue", func(w http.ResponseWriter, r *http.Request) { answer(w, true, p.Reissue(r.Context())) })
 	mux.HandleFunc("GET /bundle", func(w http.ResponseWriter, r *http.Request) {
 		doc, err := p.Bundle(r.Context())
 		answer(w, json.RawMessage(doc), err)
@@ -166,6 +169,11 @@ func (c *PlaneClient) Forget(ctx context.Context, node string) error {
 // Rotate is as Plane's.
 func (c *PlaneClient) Rotate(ctx context.Context) error {
 	return c.ask(ctx, "POST", "/rotate", nil, new(bool))
+}
+
+// Reissue is as Plane's.
+func (c *PlaneClient) Reissue(ctx context.Context) error {
+	return c.ask(ctx, "POST", "/reissue", nil, new(bool))
 }
 
 // Bundle is as Plane's.

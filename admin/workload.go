@@ -55,6 +55,9 @@ type Workloads interface {
 	// the caller's until Leave. The process that asks, and what it starts, is
 	// captured when Attach returns. ctx ends with the caller.
 	Attach(ctx context.Context, wish *Wish, by Caller) (Attached, error)
+	// Renew replaces the certificates and keys of all workloads now, and gives
+	// how many. ctx ends with the caller.
+	Renew(ctx context.Context, by Caller) (int, error)
 }
 
 // Attached is a workload that is served.
@@ -88,7 +91,9 @@ type About struct {
 // message is a line of the conversation: one field is set.
 type message struct {
 	Attach  *Wish  `json:"attach,omitempty"`  // first, of who asks
-	About   *About `json:"about,omitempty"`   // the answer
+	Renew   bool   `json:"renew,omitempty"`   // or this, and nothing more
+	Renewed *int   `json:"renewed,omitempty"` // the answer
+	About   *About `json:"about,omitempty"`   // the answer to Attach
 	Ready   bool   `json:"ready,omitempty"`   // then
 	Started bool   `json:"started,omitempty"` // of who asks
 	Drain   bool   `json:"drain,omitempty"`   // of who asks
@@ -214,11 +219,15 @@ func (s *WorkloadServer) converse(conn *net.UnixConn) {
 	in := bufio.NewReader(io.LimitReader(conn, 1<<20))
 	_ = conn.SetReadDeadline(time.Now().Add(attachTime))
 	m, err := readMessage(in)
-	if err != nil || m.Attach == nil {
-		_ = w.say(message{Error: "the first line must be attach"})
+	if err != nil || m.Attach == nil && !m.Renew {
+		_ = w.say(message{Error: "the first line must be attach or renew"})
 		return
 	}
 	_ = conn.SetReadDeadline(time.Time{})
+	if m.Renew {
+		s.renew(ctx, w, by)
+		return
+	}
 	attached, err := s.serves.Attach(ctx, m.Attach, by)
 	if err != nil {
 		s.log.Warn("a workload was refused", "service", m.Attach.Service, "pid", by.PID, "uid", by.UID, "error", err)
@@ -257,6 +266,20 @@ func (s *WorkloadServer) converse(conn *net.UnixConn) {
 			})
 		}
 	}
+}
+
+// renewTime bounds the wait for an authority.
+const renewTime = 30 * time.Second
+
+func (s *WorkloadServer) renew(ctx context.Context, w *lines, by Caller) {
+	ctx, cancel := context.WithTimeout(ctx, renewTime)
+	defer cancel()
+	n, err := s.serves.Renew(ctx, by)
+	if err != nil {
+		_ = w.say(message{Error: err.Error()})
+		return
+	}
+	_ = w.say(message{Renewed: &n})
 }
 
 // lines writes messages, from any goroutine.
@@ -328,6 +351,32 @@ func Attach(ctx context.Context, socket string, wish Wish) (*Attachment, error) 
 	a.About = *m.About
 	go a.listen(in)
 	return a, nil
+}
+
+// Renew has the node's proxy at a socket replace the certificates and keys of
+// all workloads there, and gives how many it has replaced. ErrNoNode: nobody is
+// there.
+func Renew(ctx context.Context, socket string) (int, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrNoNode, err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	m, err := message{}, (&lines{conn: conn}).say(message{Renew: true})
+	if err == nil {
+		m, err = readMessage(bufio.NewReader(conn))
+	}
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case err != nil:
+		return 0, err
+	case m.Renewed == nil:
+		return 0, errors.New(m.Error)
+	}
+	return *m.Renewed, nil
 }
 
 // listen ends with the connection.

@@ -28,6 +28,11 @@ func (c *crowd) Attach(_ context.Context, wish *Wish, by Caller) (Attached, erro
 	return &member{crowd: c}, nil
 }
 
+func (c *crowd) Renew(_ context.Context, by Caller) (int, error) {
+	c.by = by
+	return 3, c.refuse
+}
+
 type member struct {
 	*crowd
 	once sync.Once
@@ -65,6 +70,22 @@ func bounded(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+func TestRenew(t *testing.T) {
+	t.Parallel()
+	c := &crowd{}
+	path := meet(t, c)
+	if n, err := Renew(bounded(t), path); n != 3 || err != nil || c.by.PID != os.Getpid() {
+		t.Errorf("%d, %v, by %+v", n, err, c.by)
+	}
+	refusing := meet(t, &crowd{refuse: errors.New("only the administrator may")})
+	if n, err := Renew(bounded(t), refusing); n != 0 || err == nil || err.Error() != "only the administrator may" {
+		t.Errorf("%d, %v", n, err)
+	}
+	if _, err := Renew(bounded(t), path+"x"); !errors.Is(err, ErrNoNode) {
+		t.Error(err)
+	}
 }
 
 func TestWorkloadsLife(t *testing.T) {

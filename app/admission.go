@@ -3,6 +3,8 @@ package app
 import (
 	"bufio"
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -125,6 +127,14 @@ func (n *node) ours(port uint16) bool {
 }
 
 func (n *node) administers(by admin.Caller) bool { return by.UID == 0 || int(by.UID) == n.opt.uid }
+
+// Renew implements admin.Workloads.
+func (n *node) Renew(ctx context.Context, by admin.Caller) (int, error) {
+	if !n.administers(by) {
+		return 0, errors.New("only root and the user who runs the proxy may have certificates replaced")
+	}
+	return n.agent.RenewAll(ctx)
+}
 
 // may says whether a user of the machine may run workloads of an account, and
 // instances of a service of that name. The machine's administrator and whoever

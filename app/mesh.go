@@ -241,7 +241,7 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, rest: g.rest, locals: map[string]*resident{}, generation: 1,
 		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]answering{}, inbound: g.inboundSockets, addresses: map[string][]netip.Addr{},
 	}
-	options := agent.Options{Authority: p, Log: g.log}
+	options := agent.Options{Authority: p, Log: g.log, Replaced: func(id identity.ID) { g.clusters.Renew(string(id)) }}
 	if opt.Data != "" {
 		options.Folder = filepath.Join(opt.Data, "identities")
 		if options.Sealer, err = identity.OpenSealer(opt.SealKey, opt.Data); err != nil {

@@ -115,7 +115,6 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 				c.log.Error("nodes are not served any more", "error", err)
 			}
 		})
-		c.tasks.Go(func() { c.rotate(authority, server) })
 		c.log.Info("nodes are served", "address", c.listening)
 	}
 	authority.Register(c.registry)
@@ -123,6 +122,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		e.Observe(c.registry)
 	}
 	c.tasks.Go(func() { authority.Run(c.ctx) })
+	c.tasks.Go(func() { c.rotate(authority, c.server) })
 	c.tasks.Go(c.stay)
 	c.federated = federation.NewKeeper(trust, authority, c.log)
 	federation.Register(c.registry, c.federated.Followers)
@@ -131,9 +131,10 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	return nil
 }
 
-// rotate tells the authority when all proxies have the newest bundle.
+// rotate tells the authority when all proxies have the newest bundle. That of
+// this process has it with the authority; server is nil where there are no others.
 func (c *controlPlane) rotate(authority *ca.Authority, server *link.Server) {
-	t := time.NewTicker(5 * time.Second)
+	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {
 		select {
@@ -142,7 +143,7 @@ func (c *controlPlane) rotate(authority *ca.Authority, server *link.Server) {
 		case <-t.C:
 		}
 		at := authority.Status().Published
-		if at == 0 || slices.ContainsFunc(server.Status(), func(p link.ProxyStatus) bool { return !p.Bundles }) {
+		if at == 0 || server != nil && slices.ContainsFunc(server.Status(), func(p link.ProxyStatus) bool { return !p.Bundles }) {
 			continue
 		}
 		if err := authority.Acknowledged(c.ctx, at); err != nil && c.ctx.Err() == nil {

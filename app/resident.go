@@ -226,7 +226,7 @@ const tellTime = 3 * time.Second
 // tell tells the control plane of what the workload has become, until it
 // leaves: always the newest, so that nothing older arrives after it.
 func (r *resident) tell() {
-	for {
+	for known := false; ; {
 		select {
 		case <-r.ctx.Done():
 			return
@@ -247,6 +247,9 @@ func (r *resident) tell() {
 			case <-time.After(time.Second):
 			}
 			r.tellAgain()
+		} else if err == nil && !known {
+			known = true
+			r.node.agent.Retry() // its identity was refused as long as it was not registered
 		}
 	}
 }

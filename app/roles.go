@@ -155,6 +155,8 @@ func (v planeView) Bundle(ctx context.Context) ([]byte, error) {
 
 func (v planeView) Rotate(ctx context.Context) error { return v.authority.Rotate(ctx) }
 
+func (v planeView) Reissue(context.Context) error { return v.authority.Reissue() }
+
 func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 	a := v.authority.Status()
 	s := &admin.PlaneStatus{

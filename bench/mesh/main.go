@@ -11,12 +11,15 @@
 //
 // Everything is started once. Ways take turns, in rotating order: first as fast
 // as they can, then, for what they add to a request, at half of what the mesh
-// has reached.
+// has reached. With -rotations the mesh alone is started, and certificates are
+// replaced under steady load.
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"maps"
@@ -45,17 +48,30 @@ func main() {
 	}
 	rounds := flag.Int("rounds", 7, "turns of each way")
 	window := flag.Duration("seconds", time.Second, "length of a turn")
-	out := flag.String("results", "bench/results/mesh.txt", "`file` for the report")
+	out := flag.String("results", "", "`file` for the report (default bench/results/mesh.txt, or rotations.txt there)")
+	rotations := flag.Int("rotations", 0, "replace so many certificates under load, in place of measuring costs")
 	naru := flag.String("naru", "", "the naru `program` (default: built from this module)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	b := &bench{ctx: ctx, rounds: *rounds, window: *window, starter: peer.NewStarter()}
-	text, err := b.run(*naru)
+	text, good, err := "", true, b.begin(*naru)
+	switch {
+	case err != nil:
+	case *rotations > 0:
+		*out = cmp.Or(*out, "bench/results/rotations.txt")
+		text, good, err = b.rotations(*rotations)
+	default:
+		*out = cmp.Or(*out, "bench/results/mesh.txt")
+		text, err = b.run()
+	}
 	b.close()
 	stop()
 	if err == nil {
 		fmt.Print(text)
 		err = os.WriteFile(*out, []byte(text), 0o644)
+	}
+	if err == nil && !good {
+		err = errors.New("requests failed")
 	}
 	end(err)
 }
@@ -96,25 +112,22 @@ type way struct {
 	full, half []load.Result
 }
 
-func (b *bench) run(naru string) (string, error) {
-	var err error
+// build finds or makes the program, and a folder for all that runs.
+func (b *bench) build(naru string) (err error) {
 	if b.dir, err = os.MkdirTemp("", "naru-bench-mesh-"); err != nil {
-		return "", err
+		return err
 	}
-	if b.program = naru; naru == "" {
-		b.program = filepath.Join(b.dir, "program")
-		build := exec.CommandContext(b.ctx, "go", "build", "-o", b.program, "github.com/naru-mesh/naru/cmd/naru")
-		build.Stderr = os.Stderr
-		if err := build.Run(); err != nil {
-			return "", err
-		}
-	} else if b.program, err = filepath.Abs(naru); err != nil {
-		return "", err
+	if naru != "" {
+		b.program, err = filepath.Abs(naru)
+		return err
 	}
-	b.cpus, b.rest = peer.Halves()
-	if err := b.ends(); err != nil {
-		return "", err
-	}
+	b.program = filepath.Join(b.dir, "program")
+	build := exec.CommandContext(b.ctx, "go", "build", "-o", b.program, "github.com/naru-mesh/naru/cmd/naru")
+	build.Stderr = os.Stderr
+	return build.Run()
+}
+
+func (b *bench) run() (string, error) {
 	b.ways = []*way{{name: "direct", addr: b.origin, host: "bench"}}
 	for _, add := range []func() error{b.hop, b.mesh, b.envoys} {
 		if err := add(); err != nil {
