@@ -80,6 +80,8 @@ type ProxyStatus struct {
 	Configuration string        `json:"configuration"`
 	Lag           time.Duration `json:"lag"`
 	Refusals      []string      `json:"refusals,omitempty"`
+	// Skew is how far the control plane's clock is ahead of this proxy's.
+	Skew time.Duration `json:"skew,omitempty"`
 	// Certificate is when its own ends; Next is when the first of all that it
 	// holds does.
 	Certificate time.Time `json:"certificate"`

@@ -194,7 +194,7 @@ func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 	for _, p := range v.server.Status() {
 		one := admin.ProxyStatus{
 			Node: p.Node, Gateway: p.Gateway, Version: p.Version, From: p.From, Since: p.Since,
-			Configuration: string(p.System), Lag: p.Lag, Certificate: p.Certificate,
+			Configuration: string(p.System), Lag: p.Lag, Skew: p.Skew, Certificate: p.Certificate,
 		}
 		for _, r := range p.Refusals {
 			one.Refusals = append(one.Refusals, fmt.Sprintf("%s %s: %s (%s)", r.Kind, r.Name, r.Message, r.Origin))

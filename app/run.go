@@ -328,6 +328,11 @@ func (g *gateway) problems() []model.Problem {
 	if g.plane != nil {
 		all = append(all, g.plane.problems()...)
 	}
+	if g.client != nil {
+		if clock := g.client.Status().Clock; clock != "" {
+			all = append(all, model.Problem{Severity: model.Doubtful, Code: "clock-skew", Message: clock})
+		}
+	}
 	g.mu.Lock()
 	refused, unsettled := g.refused, g.unsettled
 	g.mu.Unlock()

@@ -239,13 +239,13 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	}
 	fmt.Fprintln(out)
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "PROXY\tVERSION\tHAS\tLAG\tREFUSED\tCERTIFICATE\tFIRST TO END")
+	fmt.Fprintln(w, "PROXY\tVERSION\tHAS\tLAG\tREFUSED\tCLOCK\tCERTIFICATE\tFIRST TO END")
 	for _, p := range s.Proxies {
 		has := p.Configuration
 		if has == s.Configuration {
 			has = "newest"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.Node, p.Version, has, p.Lag.Round(time.Millisecond), len(p.Refusals), left(p.Certificate, now), left(p.Next, now))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Node, p.Version, has, p.Lag.Round(time.Millisecond), len(p.Refusals), clock(p.Skew), left(p.Certificate, now), left(p.Next, now))
 	}
 	fmt.Fprintln(w, "\nWORKLOAD\tNODE\tADDRESS\tSTATE\tSERVICES")
 	for _, v := range s.Workloads {
@@ -257,6 +257,17 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 			fmt.Fprintf(out, "\n%s refused %s", p.Node, r)
 		}
 	}
+}
+
+// clock says how a proxy's is that the control plane's is ahead of by skew.
+func clock(skew time.Duration) string {
+	switch d := skew.Round(time.Second); {
+	case d > 0:
+		return d.String() + " behind"
+	case d < 0:
+		return (-d).String() + " ahead"
+	}
+	return "right"
 }
 
 // left is for how long a certificate is good, "-" without one.

@@ -1,6 +1,8 @@
 package identity
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -36,4 +38,21 @@ func SkewMessage(server string, skew, uncertain time.Duration) string {
 		end = "certificates and tokens will be refused"
 	}
 	return fmt.Sprintf("the clock of this machine is %s %s that of %s: %s (set the clock, for example by NTP)", size.Round(time.Second), word, server, end)
+}
+
+// ByClock makes of an error about a certificate whose time has not come, or is
+// over, what the clock of this machine has to do with it. Other errors stay as
+// they are.
+func ByClock(err error, now time.Time) error {
+	var invalid x509.CertificateInvalidError
+	if !errors.As(err, &invalid) || invalid.Reason != x509.Expired || invalid.Cert == nil {
+		return err
+	}
+	c := invalid.Cert
+	if now.Before(c.NotBefore) {
+		// Whoever signed it did so by a clock that was further on than that.
+		return fmt.Errorf("it is valid from %s, and it is %s: the clock of this machine is behind by %s at least, or that of the authority is ahead (set the clock, for example by NTP)",
+			stamp(c.NotBefore), stamp(now), c.NotBefore.Sub(now).Round(time.Second))
+	}
+	return fmt.Errorf("it expired at %s, and it is %s: it was not renewed for %s, or a clock is wrong", stamp(c.NotAfter), stamp(now), now.Sub(c.NotAfter).Round(time.Second))
 }

@@ -152,10 +152,8 @@ func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) (ID, error) 
 	switch {
 	case err == nil:
 		return id, nil
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert == chain[0] && now.Before(chain[0].NotBefore):
-		return "", refuse(string(id), "it is valid from %s, and it is %s (is a clock wrong?)", stamp(chain[0].NotBefore), stamp(now))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert == chain[0]:
-		return "", refuse(string(id), "it expired at %s, and it is %s", stamp(chain[0].NotAfter), stamp(now))
+		return "", refuse(string(id), "%w", ByClock(err, now))
 	}
 	return "", refuse(string(id), "the bundle of %s does not confirm it: %w", id.TrustDomain(), err)
 }

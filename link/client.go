@@ -112,8 +112,10 @@ type Status struct {
 	// Changed is when the configuration came that is applied.
 	Changed time.Time
 	// RTT and Skew are of the last heartbeat; Skew is positive where the
-	// control plane's clock is ahead of ours.
+	// control plane's clock is ahead of ours. Clock says what it leads to, ""
+	// where it does not matter.
 	RTT, Skew time.Duration
+	Clock     string
 	// Refusals of the last update that had any.
 	Refusals []Refusal
 	// Certificate is when the node's own certificate ends.
@@ -123,10 +125,6 @@ type Status struct {
 	// SaveError is why State could not be written.
 	SaveError string
 }
-
-// mostSkew is from where a difference between the clocks is a warning:
-// certificates are dated back by a few minutes at most.
-const mostSkew = time.Minute
 
 // ErrRefused: the control plane does not let this node in. Trying again is of
 // no use without another token.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -132,7 +133,7 @@ func (c *Client) beat(ctx context.Context, f *following, heard <-chan struct{}) 
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for silent := 0; ; {
-		a := &ask{Ping: c.options.Now().UnixNano()}
+		a := &ask{Ping: c.options.Now().UnixNano(), Skew: int64(c.Status().Skew)}
 		if c.options.Certificates != nil {
 			a.Certificates = c.options.Certificates()
 		}
@@ -177,7 +178,6 @@ func (c *Client) hear(h *head) error {
 	if h.Pong == 0 {
 		return nil
 	}
-	before := c.state.Skew.Abs() > mostSkew
 	if wanted := time.Duration(h.Beat) * time.Millisecond; wanted != c.wanted {
 		c.wanted = wanted
 		select {
@@ -185,10 +185,16 @@ func (c *Client) hear(h *head) error {
 		default:
 		}
 	}
-	c.state.RTT = now.Sub(time.Unix(0, h.Pong))
-	c.state.Skew = time.Duration(h.Time - h.Pong - int64(c.state.RTT/2))
-	if after := c.state.Skew.Abs() > mostSkew; after && !before {
-		c.log.Warn("link: the clocks of this machine and of the control plane differ: certificates may seem expired or not yet valid", "ahead", c.state.Skew.Round(time.Millisecond))
+	asked := time.Unix(0, h.Pong)
+	skew, uncertain := identity.Skew(time.Unix(0, h.Time), asked, now)
+	c.state.RTT, c.state.Skew = now.Sub(asked), skew
+	before := c.state.Clock
+	c.state.Clock = identity.SkewMessage("control plane "+h.Server, skew, uncertain)
+	switch {
+	case c.state.Clock != "" && before == "":
+		c.log.Warn("link: "+c.state.Clock, "skew", skew.Round(time.Millisecond))
+	case c.state.Clock == "" && before != "":
+		c.log.Info("link: the clock of this machine is right again", "skew", skew.Round(time.Millisecond))
 	}
 	return nil
 }

@@ -57,7 +57,8 @@ type session struct {
 	pong         int64
 	refusals     map[Name]Refusal
 	certificates []CertificateState
-	bundles      string // sum of those that were sent
+	skew         time.Duration // by how much our clock is ahead of the proxy's, as it says
+	bundles      string        // sum of those that were sent
 }
 
 func (x *session) end(cause error) {
@@ -168,6 +169,11 @@ func (x *session) read() {
 			x.pong = a.Ping
 			if a.Certificates != nil {
 				x.certificates = a.Certificates
+			}
+			before := skewed(x.skew)
+			x.skew = time.Duration(a.Skew)
+			if said := skewed(x.skew); said != "" && before == "" {
+				x.server.log.Warn("link: "+clockOf(x.node)+said, "node", x.node, "skew", x.skew.Round(time.Millisecond))
 			}
 		}
 		x.mu.Unlock()

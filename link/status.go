@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 )
@@ -30,6 +31,9 @@ type ProxyStatus struct {
 	// Certificates are those of its workloads, as it reports them.
 	Certificate  time.Time
 	Certificates []CertificateState
+	// Skew is how far the clock of this control plane is ahead of the proxy's, as
+	// the proxy has measured; 0: not yet.
+	Skew time.Duration
 	// Bundles says whether it has been sent the newest bundles and has
 	// acknowledged them: an authority waits for that before it signs by a new
 	// root.
@@ -54,6 +58,7 @@ func (s *Server) Status() []ProxyStatus {
 			Node: x.node, Gateway: x.view.gateway, Version: x.hello.Version, Address: x.hello.Address, From: x.who.address,
 			Since: x.since, Heard: x.heard, System: x.system, Applied: model.Version(x.applied),
 			Certificate: x.who.leaf.NotAfter, Certificates: x.certificates,
+			Skew:    x.skew,
 			Bundles: x.acked == x.nonce && x.bundles == bundles.wire.Sum,
 		}
 		switch {
@@ -75,8 +80,28 @@ func (s *Server) Status() []ProxyStatus {
 	return out
 }
 
-// Problems are the refusals of all proxies of this replica as Problems of the
-// users' objects, one a resource and message, with how many refuse it.
+// mostSkew is by how much a proxy's clock may differ from ours before it is worth
+// a word: certificates are dated back by more, and tokens are checked with as
+// much.
+const mostSkew = identity.Leeway / 2
+
+// skewed says how a proxy's clock is that ours is ahead of by skew; "" where it
+// does not matter.
+func skewed(skew time.Duration) string {
+	switch {
+	case skew > mostSkew:
+		return skew.Round(time.Second).String() + " behind ours"
+	case skew < -mostSkew:
+		return (-skew).Round(time.Second).String() + " ahead of ours"
+	}
+	return ""
+}
+
+func clockOf(node string) string { return "the clock of node " + node + " is " }
+
+// Problems are the clocks of proxies of this replica that are wrong, and the
+// refusals of all of them as Problems of the users' objects, one a resource and
+// message, with how many refuse it.
 func (s *Server) Problems() []model.Problem {
 	type key struct {
 		name    Name
@@ -85,7 +110,12 @@ func (s *Server) Problems() []model.Problem {
 	seen := map[key]*model.Problem{}
 	nodes := map[key]int{}
 	var order []key
+	var out []model.Problem
 	for _, p := range s.Status() {
+		if said := skewed(p.Skew); said != "" {
+			out = append(out, model.Problem{Severity: model.Doubtful, Code: "clock-skew", Message: clockOf(p.Node) + said,
+				Hint: "set it, for example by NTP: tokens may be refused there, and certificates from 5 minutes on"})
+		}
 		for _, r := range p.Refusals {
 			k := key{Name{r.Kind, r.Name}, r.Message}
 			if nodes[k]++; nodes[k] > 1 {
@@ -103,7 +133,6 @@ func (s *Server) Problems() []model.Problem {
 				Hint: "it goes on with what it had; is its naru older than the control plane's?"}
 		}
 	}
-	out := make([]model.Problem, 0, len(order))
 	for _, k := range order {
 		out = append(out, *seen[k])
 	}
@@ -138,6 +167,15 @@ func (s *Server) Metrics(g *observe.Registry) {
 			most = max(most, p.Lag)
 		}
 		emit(most.Seconds())
+	})
+	g.Func("naru_link_skewed_proxies", "Proxies whose clock differs by more than 30 s from that of this control plane.", observe.KindGauge, nil, func(emit func(float64, ...string)) {
+		n := 0.0
+		for _, p := range s.Status() {
+			if skewed(p.Skew) != "" {
+				n++
+			}
+		}
+		emit(n)
 	})
 	g.Func("naru_link_resources", "Resources that are offered to proxies.", observe.KindGauge, nil, func(emit func(float64, ...string)) {
 		n, _, _ := s.catalog.size()

@@ -186,7 +186,7 @@ func (s *Server) caller(chain []*x509.Certificate) (caller, error) {
 			return c, nil
 		}
 	}
-	return c, err
+	return c, identity.ByClock(err, now)
 }
 
 // from gives who makes a call.
@@ -232,7 +232,7 @@ func checkControl(chain []*x509.Certificate, trustDomain string, roots *x509.Cer
 		return errors.New("the server showed no certificate")
 	}
 	if err := verify(chain, roots, x509.ExtKeyUsageServerAuth, now); err != nil {
-		return err
+		return fmt.Errorf("the control plane's certificate: %w", identity.ByClock(err, now))
 	}
 	id, err := idOf(chain[0])
 	if err != nil {

@@ -74,6 +74,7 @@ type Options struct {
 	// it makes a root of its own.
 	Given *Given
 	Log   *slog.Logger
+	Now   func() time.Time // nil: time.Now
 }
 
 // Authority implements identity.Authority.
@@ -119,6 +120,9 @@ func New(ctx context.Context, opt Options) (*Authority, error) {
 	opt.MaxTTL = cmp.Or(opt.MaxTTL, maxTTL)
 	opt.Intermediate = cmp.Or(opt.Intermediate, 365*24*time.Hour)
 	opt.Publish = cmp.Or(opt.Publish, 24*time.Hour)
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
 	switch {
 	case opt.MaxTTL < minTTL || opt.MaxTTL > maxTTL:
 		return nil, fmt.Errorf("authority of %s: the longest life of a certificate is %s (write %s to %s)", opt.TrustDomain, opt.MaxTTL, minTTL, maxTTL)
@@ -133,7 +137,7 @@ func New(ctx context.Context, opt Options) (*Authority, error) {
 	}
 	a.pace = pace{publish: opt.Publish, retire: opt.MaxTTL + maxStale + identity.Backdate}
 	if opt.Given != nil {
-		g, err := opt.Given.read(opt.TrustDomain, time.Now())
+		g, err := opt.Given.read(opt.TrustDomain, opt.Now())
 		if err != nil {
 			return nil, fmt.Errorf("authority of %s: %w", opt.TrustDomain, err)
 		}
@@ -162,7 +166,7 @@ func (a *Authority) open(ctx context.Context) error {
 			break
 		}
 		r := record{TrustDomain: a.opt.TrustDomain}
-		if err := a.fill(&r, time.Now()); err != nil {
+		if err := a.fill(&r, a.opt.Now()); err != nil {
 			return err
 		}
 		value, err := json.Marshal(&r)
@@ -244,7 +248,7 @@ func (a *Authority) decode(value []byte) (record, error) {
 	return r, nil
 }
 
-func (a *Authority) touch() { a.fresh.Store(time.Now().UnixNano()) }
+func (a *Authority) touch() { a.fresh.Store(a.opt.Now().UnixNano()) }
 
 // see makes the view of what was read. An older record than that of the view
 // changes nothing of it; federated nil leaves those.
@@ -253,7 +257,7 @@ func (a *Authority) see(r record, at store.Revision, federated map[string]store.
 	defer a.mu.Unlock()
 	old := a.view.Load()
 	if old != nil {
-		if federated == nil && at == old.at && old.given == a.given.Load() && old.serves(time.Now()) {
+		if federated == nil && at == old.at && old.given == a.given.Load() && old.serves(a.opt.Now()) {
 			return nil
 		}
 		if federated == nil {
@@ -268,7 +272,7 @@ func (a *Authority) see(r record, at store.Revision, federated map[string]store.
 	if v.bundles, err = a.bundlesOf(&r, federated); err != nil {
 		return err
 	}
-	if err := a.equip(v, old, time.Now()); err != nil {
+	if err := a.equip(v, old, a.opt.Now()); err != nil {
 		return err
 	}
 	if old != nil && old.bundles.Equal(v.bundles) {
@@ -299,7 +303,7 @@ func (a *Authority) change(ctx context.Context, do func(r *record, now time.Time
 		if err != nil {
 			return err
 		}
-		changed, err := do(&r, time.Now())
+		changed, err := do(&r, a.opt.Now())
 		if err != nil {
 			return err
 		}

@@ -1,9 +1,6 @@
 package ca
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // Reissue has this replica sign with another intermediate, of another key, from
 // now on. What the one before has signed stays good. An error where a given
@@ -22,7 +19,7 @@ func (a *Authority) Reissue() error {
 		return fmt.Errorf("%s, which signs for %s, may have no intermediate below it: put another into its file", from.cert.Subject, a.opt.TrustDomain)
 	}
 	v := *old
-	if v.signer, err = a.makeSigner(from, time.Now()); err != nil {
+	if v.signer, err = a.makeSigner(from, a.opt.Now()); err != nil {
 		return err
 	}
 	v.replaced = make(chan struct{})

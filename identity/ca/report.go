@@ -48,9 +48,9 @@ func (a *Authority) Register(g *observe.Registry) {
 		[]string{"certificate"}, func(emit func(float64, ...string)) {
 			if s := a.view.Load().signer; s != nil {
 				if end, err := endOf(s.root); err == nil {
-					emit(time.Until(end).Hours()/24, "root")
+					emit(end.Sub(a.opt.Now()).Hours()/24, "root")
 				}
-				emit(time.Until(s.until).Hours()/24, "intermediate")
+				emit(s.until.Sub(a.opt.Now()).Hours()/24, "intermediate")
 			}
 		})
 	g.Func("naru_authority_roots", "Roots in the bundle by stage: prepared, active, retiring.", observe.KindGauge,
@@ -130,7 +130,7 @@ func (a *Authority) Status() Status {
 
 // Problems are what somebody has to look after.
 func (a *Authority) Problems() (all []model.Problem) {
-	v, now := a.view.Load(), time.Now()
+	v, now := a.view.Load(), a.opt.Now()
 	tell := func(s model.Severity, code, hint, format string, args ...any) {
 		all = append(all, model.Problem{Severity: s, Code: code, Hint: hint,
 			Message: "the authority of trust domain " + a.opt.TrustDomain + " " + fmt.Sprintf(format, args...)})

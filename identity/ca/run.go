@@ -120,7 +120,7 @@ func (a *Authority) reload(ctx context.Context) {
 	if a.opt.Given == nil {
 		return
 	}
-	g, err := a.opt.Given.read(a.opt.TrustDomain, time.Now())
+	g, err := a.opt.Given.read(a.opt.TrustDomain, a.opt.Now())
 	if err != nil {
 		a.log.Warn("the files of the given authority are not usable; the old one goes on", "err", err)
 		return

@@ -70,7 +70,7 @@ func (a *Authority) SignX509(ctx context.Context, id identity.ID, csr []byte, tt
 	if err := request.CheckSignature(); err != nil {
 		return nil, a.refuse(badRequest, id, "the signature of the request is not by its key: %w", err)
 	}
-	now := time.Now()
+	now := a.opt.Now()
 	if err := a.ready(now); err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (a *Authority) SignJWT(ctx context.Context, id identity.ID, audience []stri
 			return "", a.refuse(badAudience, id, "an audience has 1 to 1024 bytes, not %d", len(s))
 		}
 	}
-	now := time.Now()
+	now := a.opt.Now()
 	if err := a.ready(now); err != nil {
 		return "", err
 	}
