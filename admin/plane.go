@@ -56,6 +56,7 @@ type PlaneStatus struct {
 	Roots         []RootStatus   `json:"roots"`
 	RootHash      string         `json:"rootHash,omitempty"` // by what a node that joins without a token knows it
 	Store         any            `json:"store,omitempty"`
+	Limited       string         `json:"limited,omitempty"` // why nothing can be signed or registered
 	Proxies       []ProxyStatus  `json:"proxies"`
 	Workloads     []WorkloadView `json:"workloads"`
 	Problems      int            `json:"problems"`

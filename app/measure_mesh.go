@@ -52,6 +52,8 @@ func (g *gateway) measureLink() {
 	}
 	gauge("naru_link_connected", "1 while this proxy follows a control plane, 0 while it goes on with what it has.",
 		func() (float64, bool) { return truth(g.client.Status().Connected) })
+	gauge("naru_link_limited", "1 while the control plane that this proxy follows cannot reach its store, and so signs and registers nothing.",
+		func() (float64, bool) { return truth(g.client.Status().Limited != "") })
 	gauge("naru_link_from_disk", "1 while this proxy serves a configuration that it read from its own disk and no control plane has confirmed yet.",
 		func() (float64, bool) { return truth(g.client.Status().FromDisk) })
 	gauge("naru_link_last_contact_timestamp_seconds", "When this proxy heard of a control plane last, in seconds since 1970.",

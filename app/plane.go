@@ -212,6 +212,8 @@ func (c *controlPlane) token(ctx context.Context, grant link.Grant, ttl time.Dur
 		return "", errNoMesh
 	case server == nil:
 		return "", errors.New("this control plane serves no nodes: start it with --control-listen 0.0.0.0:15012")
+	case server.Limited() != "":
+		return "", errors.New("no token can be made now: " + server.Limited())
 	case server.Root() == nil:
 		return "", errors.New("the control plane is about to begin; try again in a moment")
 	}

@@ -226,7 +226,8 @@ const tellTime = 3 * time.Second
 // tell tells the control plane of what the workload has become, until it
 // leaves: always the newest, so that nothing older arrives after it.
 func (r *resident) tell() {
-	for known := false; ; {
+	known, said := false, ""
+	for {
 		select {
 		case <-r.ctx.Done():
 			return
@@ -241,7 +242,10 @@ func (r *resident) tell() {
 		err := r.node.plane.Register(whole, w)
 		cancel()
 		if err != nil && r.ctx.Err() == nil {
-			r.node.log.Warn("a workload is not registered yet", "workload", r.name, "error", err)
+			if said != err.Error() {
+				said = err.Error()
+				r.node.log.Warn("a workload is not registered yet; it is tried on", "workload", r.name, "error", err)
+			}
 			select {
 			case <-r.ctx.Done():
 			case <-time.After(time.Second):

@@ -82,11 +82,12 @@ func (g *gateway) held() (all []link.CertificateState) {
 	return all
 }
 
-// returning has what is due signed at once when the control plane is back.
+// returning has what is due signed at once when the control plane, or its store,
+// is back.
 func (g *gateway) returning(n *node) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
-	connected := true
+	able := true
 	for {
 		select {
 		case <-n.over:
@@ -94,10 +95,11 @@ func (g *gateway) returning(n *node) {
 		case <-t.C:
 		}
 		s := g.client.Status()
-		if s.Connected && !connected {
+		now := s.Connected && s.Limited == ""
+		if now && !able {
 			n.agent.Retry()
 		}
-		connected = s.Connected
+		able = now
 	}
 }
 
@@ -166,10 +168,15 @@ func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 	for _, r := range a.Roots {
 		s.Roots = append(s.Roots, admin.RootStatus{Subject: r.Subject, Stage: r.Stage, NotAfter: r.NotAfter})
 	}
-	if e, ok := v.store.(*etcd.Store); ok {
-		if status, err := e.Status(ctx); err == nil {
+	if v.server != nil {
+		s.Limited = v.server.Limited()
+	}
+	if e, ok := v.store.(*etcd.Store); ok && s.Limited == "" {
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		if status, err := e.Status(short); err == nil {
 			s.Store = status
 		}
+		cancel()
 	}
 	if now := v.control.Snapshot(); now != nil {
 		s.Configuration = string(now.Version)

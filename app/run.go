@@ -329,8 +329,12 @@ func (g *gateway) problems() []model.Problem {
 		all = append(all, g.plane.problems()...)
 	}
 	if g.client != nil {
-		if clock := g.client.Status().Clock; clock != "" {
-			all = append(all, model.Problem{Severity: model.Doubtful, Code: "clock-skew", Message: clock})
+		s := g.client.Status()
+		if s.Clock != "" {
+			all = append(all, model.Problem{Severity: model.Doubtful, Code: "clock-skew", Message: s.Clock})
+		}
+		if s.Limited != "" {
+			all = append(all, model.Problem{Severity: model.Doubtful, Code: "store-unavailable", Message: s.Limited})
 		}
 	}
 	g.mu.Lock()

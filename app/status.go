@@ -29,7 +29,9 @@ type controlStatus struct {
 	// Skew is how far its clock is ahead of this machine's, in seconds.
 	Skew  float64 `json:"skew"`
 	Clock string  `json:"clock,omitempty"` // what that leads to
-	Error string  `json:"error,omitempty"`
+	// Limited is why it can sign and register nothing now.
+	Limited string `json:"limited,omitempty"`
+	Error   string `json:"error,omitempty"`
 }
 
 type certificateStatus struct {
@@ -78,7 +80,7 @@ func (g *gateway) status() status {
 	}
 	if g.client != nil {
 		c := g.client.Status()
-		s.Control = &controlStatus{Connected: c.Connected, Server: c.Server, LastContact: c.LastContact, FromDisk: c.FromDisk, Skew: c.Skew.Seconds(), Clock: c.Clock, Error: c.Error}
+		s.Control = &controlStatus{Connected: c.Connected, Server: c.Server, LastContact: c.LastContact, FromDisk: c.FromDisk, Skew: c.Skew.Seconds(), Clock: c.Clock, Limited: c.Limited, Error: c.Error}
 	}
 	for _, b := range g.proxy.Bound() {
 		s.Listening = append(s.Listening, portStatus{Address: b.Addr.String(), Protocol: string(b.Protocol), TLS: b.Secure, Connections: b.Conns})

@@ -234,6 +234,9 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	if s.RootHash != "" {
 		fmt.Fprintf(out, "root hash %s\n", s.RootHash)
 	}
+	if s.Limited != "" {
+		fmt.Fprintf(out, "nobody can join and nothing is signed or registered: %s\n", s.Limited)
+	}
 	if s.Problems > 0 {
 		fmt.Fprintf(out, "%d problems: see /problems of the admin server\n", s.Problems)
 	}

@@ -116,6 +116,9 @@ type Status struct {
 	// where it does not matter.
 	RTT, Skew time.Duration
 	Clock     string
+	// Limited says why the control plane can sign and register nothing now; "": it
+	// can. What it gives goes on.
+	Limited string
 	// Refusals of the last update that had any.
 	Refusals []Refusal
 	// Certificate is when the node's own certificate ends.
@@ -315,11 +318,20 @@ func (c *Client) call(ctx context.Context, method string, q, a any) error {
 		}
 		err := conn.Invoke(ctx, "/"+serviceName+"/"+method, q, a)
 		if code := status.Code(err); code != codes.Unavailable && (code != codes.Canceled || ctx.Err() != nil) {
+			if err != nil {
+				err = callError{status.Convert(err)}
+			}
 			return err
 		}
 		last = conn
 	}
 }
+
+// callError is what a control plane has answered, in its words.
+type callError struct{ status *status.Status }
+
+func (e callError) Error() string              { return "the control plane: " + e.status.Message() }
+func (e callError) GRPCStatus() *status.Status { return e.status }
 
 // SignX509 implements identity.Authority: the control plane signs for the
 // node's own identity and for those of workloads that are registered.

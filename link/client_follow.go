@@ -65,7 +65,7 @@ func (c *Client) follow(ctx context.Context, server string) error {
 	defer parts.Wait()
 	defer cancel(nil)
 	defer c.update(func() {
-		c.conn, c.stream, c.state.Connected = nil, nil, false
+		c.conn, c.stream, c.state.Connected, c.state.Limited = nil, nil, false, ""
 	})
 	f.say(&ask{Hello: first})
 	parts.Go(func() { c.beat(ctx, f, heard) })
@@ -172,6 +172,14 @@ func (c *Client) hear(h *head) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.state.LastContact = now
+	if before := c.state.Limited; h.Limited != before {
+		c.state.Limited = h.Limited
+		if before == "" {
+			c.log.Warn("link: what is there stays, but nothing is signed or registered", "why", h.Limited)
+		} else if h.Limited == "" {
+			c.log.Info("link: identities and workloads are signed and registered again")
+		}
+	}
 	if h.Nonce == 0 && h.System != "" {
 		c.state.System, c.state.FromDisk = model.Version(h.System), false
 	}
@@ -300,22 +308,36 @@ func (c *Client) registerAll(ctx context.Context, f *following) {
 	}
 	c.mu.Unlock()
 	for _, w := range list {
-		c.mu.Lock()
-		conn, current := c.conn, c.registered[w.Name] == w && c.stream == f
-		c.mu.Unlock()
-		if !current || conn == nil {
-			continue
-		}
-		if err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w}, &empty{}); err != nil && ctx.Err() == nil {
-			c.log.Error("link: a workload of this node cannot be registered", "workload", w.Name, "err", err)
-			switch status.Code(err) {
-			case codes.PermissionDenied, codes.InvalidArgument:
-			default:
-				f.end(fmt.Errorf("register workload %s again: %w", w.Name, err))
+		for c.registerAgain(ctx, f, w) {
+			if !pause(ctx, storeEvery) {
 				return
 			}
 		}
 	}
+}
+
+// registerAgain registers one workload; again: the control plane could not.
+func (c *Client) registerAgain(ctx context.Context, f *following, w *model.Workload) (again bool) {
+	c.mu.Lock()
+	conn, current := c.conn, c.registered[w.Name] == w && c.stream == f
+	c.mu.Unlock()
+	if !current || conn == nil {
+		return false
+	}
+	err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w}, &empty{})
+	if err == nil || ctx.Err() != nil {
+		return false
+	}
+	switch status.Code(err) {
+	case codes.FailedPrecondition:
+		return true // its store is away, which it says itself
+	case codes.PermissionDenied, codes.InvalidArgument:
+		c.log.Error("link: a workload of this node cannot be registered", "workload", w.Name, "err", status.Convert(err).Message())
+	default:
+		c.log.Error("link: a workload of this node cannot be registered", "workload", w.Name, "err", err)
+		f.end(fmt.Errorf("register workload %s again: %w", w.Name, err))
+	}
+	return false
 }
 
 func (c *Client) certificate() *tls.Certificate {

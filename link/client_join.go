@@ -53,7 +53,7 @@ func (c *Client) ensureIdentity(ctx context.Context, server string) error {
 	case codes.PermissionDenied, codes.InvalidArgument, codes.Unauthenticated:
 		return fmt.Errorf("%w: join: %s", ErrRefused, status.Convert(err).Message())
 	default:
-		return fmt.Errorf("join: %w", err)
+		return fmt.Errorf("join: %s", status.Convert(err).Message())
 	}
 	if a.TrustDomain != c.options.TrustDomain || a.Bundles == nil {
 		return fmt.Errorf("%w: the control plane is of trust domain %q, not %q", ErrRefused, a.TrustDomain, c.options.TrustDomain)

@@ -57,6 +57,7 @@ type session struct {
 	pong         int64
 	refusals     map[Name]Refusal
 	certificates []CertificateState
+	limited      string        // that the proxy was told
 	skew         time.Duration // by how much our clock is ahead of the proxy's, as it says
 	bundles      string        // sum of those that were sent
 }
@@ -79,7 +80,7 @@ func (x *session) poke() {
 
 // follow serves one stream until it ends.
 func (s *Server) follow(stream grpc.ServerStream) error {
-	who, record, err := s.node(stream.Context())
+	who, record, err := s.follower(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -326,6 +327,9 @@ func (x *session) alive() error {
 		return errExpired
 	}
 	// A store that is away is no reason to end anything.
+	if s.limited.Load() != nil {
+		return nil
+	}
 	if _, err := s.options.Store.Get(x.stream.Context(), nodesBelow+x.node); errors.Is(err, store.ErrNotFound) {
 		return s.denied(codes.PermissionDenied, whyUnknownNode, x.who, errors.New("the node was removed"))
 	}
@@ -341,10 +345,11 @@ func (x *session) turn(bundles *sharedBundles) error {
 	s := x.server
 	x.mu.Lock()
 	waiting, seq, v, next, pong := x.acked != x.nonce, x.seq, x.view, x.next, x.pong
+	say := pong != 0 || x.limited != s.Limited()
 	fresh := bundles.wire.Sum != x.bundles
 	x.mu.Unlock()
 	if waiting {
-		if pong != 0 {
+		if say {
 			return x.sendHead(head{Pong: pong}, nil)
 		}
 		return nil
@@ -370,7 +375,7 @@ func (x *session) turn(bundles *sharedBundles) error {
 		x.mu.Lock()
 		x.seq, x.system, x.sent = d.seq, d.system, d.system
 		x.mu.Unlock()
-		if pong != 0 {
+		if say {
 			return x.sendHead(head{Pong: pong, System: string(d.system)}, nil)
 		}
 		return nil
@@ -433,7 +438,10 @@ func (x *session) send(d difference, first bool) error {
 // nothing: then only this stream waits.
 func (x *session) sendHead(h head, frames [][]byte) error {
 	s := x.server
-	h.Server, h.Time = s.options.Name, s.options.Now().UnixNano()
+	h.Server, h.Time, h.Limited = s.options.Name, s.options.Now().UnixNano(), s.Limited()
+	x.mu.Lock()
+	x.limited = h.Limited
+	x.mu.Unlock()
 	if h.Pong != 0 {
 		h.Beat = s.options.Heartbeat.Milliseconds()
 		x.mu.Lock()

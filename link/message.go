@@ -92,6 +92,8 @@ type head struct {
 	More bool
 	// Bundles, where they are others than the proxy has.
 	Bundles *wireBundles
+	// Limited says why nothing can be signed or registered now; "": it can.
+	Limited string
 }
 
 // Refusal is a resource that a proxy did not take; it keeps the one before.

@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -64,10 +63,11 @@ const (
 	whyGrant                  // workload that the node may not have
 	whyCSR                    // CSR whose signature is wrong
 	whyProxies                // too many proxies
+	whyStore                  // the store is away
 	whys
 )
 
-var whyNames = [whys]string{"wrong_token", "expired_token", "used_token", "node_name", "certificate", "unknown_node", "identity", "grant", "csr", "too_many"}
+var whyNames = [whys]string{"wrong_token", "expired_token", "used_token", "node_name", "certificate", "unknown_node", "identity", "grant", "csr", "too_many", "store"}
 
 // refuse counts and logs a refusal, with who and why.
 func (s *Server) refuse(w why, who ...any) {
@@ -81,37 +81,7 @@ func (s *Server) denied(code codes.Code, w why, c caller, err error, more ...any
 		who = append(who, "node", c.node)
 	}
 	s.refuse(w, append(who, more...)...)
-	return status.Error(code, err.Error())
-}
-
-// node gives the record of the node that makes a call.
-func (s *Server) node(ctx context.Context) (caller, *nodeRecord, error) {
-	c, err := s.from(ctx)
-	if err == nil && c.node == "" {
-		err = errors.New("this needs the certificate of a node that has joined")
-	}
-	if err != nil {
-		return c, nil, s.denied(codes.Unauthenticated, whyCertificate, c, err)
-	}
-	item, err := s.options.Store.Get(ctx, nodesBelow+c.node)
-	if errors.Is(err, store.ErrNotFound) {
-		return c, nil, s.denied(codes.PermissionDenied, whyUnknownNode, c, fmt.Errorf("node %s has not joined, or was removed", c.node))
-	}
-	if err != nil {
-		return c, nil, unavailable(err)
-	}
-	r := &nodeRecord{}
-	if err := json.Unmarshal(item.Value, r); err != nil {
-		return c, nil, status.Error(codes.Internal, "the record of the node: "+err.Error())
-	}
-	return c, r, nil
-}
-
-func unavailable(err error) error {
-	if _, ok := status.FromError(err); ok {
-		return err
-	}
-	return status.Error(codes.Unavailable, err.Error())
+	return status.Error(code, status.Convert(err).Message())
 }
 
 // IsNodeName says whether a machine may be called so: it becomes a part of a
@@ -141,6 +111,9 @@ func (s *Server) join(ctx context.Context, q *joinRequest) (*joinResponse, error
 	c, err := s.from(ctx)
 	if err != nil {
 		return nil, s.denied(codes.Unauthenticated, whyCertificate, c, err)
+	}
+	if l := s.limited.Load(); l != nil {
+		return nil, s.denied(codes.FailedPrecondition, whyStore, c, unavailable(l.err), "node", q.Node)
 	}
 	if !IsNodeName(q.Node) {
 		return nil, s.denied(codes.InvalidArgument, whyName, c, fmt.Errorf("%q is no name for a node: letters, digits, dots, dashes and underscores", q.Node))

@@ -82,6 +82,8 @@ type Server struct {
 	bulk    chan struct{} // bounds the first configurations under way
 	streams sync.WaitGroup
 
+	limited  atomic.Pointer[limit] // nil: the store answers
+	records  records
 	identity atomic.Pointer[serverIdentity]
 	bundles  atomic.Pointer[sharedBundles]
 
@@ -174,6 +176,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	parts.Go(func() { s.followFeed(ctx) })
 	parts.Go(func() { s.followBundles(ctx, first) })
 	parts.Go(func() { s.keepIdentity(ctx) })
+	parts.Go(func() { s.watchStore(ctx) })
 	parts.Go(func() {
 		<-ctx.Done()
 		s.mu.Lock()

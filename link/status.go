@@ -111,6 +111,10 @@ func (s *Server) Problems() []model.Problem {
 	nodes := map[key]int{}
 	var order []key
 	var out []model.Problem
+	if why := s.Limited(); why != "" {
+		out = append(out, model.Problem{Severity: model.Broken, Code: "store-unavailable", Message: why,
+			Hint: "proxies go on with what they have; nobody can join, and nothing can be signed or registered until it is back"})
+	}
 	for _, p := range s.Status() {
 		if said := skewed(p.Skew); said != "" {
 			out = append(out, model.Problem{Severity: model.Doubtful, Code: "clock-skew", Message: clockOf(p.Node) + said,
@@ -167,6 +171,13 @@ func (s *Server) Metrics(g *observe.Registry) {
 			most = max(most, p.Lag)
 		}
 		emit(most.Seconds())
+	})
+	g.Func("naru_link_store_available", "1 while the store of this control plane answers, 0 while it does not: then nobody can join, and nothing can be signed or registered.", observe.KindGauge, nil, func(emit func(float64, ...string)) {
+		if s.limited.Load() == nil {
+			emit(1)
+		} else {
+			emit(0)
+		}
 	})
 	g.Func("naru_link_skewed_proxies", "Proxies whose clock differs by more than 30 s from that of this control plane.", observe.KindGauge, nil, func(emit func(float64, ...string)) {
 		n := 0.0

@@ -33,7 +33,7 @@ func act(what string, args []string) error {
 	case "talk":
 		return actTalk(args[0])
 	case "hammer":
-		return actHammer(args[0])
+		return actHammer(args[0], args[1:]...)
 	case "last":
 		return actLast(args[0], args[1])
 	case "hold":
@@ -142,9 +142,21 @@ func actTalk(addr string) error {
 	return nil
 }
 
+const hammers = 4
+
 // actHammer asks by some connections at once until it is told to stop, and
-// prints what came of it.
-func actHammer(url string) error {
+// prints what came of it. every, if any, is how often each asks.
+func actHammer(url string, every ...string) error {
+	pace := make(<-chan time.Time)
+	if len(every) > 0 {
+		d, err := time.ParseDuration(every[0])
+		if err != nil {
+			return err
+		}
+		t := time.NewTicker(d / hammers)
+		defer t.Stop()
+		pace = t.C
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
 	var good, bad atomic.Int64
@@ -168,10 +180,13 @@ func actHammer(url string) error {
 			once.Do(func() { fmt.Println("warm") })
 		}
 	}
-	for range 4 {
+	for range hammers {
 		workers.Go(func() {
 			for ctx.Err() == nil {
 				ask()
+				if len(every) > 0 {
+					<-pace
+				}
 			}
 		})
 	}

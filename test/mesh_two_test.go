@@ -369,9 +369,20 @@ func TestMeshDiskFull(t *testing.T) {
 			t.Fatalf("with a full disk: %s", web.out.text())
 		}
 	}
+	token := func() (int, string) {
+		p := m.plane.start(nil, binary, "token", "create", "--node", "x", "--socket", m.plane.path("control.sock"))
+		return p.ended(), p.errs.text()
+	}
+	if status, text := token(); status != 1 || !strings.Contains(text, "the disk of") {
+		t.Errorf("a token with a full disk: %d %s", status, text)
+	}
+	if out := a.rotate("workloads", "node.sock"); !strings.Contains(out, "have new certificates") {
+		t.Errorf("renewals with a full disk: %s", out) // what is read suffices for them
+	}
 	if err := os.Remove(m.plane.path("data/fill")); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "a token is made again", func() bool { status, _ := token(); return status == 0 })
 	if !calls() {
 		t.Errorf("afterwards: %s", web.out.text())
 	}

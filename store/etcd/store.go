@@ -11,6 +11,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/naru-mesh/naru/store"
 )
@@ -27,6 +29,16 @@ type Store struct {
 }
 
 var _ store.Store = (*Store)(nil)
+
+// soon is how soon a cluster outside is called again that did not answer. gRPC's
+// own patience grows to two minutes, in which nothing is signed though etcd is
+// back.
+func soon() grpc.DialOption {
+	return grpc.WithConnectParams(grpc.ConnectParams{
+		Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+		MinConnectTimeout: 5 * time.Second,
+	})
+}
 
 // Open starts or reaches the etcd that o names. An embedded server that is alone
 // serves when Open returns; a member may still be waiting for the others, and an
@@ -45,6 +57,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			Endpoints: o.Endpoints, TLS: o.TLS, Username: o.User, Password: o.Password,
 			Logger: zapLogger(o.Log, nil), DialTimeout: o.Wait,
 			DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
+			DialOptions: []grpc.DialOption{soon()},
 		})
 	}
 	if err != nil {
