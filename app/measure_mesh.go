@@ -66,8 +66,8 @@ func (g *gateway) measureLink() {
 		func() (float64, bool) { s := g.client.Status(); return s.RTT.Seconds(), s.RTT > 0 })
 	gauge("naru_link_refused_resources", "Resources of the last update that this proxy has refused; it keeps what was before.",
 		func() (float64, bool) { return float64(len(g.client.Status().Refusals)), true })
-	gauge("naru_link_unsaved", "1 while the newest configuration could not be written to the disk: after a restart an older one would serve.",
-		func() (float64, bool) { return truth(g.client.Status().SaveError != "") })
+	gauge("naru_link_unsaved", "1 while the newest configuration is not on the disk: half a second after a change, or because it cannot be written; after a restart without a control plane an older one would serve.",
+		func() (float64, bool) { return truth(g.client.Status().Unsaved) })
 	gauge("naru_link_certificate_expiry_timestamp_seconds", "When the certificate of this node's proxy itself ends, in seconds since 1970.",
 		func() (float64, bool) { return at(g.client.Status().Certificate) })
 }

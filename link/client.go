@@ -83,6 +83,8 @@ type Client struct {
 	stream     *following
 	registered map[string]*model.Workload // by name: registered again at each stream
 	state      Status
+	changes    int // of what there is
+	onDisk     int // of those, in State
 	save       chan struct{}
 	wanted     time.Duration      // the heartbeat that the control plane asked for
 	beats      chan time.Duration // has it once, for beat
@@ -125,7 +127,9 @@ type Status struct {
 	Certificate time.Time
 	// Error is why there is no connection.
 	Error string
-	// SaveError is why State could not be written.
+	// Unsaved: the newest is not in State, not yet or because of SaveError: after
+	// a restart without a control plane an older one would serve.
+	Unsaved   bool
 	SaveError string
 }
 
@@ -286,6 +290,7 @@ func (c *Client) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.state
+	s.Unsaved = c.options.State != "" && c.onDisk != c.changes
 	if c.own != nil {
 		s.Certificate = c.own.certificate.Leaf.NotAfter
 	}

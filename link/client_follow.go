@@ -244,6 +244,7 @@ func (c *Client) apply(u *update) *ask {
 	}
 	a := &ask{Ack: u.Nonce, Refused: refused}
 	c.update(func() {
+		c.changes++
 		c.state.System, c.state.FromDisk = model.Version(u.System), false
 		if len(refused) > 0 {
 			c.state.Refusals = refused

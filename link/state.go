@@ -165,6 +165,7 @@ func (c *Client) saveConfiguration() {
 		return
 	}
 	c.mu.Lock()
+	changes := c.changes
 	s := savedState{System: string(c.state.System), Server: c.state.Server, Saved: c.options.Now().UnixNano()}
 	for n, h := range c.set.held {
 		s.Frames = append(s.Frames, byte(n.Kind))
@@ -175,7 +176,13 @@ func (c *Client) saveConfiguration() {
 		s.Frames = append(s.Frames, h.body...)
 	}
 	c.mu.Unlock()
-	c.saved(c.write(configurationFile, &s))
+	err := c.write(configurationFile, &s)
+	c.saved(err)
+	if err == nil {
+		c.mu.Lock()
+		c.onDisk = changes
+		c.mu.Unlock()
+	}
 }
 
 func (c *Client) saved(err error) {

@@ -36,6 +36,7 @@ func TestMeshStoreDies(t *testing.T) {
 		return strings.Contains(line, "orders here (0)")
 	}
 	eventually(t, "a calls b", calls)
+	m.saved()
 	load := a.perform([]string{"--account", "web"}, "hammer", "http://orders:9102/", "10ms")
 	said(t, load.out, "warm")
 	waiting := m.token("--node", "third") // made while it could be

@@ -130,6 +130,14 @@ func (m *machines) sniff(marker string) *sniffer {
 	return s
 }
 
+// saved waits until both nodes have on their disks what they serve.
+func (m *machines) saved() {
+	m.t.Helper()
+	eventually(m.t, "what is known is on the disks", func() bool {
+		return m.nodes[0].value("naru_link_unsaved") == 0 && m.nodes[1].value("naru_link_unsaved") == 0
+	})
+}
+
 const secret = "wh4t-n0b0dy-m4y-r34d"
 
 // TestMeshTwoMachines joins two machines by tokens; what they say to each other
@@ -254,6 +262,7 @@ func TestMeshWithoutControl(t *testing.T) {
 		return strings.Contains(line, "orders here (0)")
 	}
 	eventually(t, "a calls b", calls)
+	m.saved()
 
 	m.control.signal(syscall.SIGKILL)
 	m.control.ended()
