@@ -127,9 +127,15 @@ func (l *Lowering) serve() {
 	l.out.Listeners = append(l.out.Listeners, l.cfg.Listeners...)
 	l.out.Routes = append(l.out.Routes, l.cfg.Routes...)
 	l.out.Flows = append(l.out.Flows, l.cfg.Flows...)
+	byName := map[string]*model.Service{}
 	for _, s := range l.cfg.Services {
 		if s.Mesh != nil {
-			s = l.service(s, source{id: l.node.Gateway}, s.Name)
+			byName[s.Name] = s
+		}
+	}
+	for _, s := range l.cfg.Services {
+		if s.Mesh != nil {
+			s = l.service(l.wayTo(s, l.node.Gateway, byName), source{id: l.node.Gateway}, s.Name)
 		}
 		l.out.Services = append(l.out.Services, s)
 	}

@@ -219,6 +219,28 @@ func TestEgress(t *testing.T) {
 	if got := to(); got != "s0001@shop/s0000" {
 		t.Errorf("via a gateway: to %q", got)
 	}
+	// The listeners of a gateway go that way, too.
+	own := nodeOf(cfg.Workloads[0])
+	own.Serve, own.Gateway = true, "spiffe://naru.local/ns/default/sa/gateway"
+	if s := service(l.Lower(cfg, own), "stripe"); s == nil || len(s.Endpoints) != 2 || s.Endpoints[0].Identity != "spiffe://naru.local/ns/shop/sa/s0001" || s.TLS != nil {
+		t.Errorf("from a listener: %+v", s)
+	}
+	// The egress gateway goes directly, before the Config knows it already.
+	for _, known := range []bool{true, false} {
+		of := *cfg
+		if !known {
+			of.Workloads = cfg.Workloads[:2]
+		}
+		out := l.Lower(&of, nodeOf(cfg.Workloads[2]))
+		for _, r := range out.Routes {
+			if r.Hostnames[0] == "80.stripe.shop.mesh" && r.Backends[0].Service != "stripe" {
+				t.Errorf("the gateway itself, known %v: to %q", known, r.Backends[0].Service)
+			}
+		}
+		if service(out, "stripe") == nil {
+			t.Errorf("the gateway itself, known %v: the service is not there", known)
+		}
+	}
 }
 
 // TestWhatDidNotChangeStays: after a change of one workload all nouns but those

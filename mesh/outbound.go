@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -81,10 +82,7 @@ func (l *Lowering) callers(from source, parents []string, services []*model.Serv
 	}
 	called := map[string]bool{}
 	for _, s := range services {
-		to := s
-		if s.Mesh.Via != "" && byName[s.Mesh.Via] != nil {
-			to = byName[s.Mesh.Via] // an egress gateway, which knows the way by the name
-		}
+		to := l.wayTo(s, from.id, byName)
 		name := to.Name
 		if !to.Mesh.External {
 			name += "@" + from.label
@@ -119,6 +117,23 @@ func (l *Lowering) callers(from source, parents []string, services []*model.Serv
 			l.out.Flows = append(l.out.Flows, made.flow)
 		}
 	}
+}
+
+// wayTo is the service that leads to s: its egress gateway, which knows the way by
+// the name. The gateway itself, and all of its account, go directly: by itself
+// they would come back to it for ever.
+func (l *Lowering) wayTo(s *model.Service, from identity.ID, byName map[string]*model.Service) *model.Service {
+	gate := byName[s.Mesh.Via]
+	if s.Mesh.Via == "" || gate == nil {
+		return s
+	}
+	serves := func(w *model.Workload) bool {
+		return l.identityOf(w) == from && slices.ContainsFunc(w.Ports, func(p model.WorkloadPort) bool { return p.Service == gate.Name })
+	}
+	if slices.ContainsFunc(l.byService[gate.Name], serves) || slices.ContainsFunc(l.node.Locals, func(x Local) bool { return serves(x.Workload) }) {
+		return s
+	}
+	return gate
 }
 
 // targetName is the name by which the doors of captured connections know a
