@@ -31,6 +31,9 @@ type plane interface {
 	identity.Authority
 	Register(ctx context.Context, w *model.Workload) error
 	Unregister(ctx context.Context, namespace, name string) error
+	// Drained waits until no proxy that it knows calls a workload any more, or
+	// ctx ends. shared: there may be proxies that it does not know.
+	Drained(ctx context.Context, name string) (shared bool, err error)
 }
 
 // node serves the workloads of this machine: it is who admin's socket asks.
@@ -55,6 +58,9 @@ type node struct {
 	rest      *time.Timer
 	// inbound gives the sockets of the plaintext door once they are open.
 	inbound func(port uint16) []syscallConn
+	// serving hears which configuration of the control plane's is in force; nil:
+	// nobody wants to.
+	serving func(model.Version)
 	tasks   sync.WaitGroup
 	over    chan struct{} // closed when it ends
 
@@ -422,16 +428,28 @@ func (n *node) has(s *model.Snapshot) {
 	close(n.moved)
 	n.moved = make(chan struct{})
 	n.mu.Unlock()
+	n.inForce(s.Version)
+}
+
+// inForce says which configuration of the control plane's the proxy goes by.
+func (n *node) inForce(v model.Version) {
+	if of := n.lower.Of(v); n.serving != nil && of != "" {
+		n.serving(of)
+	}
 }
 
 // still says that what serves is also that of a newer generation.
 func (n *node) still(v model.Version, generation int) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if v == n.serves && generation > n.applied {
+	news := v == n.serves && generation > n.applied
+	if news {
 		n.applied = generation
 		close(n.moved)
 		n.moved = make(chan struct{})
+	}
+	n.mu.Unlock()
+	if news {
+		n.inForce(v)
 	}
 }
 

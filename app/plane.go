@@ -102,6 +102,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		}
 		server, err := link.NewServer(link.ServerOptions{
 			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Log: c.log,
+			Shared:    len(c.opt.State.Etcd)+len(c.opt.State.Peers) > 0,
 			Heartbeat: min(link.DefaultHeartbeat, cmp.Or(c.opt.Lease, link.RegistrationTTL)/3),
 		})
 		if err != nil {
@@ -197,6 +198,16 @@ func (i inner) Unregister(ctx context.Context, namespace, name string) error {
 	delete(i.plane.resident, namespace+"/"+name)
 	i.plane.mu.Unlock()
 	return i.plane.workers.Unregister(ctx, i.plane.opt.Node, namespace, name)
+}
+
+func (i inner) Drained(ctx context.Context, name string) (shared bool, err error) {
+	i.plane.mu.Lock()
+	server := i.plane.server
+	i.plane.mu.Unlock()
+	if server == nil {
+		return false, nil // nobody but this process, which waits for itself
+	}
+	return len(i.plane.opt.State.Etcd)+len(i.plane.opt.State.Peers) > 0, server.Drained(ctx, "", name)
 }
 
 // errNoMesh is why there are no tokens.

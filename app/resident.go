@@ -299,8 +299,9 @@ func (r *resident) become(state model.WorkloadState) {
 	r.tellAgain()
 }
 
-// Drain implements admin.Attached. Others know when the control plane has sent
-// the news to us, too, and our own proxy goes by it.
+// Drain implements admin.Attached. The news go to the control plane and come back
+// to all proxies; it returns when our own goes by them, and every other that the
+// control plane knows.
 func (r *resident) Drain(ctx context.Context) error {
 	n := r.node
 	r.become(model.Draining)
@@ -321,11 +322,22 @@ func (r *resident) Drain(ctx context.Context) error {
 	if err != nil || len(r.ports) == 0 {
 		return err
 	}
-	// What was on its way when the news came still arrives.
 	pause := nearTime
 	if n.far {
-		pause = farTime
+		began := time.Now()
+		switch shared, err := n.plane.Drained(ctx, r.name); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil: // one that does not know how, or is away
+			n.log.Warn("the control plane does not say who knows that a workload leaves", "workload", r.name, "error", err)
+			pause = farTime
+		case shared:
+			pause = farTime
+		default:
+			n.log.Debug("every proxy knows that a workload leaves", "workload", r.name, "after", time.Since(began))
+		}
 	}
+	// What was on its way when the news came still arrives.
 	select {
 	case <-time.After(pause):
 		return nil
@@ -335,7 +347,8 @@ func (r *resident) Drain(ctx context.Context) error {
 }
 
 // For how long after a workload was taken out of service somebody may still
-// call it: in this process, and from other machines, who hear of it later.
+// call it: where all who do are known not to any more, and where that is not
+// known of some.
 const (
 	nearTime = 100 * time.Millisecond
 	farTime  = time.Second

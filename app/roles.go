@@ -34,7 +34,7 @@ func RunNode(ctx context.Context, opt Options) error {
 	m := &g.opt.Mesh
 	o := link.ClientOptions{
 		Node: m.Node, Servers: m.Control, Token: m.Token, Version: Version(), Log: g.log,
-		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held, Backoff: 5 * time.Second,
+		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held, Backoff: 5 * time.Second, Serves: true,
 	}
 	if err := m.credential(&o); err != nil {
 		return err
@@ -59,9 +59,10 @@ func RunNode(ctx context.Context, opt Options) error {
 		}
 	}
 	begin := func(_ context.Context, s *model.Snapshot) error {
-		_, err := g.beginNode(g.client, cmp.Or(meshOf(s).TrustDomain, model.DefaultTrustDomain), meshOf(s).Domain, false)
+		n, err := g.beginNode(g.client, cmp.Or(meshOf(s).TrustDomain, model.DefaultTrustDomain), meshOf(s).Domain, false)
 		if err == nil {
-			g.node.tasks.Go(func() { g.returning(g.node) })
+			n.serving = g.client.Serves
+			n.tasks.Go(func() { g.returning(n) })
 		}
 		return err
 	}

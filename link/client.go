@@ -46,8 +46,10 @@ type ClientOptions struct {
 	Subscriptions []Subscription
 	// Settings are those of this process: none come over the link.
 	Settings model.Settings
-	Version  string // of naru, for the status
-	Address  string // of the mesh listener, for the status
+	// Serves: the Snapshots of Next are put in force, and Serves is called then.
+	Serves  bool
+	Version string // of naru, for the status
+	Address string // of the mesh listener, for the status
 	// Certificates gives those that the proxy holds, for the status; or nil.
 	Certificates func() []CertificateState
 	// Sink takes resources as they come, undecoded, instead of a Snapshot being
@@ -88,6 +90,10 @@ type Client struct {
 	save       chan struct{}
 	wanted     time.Duration      // the heartbeat that the control plane asked for
 	beats      chan time.Duration // has it once, for beat
+	made       []madeUpdate       // of this stream, that do not serve yet
+	serving    model.Version
+	inForce    uint64        // nonce of the update that serves, of this stream
+	serves     chan struct{} // it has changed, for beat
 }
 
 // ownIdentity is the node's.
@@ -148,7 +154,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if !IsNodeName(o.Node) {
 		return nil, errors.New("link: " + o.Node + " is no name for a node: letters, digits, dots, dashes and underscores")
 	}
-	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), registered: map[string]*model.Workload{}}
+	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), serves: make(chan struct{}, 1), registered: map[string]*model.Workload{}}
 	if o.Token != "" {
 		t, err := ParseToken(o.Token)
 		if err != nil {

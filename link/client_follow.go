@@ -52,12 +52,12 @@ func (c *Client) follow(ctx context.Context, server string) error {
 	}
 	f := &following{stream: stream, end: cancel}
 	c.mu.Lock()
-	first := &hello{Version: c.options.Version, Address: c.options.Address, Subscriptions: c.options.Subscriptions}
+	first := &hello{Version: c.options.Version, Address: c.options.Address, Subscriptions: c.options.Subscriptions, Serves: c.options.Serves}
 	first.Count, first.Digest = c.set.digest()
 	if c.wire != nil {
 		first.Bundles = c.wire.Sum
 	}
-	c.stream, c.wanted = f, 0
+	c.stream, c.wanted, c.made, c.inForce = f, 0, nil, 0
 	c.mu.Unlock()
 
 	heard := make(chan struct{}, 1)
@@ -138,16 +138,21 @@ func (c *Client) beat(ctx context.Context, f *following, heard <-chan struct{}) 
 			a.Certificates = c.options.Certificates()
 		}
 		f.say(a)
-		select {
-		case <-ctx.Done():
-			return
-		case wanted := <-c.beats:
-			if wanted >= minBeat && wanted < every {
-				every = wanted
-				tick.Reset(every)
+		for told := true; told; {
+			told = false
+			select {
+			case <-ctx.Done():
+				return
+			case <-c.serves:
+				told = true
+				f.say(&ask{Serves: c.served()})
+			case wanted := <-c.beats:
+				if wanted >= minBeat && wanted < every {
+					every = wanted
+					tick.Reset(every)
+				}
+			case <-tick.C:
 			}
-			continue
-		case <-tick.C:
 		}
 		select {
 		case <-heard:
@@ -258,6 +263,7 @@ func (c *Client) apply(u *update) *ask {
 			c.state.Applied = c.snapshot.Version
 			a.Applied = string(c.snapshot.Version)
 		}
+		a.Serves = c.making(u.Nonce)
 	})
 	select {
 	case c.save <- struct{}{}:

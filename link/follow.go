@@ -57,9 +57,13 @@ type session struct {
 	pong         int64
 	refusals     map[Name]Refusal
 	certificates []CertificateState
-	limited      string        // that the proxy was told
-	skew         time.Duration // by how much our clock is ahead of the proxy's, as it says
-	bundles      string        // sum of those that were sent
+	// underway are updates that the proxy has been sent and does not go by yet,
+	// inForce is how far in the catalog it does.
+	underway []sentUpdate
+	inForce  uint64
+	limited  string        // that the proxy was told
+	skew     time.Duration // by how much our clock is ahead of the proxy's, as it says
+	bundles  string        // sum of those that were sent
 }
 
 func (x *session) end(cause error) {
@@ -139,6 +143,7 @@ func (s *Server) leave(x *session) {
 	defer s.mu.Unlock()
 	if s.sessions[x.node] == x {
 		delete(s.sessions, x.node)
+		s.progress.step()
 	}
 }
 
@@ -157,6 +162,12 @@ func (x *session) read() {
 			x.acked, x.system, x.applied = a.Ack, x.sent, a.Applied
 			x.behind = time.Time{}
 			x.refused(a.Refused)
+			if !x.hello.Serves {
+				x.goes(a.Ack)
+			}
+		}
+		if a.Serves != 0 {
+			x.goes(a.Serves)
 		}
 		if a.Have != nil {
 			x.given = a.Have
@@ -178,6 +189,9 @@ func (x *session) read() {
 			}
 		}
 		x.mu.Unlock()
+		if a.Ack != 0 || a.Serves != 0 {
+			x.server.progress.step()
+		}
 		x.poke()
 	}
 }
@@ -374,7 +388,11 @@ func (x *session) turn(bundles *sharedBundles) error {
 	if len(d.frames) == 0 && len(d.removed) == 0 && !fresh && next == nil {
 		x.mu.Lock()
 		x.seq, x.system, x.sent = d.seq, d.system, d.system
+		if len(x.underway) == 0 {
+			x.inForce = d.seq
+		}
 		x.mu.Unlock()
+		s.progress.step()
 		if say {
 			return x.sendHead(head{Pong: pong, System: string(d.system)}, nil)
 		}
@@ -390,6 +408,7 @@ func (x *session) send(d difference, first bool) error {
 	x.mu.Lock()
 	x.nonce++
 	x.seq, x.sent = d.seq, d.system
+	x.note(x.nonce, d.seq)
 	if x.behind.IsZero() {
 		x.behind = s.options.Now()
 	}

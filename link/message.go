@@ -36,6 +36,9 @@ type ask struct {
 	// Skew, with a Ping, is how far the server's clock is ahead of the proxy's,
 	// in nanoseconds, as the heartbeat before has shown; 0: not known yet.
 	Skew int64
+	// Serves is the Nonce of the newest update that the proxy goes by: it may be
+	// later than Ack, by the time that compiling takes.
+	Serves uint64
 }
 
 // hello begins a stream.
@@ -49,6 +52,8 @@ type hello struct {
 	Digest uint64
 	// Bundles is the sum of those that it has.
 	Bundles string
+	// Serves: the proxy says ask.Serves. Else what it has acknowledged counts.
+	Serves bool
 }
 
 type have struct {
@@ -136,6 +141,13 @@ type signRequest struct {
 type signResponse struct {
 	Chain [][]byte
 	Token string
+}
+
+type drainedRequest struct{ Name string }
+
+type drainedResponse struct {
+	// Shared: there are other replicas, whose proxies this one does not know.
+	Shared bool
 }
 
 type registerRequest struct {

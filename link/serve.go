@@ -32,6 +32,7 @@ var serviceDesc = grpc.ServiceDesc{
 		unary("SignJWT", (*Server).signJWT),
 		unary("Register", (*Server).register),
 		unary("Unregister", (*Server).unregister),
+		unary("Drained", (*Server).drained),
 	},
 	Streams: []grpc.StreamDesc{{
 		StreamName: "Follow", ServerStreams: true, ClientStreams: true,

@@ -36,6 +36,8 @@ type ServerOptions struct {
 	// Registry is told which workloads run where, and says so again: an
 	// identity is given only to a node on which a workload of it is.
 	Registry Registry
+	// Shared: other replicas serve the same mesh, from the same Store.
+	Shared bool
 	// Joiners are authorities whose certificates may join instead of a token.
 	Joiners []Joiner
 	// MaxProxies bounds the streams at once; 0 is 10,000.
@@ -84,6 +86,7 @@ type Server struct {
 
 	limited  atomic.Pointer[limit] // nil: the store answers
 	records  records
+	progress progress
 	identity atomic.Pointer[serverIdentity]
 	bundles  atomic.Pointer[sharedBundles]
 

@@ -420,3 +420,52 @@ func TestMeshDrainAcross(t *testing.T) {
 		t.Errorf("the load:\n%s", load.out.text())
 	}
 }
+
+// TestMeshRollingRestart starts every instance of a service anew, one after the
+// other, on two machines, while both call it: nobody notices.
+func TestMeshRollingRestart(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t)
+	m.start(shopMesh)
+	start := func(h *host) *running {
+		return h.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", h.name)
+	}
+	var instances, loads [2]*running
+	for i, h := range m.at {
+		instances[i] = start(h)
+	}
+	m.plane.serving("orders", 2)
+	for i, h := range m.at {
+		other := m.at[1-i].name
+		eventually(t, h.name+" calls the other", func() bool { return h.curl("web", "http://orders:9102/") == "200 "+other })
+		loads[i] = h.perform([]string{"--account", "web"}, "hammer", "http://orders:9102/", "2ms")
+		said(t, loads[i].out, "warm")
+	}
+	for range 3 {
+		for i, h := range m.at {
+			instances[i].signal(syscall.SIGTERM)
+			if status := instances[i].ended(); status != 0 {
+				t.Errorf("exit status %d\n%s", status, instances[i].errs.text())
+			}
+			if text := instances[i].errs.text(); strings.Contains(text, "not every caller knows") {
+				t.Errorf("%s: %s", h.name, text)
+			}
+			instances[i] = start(h)
+			m.plane.serving("orders", 2)
+		}
+	}
+	for i, load := range loads {
+		load.signal(syscall.SIGTERM)
+		load.ended()
+		text := strings.ReplaceAll(strings.TrimSpace(load.out.text()), "\n", ", ")
+		t.Logf("%s: %s", m.at[i].name, text)
+		if !strings.HasSuffix(text, " bad 0") {
+			t.Error("requests failed")
+		}
+	}
+	for i, n := range m.nodes {
+		if text := n.errs.text(); strings.Contains(text, "does not say who knows") {
+			t.Errorf("%s: %s", m.at[i].name, text)
+		}
+	}
+}
