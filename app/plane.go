@@ -102,7 +102,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		}
 		server, err := link.NewServer(link.ServerOptions{
 			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Log: c.log,
-			Shared:    len(c.opt.State.Etcd)+len(c.opt.State.Peers) > 0,
+			Shared:    c.shared(),
 			Heartbeat: min(link.DefaultHeartbeat, cmp.Or(c.opt.Lease, link.RegistrationTTL)/3),
 		})
 		if err != nil {
@@ -132,11 +132,27 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	return nil
 }
 
+// shared says whether other control planes serve the same mesh.
+func (c *controlPlane) shared() bool { return len(c.opt.State.Etcd)+len(c.opt.State.Peers) > 0 }
+
+// For how long proxies must have had the newest bundle before it counts: what they
+// have got they take in a moment later, and those of another replica, which this
+// one does not know, have got it with ours or soon after.
+const (
+	ownMargin    = time.Second
+	sharedMargin = 30 * time.Second
+)
+
 // rotate tells the authority when all proxies have the newest bundle. That of
 // this process has it with the authority; server is nil where there are no others.
 func (c *controlPlane) rotate(authority *ca.Authority, server *link.Server) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
+	margin := ownMargin
+	if c.shared() {
+		margin = sharedMargin
+	}
+	var since time.Time // all have had it
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -145,6 +161,13 @@ func (c *controlPlane) rotate(authority *ca.Authority, server *link.Server) {
 		}
 		at := authority.Status().Published
 		if at == 0 || server != nil && slices.ContainsFunc(server.Status(), func(p link.ProxyStatus) bool { return !p.Bundles }) {
+			since = time.Time{}
+			continue
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if time.Since(since) < margin*9/10 { // the tick is not exact
 			continue
 		}
 		if err := authority.Acknowledged(c.ctx, at); err != nil && c.ctx.Err() == nil {
@@ -207,7 +230,7 @@ func (i inner) Drained(ctx context.Context, name string) (shared bool, err error
 	if server == nil {
 		return false, nil // nobody but this process, which waits for itself
 	}
-	return len(i.plane.opt.State.Etcd)+len(i.plane.opt.State.Peers) > 0, server.Drained(ctx, "", name)
+	return i.plane.shared(), server.Drained(ctx, "", name)
 }
 
 // errNoMesh is why there are no tokens.

@@ -84,6 +84,7 @@ type Client struct {
 	conn       *grpc.ClientConn // of the stream that has begun; nil: none
 	stream     *following
 	registered map[string]*model.Workload // by name: registered again at each stream
+	known      map[string]bool            // NAMESPACE/ACCOUNT that the control plane has heard of
 	state      Status
 	changes    int // of what there is
 	onDisk     int // of those, in State
@@ -154,7 +155,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if !IsNodeName(o.Node) {
 		return nil, errors.New("link: " + o.Node + " is no name for a node: letters, digits, dots, dashes and underscores")
 	}
-	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), serves: make(chan struct{}, 1), registered: map[string]*model.Workload{}}
+	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), serves: make(chan struct{}, 1), registered: map[string]*model.Workload{}, known: map[string]bool{}}
 	if o.Token != "" {
 		t, err := ParseToken(o.Token)
 		if err != nil {
@@ -338,6 +339,10 @@ func (c *Client) call(ctx context.Context, method string, q, a any) error {
 	}
 }
 
+// signSoon is for how long an identity waits for its workload's registration, which
+// goes out beside it.
+const signSoon = 500 * time.Millisecond
+
 // callError is what a control plane has answered, in its words.
 type callError struct{ status *status.Status }
 
@@ -345,9 +350,15 @@ func (e callError) Error() string              { return "the control plane: " + 
 func (e callError) GRPCStatus() *status.Status { return e.status }
 
 // SignX509 implements identity.Authority: the control plane signs for the
-// node's own identity and for those of workloads that are registered.
+// node's own identity and for those of workloads that are registered. One that is
+// about to be is waited for, not long.
 func (c *Client) SignX509(ctx context.Context, id identity.ID, csr []byte, ttl time.Duration) ([][]byte, error) {
 	var a signResponse
+	if namespace, account, ok := id.Workload(); ok {
+		soon, cancel := context.WithTimeout(ctx, signSoon)
+		_ = c.await(soon, func() bool { return c.known[namespace+"/"+account] }) // else it is refused, with the reason
+		cancel()
+	}
 	err := c.call(ctx, "Sign", &signRequest{ID: string(id), CSR: csr, TTL: int64(ttl)}, &a)
 	return a.Chain, err
 }
@@ -367,6 +378,9 @@ func (c *Client) Register(ctx context.Context, w *model.Workload) error {
 	w = workloadOf(*w, c.options.Node)
 	c.update(func() { c.registered[w.Name] = w })
 	err := c.call(ctx, "Register", &registerRequest{Workload: w}, &empty{})
+	if err == nil {
+		c.update(func() { c.known[w.Namespace+"/"+w.Account] = true })
+	}
 	if code := status.Code(err); code == codes.PermissionDenied || code == codes.InvalidArgument {
 		c.update(func() {
 			if c.registered[w.Name] == w {
