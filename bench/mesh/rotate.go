@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -38,6 +39,10 @@ func (b *bench) rotations(n int) (string, bool, error) {
 	if err := b.mesh(); err != nil {
 		return "", false, err
 	}
+	busy := "unknown"
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		busy, _, _ = strings.Cut(string(text), " ")
+	}
 	w := b.ways[0]
 	plan := load.Plan{
 		Addr: w.addr, Host: w.host, Fields: w.fields, Pids: w.pids, Paths: []string{"/small"}, Want: load.Bodies()["small"],
@@ -61,8 +66,8 @@ func (b *bench) rotations(n int) (string, bool, error) {
 		return "", false, err
 	}
 	var t strings.Builder
-	fmt.Fprintf(&t, "certificates replaced under load: client -> proxy -> mutual TLS -> proxy -> service, two nodes; %s, %d cores, %s\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version())
+	fmt.Fprintf(&t, "certificates replaced under load: client -> proxy -> mutual TLS -> proxy -> service, two nodes; %s, %d cores, %s; load when it began: %s\n",
+		time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), runtime.Version(), busy)
 	fmt.Fprintf(&t, "%d connections, %d requests/s, answers of 100 B; a rotation is a new key, request and certificate of a workload, and new connections with it\n\n", rotateConns, rotateRate)
 	slices.Sort(done.took)
 	fmt.Fprintf(&t, "%d rotations of workloads, %d of the intermediate, %d of the root in %.1f s; both nodes in %v (p50), %v (most)\n",
