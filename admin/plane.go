@@ -22,17 +22,33 @@ const DefaultPlaneSocket = "/run/naru/control.sock"
 // TokenWish is what a token is asked for.
 type TokenWish struct {
 	// Node is the name that may join, or a pattern: "web-1", "web-*".
-	Node       string        `json:"node"`
-	Gateway    bool          `json:"gateway,omitempty"`
+	Node    string `json:"node"`
+	Gateway bool   `json:"gateway,omitempty"`
+	// What may run there: workloads of any account, or of these Namespaces and
+	// Accounts ("orders", "shop/orders"). Addresses are where besides where its
+	// connection comes from: addresses or CIDR networks.
+	Any        bool          `json:"any,omitempty"`
 	Namespaces []string      `json:"namespaces,omitempty"`
 	Accounts   []string      `json:"accounts,omitempty"`
+	Addresses  []string      `json:"addresses,omitempty"`
 	TTL        time.Duration `json:"ttl,omitempty"`
+	// Only: a Grant is this, and what there was is taken away.
+	Only bool `json:"only,omitempty"`
+}
+
+// TokenMade is a token, and in words what a node may do that joins with it.
+type TokenMade struct {
+	Token string `json:"token"`
+	May   string `json:"may"`
 }
 
 // Plane is a control plane, as those who run it see it: app.
 type Plane interface {
 	// Token makes a token that one node may join with, once.
-	Token(ctx context.Context, wish TokenWish) (string, error)
+	Token(ctx context.Context, wish TokenWish) (TokenMade, error)
+	// Grant adds to what the node wish.Node may have, and says all of that in
+	// words; a wish for nothing adds nothing.
+	Grant(ctx context.Context, wish TokenWish) (string, error)
 	// Forget makes a node a stranger.
 	Forget(ctx context.Context, node string) error
 	// Bundle is the mesh's own, as a SPIFFE bundle endpoint gives it: for other
@@ -78,6 +94,9 @@ type ProxyStatus struct {
 	Configuration string        `json:"configuration"`
 	Lag           time.Duration `json:"lag"`
 	Refusals      []string      `json:"refusals,omitempty"`
+	// Denied are its workloads that are not registered, because it may not have
+	// them, with why.
+	Denied []string `json:"denied,omitempty"`
 	// Certificate is when its own ends; Next is when the first of all that it
 	// holds does.
 	Certificate time.Time `json:"certificate"`
@@ -123,13 +142,16 @@ func planeHandler(p Plane) http.Handler {
 		reply(w, v)
 	}
 	mux.HandleFunc("POST /tokens", func(w http.ResponseWriter, r *http.Request) {
-		var wish TokenWish
-		if err := json.NewDecoder(io.LimitReader(r.Body, 64<<10)).Decode(&wish); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+		if wish, ok := readWish(w, r); ok {
+			made, err := p.Token(r.Context(), wish)
+			answer(w, made, err)
 		}
-		text, err := p.Token(r.Context(), wish)
-		answer(w, text, err)
+	})
+	mux.HandleFunc("POST /grants", func(w http.ResponseWriter, r *http.Request) {
+		if wish, ok := readWish(w, r); ok {
+			may, err := p.Grant(r.Context(), wish)
+			answer(w, may, err)
+		}
 	})
 	mux.HandleFunc("DELETE /nodes/{node}", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, true, p.Forget(r.Context(), r.PathValue("node")))
@@ -146,6 +168,14 @@ func planeHandler(p Plane) http.Handler {
 	return mux
 }
 
+func readWish(w http.ResponseWriter, r *http.Request) (wish TokenWish, ok bool) {
+	if err := json.NewDecoder(io.LimitReader(r.Body, 64<<10)).Decode(&wish); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return wish, false
+	}
+	return wish, true
+}
+
 // PlaneClient is the other end of ListenPlane.
 type PlaneClient struct{ socket string }
 
@@ -153,9 +183,15 @@ type PlaneClient struct{ socket string }
 func AtPlane(socket string) *PlaneClient { return &PlaneClient{socket} }
 
 // Token is as Plane's.
-func (c *PlaneClient) Token(ctx context.Context, wish TokenWish) (text string, err error) {
-	err = c.ask(ctx, "POST", "/tokens", wish, &text)
-	return text, err
+func (c *PlaneClient) Token(ctx context.Context, wish TokenWish) (made TokenMade, err error) {
+	err = c.ask(ctx, "POST", "/tokens", wish, &made)
+	return made, err
+}
+
+// Grant is as Plane's.
+func (c *PlaneClient) Grant(ctx context.Context, wish TokenWish) (may string, err error) {
+	err = c.ask(ctx, "POST", "/grants", wish, &may)
+	return may, err
 }
 
 // Forget is as Plane's.

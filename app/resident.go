@@ -15,6 +15,7 @@ import (
 	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/capture"
 	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/link"
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -42,6 +43,7 @@ type resident struct {
 	by      admin.Caller
 	need    int    // the generation that has it
 	how     string // it is captured; "" until it is known
+	untold  error  // why the control plane does not know it yet; under the node's mu
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -226,6 +228,7 @@ const tellTime = 3 * time.Second
 // tell tells the control plane of what the workload has become, until it
 // leaves: always the newest, so that nothing older arrives after it.
 func (r *resident) tell() {
+	said := "" // the same again is not logged
 	for {
 		select {
 		case <-r.ctx.Done():
@@ -240,8 +243,18 @@ func (r *resident) tell() {
 		whole, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), tellTime)
 		err := r.node.plane.Register(whole, w)
 		cancel()
-		if err != nil && r.ctx.Err() == nil {
-			r.node.log.Warn("a workload is not registered yet", "workload", r.name, "error", err)
+		r.node.mu.Lock()
+		r.untold = err
+		close(r.node.moved)
+		r.node.moved = make(chan struct{})
+		r.node.mu.Unlock()
+		if err == nil {
+			said = ""
+		} else if r.ctx.Err() == nil {
+			if err.Error() != said {
+				said = err.Error()
+				r.node.log.Warn("a workload is not registered yet", "workload", r.name, "error", err)
+			}
 			select {
 			case <-r.ctx.Done():
 			case <-time.After(time.Second):
@@ -263,7 +276,22 @@ func (r *resident) About() admin.About { return r.about }
 
 // Ready implements admin.Attached.
 func (r *resident) Ready(ctx context.Context) error {
-	return r.node.agent.Wait(ctx, r.id)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// A workload that may not be here gets no identity, however long it waits.
+	denied := make(chan error, 1)
+	go func() {
+		denied <- r.node.until(ctx, func() bool { return errors.Is(r.untold, link.ErrDenied) })
+		cancel()
+	}()
+	err := r.node.agent.Wait(ctx, r.id)
+	cancel()
+	if never := <-denied; err == nil || never != nil {
+		return err
+	}
+	r.node.mu.Lock()
+	defer r.node.mu.Unlock()
+	return r.untold
 }
 
 // Started implements admin.Attached.

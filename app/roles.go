@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"time"
@@ -34,7 +35,7 @@ func RunNode(ctx context.Context, opt Options) error {
 	m := &g.opt.Mesh
 	o := link.ClientOptions{
 		Node: m.Node, Servers: m.Control, Token: m.Token, Version: Version(), Log: g.log,
-		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held, Backoff: 5 * time.Second,
+		Certificates: g.held, Backoff: 5 * time.Second,
 	}
 	if err := m.credential(&o); err != nil {
 		return err
@@ -51,6 +52,10 @@ func RunNode(ctx context.Context, opt Options) error {
 	if g.client, err = link.NewClient(o); err != nil {
 		return err
 	}
+	if m.somewhere {
+		m.Address = ownAddress(g.client.Servers())
+	}
+	g.client.At(netip.AddrPortFrom(netip.MustParseAddr(m.Address), m.MeshPort).String())
 	g.measureLink()
 	run := func(ctx context.Context) {
 		if err := g.client.Run(ctx); err != nil && ctx.Err() == nil {
@@ -133,8 +138,28 @@ func (g *gateway) own() admin.ProxyStatus {
 	return p
 }
 
-func (v planeView) Token(ctx context.Context, w admin.TokenWish) (string, error) {
-	return v.token(ctx, link.Grant{Node: w.Node, Gateway: w.Gateway, Namespaces: w.Namespaces, Accounts: w.Accounts}, w.TTL)
+// grantOf is what is wished for a node.
+func grantOf(w admin.TokenWish) link.Grant {
+	return link.Grant{Node: w.Node, Gateway: w.Gateway, Any: w.Any, Namespaces: w.Namespaces, Accounts: w.Accounts, Addresses: w.Addresses}
+}
+
+func (v planeView) Token(ctx context.Context, w admin.TokenWish) (admin.TokenMade, error) {
+	g := grantOf(w)
+	text, err := v.token(ctx, g, w.TTL)
+	return admin.TokenMade{Token: text, May: g.String()}, err
+}
+
+func (v planeView) Grant(ctx context.Context, w admin.TokenWish) (string, error) {
+	g, err := link.ChangeGrant(ctx, v.store, w.Node, func(g *link.Grant) {
+		if w.Only {
+			*g = link.Grant{}
+		}
+		g.Add(grantOf(w))
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return "", fmt.Errorf("there is no node %s: nodes are there once they have joined", w.Node)
+	}
+	return g.String(), err
 }
 
 func (v planeView) Forget(ctx context.Context, node string) error {
@@ -196,6 +221,9 @@ func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 		}
 		for _, r := range p.Refusals {
 			one.Refusals = append(one.Refusals, fmt.Sprintf("%s %s: %s (%s)", r.Kind, r.Name, r.Message, r.Origin))
+		}
+		for _, d := range p.Denied {
+			one.Denied = append(one.Denied, d.Account+": "+d.Why)
 		}
 		for _, c := range p.Certificates {
 			if at := time.Unix(c.NotAfter, 0); one.Next.IsZero() || at.Before(one.Next) {
@@ -276,7 +304,7 @@ func RunControl(ctx context.Context, opt Options) error {
 	if opt.JSON {
 		fmt.Fprintf(opt.Out, `{"event":"running","version":%q,"control":%q,"admin":%q,"configuration":%q}`+"\n", Version(), plane.listening, at, s.Version)
 	} else {
-		fmt.Fprintf(opt.Out, "naru %s is running, control plane of %s\n  nodes  %s\n  admin  %s\ntry:  naru token create --node NAME, and there naru node --join TOKEN\nCtrl-C stops it.\n",
+		fmt.Fprintf(opt.Out, "naru %s is running, control plane of %s\n  nodes  %s\n  admin  %s\ntry:  naru token create --node NAME --account ACCOUNT, and there naru node --join TOKEN\nCtrl-C stops it.\n",
 			Version(), plane.trust, plane.listening, at)
 	}
 	loop.Release()
