@@ -213,7 +213,7 @@ func newGateway(opt Options) (*gateway, error) {
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
 		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize,
-		Verify: checking{&g.passports}, Mint: minting{&g.passports},
+		Verify: checking{&g.passports}, Mint: minting{&g.passports}, Gateway: g.passports.gateway,
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()
