@@ -62,17 +62,35 @@ type Plane interface {
 
 // PlaneStatus is the state of a mesh, as one control plane sees it.
 type PlaneStatus struct {
-	Version       string         `json:"version"` // of naru
-	Replica       string         `json:"replica"` // which control plane says so: it knows of the proxies that follow it
-	Configuration string         `json:"configuration"`
-	TrustDomain   string         `json:"trustDomain"`
-	Listening     string         `json:"listening,omitempty"` // for nodes
-	Roots         []RootStatus   `json:"roots"`
-	RootHash      string         `json:"rootHash,omitempty"` // by what a node that joins without a token knows it
-	Store         any            `json:"store,omitempty"`
-	Proxies       []ProxyStatus  `json:"proxies"`
-	Workloads     []WorkloadView `json:"workloads"`
-	Problems      int            `json:"problems"`
+	Version string `json:"version"` // of naru
+	Replica string `json:"replica"` // which control plane says so
+	// Replicas are the control planes that share the state, this one too, and
+	// whether they could be asked of the proxies that follow them.
+	Replicas      []ReplicaStatus `json:"replicas"`
+	Configuration string          `json:"configuration"`
+	TrustDomain   string          `json:"trustDomain"`
+	Listening     string          `json:"listening,omitempty"` // for nodes
+	Roots         []RootStatus    `json:"roots"`
+	RootHash      string          `json:"rootHash,omitempty"` // by what a node that joins without a token knows it
+	Store         any             `json:"store,omitempty"`
+	Proxies       []ProxyStatus   `json:"proxies"`
+	Workloads     []WorkloadView  `json:"workloads"`
+	Problems      int             `json:"problems"`
+	// Published is the sequence of a bundle whose new root waits to sign until
+	// all proxies have it; 0: none does.
+	Published uint64 `json:"published,omitempty"`
+}
+
+// ReplicaStatus is a control plane.
+type ReplicaStatus struct {
+	Name          string    `json:"name"`
+	Address       string    `json:"address,omitempty"` // of its link
+	Began         time.Time `json:"began,omitzero"`
+	Version       string    `json:"version,omitempty"` // of naru
+	Configuration string    `json:"configuration,omitempty"`
+	Proxies       int       `json:"proxies"`
+	// Error is why it could not be asked: its proxies are not listed.
+	Error string `json:"error,omitempty"`
 }
 
 // RootStatus is a root of the mesh.
@@ -85,6 +103,7 @@ type RootStatus struct {
 // ProxyStatus is a proxy that follows the control plane.
 type ProxyStatus struct {
 	Node    string    `json:"node"`
+	Replica string    `json:"replica"` // that it follows
 	Gateway bool      `json:"gateway,omitempty"`
 	Version string    `json:"version"`
 	From    string    `json:"from"`
@@ -101,6 +120,8 @@ type ProxyStatus struct {
 	// holds does.
 	Certificate time.Time `json:"certificate"`
 	Next        time.Time `json:"next,omitzero"`
+	// Bundles: it has the newest.
+	Bundles bool `json:"bundles"`
 }
 
 // WorkloadView is a workload of the mesh.

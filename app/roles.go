@@ -108,7 +108,7 @@ func (g *gateway) returning(n *node) {
 
 // meetPlane opens the socket of naru token and naru status.
 func (g *gateway) meetPlane() error {
-	server, err := admin.ListenPlane(g.opt.Mesh.ControlSocket, planeView{g.plane, g.problems, g.own}, g.log)
+	server, err := admin.ListenPlane(g.opt.Mesh.ControlSocket, g.plane.view, g.log)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ type planeView struct {
 
 // own is the proxy in this process, as naru status shows it.
 func (g *gateway) own() admin.ProxyStatus {
-	p := admin.ProxyStatus{Node: g.opt.Mesh.Node, Gateway: true, Version: Version(), From: "this process", Since: g.began}
+	p := admin.ProxyStatus{Node: g.opt.Mesh.Node, Gateway: true, Version: Version(), From: "this process", Since: g.began, Replica: g.opt.Mesh.Node, Bundles: true}
 	if prog := g.proxy.Program(); prog != nil {
 		p.Configuration = string(cmp.Or(g.lowering.Of(prog.Snapshot.Version), prog.Snapshot.Version))
 	}
@@ -180,10 +180,17 @@ func (v planeView) Bundle(ctx context.Context) ([]byte, error) {
 
 func (v planeView) Rotate(ctx context.Context) error { return v.authority.Rotate(ctx) }
 
-func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
-	a := v.authority.Status()
+// here is the state without what the other replicas know.
+func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
+	v.mu.Lock()
+	authority, server, trust, listening := v.authority, v.server, v.trust, v.listening
+	v.mu.Unlock()
+	if authority == nil {
+		return nil, errors.New("the control plane is about to begin; try again in a moment")
+	}
+	a := authority.Status()
 	s := &admin.PlaneStatus{
-		Version: Version(), Replica: v.opt.Node, TrustDomain: v.trust, Listening: v.listening, Problems: len(v.all()),
+		Version: Version(), Replica: v.opt.Node, TrustDomain: trust, Listening: listening, Problems: len(v.all()), Published: a.Published,
 		Proxies: []admin.ProxyStatus{}, Workloads: []admin.WorkloadView{},
 	}
 	for _, r := range a.Roots {
@@ -207,17 +214,17 @@ func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 	if v.own != nil {
 		s.Proxies = append(s.Proxies, v.own())
 	}
-	if v.server == nil {
+	if server == nil {
 		return s, nil
 	}
-	if root := v.server.Root(); root != nil {
+	if root := server.Root(); root != nil {
 		hash := link.RootHash(root)
 		s.RootHash = hex.EncodeToString(hash[:])
 	}
-	for _, p := range v.server.Status() {
+	for _, p := range server.Status() {
 		one := admin.ProxyStatus{
 			Node: p.Node, Gateway: p.Gateway, Version: p.Version, From: p.From, Since: p.Since,
-			Configuration: string(p.System), Lag: p.Lag, Certificate: p.Certificate,
+			Configuration: string(p.System), Lag: p.Lag, Certificate: p.Certificate, Bundles: p.Bundles, Replica: v.opt.Node,
 		}
 		for _, r := range p.Refusals {
 			one.Refusals = append(one.Refusals, fmt.Sprintf("%s %s: %s (%s)", r.Kind, r.Name, r.Message, r.Origin))
@@ -259,12 +266,14 @@ func RunControl(ctx context.Context, opt Options) error {
 	c.Observe(registry)
 	export.Process(registry, Version())
 	plane.control = c
+	problems := func() []model.Problem { return append(slices.Clone(c.Problems()), plane.problems()...) }
+	view := planeView{plane, problems, nil}
+	plane.view = view
 	running, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { c.Run(running); close(ended) }()
 	defer func() { stop(); <-ended }()
 
-	problems := func() []model.Problem { return append(slices.Clone(c.Problems()), plane.problems()...) }
 	s, err := c.Next(ctx, "")
 	if err != nil {
 		return nil // told to stop
@@ -275,7 +284,7 @@ func RunControl(ctx context.Context, opt Options) error {
 	if err := plane.begin(ctx, s); err != nil {
 		return err
 	}
-	meet, err := admin.ListenPlane(opt.Mesh.ControlSocket, planeView{plane, problems, nil}, log)
+	meet, err := admin.ListenPlane(opt.Mesh.ControlSocket, view, log)
 	if err != nil {
 		return err
 	}
@@ -287,7 +296,7 @@ func RunControl(ctx context.Context, opt Options) error {
 			Metrics: export.Prometheus(registry), Ready: func() (bool, string) { return true, "" },
 			Snapshot: c.Snapshot, Problems: problems, Log: log,
 			Status: func() any {
-				status, err := planeView{plane, problems, nil}.Status(context.Background())
+				status, err := view.Status(context.Background())
 				if err != nil {
 					return err.Error()
 				}

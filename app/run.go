@@ -96,7 +96,7 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	g.control = control.New(control.Options{Sources: append(src, g.plane.source()), Dialects: Dialects(), Log: g.log})
 	g.control.Observe(g.registry)
-	g.plane.control = g.control
+	g.plane.control, g.plane.view = g.control, planeView{g.plane, g.problems, g.own}
 	return g.serve(ctx, g.control, g.control.Run, g.beginMesh)
 }
 

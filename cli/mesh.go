@@ -245,6 +245,9 @@ func newStatus() *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use: "status", Short: "The mesh: every proxy, what it has, when its certificates end", Args: argc(cobra.NoArgs),
+		Long: `status asks one control plane, which asks the others that share its state: each
+knows of the proxies that follow it. One that cannot be asked is named, and so is
+why.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := admin.AtPlane(app.PlaneSocket(socket)).Status(cmd.Context())
 			if err != nil {
@@ -297,19 +300,31 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	}
 	fmt.Fprintln(out)
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "PROXY\tVERSION\tHAS\tLAG\tREFUSED\tCERTIFICATE\tFIRST TO END")
-	for _, p := range s.Proxies {
-		has := p.Configuration
-		if has == s.Configuration {
-			has = "newest"
+	if len(s.Replicas) > 1 || len(s.Replicas) == 1 && s.Replicas[0].Error != "" {
+		fmt.Fprintln(w, "CONTROL PLANE\tADDRESS\tVERSION\tHAS\tPROXIES")
+		for _, r := range s.Replicas {
+			if r.Error != "" && r.Name != s.Replica {
+				fmt.Fprintf(w, "%s\t%s\tunreachable: its proxies are not shown\n", r.Name, r.Address)
+				continue
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\n", r.Name, r.Address, r.Version, newest(r.Configuration, s), r.Proxies)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.Node, p.Version, has, p.Lag.Round(time.Millisecond), len(p.Refusals), left(p.Certificate, now), left(p.Next, now))
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, "PROXY\tCONTROL PLANE\tVERSION\tHAS\tLAG\tREFUSED\tCERTIFICATE\tFIRST TO END")
+	for _, p := range s.Proxies {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.Node, p.Replica, p.Version, newest(p.Configuration, s), p.Lag.Round(time.Millisecond), len(p.Refusals), left(p.Certificate, now), left(p.Next, now))
 	}
 	fmt.Fprintln(w, "\nWORKLOAD\tNODE\tADDRESS\tSTATE\tSERVICES")
 	for _, v := range s.Workloads {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.Name, v.Node, v.Address, v.State, strings.Join(v.Services, ", "))
 	}
 	_ = w.Flush() // to the terminal
+	for _, r := range s.Replicas {
+		if r.Error != "" {
+			fmt.Fprintf(out, "\ncontrol plane %s: %s", r.Name, r.Error)
+		}
+	}
 	for _, p := range s.Proxies {
 		for _, r := range p.Refusals {
 			fmt.Fprintf(out, "\n%s refused %s", p.Node, r)
@@ -318,6 +333,15 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 			fmt.Fprintf(out, "\n%s may not have %s", p.Node, d)
 		}
 	}
+}
+
+// newest says so where a configuration is that of the control plane that was
+// asked.
+func newest(configuration string, s *admin.PlaneStatus) string {
+	if configuration == s.Configuration {
+		return "newest"
+	}
+	return configuration
 }
 
 // left is for how long a certificate is good, "-" without one.

@@ -33,6 +33,7 @@ var serviceDesc = grpc.ServiceDesc{
 		unary("SignJWT", (*Server).signJWT),
 		unary("Register", (*Server).register),
 		unary("Unregister", (*Server).unregister),
+		unary("Report", (*Server).report),
 	},
 	Streams: []grpc.StreamDesc{{
 		StreamName: "Follow", ServerStreams: true, ClientStreams: true,

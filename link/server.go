@@ -39,6 +39,8 @@ type ServerOptions struct {
 	Registry Registry
 	// Joiners are authorities whose certificates may join instead of a token.
 	Joiners []Joiner
+	// Report is what other replicas are told that ask; nil: nothing.
+	Report func(ctx context.Context) ([]byte, error)
 	// MaxProxies bounds the streams at once; 0 is 10,000.
 	MaxProxies int
 	// Heartbeat is how often a proxy must be heard, thrice; 0 is 10 s.
