@@ -31,6 +31,9 @@ type plane interface {
 	identity.Authority
 	Register(ctx context.Context, w *model.Workload) error
 	Unregister(ctx context.Context, namespace, name string) error
+	// Settle waits until everybody knows that a workload leaves; an error: it is
+	// not known whether.
+	Settle(ctx context.Context, workload string) error
 }
 
 // node serves the workloads of this machine: it is who admin's socket asks.

@@ -205,6 +205,16 @@ func (i inner) Unregister(ctx context.Context, namespace, name string) error {
 	return i.plane.workers.Unregister(ctx, i.plane.opt.Node, namespace, name)
 }
 
+func (i inner) Settle(ctx context.Context, workload string) error {
+	i.plane.mu.Lock()
+	server := i.plane.server
+	i.plane.mu.Unlock()
+	if server == nil {
+		return nil // nobody else follows
+	}
+	return server.Settle(ctx, workload, false)
+}
+
 // errNoMesh is why there are no tokens.
 var errNoMesh = errors.New("there is no mesh: write mesh: {} in the configuration")
 

@@ -345,7 +345,12 @@ func (r *resident) Drain(ctx context.Context) error {
 	// What was on its way when the news came still arrives.
 	pause := nearTime
 	if n.far {
-		pause = farTime
+		short, cancel := context.WithTimeout(ctx, settleTime)
+		defer cancel()
+		if err := n.plane.Settle(short, r.name); err != nil && ctx.Err() == nil {
+			n.log.Warn("not every proxy says that it knows that a workload leaves", "workload", r.name, "error", err)
+			pause = farTime
+		}
 	}
 	select {
 	case <-time.After(pause):
@@ -356,10 +361,13 @@ func (r *resident) Drain(ctx context.Context) error {
 }
 
 // For how long after a workload was taken out of service somebody may still
-// call it: in this process, and from other machines, who hear of it later.
+// call it: proxies go by the news when they have said so, but what they have
+// begun to send is on its way. farTime is where not all have said so within
+// settleTime.
 const (
-	nearTime = 100 * time.Millisecond
-	farTime  = time.Second
+	nearTime   = 100 * time.Millisecond
+	farTime    = time.Second
+	settleTime = 3 * time.Second
 )
 
 // Leave implements admin.Attached.

@@ -48,8 +48,10 @@ type session struct {
 	view  *view
 	next  *view  // replaces view at the writer's next turn
 	seq   uint64 // of the catalog, that the proxy has been told up to
-	nonce uint64 // of the newest update
-	acked uint64
+	// reached is what it has taken.
+	reached uint64
+	nonce   uint64 // of the newest update
+	acked   uint64
 	// system is what the proxy has, sent what it will have after nonce.
 	system, sent model.Version
 	applied      string
@@ -155,7 +157,7 @@ func (x *session) read() {
 		x.mu.Lock()
 		x.heard = now
 		if a.Ack != 0 && a.Ack == x.nonce && a.Ack != x.acked {
-			x.acked, x.system, x.applied = a.Ack, x.sent, a.Applied
+			x.acked, x.system, x.applied, x.reached = a.Ack, x.sent, a.Applied, x.seq
 			x.behind = time.Time{}
 			x.refused(a.Refused)
 		}
@@ -368,7 +370,7 @@ func (x *session) turn(bundles *sharedBundles) error {
 	}
 	if len(d.frames) == 0 && len(d.removed) == 0 && !fresh && next == nil {
 		x.mu.Lock()
-		x.seq, x.system, x.sent = d.seq, d.system, d.system
+		x.seq, x.reached, x.system, x.sent = d.seq, d.seq, d.system, d.system
 		x.mu.Unlock()
 		if pong != 0 {
 			return x.sendHead(head{Pong: pong, System: string(d.system)}, nil)

@@ -118,12 +118,19 @@ func (s *Server) report(ctx context.Context, _ *empty) (*reportResponse, error) 
 
 // Ask gives what another control plane says of itself (ServerOptions.Report).
 func (s *Server) Ask(ctx context.Context, r Replica) ([]byte, error) {
+	var a reportResponse
+	err := s.askReplica(ctx, r, "Report", &empty{}, &a)
+	return a.Report, err
+}
+
+// askReplica makes a call to another control plane.
+func (s *Server) askReplica(ctx context.Context, r Replica, method string, q, a any) error {
 	own := s.identity.Load()
 	switch {
 	case r.Address == "":
-		return nil, errors.New("it serves no nodes, and so it cannot be asked")
+		return errors.New("it serves no nodes, and so it cannot be asked")
 	case own == nil:
-		return nil, errors.New("this control plane has no identity yet")
+		return errors.New("this control plane has no identity yet")
 	}
 	roots := func() *x509.CertPool { return s.bundles.Load().pool }
 	config := clientTLS(s.options.TrustDomain, func() *tls.Certificate { return &own.certificate }, roots, s.options.Now)
@@ -138,12 +145,11 @@ func (s *Server) Ask(ctx context.Context, r Replica) ([]byte, error) {
 	}
 	conn, err := dial(r.Address, config)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Close()
-	var a reportResponse
-	if err := conn.Invoke(ctx, "/"+serviceName+"/Report", &empty{}, &a); err != nil {
-		return nil, errors.New(status.Convert(err).Message())
+	if err := conn.Invoke(ctx, "/"+serviceName+"/"+method, q, a); err != nil {
+		return errors.New(status.Convert(err).Message())
 	}
-	return a.Report, nil
+	return nil
 }

@@ -34,6 +34,7 @@ var serviceDesc = grpc.ServiceDesc{
 		unary("Register", (*Server).register),
 		unary("Unregister", (*Server).unregister),
 		unary("Report", (*Server).report),
+		unary("Settle", (*Server).settle),
 	},
 	Streams: []grpc.StreamDesc{{
 		StreamName: "Follow", ServerStreams: true, ClientStreams: true,
