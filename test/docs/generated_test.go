@@ -122,7 +122,8 @@ the same as this page. Flag is Envoy's response flag with the same meaning.
 
 A client that speaks gRPC (` + "`application/grpc`" + `, or gRPC-Web) gets status 200 and
 the gRPC status of the table instead, with the title in ` + "`grpc-message`" + ` and the
-code in ` + "`x-naru-reason`" + `.
+code in ` + "`x-naru-reason`" + `. Between workloads ` + "`Proxy-Status`" + ` says besides which of
+the [two proxies](mesh-traffic.md#ways) has answered.
 
 `)
 	b.WriteString("| code | status | gRPC status | title | flag |\n|---|---|---|---|---|\n")
