@@ -151,7 +151,7 @@ func newToken() *cobra.Command {
 		Use: "token", Short: "Tokens with which nodes join a control plane", Args: argc(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(newTokenCreate(), newTokenGrant())
+	c.AddCommand(newTokenCreate(), newTokenGrant(), newTokenForget())
 	return c
 }
 
@@ -234,6 +234,28 @@ certificates are not renewed.`,
 	f.StringVar(&wish.Node, "node", "", "`name` of the node")
 	grantFlags(f, &wish)
 	f.BoolVar(&wish.Only, "only", false, "take away what is not named here")
+	f.StringVar(&socket, "socket", "", "where the control plane is met (default "+admin.DefaultPlaneSocket+")")
+	return c
+}
+
+func newTokenForget() *cobra.Command {
+	var node, socket string
+	c := &cobra.Command{
+		Use: "forget --node NAME", Short: "Make a node that has joined a stranger", Args: argc(cobra.NoArgs),
+		Long: `forget takes from a node that it has joined: within seconds it is told nothing more,
+and gets no certificates; its workloads are out of service when their registration
+ends (--lease). Certificates that it has are good until they end. It comes back with
+another token; one that joins by a certificate (--join-ca) comes back by that.`,
+		Example: `  naru token forget --node web-1`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if node == "" {
+				return usage{fmt.Errorf("which node? --node web-1")}
+			}
+			return admin.AtPlane(app.PlaneSocket(socket)).Forget(cmd.Context(), node)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&node, "node", "", "`name` of the node")
 	f.StringVar(&socket, "socket", "", "where the control plane is met (default "+admin.DefaultPlaneSocket+")")
 	return c
 }

@@ -238,7 +238,7 @@ func ChangeGrant(ctx context.Context, s store.Store, node string, change func(*G
 			return r.Grant, err
 		}
 		change(&r.Grant)
-		r.Grant.Node = node
+		r.Grant.Node, r.Set = node, true
 		if err := r.Grant.Check(); err != nil {
 			return r.Grant, err
 		}

@@ -261,6 +261,17 @@ func TestJoinByCertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// What it may have stays as it was set, also when it joins again.
+	st := p.options.Store
+	if _, err := ChangeGrant(context.Background(), st, "vm-1", func(g *Grant) { *g = Grant{Accounts: []string{"orders"}} }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := join(t, p, token, "vm-1", good); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := Nodes(context.Background(), st); err != nil || len(all) != 1 || all[0].Any || len(all[0].Accounts) != 1 {
+		t.Errorf("%+v, %v", all, err)
+	}
 	if _, err := join(t, p, token, "vm-2", good); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("another name: %v", err)
 	}

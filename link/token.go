@@ -52,6 +52,9 @@ type nodeRecord struct {
 	Joined time.Time `json:"joined"`
 	// By is "token", or the subject of the certificate that it joined with.
 	By string `json:"by"`
+	// Set: Grant was changed since. Joining again by a certificate, which each
+	// start may do, does not change it back; a token does, which somebody made.
+	Set bool `json:"set,omitempty"`
 
 	changed store.Revision // of the record, where it was read
 }
@@ -66,6 +69,9 @@ type Token struct {
 	// Servers are addresses, host:port.
 	Servers []string
 }
+
+// byToken is how most nodes have joined.
+const byToken = "token"
 
 const tokenPrefix = "naru1."
 
@@ -190,7 +196,7 @@ func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, n
 	if err != nil {
 		return err
 	}
-	return s.admit(ctx, nodeRecord{Name: node, Grant: r.Grant, Joined: now, By: "token"},
+	return s.admit(ctx, nodeRecord{Name: node, Grant: r.Grant, Joined: now, By: byToken},
 		[]store.Cond{{Key: item.Key, Changed: item.Changed}}, errUsedToken,
 		store.Op{Key: item.Key, Value: used, Lease: item.Lease})
 }
@@ -198,7 +204,7 @@ func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, n
 // admit writes the record of a node together with ops, if conds hold; lost is
 // the error when they do not.
 func (s *Server) admit(ctx context.Context, n nodeRecord, conds []store.Cond, lost error, ops ...store.Op) error {
-	n.Grant.Node, n.By = cmpOr(n.Grant.Node, n.Name), cmpOr(n.By, "token")
+	n.Grant.Node, n.By = cmpOr(n.Grant.Node, n.Name), cmpOr(n.By, byToken)
 	exact := n.Grant.Node == n.Name
 	key := nodesBelow + n.Name
 	old, err := s.options.Store.Get(ctx, key)
@@ -211,6 +217,10 @@ func (s *Server) admit(ctx context.Context, n nodeRecord, conds []store.Cond, lo
 		return errNodeTaken
 	default:
 		conds = append(conds, store.Cond{Key: key, Changed: old.Changed})
+		var before nodeRecord
+		if json.Unmarshal(old.Value, &before) == nil && before.Set && n.By != byToken {
+			n.Grant, n.Set = before.Grant, true
+		}
 	}
 	value, err := json.Marshal(n)
 	if err != nil {

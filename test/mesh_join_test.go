@@ -115,7 +115,7 @@ func TestMeshCredential(t *testing.T) {
 func TestMeshGrant(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	plane := h.naru(nil, "control", h.file("mesh.yaml", "mesh: {}\n"), "--node", "plane", "--address", "127.0.0.1", "--listen", "127.0.0.1:15012", "--control-socket", h.path("control.sock"))
+	plane := h.naru(nil, "control", h.file("mesh.yaml", "mesh: {}\n"), "--node", "plane", "--address", "127.0.0.1", "--listen", "127.0.0.1:15012", "--control-socket", h.path("control.sock"), "--lease", "3s")
 	eventually(t, "the root is known", func() bool { return len(h.status().RootHash) == 64 })
 	token := h.token("--node", h.name, "--account", "orders")
 	h.naru(nil, append([]string{"node", "--join", token, "--bind", "127.0.0.1"}, append(h.node(), "--address", "192.0.2.7")...)...)
@@ -152,6 +152,18 @@ func TestMeshGrant(t *testing.T) {
 	}
 	grant("workloads of default/payments, at the address that it connects from and 192.0.2.7", "--only", "--account", "payments", "--address", "192.0.2.7")
 	refused("may not have workloads of namespace default, account cart", "--account", "cart", "--", "true")
+
+	forget := func() (int, string) {
+		p := h.start(nil, binary, "token", "forget", "--socket", h.path("control.sock"), "--node", h.name)
+		return p.ended(), p.errs.text()
+	}
+	if status, text := forget(); status != 0 || text != "" {
+		t.Errorf("naru token forget: %d %s", status, text)
+	}
+	if status, text := forget(); status != 1 || !strings.Contains(text, "there is no node "+h.name) {
+		t.Errorf("naru token forget, again: %d %s", status, text)
+	}
+	eventually(t, "it is told nothing more", func() bool { return len(h.status().Proxies) == 0 })
 }
 
 // TestMeshFederation has two meshes follow each other's bundles by SVIDs

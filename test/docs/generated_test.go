@@ -104,7 +104,7 @@ func commandLine(t *testing.T) string {
 		"Messages are `name=value` on one line each, JSON with `--json`. A terminal gets them as time, level, text, with colours unless `NO_COLOR` is set or `TERM` is `dumb`. " +
 		"`configuration applied` is said when a change serves; `configuration not applied` says why it does not, and what served before goes on.\n\n")
 	fmt.Fprintf(&b, "## naru\n\n```text\n%s\n```\n", help())
-	for _, name := range []string{"run", "control", "node", "exec", "token", "token create", "token grant", "status", "bundle", "check", "explain", "schema", "version", "completion"} {
+	for _, name := range []string{"run", "control", "node", "exec", "token", "token create", "token grant", "token forget", "status", "bundle", "check", "explain", "schema", "version", "completion"} {
 		fmt.Fprintf(&b, "\n## naru %s\n\n```text\n%s\n```\n", name, help(strings.Fields(name)...))
 	}
 	return b.String()
