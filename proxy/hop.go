@@ -68,7 +68,7 @@ func proxyError(why observe.Reason) string {
 		return "http_response_timeout"
 	case observe.PolicyDenied, observe.BadPassport, observe.PlaintextRefused, observe.OutboundUnproven, observe.OutboundRefused:
 		return "http_request_denied"
-	case observe.TooManyConnections, observe.TooManyStreams:
+	case observe.TooManyConnections, observe.TooManyFromCaller, observe.TooManyStreams:
 		return "connection_limit_reached"
 	}
 	switch s := why.Info().Status; {
