@@ -31,9 +31,9 @@ type plane interface {
 	identity.Authority
 	Register(ctx context.Context, w *model.Workload) error
 	Unregister(ctx context.Context, namespace, name string) error
-	// Drained waits until no proxy that it knows calls a workload any more, or
-	// ctx ends. shared: there may be proxies that it does not know.
-	Drained(ctx context.Context, name string) (shared bool, err error)
+	// Settle waits until everybody knows that a workload leaves; an error: it is
+	// not known whether.
+	Settle(ctx context.Context, workload string) error
 }
 
 // node serves the workloads of this machine: it is who admin's socket asks.
@@ -348,7 +348,7 @@ func (n *node) until(ctx context.Context, is func() bool) error {
 func (n *node) describe(*model.Config) (mesh.Node, int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	d := mesh.Node{Address: n.opt.Bind, MeshPort: n.opt.MeshPort, Serve: n.gateway != "", Gateway: n.gateway, VIP: n.vip(n.addresses)}
+	d := mesh.Node{Address: cmp.Or(n.opt.Bind, n.opt.Address), MeshPort: n.opt.MeshPort, Serve: n.gateway != "", Gateway: n.gateway, VIP: n.vip(n.addresses)}
 	if n.cages != nil {
 		d.Plain = n.plain
 	}

@@ -34,6 +34,8 @@ type controlPlane struct {
 	sealer   *identity.Sealer
 	workers  *link.StoreRegistry
 	control  *control.Control
+	view     planeView // what of it is shown; set before begin
+	began    time.Time
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -53,7 +55,7 @@ type controlPlane struct {
 // openControlPlane opens the store. The rest begins with the first
 // configuration that has a mesh, because that names the trust domain.
 func openControlPlane(opt MeshOptions, log *slog.Logger, registry *observe.Registry) (_ *controlPlane, err error) {
-	c := &controlPlane{opt: opt, log: log, registry: registry, resident: map[string]*model.Workload{}}
+	c := &controlPlane{opt: opt, log: log, registry: registry, began: time.Now().UTC(), resident: map[string]*model.Workload{}}
 	if c.store, c.sealer, err = openState(&opt, log); err != nil {
 		return nil, err
 	}
@@ -101,8 +103,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 			return fmt.Errorf("control plane: %w (%s ADDRESS takes another)", err, cmp.Or(c.opt.listenFlag, "--control-listen"))
 		}
 		server, err := link.NewServer(link.ServerOptions{
-			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Log: c.log,
-			Shared:    c.shared(),
+			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Report: c.report, Log: c.log,
 			Heartbeat: min(link.DefaultHeartbeat, cmp.Or(c.opt.Lease, link.RegistrationTTL)/3),
 		})
 		if err != nil {
@@ -129,29 +130,19 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	federation.Register(c.registry, c.federated.Followers)
 	c.tasks.Go(func() { c.federated.Run(c.ctx, c.control) })
 	c.trust, c.authority = trust, authority
+	c.announce()
 	return nil
 }
 
-// shared says whether other control planes serve the same mesh.
-func (c *controlPlane) shared() bool { return len(c.opt.State.Etcd)+len(c.opt.State.Peers) > 0 }
-
-// For how long proxies must have had the newest bundle before it counts: what they
-// have got they take in a moment later, and those of another replica, which this
-// one does not know, have got it with ours or soon after.
-const (
-	ownMargin    = time.Second
-	sharedMargin = 30 * time.Second
-)
+// ownMargin is for how long proxies must have had the newest bundle before it
+// counts: what they have got they take in a moment later.
+const ownMargin = time.Second
 
 // rotate tells the authority when all proxies have the newest bundle. That of
 // this process has it with the authority; server is nil where there are no others.
 func (c *controlPlane) rotate(authority *ca.Authority, server *link.Server) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
-	margin := ownMargin
-	if c.shared() {
-		margin = sharedMargin
-	}
 	var since time.Time // all have had it
 	for {
 		select {
@@ -167,7 +158,11 @@ func (c *controlPlane) rotate(authority *ca.Authority, server *link.Server) {
 		if since.IsZero() {
 			since = time.Now()
 		}
-		if time.Since(since) < margin*9/10 { // the tick is not exact
+		if time.Since(since) < ownMargin*9/10 { // the tick is not exact
+			continue
+		}
+		if err := c.informed(at); err != nil {
+			c.log.Debug("the new root does not sign yet", "why", err)
 			continue
 		}
 		if err := authority.Acknowledged(c.ctx, at); err != nil && c.ctx.Err() == nil {
@@ -223,14 +218,14 @@ func (i inner) Unregister(ctx context.Context, namespace, name string) error {
 	return i.plane.workers.Unregister(ctx, i.plane.opt.Node, namespace, name)
 }
 
-func (i inner) Drained(ctx context.Context, name string) (shared bool, err error) {
+func (i inner) Settle(ctx context.Context, workload string) error {
 	i.plane.mu.Lock()
 	server := i.plane.server
 	i.plane.mu.Unlock()
 	if server == nil {
-		return false, nil // nobody but this process, which waits for itself
+		return nil // nobody else follows
 	}
-	return i.plane.shared(), server.Drained(ctx, "", name)
+	return server.Settle(ctx, workload, false)
 }
 
 // errNoMesh is why there are no tokens.

@@ -25,7 +25,7 @@ New connections show what is new; those that are open end with what they carry.`
 	root := &cobra.Command{
 		Use: "root", Short: "Replace the root, on a control plane", Args: argc(cobra.NoArgs),
 		Long: `root publishes a new root of the mesh. Once every proxy that is connected has
-it (of several control planes, half a minute later), it signs; the old one is believed until the last certificate below it has
+it, it signs; the old one is believed until the last certificate below it has
 ended. naru status shows the stages. Nodes that are away keep the old root, and
 get the new one when they are back.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {

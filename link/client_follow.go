@@ -305,6 +305,10 @@ func readFrames(text string) (list []Resource, err error) {
 	return list, nil
 }
 
+// deniedPause is how often a workload is registered again that the control
+// plane refused: what the node may have can be changed there.
+const deniedPause = 5 * time.Second
+
 // registerAll says again what runs here: another replica may not know, or the
 // lease has ended.
 func (c *Client) registerAll(ctx context.Context, f *following) {
@@ -314,11 +318,36 @@ func (c *Client) registerAll(ctx context.Context, f *following) {
 		list = append(list, w)
 	}
 	c.mu.Unlock()
-	for _, w := range list {
-		for c.registerAgain(ctx, f, w) {
-			if !pause(ctx, storeEvery) {
+	for first := true; len(list) > 0; first = false {
+		var denied []*model.Workload
+		wait := deniedPause
+		for _, w := range list {
+			c.mu.Lock()
+			conn, current := c.conn, c.registered[w.Name] == w && c.stream == f
+			c.mu.Unlock()
+			if !current || conn == nil {
+				continue
+			}
+			err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w}, &empty{})
+			if err == nil || ctx.Err() != nil {
+				continue
+			}
+			switch status.Code(err) {
+			case codes.FailedPrecondition: // the store is away, which is said
+				wait = storeEvery
+				denied = append(denied, w)
+				continue
+			case codes.PermissionDenied, codes.InvalidArgument:
+			default:
+				f.end(fmt.Errorf("register workload %s again: %w", w.Name, err))
 				return
 			}
+			if denied = append(denied, w); first {
+				c.log.Error("link: a workload of this node cannot be registered", "workload", w.Name, "err", err)
+			}
+		}
+		if list = denied; len(list) > 0 && !pause(ctx, wait) {
+			return
 		}
 	}
 }

@@ -22,6 +22,7 @@ var (
 	errReplaced = status.Error(codes.Aborted, "another stream of this node has begun")
 	errSilent   = status.Error(codes.DeadlineExceeded, "the proxy was silent for too long")
 	errResync   = status.Error(codes.Aborted, "the proxy is too far behind: it must say what it has")
+	errGrant    = status.Error(codes.Aborted, "what the node may have has changed: register again")
 	errExpired  = status.Error(codes.Unauthenticated, "the certificate of this connection has expired")
 )
 
@@ -35,6 +36,7 @@ type session struct {
 	stream grpc.ServerStream
 	node   string
 	who    caller
+	record store.Revision // of the node: a newer one says what it may have now
 	since  time.Time
 	done   chan struct{} // closed by end
 	wake   chan struct{} // the reader has something for the writer
@@ -56,6 +58,7 @@ type session struct {
 	heard        time.Time
 	pong         int64
 	refusals     map[Name]Refusal
+	denied       map[string]Denial // by account
 	certificates []CertificateState
 	// underway are updates that the proxy has been sent and does not go by yet,
 	// inForce is how far in the catalog it does.
@@ -96,7 +99,7 @@ func (s *Server) follow(stream grpc.ServerStream) error {
 		return status.Error(codes.InvalidArgument, "a stream begins with hello")
 	}
 	now := s.options.Now()
-	x := &session{server: s, stream: stream, node: who.node, who: who, since: now, heard: now, behind: now,
+	x := &session{server: s, stream: stream, node: who.node, who: who, record: record.changed, since: now, heard: now, behind: now,
 		done: make(chan struct{}), wake: make(chan struct{}, 1), hello: *first.Hello, bundles: first.Hello.Bundles,
 		view: newView(record.Grant.Gateway, first.Hello.Subscriptions)}
 	if err := s.enter(x); err != nil {
@@ -143,7 +146,6 @@ func (s *Server) leave(x *session) {
 	defer s.mu.Unlock()
 	if s.sessions[x.node] == x {
 		delete(s.sessions, x.node)
-		s.progress.step()
 	}
 }
 
@@ -189,9 +191,6 @@ func (x *session) read() {
 			}
 		}
 		x.mu.Unlock()
-		if a.Ack != 0 || a.Serves != 0 {
-			x.server.progress.step()
-		}
 		x.poke()
 	}
 }
@@ -344,8 +343,11 @@ func (x *session) alive() error {
 	if s.limited.Load() != nil {
 		return nil
 	}
-	if _, err := s.options.Store.Get(x.stream.Context(), nodesBelow+x.node); errors.Is(err, store.ErrNotFound) {
+	switch item, err := s.options.Store.Get(x.stream.Context(), nodesBelow+x.node); {
+	case errors.Is(err, store.ErrNotFound):
 		return s.denied(codes.PermissionDenied, whyUnknownNode, x.who, errors.New("the node was removed"))
+	case err == nil && item.Changed != x.record:
+		return errGrant
 	}
 	if err := s.options.Registry.Alive(x.stream.Context(), x.node); err != nil {
 		s.log.Warn("link: what is registered of a node cannot be kept", "node", x.node, "err", err)
@@ -392,7 +394,6 @@ func (x *session) turn(bundles *sharedBundles) error {
 			x.inForce = d.seq
 		}
 		x.mu.Unlock()
-		s.progress.step()
 		if say {
 			return x.sendHead(head{Pong: pong, System: string(d.system)}, nil)
 		}

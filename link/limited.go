@@ -133,6 +133,7 @@ func (s *Server) node(ctx context.Context) (caller, *nodeRecord, error) {
 	if err := json.Unmarshal(item.Value, r); err != nil {
 		return c, nil, status.Error(codes.Internal, "the record of the node: "+err.Error())
 	}
+	r.Grant.Node, r.changed = c.node, item.Changed
 	s.records.keep(c.node, r)
 	return c, r, nil
 }

@@ -143,13 +143,6 @@ type signResponse struct {
 	Token string
 }
 
-type drainedRequest struct{ Name string }
-
-type drainedResponse struct {
-	// Shared: there are other replicas, whose proxies this one does not know.
-	Shared bool
-}
-
 type registerRequest struct {
 	Workload *model.Workload // of Unregister, its Name and Namespace
 }

@@ -379,7 +379,7 @@ func TestMeshDiskFull(t *testing.T) {
 		}
 	}
 	token := func() (int, string) {
-		p := m.plane.start(nil, binary, "token", "create", "--node", "x", "--socket", m.plane.path("control.sock"))
+		p := m.plane.start(nil, binary, "token", "create", "--node", "x", "--any", "--socket", m.plane.path("control.sock"))
 		return p.ended(), p.errs.text()
 	}
 	if status, text := token(); status != 1 || !strings.Contains(text, "the disk of") {
