@@ -352,30 +352,6 @@ func (c *Client) registerAll(ctx context.Context, f *following) {
 	}
 }
 
-// registerAgain registers one workload; again: the control plane could not.
-func (c *Client) registerAgain(ctx context.Context, f *following, w *model.Workload) (again bool) {
-	c.mu.Lock()
-	conn, current := c.conn, c.registered[w.Name] == w && c.stream == f
-	c.mu.Unlock()
-	if !current || conn == nil {
-		return false
-	}
-	err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w}, &empty{})
-	if err == nil || ctx.Err() != nil {
-		return false
-	}
-	switch status.Code(err) {
-	case codes.FailedPrecondition:
-		return true // its store is away, which it says itself
-	case codes.PermissionDenied, codes.InvalidArgument:
-		c.log.Error("link: a workload of this node cannot be registered", "workload", w.Name, "err", status.Convert(err).Message())
-	default:
-		c.log.Error("link: a workload of this node cannot be registered", "workload", w.Name, "err", err)
-		f.end(fmt.Errorf("register workload %s again: %w", w.Name, err))
-	}
-	return false
-}
-
 func (c *Client) certificate() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
