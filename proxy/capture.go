@@ -124,7 +124,7 @@ func (x *exchange) tunnel() {
 	w.ended.Store(w.ended.Load() + 1)
 	// The codec may still speak of the exchange when the conversation is over, so
 	// it is not used again.
-	conn, sink := w.proxy.opt.Tunnels.Accept(&x.Exchange.Exchange, x.stream, func() {})
+	conn, sink := w.proxy.opt.Tunnels.Accept(&x.Exchange.Exchange, x.stream, false, func() {})
 	x.tunnelled = sink
 	x.door.carry(l, conn, nil, func(k *conversation) { k.name = l.noun.Hostname })
 }

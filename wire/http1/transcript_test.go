@@ -212,11 +212,23 @@ var testLimits = wire.Limits{
 
 func TestServerTranscripts(t *testing.T) {
 	t.Parallel()
-	runTranscripts(t, "server", func(t *testing.T, steps []stepIn, c cut) (string, string) {
+	serverTranscripts(t, "server", &testLimits)
+}
+
+// TestConnectTranscripts: of clients that say where they want to go.
+func TestConnectTranscripts(t *testing.T) {
+	t.Parallel()
+	lim := testLimits
+	lim.Forward = true
+	serverTranscripts(t, "connect", &lim)
+}
+
+func serverTranscripts(t *testing.T, dir string, lim *wire.Limits) {
+	runTranscripts(t, dir, func(t *testing.T, steps []stepIn, c cut) (string, string) {
 		loop := &fakeLoop{}
 		s := &site{loop: loop}
 		conn := newFakeConn(loop)
-		New(1).Serve(conn, s, &testLimits)
+		New(1).Serve(conn, s, lim)
 		for i, step := range steps {
 			switch {
 			case step.do == "drain":
