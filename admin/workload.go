@@ -33,6 +33,16 @@ type Wish struct {
 	// connection, or "none".
 	Health string `json:"health,omitempty"`
 	Weight int    `json:"weight,omitempty"`
+	// Reach are services that it wants local ports for.
+	Reach []WishReach `json:"reach,omitempty"`
+}
+
+// WishReach is a local port that leads to one service, for programs that look
+// at no HTTP proxy.
+type WishReach struct {
+	Name  string `json:"name"` // of the service: "db", "db.shop", or another that it has
+	Port  uint16 `json:"port"`
+	Local uint16 `json:"local,omitempty"` // on 127.0.0.1; 0 is any
 }
 
 // WishPort is a port that the workload serves.
@@ -79,6 +89,8 @@ type About struct {
 	Capture  string   `json:"capture"`  // "ebpf", "nftables", "explicit" or "off"
 	Env      []string `json:"env"`      // to be set in the workload
 	Notes    []string `json:"notes,omitempty"`
+	// Reach is that of the Wish, with all local ports.
+	Reach []WishReach `json:"reach,omitempty"`
 }
 
 // message is a line of the conversation: one field is set.

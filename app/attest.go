@@ -1,109 +1,52 @@
 package app
 
 import (
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
+	"errors"
+	"net/netip"
 
 	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/identity/attest"
 )
 
 // attest says who a process is: by the cgroup that it is in, or by whom it was
-// started. A workload may have started another, which is not it.
+// started.
 func (n *node) attest(pid, _ int) ([]identity.ID, error) {
-	before := ancestry(pid)
-	own := cgroupOf(pid)
-	n.mu.Lock()
-	all := make([]inhabitant, 0, len(n.locals))
-	for _, r := range n.locals {
-		w := inhabitant{id: r.id, pid: r.pid}
-		if r.cage != nil {
-			w.cgroup = r.cage.Cgroup
-		}
-		all = append(all, w)
-	}
-	n.mu.Unlock()
-	w := inmost(all, before, own, cgroupOf)
+	all := n.inhabitants()
+	w := attest.Of(all, pid)
 	if w == nil {
 		return nil, nil
 	}
-	return []identity.ID{w.id}, nil
-}
-
-// inhabitant is what tells a workload's processes from others.
-type inhabitant struct {
-	id     identity.ID
-	pid    int    // who has started it
-	cgroup string // folder; "" without
-}
-
-// inmost gives the workload of a process, nil where it is of none, by its
-// ancestors, itself the first, and its cgroup.
-func inmost(all []inhabitant, before []int, cgroup string, of func(pid int) string) *inhabitant {
-	var caged, nearest *inhabitant
-	at := len(before)
-	for i := range all {
-		w := &all[i]
-		if within(cgroup, w.cgroup) {
-			caged = w
-		}
-		if j := slices.Index(before, w.pid); j >= 0 && j < at {
-			nearest, at = w, j
-		}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r := n.locals[w.Name]; r != nil {
+		return []identity.ID{r.id}, nil
 	}
-	switch {
-	case caged == nil:
-		return nearest
-	case nearest == nil || nearest.cgroup != "":
-		// What has lost its parents has its cgroup still, whoever adopts it.
-		return caged
-	case within(of(nearest.pid), caged.cgroup):
-		return nearest // it was started inside, and stays there
-	}
-	return caged
+	return nil, nil // it has left meanwhile
 }
 
-// within says whether a cgroup, as /proc tells, is a folder.
-func within(cgroup, folder string) bool {
-	return folder != "" && cgroup != "" && cgroup != "/" && strings.HasSuffix(filepath.Clean(folder), cgroup)
-}
-
-// cgroupOf is the path of a process's cgroup (version 2), "" where there is
-// none.
-func cgroupOf(pid int) string {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(text)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return path
+// inhabitants is what tells the workloads' processes apart.
+func (n *node) inhabitants() []attest.Workload {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make([]attest.Workload, 0, len(n.locals))
+	for _, r := range n.locals {
+		w := attest.Workload{Name: r.name, PID: r.pid}
+		if r.cage != nil {
+			w.Cgroup = r.cage.Cgroup
 		}
-	}
-	return ""
-}
-
-// ancestry is a process, who has started it, who has started that, and so on.
-func ancestry(pid int) (all []int) {
-	for range 64 {
-		if pid <= 1 {
-			break
-		}
-		all = append(all, pid)
-		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-		if err != nil {
-			break
-		}
-		// pid (name) state parent ...; the name may have anything in it.
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if len(fields) < 2 {
-			break
-		}
-		if pid, err = strconv.Atoi(fields[1]); err != nil {
-			break
-		}
+		all = append(all, w)
 	}
 	return all
+}
+
+// lent says whether a connection to a port of --reach was made by its workload:
+// what proxy asks.
+func (g *gateway) lent(workload string, client, door netip.AddrPort) error {
+	g.mu.Lock()
+	n := g.node
+	g.mu.Unlock()
+	if n == nil {
+		return errors.New("no workloads are served")
+	}
+	return n.callers.Check(n.inhabitants(), workload, client, door)
 }

@@ -328,7 +328,7 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 // captured says how workloads' traffic comes to the proxy.
 func (n *node) captured() string {
 	if n.cages == nil {
-		return "HTTP_PROXY in their environment alone (" + n.opt.uncaptured + ")"
+		return "HTTP_PROXY and HTTPS_PROXY in their environment alone (" + n.opt.uncaptured + ")"
 	}
 	return string(n.cages.Method())
 }

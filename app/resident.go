@@ -14,6 +14,7 @@ import (
 	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/capture"
 	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -30,6 +31,7 @@ type resident struct {
 	// pass is the password of its outbound door where it is told of it by its
 	// environment; "": it is captured, or has no way there.
 	pass    string
+	reach   []mesh.Reach
 	cage    *capture.Cage
 	release func()
 	about   admin.About
@@ -58,6 +60,7 @@ func (n *node) settle(r *resident) error {
 	n.mu.Lock()
 	r.how = r.about.Capture
 	n.mu.Unlock()
+	r.toldOfReach()
 	n.api.Recheck()
 	r.news <- struct{}{}
 	r.tasks.Go(r.tell)
@@ -129,7 +132,7 @@ func (n *node) cage(r *resident) error {
 	case n.cages == nil && r.wish.Capture == "transparent":
 		return fmt.Errorf("traffic cannot be captured here: %s", n.opt.uncaptured)
 	case n.cages == nil:
-		r.about.Notes = append(r.about.Notes, "traffic is not captured ("+n.opt.uncaptured+"): HTTP_PROXY leads to the mesh, what does not look at it goes out as it is, and so does HTTPS")
+		r.about.Notes = append(r.about.Notes, "traffic is not captured ("+n.opt.uncaptured+"): HTTP_PROXY and HTTPS_PROXY lead to the mesh; a program that does not look at them needs a local port (--reach SERVICE:PORT), or goes out as it is")
 		explicit()
 		return nil
 	}
@@ -164,11 +167,10 @@ func (r *resident) passOf() []byte {
 const passUser = "naru"
 
 // explicitEnv is what HTTP clients look at. Others cannot read the environment
-// of a user's processes. HTTPS_PROXY is not set: the doors speak no CONNECT, so
-// every client of https would fail, which reaches its server without.
+// of a user's processes.
 func explicitEnv(proxy netip.AddrPort, pass string) []string {
 	url := "http://" + passUser + ":" + pass + "@" + proxy.String()
-	return []string{"HTTP_PROXY=" + url, "http_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
+	return []string{"HTTP_PROXY=" + url, "http_proxy=" + url, "HTTPS_PROXY=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
 }
 
 func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOptions {
@@ -315,6 +317,7 @@ func (r *resident) Leave() {
 	if err := n.plane.Unregister(ctx, r.wish.Namespace, r.wish.Instance); err != nil {
 		n.log.Warn("a workload that has left is registered still; it ends with its lease", "workload", r.name, "error", err)
 	}
+	n.callers.Forget(r.name)
 	if r.release != nil {
 		r.release()
 	}

@@ -47,6 +47,16 @@ type Local struct {
 	OutboundAddress string
 	// Outbound6: there is a door at this port on ::1, too.
 	Outbound6 bool
+	// Reach are ports of OutboundAddress that lead to one service each.
+	Reach []Reach
+}
+
+// Reach is a local port, and the name and port by which a workload means a
+// service.
+type Reach struct {
+	Name  string
+	Port  uint16
+	Local uint16
 }
 
 // Lowering lowers one Config after another. The zero Lowering is ready; it is
@@ -58,7 +68,9 @@ type Lowering struct {
 	mesh       model.Mesh
 	out        *model.Config
 	byService  map[string][]*model.Workload
-	known      *[]model.MeshTarget // those of the last call
+	known      *[]model.MeshTarget          // those of the last call
+	names      map[string]*[]model.MeshName // likewise, by namespace
+	naming     map[string]bool              // those that are of this call
 }
 
 // made is a noun, or several, and what it was made of.
@@ -85,8 +97,9 @@ func keep[T any](l *Lowering, key string, causes []any, make func() T) T {
 func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 	l.cfg, l.node, l.next = cfg, &node, make(map[string]made, len(l.last)+16)
 	if l.known == nil {
-		l.known = &[]model.MeshTarget{}
+		l.known, l.names = &[]model.MeshTarget{}, map[string]*[]model.MeshName{}
 	}
+	l.naming = map[string]bool{}
 	l.mesh = model.Mesh{}
 	if cfg.Mesh != nil {
 		l.mesh = *cfg.Mesh

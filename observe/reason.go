@@ -84,6 +84,7 @@ const (
 	NoFlow
 	OutboundRefused
 	OutboundUnproven
+	OutboundUnknown
 	PlaintextRefused
 	FlowIdle
 	TooManySessions

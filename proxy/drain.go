@@ -90,6 +90,7 @@ func (p *Proxy) Drain(ctx context.Context) error {
 		}
 	}
 	p.tellDraining()
+	defer p.asides.end()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	still := time.Now()

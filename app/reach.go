@@ -1,0 +1,148 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/capture"
+	"github.com/naru-mesh/naru/identity/attest"
+	"github.com/naru-mesh/naru/mesh"
+	"github.com/naru-mesh/naru/model"
+)
+
+// Bounds of local ports for services.
+const (
+	mostReach = 32 // of a workload
+	// mostReached is of all workloads of a user who is not an administrator.
+	mostReached = 200
+)
+
+// checkReach says what is wrong with the local ports that a wish is for.
+func (n *node) checkReach(w *admin.Wish, by admin.Caller) error {
+	if len(w.Reach) == 0 {
+		return nil
+	}
+	if len(w.Reach) > mostReach {
+		return fmt.Errorf("reach: %d services: a workload has local ports for at most %d", len(w.Reach), mostReach)
+	}
+	if n.cages != nil && n.cages.Method() == capture.Nftables && w.Capture != "explicit" && w.Capture != "off" {
+		return fmt.Errorf("reach: a captured workload has a network of its own here, and reaches services by name: leave reach out, or take capture explicit")
+	}
+	if err := attest.Visible(by.PID); err != nil {
+		return fmt.Errorf("reach: this proxy cannot see whose connections come to a local port, for which it must be root or the workload's user: %w", err)
+	}
+	taken := map[string]string{}
+	for i, r := range w.Reach {
+		full := fmt.Sprintf("%s:%d", r.Name, r.Port)
+		if len(r.Name) > 253 || slices.ContainsFunc(strings.Split(r.Name, "."), func(s string) bool { return noName("", s) != nil }) {
+			return fmt.Errorf("reach %s: a service is called db, db.shop, or by another name that it has: lower case letters, digits, - and dots", full)
+		}
+		if r.Port == 0 {
+			return fmt.Errorf("reach %s: write the service's port, for example db:5432", r.Name)
+		}
+		if other := taken[reachName(w.Reach, i)]; other != "" {
+			return fmt.Errorf("reach %s and %s would be the same variable, %s", other, full, reachName(w.Reach, i))
+		}
+		taken[reachName(w.Reach, i)] = full
+		if r.Local == 0 {
+			continue
+		}
+		if slices.ContainsFunc(w.Reach[:i], func(o admin.WishReach) bool { return o.Local == r.Local }) {
+			return fmt.Errorf("reach %s: local port %d is given twice", full, r.Local)
+		}
+		if n.ours(r.Local) && (r.Local < firstOutbound || r.Local > lastOutbound) {
+			return fmt.Errorf("reach %s: local port %d is the proxy's own", full, r.Local)
+		}
+		if r.Local < firstUnprivileged && !n.administers(by) {
+			return fmt.Errorf("reach %s: only the machine's administrator may take local ports below %d", full, firstUnprivileged)
+		}
+	}
+	return nil
+}
+
+// takeReach gives the local ports of a wish to a resident. mu is held.
+func (n *node) takeReach(r *resident, by admin.Caller) error {
+	has := 0
+	for _, other := range n.locals {
+		if other.uid == by.UID {
+			has += len(other.reach)
+		}
+	}
+	if has+len(r.wish.Reach) > mostReached && !n.administers(by) {
+		return fmt.Errorf("reach: user %s has %d local ports for services here, and %d are the most", userName(by.UID), has, mostReached)
+	}
+	for _, w := range r.wish.Reach {
+		local, first, last := uint16(0), w.Local, w.Local
+		if w.Local == 0 {
+			first, last = firstOutbound, lastOutbound
+		}
+		local = unused(loopback.String(), first, last, func(p uint16) bool {
+			if p == r.outbound || n.taken(p) || w.Local == 0 && slices.ContainsFunc(r.wish.Reach, func(o admin.WishReach) bool { return o.Local == p }) {
+				return true
+			}
+			return slices.ContainsFunc(r.reach, func(o mesh.Reach) bool { return o.Local == p }) || n.cages != nil && n.cages.Taken(r.name, p)
+		})
+		switch {
+		case local == 0 && w.Local == 0:
+			return fmt.Errorf("reach %s:%d: no local port is free", w.Name, w.Port)
+		case local == 0:
+			return fmt.Errorf("reach %s:%d: local port %d is taken on this machine", w.Name, w.Port, w.Local)
+		}
+		r.reach = append(r.reach, mesh.Reach{Name: w.Name, Port: w.Port, Local: local})
+	}
+	return nil
+}
+
+// taken says whether a port is that of somebody's door, or one that a workload
+// serves. mu is held.
+func (n *node) taken(p uint16) bool {
+	for _, r := range n.locals {
+		if r.outbound == p || slices.ContainsFunc(r.reach, func(o mesh.Reach) bool { return o.Local == p }) ||
+			slices.ContainsFunc(r.ports, func(o model.WorkloadPort) bool { return o.Port == p }) {
+			return true
+		}
+	}
+	return false
+}
+
+// toldOfReach tells a resident where its local ports are, and for which there is no
+// service yet.
+func (r *resident) toldOfReach() {
+	n := r.node
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	domain := model.DefaultMeshDomain
+	if n.known != nil && n.known.Mesh != nil {
+		domain = cmp.Or(n.known.Mesh.Domain, domain)
+	}
+	for i, to := range r.reach {
+		r.about.Reach = append(r.about.Reach, admin.WishReach{Name: to.Name, Port: to.Port, Local: to.Local})
+		r.about.Env = append(r.about.Env, fmt.Sprintf("%s=127.0.0.1:%d", reachName(r.wish.Reach, i), to.Local))
+		if n.known == nil || !slices.ContainsFunc(n.known.Services, func(s *model.Service) bool { return means(s, to, r.wish.Namespace, domain) }) {
+			r.about.Notes = append(r.about.Notes, fmt.Sprintf("there is no service %s:%d yet: connections to 127.0.0.1:%d are refused until there is", to.Name, to.Port, to.Local))
+		}
+	}
+}
+
+// means says whether a service is what a workload of a namespace calls so.
+func means(s *model.Service, to mesh.Reach, namespace, domain string) bool {
+	if s.Mesh == nil || s.Mesh.Port != to.Port {
+		return false
+	}
+	full := s.Mesh.Host + "." + cmp.Or(s.Mesh.Namespace, model.DefaultNamespace)
+	return to.Name == full || to.Name == full+"."+domain || to.Name+"."+namespace == full || slices.Contains(s.Mesh.Names, to.Name)
+}
+
+// reachName is the variable that tells where a service is reached: NARU_REACH_
+// and its name; that of a second port of the same name ends with the port.
+func reachName(all []admin.WishReach, i int) string {
+	name := "NARU_REACH_" + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(all[i].Name))
+	if slices.ContainsFunc(all[:i], func(o admin.WishReach) bool { return o.Name == all[i].Name }) {
+		name += "_" + strconv.Itoa(int(all[i].Port))
+	}
+	return name
+}
