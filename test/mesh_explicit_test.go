@@ -114,20 +114,21 @@ python3 -c "import ssl, urllib.request; print(urllib.request.urlopen('https://ap
 	said(t, h.run.out, `"source":"spiffe://naru.local/ns/default/sa/web"`, `"destination":"spiffe://naru.local/ns/default/sa/orders"`)
 
 	// Servers that speak first, by ports of their own, declared and not.
-	web := h.exec("talk", "--account", "web", "--reach", "chat:9104", "--reach", "shy.default:9105=17432", "--reach", "later:9106", "--", "sh", "-c", `echo "$NARU_REACH_CHAT $NARU_REACH_SHY_DEFAULT $NARU_REACH_LATER"
-"$PROGRAM" 127.0.0.1:17432 </dev/null & "$PROGRAM" "$NARU_REACH_LATER"
+	shy := h.exec("talk", "--account", "mail", "--reach", "shy.default:9105=17432", "--", "sh", "-c", `exec "$PROGRAM" "$NARU_REACH_SHY_DEFAULT"`)
+	said(t, shy.out, "welcome")
+	web := h.exec("talk", "--account", "web", "--reach", "chat:9104", "--reach", "later:9106", "--", "sh", "-c", `echo "at $NARU_REACH_CHAT"
+"$PROGRAM" "$NARU_REACH_LATER" </dev/null
 exec "$PROGRAM" "$NARU_REACH_CHAT"`)
 	said(t, web.errs, "there is no service later:9106 yet")
-	ports, _ := web.out.await(func(line string) bool { return strings.Contains(line, "127.0.0.1:17432") })
+	at, _ := web.out.await(func(line string) bool { return strings.HasPrefix(line, "at ") })
 	said(t, web.out, "over:") // later is not there
-	said(t, web.out, "welcome")
 	said(t, web.out, "welcome")
 	fmt.Fprintln(web.in, "good day")
 	said(t, web.out, "good day")
 
 	// Nobody else may use them: not another user, not the same one, not another
 	// of its workloads.
-	chat := strings.Fields(ports)[0]
+	chat := strings.TrimPrefix(strings.TrimSpace(at), "at ")
 	borrow := func(addr string) string {
 		conn, err := h.dial(addr)
 		if err != nil {
