@@ -35,6 +35,15 @@ type Wish struct {
 	Weight int    `json:"weight,omitempty"`
 	// Reach are services that it wants local ports for.
 	Reach []WishReach `json:"reach,omitempty"`
+	// Door is that of About, of a workload that runs already and whose proxy has
+	// begun anew: it knows no other.
+	Door *Door `json:"door,omitempty"`
+}
+
+// Door is where a workload that is not captured meets its proxy.
+type Door struct {
+	Port uint16 `json:"port"` // on 127.0.0.1
+	Pass string `json:"pass"`
 }
 
 // WishReach is a local port that leads to one service, for programs that look
@@ -89,8 +98,10 @@ type About struct {
 	Capture  string   `json:"capture"`  // "ebpf", "nftables", "explicit" or "off"
 	Env      []string `json:"env"`      // to be set in the workload
 	Notes    []string `json:"notes,omitempty"`
-	// Reach is that of the Wish, with all local ports.
+	// Reach is that of the Wish, with all local ports. Door is nil where the
+	// workload is captured.
 	Reach []WishReach `json:"reach,omitempty"`
+	Door  *Door       `json:"door,omitempty"`
 }
 
 // message is a line of the conversation: one field is set.

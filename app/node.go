@@ -149,8 +149,11 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, pid: by.PID, uid: by.UID}
 	if w.Capture == "explicit" || n.cages == nil && (w.Capture == "" || w.Capture == "auto") {
 		r.pass = rand.Text()
+		if err := n.again(r); err != nil {
+			return nil, err
+		}
 	}
-	if err := n.takeReach(r, by); err != nil {
+	if err := n.takeReach(r); err != nil {
 		return nil, err
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -321,7 +324,7 @@ func (n *node) describe(*model.Config) (mesh.Node, int) {
 		d.Plain = n.plain
 	}
 	for _, r := range n.locals {
-		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: n.six && r.pass == "", Pass: r.passOf(), Reach: r.reach})
+		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: n.six && r.pass == "", Pass: r.passOf(), Own: r.own, Reach: r.reach})
 	}
 	slices.SortFunc(d.Locals, func(a, b mesh.Local) int { return cmp.Compare(a.Workload.Name, b.Workload.Name) })
 	return d, n.generation

@@ -2,6 +2,7 @@ package app
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -65,34 +66,109 @@ func (n *node) checkReach(w *admin.Wish, by admin.Caller) error {
 }
 
 // takeReach gives the local ports of a wish to a resident. mu is held.
-func (n *node) takeReach(r *resident, by admin.Caller) error {
+func (n *node) takeReach(r *resident) error {
 	has := 0
 	for _, other := range n.locals {
-		if other.uid == by.UID {
+		if other.uid == r.uid {
 			has += len(other.reach)
 		}
 	}
-	if has+len(r.wish.Reach) > mostReached && !n.administers(by) {
-		return fmt.Errorf("reach: user %s has %d local ports for services here, and %d are the most", userName(by.UID), has, mostReached)
+	if has+len(r.wish.Reach) > mostReached && !n.administers(admin.Caller{UID: r.uid}) {
+		return fmt.Errorf("reach: user %s has %d local ports for services here, and %d are the most", userName(r.uid), has, mostReached)
 	}
-	for _, w := range r.wish.Reach {
-		local, first, last := uint16(0), w.Local, w.Local
-		if w.Local == 0 {
-			first, last = firstOutbound, lastOutbound
-		}
-		local = unused(loopback.String(), first, last, func(p uint16) bool {
-			if p == r.outbound || n.taken(p) || w.Local == 0 && slices.ContainsFunc(r.wish.Reach, func(o admin.WishReach) bool { return o.Local == p }) {
-				return true
-			}
-			return slices.ContainsFunc(r.reach, func(o mesh.Reach) bool { return o.Local == p }) || n.cages != nil && n.cages.Taken(r.name, p)
-		})
-		switch {
-		case local == 0 && w.Local == 0:
-			return fmt.Errorf("reach %s:%d: no local port is free", w.Name, w.Port)
-		case local == 0:
-			return fmt.Errorf("reach %s:%d: local port %d is taken on this machine", w.Name, w.Port, w.Local)
+	for i, w := range r.wish.Reach {
+		local, err := n.localPort(r, i)
+		if err != nil {
+			return err
 		}
 		r.reach = append(r.reach, mesh.Reach{Name: w.Name, Port: w.Port, Local: local})
+	}
+	return nil
+}
+
+// localPort finds the port of a resident's i-th service. mu is held.
+func (n *node) localPort(r *resident, i int) (uint16, error) {
+	w := r.wish.Reach[i]
+	first, last := w.Local, w.Local
+	if w.Local == 0 {
+		first, last = firstOutbound, lastOutbound
+	}
+	p := unused(loopback.String(), first, last, func(p uint16) bool {
+		return p == r.outbound || n.taken(p) || slices.ContainsFunc(r.reach, func(o mesh.Reach) bool { return o.Local == p }) ||
+			w.Local == 0 && slices.ContainsFunc(r.wish.Reach, func(o admin.WishReach) bool { return o.Local == p }) ||
+			n.cages != nil && n.cages.Taken(r.name, p)
+	})
+	switch {
+	case p == 0 && w.Local == 0:
+		return 0, fmt.Errorf("reach %s:%d: no local port is free", w.Name, w.Port)
+	case p == 0:
+		return 0, takenError(w)
+	}
+	return p, nil
+}
+
+func takenError(w admin.WishReach) error {
+	return fmt.Errorf("reach %s:%d: local port %d is taken on this machine", w.Name, w.Port, w.Local)
+}
+
+// again gives a resident the door that it was told of when another proxy served
+// it. Who had the port meanwhile may know the password by now, so that is not
+// enough any more. mu is held.
+func (n *node) again(r *resident) error {
+	d := r.wish.Door
+	switch {
+	case d == nil:
+		return nil
+	case d.Port < firstOutbound || d.Port > lastOutbound || len(d.Pass) < 16 || len(d.Pass) > 64:
+		return errors.New("door: it is not one that this proxy has given")
+	case attest.Visible(r.pid) != nil:
+		r.about.Notes = append(r.about.Notes, "the proxy has begun anew, and cannot see whose connections come: start the workload again, so that it is told the new password")
+		return nil
+	case d.Port != r.outbound && (n.taken(d.Port) || unused(loopback.String(), d.Port, d.Port, nil) == 0):
+		return fmt.Errorf("door: port %d is taken", d.Port)
+	}
+	r.outbound, r.pass, r.own = d.Port, d.Pass, true
+	return nil
+}
+
+// shut gives the ports of a resident that another program has taken since they
+// were chosen. Where it can have no others that is an error.
+func (n *node) shut(r *resident) (ports []uint16, err error) {
+	if n.inbound == nil {
+		return nil, nil // nothing listens here
+	}
+	if !n.isOpen(r) {
+		if r.own {
+			return nil, fmt.Errorf("door: port %d is taken", r.outbound)
+		}
+		ports = append(ports, r.outbound)
+	}
+	for i, to := range r.reach {
+		if len(n.inbound(to.Local)) > 0 {
+			continue
+		}
+		if w := r.wish.Reach[i]; w.Local != 0 {
+			return nil, takenError(w)
+		}
+		ports = append(ports, to.Local)
+	}
+	return ports, nil
+}
+
+// move gives a resident others in place of ports that are shut. mu is held.
+func (n *node) move(r *resident, shut []uint16) (err error) {
+	if slices.Contains(shut, r.outbound) {
+		if r.outbound, err = n.freePort(r.name); err != nil {
+			return err
+		}
+	}
+	r.reach = slices.Clone(r.reach) // the lowering may have the one from before
+	for i := range r.reach {
+		if slices.Contains(shut, r.reach[i].Local) {
+			if r.reach[i].Local, err = n.localPort(r, i); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ type resident struct {
 	// pass is the password of its outbound door where it is told of it by its
 	// environment; "": it is captured, or has no way there.
 	pass    string
+	own     bool // and by the kernel's word, too
 	reach   []mesh.Reach
 	cage    *capture.Cage
 	release func()
@@ -48,7 +49,7 @@ type resident struct {
 // settle gets a resident its identity, its capture and its door.
 func (n *node) settle(r *resident) error {
 	r.release = n.agent.Hold(r.id)
-	r.about = admin.About{Name: r.name, Identity: string(r.id), Capture: "off"}
+	r.about.Name, r.about.Identity, r.about.Capture = r.name, string(r.id), "off"
 	r.about.Env = append(r.about.Env, "SPIFFE_ENDPOINT_SOCKET=unix://"+n.opt.apiSocket(), "NARU_WORKLOAD="+r.name)
 	// Its doors are open before anything is brought to them.
 	if err := n.open(r); err != nil {
@@ -82,14 +83,12 @@ func (n *node) open(r *resident) error {
 		if err != nil {
 			return errors.New("the proxy has no door for it: the newest configuration is not in force (see /problems of the admin server)")
 		}
-		if n.isOpen(r) {
-			return nil
+		shut, err := n.shut(r)
+		if err != nil || len(shut) == 0 {
+			return err
 		}
 		n.mu.Lock()
-		port, err := n.freePort(r.name)
-		if err == nil {
-			r.outbound = port
-		}
+		err = n.move(r, shut)
 		n.mu.Unlock()
 		if err != nil {
 			return err
@@ -103,9 +102,6 @@ const doorTries = 10
 
 // isOpen says whether a resident's door is.
 func (n *node) isOpen(r *resident) bool {
-	if n.inbound == nil {
-		return true // nothing listens here
-	}
 	doors := 1
 	if n.six && r.pass == "" {
 		doors = 2
@@ -122,6 +118,7 @@ func (n *node) cage(r *resident) error {
 	explicit := func() {
 		r.about.Capture = string(capture.Explicit)
 		r.about.Env = append(r.about.Env, explicitEnv(proxy, r.pass)...)
+		r.about.Door = &admin.Door{Port: proxy.Port(), Pass: r.pass}
 	}
 	switch {
 	case r.wish.Capture == "off":

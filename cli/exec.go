@@ -209,6 +209,7 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 	if len(at.About.Reach) > 0 {
 		e.wish.Reach = at.About.Reach
 	}
+	e.wish.Door = at.About.Door
 	e.wish.Instance = at.About.Name[strings.LastIndexByte(at.About.Name, '/')+1:] // should the proxy have to be asked again
 	if err := at.Started(); err != nil {
 		log.Warn("the proxy does not hear that the command has started", "error", err)

@@ -42,8 +42,9 @@ type Local struct {
 	// Outbound is the port of its outbound door, on OutboundAddress ("" is
 	// 127.0.0.1); 0: its connections are not captured.
 	Outbound uint16
-	// Pass is as that of model.MeshDoor.
+	// Pass and Own are as those of model.MeshDoor.
 	Pass            []byte
+	Own             bool
 	OutboundAddress string
 	// Outbound6: there is a door at this port on ::1, too.
 	Outbound6 bool

@@ -53,14 +53,14 @@ func (l *Lowering) outbound() {
 			names = l.called(from, services)
 		}
 		own := func(m *model.MeshDoor) {
-			m.Pass, m.Strangers = local.Pass, l.mesh.Outbound == model.OutboundAllow
+			m.Pass, m.Own, m.Strangers = local.Pass, local.Own, l.mesh.Outbound == model.OutboundAllow
 			if len(m.Pass) > 0 {
 				m.Names = *names
 			}
 		}
-		door("mesh/out/"+w.Name, at, local.Outbound, own, names, string(local.Pass), l.mesh.Outbound)
+		door("mesh/out/"+w.Name, at, local.Outbound, own, names, string(local.Pass), local.Own, l.mesh.Outbound)
 		if local.Outbound6 {
-			door("mesh/out/"+w.Name+"/6", "::1", local.Outbound, own, names, string(local.Pass), l.mesh.Outbound)
+			door("mesh/out/"+w.Name+"/6", "::1", local.Outbound, own, names, string(local.Pass), local.Own, l.mesh.Outbound)
 		}
 		for _, r := range local.Reach {
 			to := model.MeshReach{Name: r.Name, Port: r.Port}

@@ -213,6 +213,8 @@ type MeshDoor struct {
 	// captured proves to be the workload; nil: only captured connections are
 	// served. Outbound.
 	Pass []byte `json:"-"`
+	// Own: besides that, only processes of the workload are served. Outbound.
+	Own bool `json:"own,omitempty"`
 	// Strangers: what is not among Targets is passed on as it is. Outbound.
 	Strangers bool `json:"strangers,omitempty"`
 	// Names are what clients with a Pass may call Targets. They may be shared by
@@ -385,6 +387,7 @@ func (m *MeshDoor) write(b *content) {
 		b.bool(t.Instance)
 	}
 	b.bool(m.Strangers)
+	b.bool(m.Own)
 	b.bytes(m.Pass)
 	b.number(uint64(len(m.Names)))
 	for _, n := range m.Names {

@@ -17,7 +17,7 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 	at := original(c.Peer())
 	t := l.targets[at]
 	switch {
-	case l.noun.Mesh.Reach != nil && !at.IsValid():
+	case (l.noun.Mesh.Reach != nil || l.noun.Mesh.Own) && !at.IsValid():
 		d.lend(e, c)
 	case t == nil && at.IsValid():
 		d.carry(l, c, nil, func(k *conversation) { k.stranger = at })

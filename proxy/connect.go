@@ -247,8 +247,8 @@ func (d *door) search(e *entrance, c wire.Conn, asked, name string, number uint1
 	})
 }
 
-// lend serves a local port that a workload was given for one target, if it is
-// the workload that connects.
+// lend serves a local port that a workload was given for one target, or by which
+// it asks for any, if it is the workload that connects.
 func (d *door) lend(e *entrance, c wire.Conn) {
 	p, l := d.worker.proxy, e.listeners[0]
 	m := l.noun.Mesh
@@ -259,10 +259,18 @@ func (d *door) lend(e *entrance, c wire.Conn) {
 		}
 		return p.opt.Attest(m.Workload, client, own)
 	}, func(err error) {
-		asked := m.Reach.Name + ":" + strconv.Itoa(int(m.Reach.Port))
+		asked := ""
+		if r := m.Reach; r != nil {
+			asked = r.Name + ":" + strconv.Itoa(int(r.Port))
+		}
 		if err != nil {
 			p.opt.Log.Info("a connection was refused that would have called as somebody else", "workload", m.Workload, "reach", asked, "remote", client, "error", err)
 			d.bar(l, c, asked, observe.OutboundUnproven, err)
+			return
+		}
+		if m.Reach == nil {
+			c.Resume()
+			e.codec(p, false).Serve(c, d, e.explicit)
 			return
 		}
 		ip, err := netip.ParseAddr(m.Reach.Address)

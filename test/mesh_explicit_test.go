@@ -42,9 +42,15 @@ func newUnprivileged(t *testing.T, config string) *unprivileged {
 			t.Fatal(err)
 		}
 	}
-	file := h.file("mesh.yaml", config)
-	h.run = h.naru(as(nobody), "run", file, "--node", h.name, "--address", "127.0.0.1", "--data", h.path("data"), "--control-socket", h.path("control.sock"), "--capture", "off", "--access-log", "json")
+	h.file("mesh.yaml", config)
+	h.begin()
 	return h
+}
+
+// begin runs the mesh.
+func (h *unprivileged) begin() {
+	h.t.Helper()
+	h.run = h.naru(as(nobody), "run", h.path("mesh.yaml"), "--node", h.name, "--address", "127.0.0.1", "--data", h.path("data"), "--control-socket", h.path("control.sock"), "--capture", "off", "--access-log", "json", "--drain", "2s")
 }
 
 // exec runs a workload of that user, as part of which this program acts.
@@ -192,5 +198,52 @@ exec "$PROGRAM" "$NARU_REACH_CHAT"`)
 		if status, got := h.shell("web", "true", strings.Fields(c.flags)...); status == 0 || !strings.Contains(got, c.want) {
 			t.Errorf("%s: %d %s", c.flags, status, got)
 		}
+	}
+}
+
+// TestMeshExplicitAgain: a proxy that is killed gives its successor's workloads
+// the doors that they know; with the password alone nobody gets in there any
+// more.
+func TestMeshExplicitAgain(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("curl is not installed")
+	}
+	h := newUnprivileged(t, shopMesh)
+	h.exec("serve", "--service", "orders", "--port", "9102", "--", h.program, "9102", "orders here")
+	h.exec("greet", "--service", "chat", "--port", "9104", "--", h.program, "9104")
+	h.serving("orders", 1)
+	h.serving("chat", 1)
+	web := h.exec("", "--account", "web", "--reach", "orders:9102", "--reach", "chat:9104=17433", "--", "sh", "-c", `echo "proxy=$HTTPS_PROXY"
+while read -r line; do
+  curl -sS -m 10 -p http://orders:9102/; echo " tunnel"
+  curl -sS -m 10 http://$NARU_REACH_ORDERS/; echo " port"
+  curl -sS -m 10 http://orders/; echo " request"
+done`)
+	line, _ := web.out.await(func(line string) bool { return strings.HasPrefix(line, "proxy=") })
+	proxy := strings.TrimPrefix(strings.TrimSpace(line), "proxy=")
+	ask := func() {
+		t.Helper()
+		fmt.Fprintln(web.in, "ask")
+		for _, how := range []string{"tunnel", "port", "request"} {
+			said(t, web.out, "orders here "+how)
+		}
+	}
+	ask()
+	if err := h.run.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-h.run.done
+	said(t, web.errs, "proxy is gone")
+	h.begin()
+	said(t, web.errs, "proxy is back")
+	h.serving("orders", 1)
+	ask()
+	thief := h.start(as(nobody), "curl", "-sS", "-m", "10", "-x", proxy, "http://orders:9102/")
+	if status := thief.ended(); status == 0 || strings.Contains(thief.out.text(), "orders here") {
+		t.Errorf("who has the password gets in: %d %s", status, thief.out.text())
+	}
+	if n := h.run.value("naru_refused_total", "reason", "outbound_unproven"); n == 0 {
+		t.Error("nobody was refused")
 	}
 }
