@@ -193,13 +193,21 @@ func (a *asides) ask(c wire.Conn, do func(context.Context) error, then func(erro
 	wait := &waiting{}
 	c.SetHandler(wait)
 	c.Pause()
+	a.run(c.Loop(), do, func(err error) {
+		if !wait.gone {
+			then(err)
+		}
+	})
+}
+
+// run has do run beside the loop, and then with its error on it.
+func (a *asides) run(loop wire.Loop, do func(context.Context) error, then func(error)) {
 	select {
 	case a.queue <- struct{}{}:
 	default:
 		then(errAsides)
 		return
 	}
-	loop := c.Loop()
 	go func() {
 		ctx, cancel := context.WithTimeout(a.ctx, asideTime)
 		defer cancel()
@@ -212,11 +220,7 @@ func (a *asides) ask(c wire.Conn, do func(context.Context) error, then func(erro
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
-		loop.Post(func() {
-			if !wait.gone {
-				then(err)
-			}
-		})
+		loop.Post(func() { then(err) })
 	}()
 }
 

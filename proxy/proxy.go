@@ -48,6 +48,9 @@ type Options struct {
 	Identities wire.Identities
 	Tunnels    wire.Tunneler
 	Authorize  func(policies []*model.Policy, t filter.Target) (filter.Authorizer, error)
+	// Client speaks HTTP/1.1 to what is no service of the mesh; nil: no request goes
+	// there.
+	Client wire.ClientCodec
 	// Lookup finds the addresses of a name that a workload wants to connect to and
 	// that is no service's; nil: as the system is configured to. Attest says
 	// whether it was a process of a workload that made a connection from client to
@@ -74,6 +77,9 @@ type Proxy struct {
 	draining atomic.Bool
 	tallies  tallies
 	asides   *asides
+	// strangers is the rule of requests to what is no service; its counters are of
+	// the loops.
+	strangers *rule
 
 	// mu guards what only a change of configuration touches.
 	mu       sync.Mutex
@@ -88,7 +94,7 @@ func New(opt Options) *Proxy {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), asides: newAsides()}
+	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), asides: newAsides(), strangers: newStrangers(len(opt.Driver.Loops()))}
 	for _, l := range opt.Driver.Loops() {
 		p.workers = append(p.workers, &worker{
 			proxy: p, loop: l, index: l.Index(),

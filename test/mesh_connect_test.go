@@ -265,6 +265,63 @@ func TestConnectToStrangers(t *testing.T) {
 	}
 }
 
+// TestExplicitRequestsToStrangers: what asks for no tunnel is passed on, too.
+func TestExplicitRequestsToStrangers(t *testing.T) {
+	t.Parallel()
+	stranger := telling(t)
+	_, port, _ := net.SplitHostPort(stranger)
+	p := explicitly(t, telling(t), model.AppHTTP, func(p *meshPair) {
+		p.cfg.Services = append(p.cfg.Services, &model.Service{
+			Name: "shop/bytes", Endpoints: []model.Endpoint{{Host: "127.0.0.1", Port: 1}},
+			Mesh: &model.MeshService{Namespace: "shop", Host: "bytes", Port: 81, Protocol: model.AppTCP, External: true},
+		})
+	})
+	p.a.names.Store("example.com", []netip.Addr{netip.MustParseAddr("127.9.9.9"), netip.MustParseAddr("127.0.0.1")})
+	p.a.names.Store("orders.example", []netip.Addr{netip.MustParseAddr(vip)})
+	p.a.watch()
+	conn := p.a.dial("")
+	for _, c := range []struct {
+		to, host, body string
+		status         int
+		want           string
+		reason         observe.Reason
+	}{
+		{"http://127.0.0.1:" + port + "/a?b", "127.0.0.1:" + port, "", 200, "GET /a?b host=127.0.0.1:" + port + " forwarded= body=", 0},
+		{"http://example.com:" + port + "/c", "example.com:" + port, "hello", 200, "POST /c host=example.com:" + port + " forwarded= body=hello", 0},
+		{"http://orders/d", "orders", "", 200, "GET /d host=orders", 0},
+		{"http://" + vip + ":80/e", vip, "", 200, "GET /e host=" + vip, 0},
+		{"http://nobody.example/", "nobody.example", "hello", 502, "outbound_unknown", observe.OutboundUnknown},
+		{"http://orders.example:80/", "orders.example", "", 502, "outbound_unknown", observe.OutboundUnknown},
+		{"http://bytes:81/", "bytes:81", "", 404, "no_route", observe.NoRoute},
+	} {
+		request, body := "GET", ""
+		if c.body != "" {
+			request, body = "POST", fmt.Sprintf("Content-Length: %d\r\n", len(c.body))
+		}
+		status, got := ask(t, conn, request+" "+c.to+" HTTP/1.1\r\nHost: "+c.host+"\r\n"+password+body+"\r\n"+c.body)
+		if status != c.status || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %d %s", c.to, status, got)
+		}
+		if r := receive(t, p.a.records); r.Reason != c.reason || r.Source != storefront || strings.Contains(c.to, port) && r.Endpoint.String() != stranger {
+			t.Errorf("%s: %+v", c.to, r)
+		}
+	}
+	// A body that comes while the name is looked up, and after.
+	if _, err := io.WriteString(conn, "POST http://example.com:"+port+"/slow HTTP/1.1\r\nHost: example.com\r\n"+password+"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if status, got := ask(t, conn, "6\r\n world\r\n0\r\n\r\n"); status != 200 || !strings.HasSuffix(got, "body=hello world") {
+		t.Errorf("%d %s", status, got)
+	}
+	receive(t, p.a.records)
+	p.cfg.Mesh = &model.Mesh{Outbound: model.RegisteredOnly}
+	p.a.apply(p.cfg)
+	if status, got := ask(t, conn, "GET http://example.com:"+port+"/ HTTP/1.1\r\nHost: example.com\r\n"+password+"\r\n"); status != 502 || !strings.Contains(got, "outbound_refused") {
+		t.Errorf("%d %s", status, got)
+	}
+	awaitMetric(t, p.a.registry, "naru_service_requests_total", "mesh/strangers,200", 3)
+}
+
 // TestConnectByHTTP2: a client may have many tunnels in one connection.
 func TestConnectByHTTP2(t *testing.T) {
 	t.Parallel()
