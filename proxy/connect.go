@@ -268,7 +268,7 @@ func (d *door) lend(e *entrance, c wire.Conn) {
 			asked = r.Name + ":" + strconv.Itoa(int(r.Port))
 		}
 		if err != nil {
-			p.opt.Log.Info("a connection was refused that would have called as somebody else", "workload", m.Workload, "reach", asked, "remote", client, "error", err)
+			p.opt.Log.Debug("a connection was refused that would have called as somebody else", "workload", m.Workload, "reach", asked, "remote", client, "error", err)
 			d.bar(l, c, asked, observe.OutboundUnproven, err)
 			return
 		}
