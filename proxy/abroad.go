@@ -91,7 +91,7 @@ func (x *exchange) goAbroad(data []byte) bool {
 	}
 	x.hold()
 	name := string(bytes.TrimSuffix(host, []byte(".")))
-	p.asides.run(x.w.loop, func(ctx context.Context) error {
+	p.lookups.run(x.w.loop, func(ctx context.Context) error {
 		addrs, err := p.opt.Lookup(ctx, name)
 		for _, ip := range addrs {
 			a.more = append(a.more, netip.AddrPortFrom(ip.Unmap(), number))

@@ -165,9 +165,10 @@ func (d *door) bar(l *listener, c wire.Conn, asked string, why observe.Reason, d
 
 // Bounds of what is done beside the loops for connections that wait for it.
 const (
-	mostAsides = 64              // at a time, of each kind
-	mostQueued = 1024            // in all
-	asideTime  = 5 * time.Second // of each
+	mostLookups = 64              // at a time
+	mostAttests = 4               // likewise: any program of the machine can ask for one, and each costs
+	mostQueued  = 1024            // of each kind
+	asideTime   = 5 * time.Second // of each
 )
 
 var errAsides = errors.New("too many connections wait for such an answer")
@@ -181,8 +182,8 @@ type asides struct {
 	slots chan struct{}
 }
 
-func newAsides() *asides {
-	a := &asides{queue: make(chan struct{}, mostQueued), slots: make(chan struct{}, mostAsides)}
+func newAsides(most int) *asides {
+	a := &asides{queue: make(chan struct{}, mostQueued), slots: make(chan struct{}, most)}
 	a.ctx, a.end = context.WithCancel(context.Background())
 	return a
 }
@@ -236,7 +237,7 @@ func (w *waiting) OnClose(error) { w.gone = true }
 func (d *door) search(e *entrance, c wire.Conn, asked, name string, number uint16) {
 	p := d.worker.proxy
 	var found []netip.AddrPort
-	p.asides.ask(c, func(ctx context.Context) error {
+	p.lookups.ask(c, func(ctx context.Context) error {
 		addrs, err := p.opt.Lookup(ctx, strings.TrimSuffix(name, "."))
 		for _, a := range addrs {
 			found = append(found, netip.AddrPortFrom(a.Unmap(), number))
@@ -257,7 +258,7 @@ func (d *door) lend(e *entrance, c wire.Conn) {
 	p, l := d.worker.proxy, e.listeners[0]
 	m := l.noun.Mesh
 	client, own := c.Peer().Remote, c.Peer().Local
-	p.asides.ask(c, func(context.Context) error {
+	p.attests.ask(c, func(context.Context) error {
 		if p.opt.Attest == nil {
 			return errors.New("nobody can tell whose connection it is")
 		}

@@ -76,7 +76,8 @@ type Proxy struct {
 	recorder atomic.Pointer[Recorder]
 	draining atomic.Bool
 	tallies  tallies
-	asides   *asides
+	// lookups and attests go on beside the loops.
+	lookups, attests *asides
 	// strangers is the rule of requests to what is no service; its counters are of
 	// the loops.
 	strangers *rule
@@ -94,7 +95,7 @@ func New(opt Options) *Proxy {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), asides: newAsides(), strangers: newStrangers(len(opt.Driver.Loops()))}
+	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), lookups: newAsides(mostLookups), attests: newAsides(mostAttests), strangers: newStrangers(len(opt.Driver.Loops()))}
 	for _, l := range opt.Driver.Loops() {
 		p.workers = append(p.workers, &worker{
 			proxy: p, loop: l, index: l.Index(),
