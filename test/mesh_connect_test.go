@@ -147,10 +147,80 @@ func TestConnectCarriesRequests(t *testing.T) {
 				t.Errorf("%q: %+v", protocol, r)
 			}
 		}
+		// So is HTTP/2, as gRPC's clients speak it behind HTTPS_PROXY.
+		conn2 := p.a.dial("")
+		if status, body, _ := askTunnel(t, conn2, "orders:80", password, ""); status != 200 {
+			t.Fatalf("%d %s", status, body)
+		}
+		client, err := (&http2.Transport{AllowHTTP: true}).NewClientConn(conn2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			r, err := http.NewRequest("POST", "http://orders/b", strings.NewReader("hello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := client.RoundTrip(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			if res.StatusCode != 200 || !strings.HasPrefix(string(body), "POST /b host=orders") || !strings.HasSuffix(string(body), "body=hello") || err != nil {
+				t.Errorf("%q: %d %s, %v", protocol, res.StatusCode, body, err)
+			}
+			receive(t, p.a.records)
+		}
 		// A tunnel in a tunnel would be the service's affair, which is no proxy.
 		if status, body := ask(t, conn, "CONNECT orders:80 HTTP/1.1\r\nHost: orders:80\r\n"+password+"\r\n"); status != 400 || !strings.Contains(body, "bad_upgrade") {
 			t.Errorf("%q: %d %s", protocol, status, body)
 		}
+	}
+}
+
+// TestConnectSlowReader: a client that reads slowly holds its server back, and
+// gets all of it.
+func TestConnectSlowReader(t *testing.T) {
+	t.Parallel()
+	const size = 32 << 20
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	sent := make(chan int, 1)
+	stuck := make(chan struct{})
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		n, told, piece := 0, false, make([]byte, 64<<10)
+		for n < size {
+			_ = conn.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+			m, err := conn.Write(piece)
+			if n += m; err != nil && !told {
+				close(stuck)
+				told = true
+			}
+		}
+		sent <- n
+	}()
+	p := explicitly(t, ln.Addr().String(), model.AppTCP, nil)
+	conn := p.a.dial("")
+	status, body, in := askTunnel(t, conn, "orders:80", password, "")
+	if status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	select {
+	case <-stuck: // somewhere on the way there is no room
+	case <-time.After(patience):
+		t.Fatal("the server is not held back")
+	}
+	n, err := io.Copy(io.Discard, in)
+	if n != int64(receive(t, sent)) || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }
 
