@@ -253,13 +253,15 @@ func (g *gateway) drain() error {
 	g.mu.Unlock()
 	limit := max(pick(g.opt.Drain, defaultDrain), 0)
 	g.log.Info("stopping: requests under way may finish", "active", g.proxy.Active(), "at most", limit)
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	context.AfterFunc(ctx, func() {
+	over := time.AfterFunc(limit, func() {
 		if n := g.proxy.Active(); n > 0 {
 			g.log.Warn("drain time is over; requests are cut off", "active", n)
 		}
+		cancel() // now: afterwards nobody knows how many there were
 	})
+	defer over.Stop()
 	_ = g.proxy.Drain(ctx) // said above
 	return nil
 }

@@ -17,9 +17,14 @@ type Authorizer interface {
 	// counts. port is the workload's, or the listener's; sni is what the client
 	// asks for by TLS that is not ended here, "" without.
 	Connection(peer *wire.Peer, port uint16, sni string) Decision
-	// Recheck decides again about a connection that was let in, after a change
-	// of policies, and counts only a refusal.
-	Recheck(peer *wire.Peer, port uint16, sni string) Decision
+	// Recheck decides again about what was let in, after a change of policies: a
+	// connection, or, where x is not nil, a request. x is that as it was when it
+	// came, and holds the answer where it is refused now. Counted is only what is
+	// refused, or would be by a dry run.
+	Recheck(peer *wire.Peer, port uint16, sni string, x *Exchange) Decision
+	// Bars says that no request of that peer to the port could be let in. It
+	// counts nothing.
+	Bars(peer *wire.Peer, port uint16) bool
 	// Request is the filter of requests that come to that port, to be run
 	// before all others; nil where no policy applies.
 	Request(port uint16) Request

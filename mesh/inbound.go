@@ -60,7 +60,7 @@ const plainDoor = "mesh/plaintext"
 func (l *Lowering) inboundDoor(d *door) {
 	w := d.local.Workload
 	key := "mesh/in/" + w.Name + ":" + itoa(d.port)
-	causes := []any{w, l.mesh.TrustDomain, l.mesh.Domain, d.local.Target, l.node.Address, l.node.MeshPort, l.node.Plain}
+	causes := []any{w, l.mesh.TrustDomain, l.mesh.Domain, d.local.Target, l.node.Address, l.node.MeshPort, l.node.Plain, l.mesh.Connections}
 	for _, s := range d.nouns {
 		causes = append(causes, s)
 	}
@@ -74,7 +74,7 @@ func (l *Lowering) inboundDoor(d *door) {
 			Hostname: d.name, MinTLS: "1.3", NoHTTP1: true, Limits: doorLimits, Origin: w.Origin,
 			Mesh: &model.MeshDoor{
 				Side: model.Inbound, Workload: w.Name, Identity: string(l.identityOf(w)), Port: d.port,
-				Services: slices.Compact(slices.Sorted(slices.Values(d.services))), Namespace: w.Namespace,
+				Services: slices.Compact(slices.Sorted(slices.Values(d.services))), Namespace: w.Namespace, Callers: max(l.mesh.Connections, 0),
 			},
 		}}
 		here := model.Endpoint{Host: pick(d.local.Target, "127.0.0.1"), Port: d.port}

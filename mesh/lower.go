@@ -109,6 +109,7 @@ func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 	l.mesh.Domain = pick(l.mesh.Domain, model.DefaultMeshDomain)
 	l.mesh.MTLS = pick(l.mesh.MTLS, model.Strict)
 	l.mesh.Outbound = pick(l.mesh.Outbound, model.OutboundAllow)
+	l.mesh.Connections = max(pick(l.mesh.Connections, model.DefaultMeshConnections), -1)
 	l.out = &model.Config{Certificates: cfg.Certificates, Workloads: cfg.Workloads, Policies: cfg.Policies, Mesh: cfg.Mesh, Settings: cfg.Settings}
 	l.byService = make(map[string][]*model.Workload, len(cfg.Services))
 	for _, w := range cfg.Workloads {

@@ -391,3 +391,32 @@ func BenchmarkLower(b *testing.B) {
 		l.Lower(cfg, node)
 	}
 }
+
+// TestConnections: what one workload may have open, and callers of one identity.
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ said, outbound, callers int }{
+		{0, model.DefaultMeshConnections, model.DefaultMeshConnections}, {7, 7, 7}, {-1, -1, 0},
+	} {
+		cfg := shop(2)
+		cfg.Mesh = &model.Mesh{Connections: c.said}
+		var l Lowering
+		seen := map[model.MeshSide]bool{}
+		for _, listener := range l.Lower(cfg, nodeOf(cfg.Workloads[0])).Listeners {
+			if listener.Mesh == nil {
+				continue
+			}
+			seen[listener.Mesh.Side] = true
+			most, callers := 0, c.callers
+			if listener.Mesh.Side == model.OutboundSide {
+				most, callers = c.outbound, 0
+			}
+			if listener.Limits.Connections != most || listener.Mesh.Callers != callers {
+				t.Errorf("%d is for %s %d of one and %d of a caller", c.said, listener.Name, listener.Limits.Connections, listener.Mesh.Callers)
+			}
+		}
+		if !seen[model.Inbound] || !seen[model.OutboundSide] {
+			t.Errorf("doors: %v", seen)
+		}
+	}
+}

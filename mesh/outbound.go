@@ -41,11 +41,13 @@ func (l *Lowering) outbound() {
 		at := pick(local.OutboundAddress, "127.0.0.1")
 		door := func(name, address string, port uint16, fill func(*model.MeshDoor), of ...any) {
 			doors[from] = append(doors[from], name)
-			causes := append([]any{w, from.id, targets, port, address}, of...)
+			causes := append([]any{w, from.id, targets, port, address, l.mesh.Connections}, of...)
 			l.out.Listeners = append(l.out.Listeners, keep(l, name, causes, func() *model.Listener {
 				m := &model.MeshDoor{Side: model.OutboundSide, Workload: w.Name, Identity: string(from.id), Namespace: w.Namespace, Targets: *targets}
 				fill(m)
-				return &model.Listener{Name: name, Address: address, Port: port, Protocol: model.Any, Limits: doorLimits, Origin: w.Origin, Mesh: m}
+				limits := doorLimits
+				limits.Connections = l.mesh.Connections
+				return &model.Listener{Name: name, Address: address, Port: port, Protocol: model.Any, Limits: limits, Origin: w.Origin, Mesh: m}
 			}))
 		}
 		var names *[]model.MeshName

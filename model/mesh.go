@@ -42,6 +42,11 @@ type Mesh struct {
 	MTLS   MTLS   `json:"mtls,omitempty"` // "" is Strict
 	// Outbound is what happens to connections to strangers; "" is OutboundAllow.
 	Outbound Outbound `json:"outbound,omitempty"`
+	// Connections is how many connections one workload may have open through the
+	// proxy of its machine, and how many, with the tunnels in them, all callers of
+	// one identity to the workloads of a machine; 0 is DefaultMeshConnections,
+	// negative is no bound.
+	Connections int `json:"connections,omitempty"`
 	// Federated are the trust domains whose workloads are believed besides our
 	// own, each by the bundle that its own authority publishes.
 	Federated []Federation `json:"federated,omitempty"`
@@ -73,6 +78,9 @@ const (
 	// MeshPort is where node proxies take mutual TLS: HTTP directly, other
 	// connections in HBONE. The same number as in Istio's ambient mode.
 	MeshPort = 15008
+	// DefaultMeshConnections leaves room for others below the DefaultLimits of a
+	// listener, and is more than programs have in use.
+	DefaultMeshConnections = 20_000
 )
 
 // Workload is one instance of one or more Services, on some machine.
@@ -206,6 +214,9 @@ type MeshDoor struct {
 	Port      uint16   `json:"port,omitempty"`
 	Services  []string `json:"services,omitempty"`
 	Namespace string   `json:"namespace,omitempty"`
+	// Callers is how many connections and tunnels callers of one identity may
+	// have open, at all inbound doors together; 0 is no bound. Inbound.
+	Callers int `json:"callers,omitempty"`
 	// Targets are where captured connections may have wanted to go. They may be
 	// shared by doors.
 	Targets []MeshTarget `json:"targets,omitempty"`
@@ -345,6 +356,7 @@ func (p *Policy) origin() Origin   { return p.Origin }
 
 func (m *Mesh) write(b *content) {
 	b.text(m.TrustDomain, m.Domain, string(m.MTLS), string(m.Outbound))
+	b.int(int64(m.Connections))
 	b.number(uint64(len(m.Federated)))
 	for i := range m.Federated {
 		f := &m.Federated[i]
@@ -378,6 +390,7 @@ func (m *MeshDoor) write(b *content) {
 	b.text(string(m.Side), m.Workload, m.Identity, m.Namespace)
 	b.number(uint64(m.Port))
 	b.strings(m.Services...)
+	b.int(int64(m.Callers))
 	b.number(uint64(len(m.Targets)))
 	for i := range m.Targets {
 		t := &m.Targets[i]

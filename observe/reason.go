@@ -33,6 +33,7 @@ const (
 	HeadTimeout
 	BodyTimeout
 	TooManyConnections
+	TooManyFromCaller
 	TooManyStreams
 	// A client of HTTP/2 wastes what it may use.
 	RapidReset

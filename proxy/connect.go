@@ -26,8 +26,15 @@ func (x *exchange) tunnel() {
 		x.refuse(why)
 		return
 	}
+	who := x.Peer.TLS.Identity
+	if !x.w.proxy.callers.enter(who, l.noun.Mesh.Callers) {
+		x.door.crowded(who, model.Inbound)
+		x.listener, x.Listener = l, l.noun.Name
+		x.refuse(observe.TooManyFromCaller)
+		return
+	}
 	conn := x.dissolve(false)
-	x.door.carry(l, conn, nil, func(k *conversation) { k.name = l.noun.Hostname })
+	x.door.carry(l, conn, nil, func(k *conversation) { k.name, k.tunnel = l.noun.Hostname, true })
 }
 
 // dissolve makes a connection of a CONNECT and ends the exchange, whose account

@@ -23,7 +23,8 @@
 // tcp.go leads it on, udp.go does so with datagrams; flow.go is what they have in
 // common. A connection of the mesh: capture.go finds out where it was meant to go
 // and what it speaks, and makes conversations of CONNECTs; mesh.go compiles the
-// doors and asks the policies.
+// doors and asks the policies; recheck.go asks them again, when they change, about
+// what runs.
 //
 // # Rules
 //

@@ -119,7 +119,7 @@ func (p *Proxy) tellDraining() {
 		return
 	}
 	for _, w := range p.workers {
-		w.loop.Post(func() { codec.Drain(w.loop) })
+		w.loop.Post(func() { codec.Drain(w.loop, nil) })
 	}
 }
 
@@ -141,23 +141,26 @@ func (p *Proxy) cut() {
 func (w *worker) cut() {
 	for x := w.running; x != nil; {
 		older := x.older // x is lent again, or gone
-		x.cut()
+		if x.live {
+			x.cut(observe.Draining)
+		}
 		x = older
 	}
 }
 
-// cut ends the exchange because the proxy ends. A stream of events has no end
-// of its own: wherever it ends, it is whole, and its client comes back.
-func (x *exchange) cut() {
+// cut ends the exchange because the proxy ends, or policies do not allow it any
+// more. A stream of events has no end of its own: wherever it ends, it is whole,
+// and its client comes back.
+func (x *exchange) cut(why observe.Reason) {
 	defer x.rescue()
 	if x.answered && x.out == nil && x.Response.Length < 0 && tellsEvents(&x.Response) {
 		x.cancel()
-		x.Why = observe.Draining
+		x.Why = why
 		x.stream.Data(nil, true)
 		x.finish()
 		return
 	}
-	x.fail(observe.Draining)
+	x.fail(why)
 }
 
 // tellsEvents says whether a response is a stream of events, as HTML defines

@@ -28,7 +28,7 @@ type exchange struct {
 	params   [route.MaxParams]filter.Param
 
 	// What the client asked for, before anything was rewritten: for the record.
-	host, path, query []byte
+	method, host, path, query []byte
 	// hops is the X-Forwarded-For that stamp made for trusted hops.
 	hops []byte
 
@@ -83,12 +83,9 @@ const keepReplay = 64 << 10
 func (x *exchange) begin() {
 	w, h := x.w, &x.Request
 	x.live = true
-	if x.older = w.running; x.older != nil {
-		x.older.newer = x
-	}
-	w.running = x
+	x.enter()
 	w.shelf.Lend(&x.Response)
-	x.host, x.path, x.query = h.Authority, h.Path, h.Query
+	x.method, x.host, x.path, x.query = h.Method, h.Authority, h.Path, h.Query
 	x.RPC = h.RPC()
 	x.GRPC = x.RPC == wire.GRPC
 	x.prog = w.proxy.program.Load()
@@ -162,6 +159,23 @@ func (x *exchange) end() {
 	}
 }
 
+// enter makes the exchange the newest of those that run.
+func (x *exchange) enter() {
+	w := x.w
+	if x.older = w.running; x.older != nil {
+		x.older.newer = x
+	}
+	w.running = x
+}
+
+// follow puts the exchange behind o among those that run.
+func (x *exchange) follow(o *exchange) {
+	x.newer, x.older = o, o.older
+	if o.older = x; x.older != nil {
+		x.older.newer = x
+	}
+}
+
 // leave takes the exchange out of those that run.
 func (x *exchange) leave() {
 	if x.newer == nil {
@@ -188,7 +202,7 @@ func (x *exchange) clear() {
 	clear(x.Params)
 	x.Matched, x.Params, x.Body, x.Why, x.Detail, x.Caller = 0, nil, nil, observe.ReasonNone, nil, nil
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
-	x.host, x.path, x.query, x.hops = nil, nil, nil, nil
+	x.method, x.host, x.path, x.query, x.hops = nil, nil, nil, nil, nil
 	x.client, x.endpoint, x.detail, x.in, x.out, x.away = nil, nil, nil, nil, nil, nil
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream = 0, 0, 0, 0

@@ -27,6 +27,7 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 	}
 	x.rule.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
 	x.stamp()
+	x.Request.Seal()
 	if x.unwelcome() {
 		x.reply()
 		return

@@ -35,7 +35,7 @@ type target struct {
 }
 
 // tallies count what one would rather not have.
-type tallies struct{ plaintext, unproven, undeclared *observe.Tally }
+type tallies struct{ plaintext, unproven, undeclared, crowded *observe.Tally }
 
 func newTallies(g *observe.Registry) tallies {
 	return tallies{
@@ -45,6 +45,8 @@ func newTallies(g *observe.Registry) tallies {
 			[2]string{"service", "caller"}),
 		undeclared: g.NewTally("naru_mesh_undeclared_total", "Connections whose client waited for a server that speaks first, to services that do not declare protocol: tcp.",
 			[2]string{"service", "workload"}),
+		crowded: g.NewTally("naru_mesh_connections_refused_total", "Connections and tunnels that were refused because their caller has as many open as the mesh allows: a workload of this machine (outbound), or an identity (inbound).",
+			[2]string{"caller", "side"}),
 	}
 }
 
@@ -189,9 +191,13 @@ type barred struct{}
 func (barred) Connection(*wire.Peer, uint16, string) filter.Decision {
 	return filter.Decision{Why: observe.PolicyDenied}
 }
-func (c barred) Recheck(p *wire.Peer, port uint16, sni string) filter.Decision {
+func (c barred) Recheck(p *wire.Peer, port uint16, sni string, x *filter.Exchange) filter.Decision {
+	if x != nil {
+		x.Refuse(observe.PolicyDenied)
+	}
 	return c.Connection(p, port, sni)
 }
+func (barred) Bars(*wire.Peer, uint16) bool      { return true }
 func (c barred) Request(uint16) filter.Request   { return c }
 func (barred) Same(other filter.Authorizer) bool { return other == barred{} }
 func (barred) OnRequest(x *filter.Exchange) filter.Verdict {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
@@ -107,8 +108,7 @@ func (p *port) close() {
 func (p *Proxy) tls(port *port, cfg *wire.ServerTLS) *wire.ServerTLS {
 	c := *cfg
 	c.Failed = func(why observe.Reason, remote netip.AddrPort, err error) {
-		p.opt.Registry.Refused(0, why)
-		p.opt.Log.Log(context.Background(), refusalLevel(why), "tls handshake failed", "listener", port.addr, "remote", remote, "reason", why.String(), "error", err)
+		p.failed("tls", port, why, remote, err)
 	}
 	c.Reloaded = func(name string, err error) {
 		port.troubles.reloaded(name, err, usable(err))
@@ -123,6 +123,27 @@ func (p *Proxy) tls(port *port, cfg *wire.ServerTLS) *wire.ServerTLS {
 		p.opt.Log.Info("certificate reloaded", "certificate", name)
 	}
 	return &c
+}
+
+// handshakeNote is how often the log tells of handshakes that failed for one
+// reason, at most: whoever can reach a port can have them fail.
+const handshakeNote = 10 * time.Second
+
+// failed counts a handshake that failed, and tells of it. Any goroutine.
+func (p *Proxy) failed(what string, port *port, why observe.Reason, remote netip.AddrPort, err error) {
+	p.opt.Registry.Refused(0, why)
+	level, omitted := refusalLevel(why), uint64(0)
+	if level > slog.LevelDebug {
+		var ok bool
+		if omitted, ok = p.handshakes[why].May(time.Since(p.began), handshakeNote); !ok {
+			return
+		}
+	}
+	args := []any{"listener", port.addr, "remote", remote, "reason", why.String(), "error", err}
+	if omitted > 0 {
+		args = append(args, "omitted", omitted)
+	}
+	p.opt.Log.Log(context.Background(), level, what+" handshake failed", args...)
 }
 
 // refusalLevel is that of a failed handshake in the log: who was refused for a

@@ -81,6 +81,10 @@ type Proxy struct {
 	// strangers is the rule of requests to what is no service; its counters are of
 	// the loops.
 	strangers *rule
+	callers   callers
+	began     time.Time
+	// handshakes say when the log may tell that some failed.
+	handshakes [observe.Reasons]observe.Seldom
 
 	// mu guards what only a change of configuration touches.
 	mu       sync.Mutex
@@ -95,7 +99,7 @@ func New(opt Options) *Proxy {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), lookups: newAsides(mostLookups), attests: newAsides(mostAttests), strangers: newStrangers(len(opt.Driver.Loops()))}
+	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), lookups: newAsides(mostLookups), attests: newAsides(mostAttests), began: time.Now(), strangers: newStrangers(len(opt.Driver.Loops()))}
 	for _, l := range opt.Driver.Loops() {
 		p.workers = append(p.workers, &worker{
 			proxy: p, loop: l, index: l.Index(),
@@ -138,20 +142,23 @@ type worker struct {
 	rnd   *rand.Rand
 	id    [2]uint64 // request ids: a random half and a counter
 	free  []*exchange
-	// running are the exchanges that live, the newest first.
-	running *exchange
-	shelf   wire.Shelf // the responses' heads
-	hit     route.Hit  // of the request in hand
-	spare   []*mirror
-	pipes   []*pipe
-	rooms   [][]byte // for what a Body makes, by stage, for the length of one call
-	kept    [][]byte // buffers for request bodies that may be sent again
-	tmp     []byte   // scratch, for the length of one call
-	out     []byte   // likewise
-	record  observe.Record
-	lost    *observe.Traffic // of requests that reached no rule
-	begun   atomic.Uint64    // exchanges; the loop alone writes it
-	ended   atomic.Uint64    // likewise
+	// running are the exchanges that live, the newest first; place is none, and
+	// stands among them while policies are asked again: see reask.
+	running, place *exchange
+	walking        bool
+	again          *filter.Exchange // a request as it was let in, for one call
+	shelf          wire.Shelf       // the responses' heads
+	hit            route.Hit        // of the request in hand
+	spare          []*mirror
+	pipes          []*pipe
+	rooms          [][]byte // for what a Body makes, by stage, for the length of one call
+	kept           [][]byte // buffers for request bodies that may be sent again
+	tmp            []byte   // scratch, for the length of one call
+	out            []byte   // likewise
+	record         observe.Record
+	lost           *observe.Traffic // of requests that reached no rule
+	begun          atomic.Uint64    // exchanges; the loop alone writes it
+	ended          atomic.Uint64    // likewise
 }
 
 // exchange lends an exchange from the worker's pool.

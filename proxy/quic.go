@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 
@@ -36,8 +35,7 @@ func (p *Proxy) alternate(port *port, e *entrance) {
 			return port.doors[l.Index()], port.entrance.Load().limits
 		},
 		Failed: func(why observe.Reason, remote netip.AddrPort, err error) {
-			p.opt.Registry.Refused(0, why)
-			p.opt.Log.Log(context.Background(), refusalLevel(why), "quic handshake failed", "listener", port.addr, "remote", remote, "reason", why.String(), "error", err)
+			p.failed("quic", port, why, remote, err)
 		},
 	})
 	if err != nil {

@@ -59,7 +59,7 @@ func (x *exchange) describe(r *observe.Record) {
 	if x.Detail != nil {
 		r.Detail = x.Detail
 	}
-	r.Method, r.Host, r.Path, r.Query = h.Method, x.host, x.path, x.query
+	r.Method, r.Host, r.Path, r.Query = x.method, x.host, x.path, x.query
 	r.UserAgent, _ = h.Get(keyUserAgent)
 	r.RequestID, _ = h.Get(keyRequestID)
 	r.Scheme, r.Minor, r.Listener = x.Scheme, h.Minor, x.Listener

@@ -24,6 +24,10 @@ func (d *door) accept(port *port, c wire.Conn, over bool) {
 	p := d.worker.proxy
 	e := port.entrance.Load()
 	switch {
+	case over && e.listeners[0].side() == model.OutboundSide:
+		p.opt.Registry.Refused(d.worker.index, observe.TooManyFromCaller)
+		d.crowded(e.listeners[0].noun.Mesh.Workload, model.OutboundSide)
+		c.Abort()
 	case over && (e.secure || e.protocol.OfFlows() || e.protocol == model.Any):
 		// A refusal could not be said, or not without a handshake, which the
 		// bound is there to save.
@@ -50,7 +54,12 @@ func (d *door) admit(port *port, e *entrance, c wire.Conn) {
 		d.converse(port, e, c, netip.AddrPort{}, nil)
 	case e.secure:
 		port.secure.Secure(c, func(plain wire.Conn) {
-			e.codec(p, plain.Peer().TLS.Protocol == "h2").Serve(plain, d, e.limits)
+			codec := e.codec(p, plain.Peer().TLS.Protocol == "h2")
+			if !d.counted(e, plain.Peer()) {
+				codec.Refuse(plain, observe.TooManyFromCaller)
+				return
+			}
+			codec.Serve(plain, d, e.limits)
 		})
 	default:
 		e.codec(p, false).Serve(c, d, e.limits)

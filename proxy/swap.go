@@ -181,7 +181,7 @@ func (s *swapping) commit(prog *Program) {
 	for addr, e := range s.entrances {
 		prog.doors[s.slots[addr]] = e
 	}
-	p.program.Store(prog)
+	before := p.program.Swap(prog)
 	for slot, port := range p.ports {
 		switch {
 		case port == nil:
@@ -190,9 +190,9 @@ func (s *swapping) commit(prog *Program) {
 			port.entrance.Store(e)
 			port.socket.behind.Store(port)
 			port.socket.open.SetOptions(wire.ListenOptions{MaxConns: e.maxConns, Captured: e.captured()})
-			p.recheck(port)
 		}
 	}
+	p.reask(before, prog)
 	gone := false
 	for slot, port := range p.ports {
 		if port != nil && prog.doors[slot] == nil {

@@ -43,6 +43,7 @@ type conversation struct {
 	left    int           // bytes that wait to be sent after both ends
 	leaving bool          // expiry is armed
 	fresh   bool          // the next tunnel is one on a new connection
+	tunnel  bool          // in a connection of the mesh, and counted
 	early   bool          // the client ended before there was a service
 	ended   bool
 }
@@ -373,6 +374,9 @@ func (k *conversation) end() {
 	}
 	if k.lease != nil {
 		k.lease.End()
+	}
+	if k.tunnel {
+		w.proxy.callers.leave(k.client.conn.Peer().TLS.Identity)
 	}
 	w.ended.Store(w.ended.Load() + 1)
 	k.account(w, k.describe)

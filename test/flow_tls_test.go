@@ -85,10 +85,10 @@ listen: '$LISTEN'
 	if how := c.ends(); how != "reset" {
 		t.Errorf("without TLS it ends by %q", how)
 	}
-	m := g.metrics()
-	if m.value("naru_refused_total", "reason", "no_flow") != 2 || m.value("naru_refused_total", "reason", "handshake_failed") != 1 {
-		t.Error("what was refused is not counted")
-	}
+	eventually(t, "what was refused is counted", func() bool { // a moment after the reset
+		m := g.metrics()
+		return m.value("naru_refused_total", "reason", "no_flow") == 2 && m.value("naru_refused_total", "reason", "handshake_failed") == 1
+	})
 	said(t, g.out, `"flow":"b"`, `"scheme":"tls"`, `"host":"x.b.example"`)
 }
 

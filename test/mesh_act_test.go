@@ -34,6 +34,10 @@ func act(what string, args []string) error {
 		return actTalk(args[0])
 	case "hammer":
 		return actHammer(args[0])
+	case "last":
+		return actLast(args[0], args[1])
+	case "hold":
+		return actHold(args[0], args[1])
 	case "svid":
 		return actSVID()
 	case "bundles":

@@ -314,22 +314,27 @@ func awaitMetric(t *testing.T, g *observe.Registry, name, labels string, want fl
 	t.Helper()
 	got := 0.0
 	for end := time.Now().Add(patience); time.Now().Before(end); <-time.After(5 * time.Millisecond) {
-		g.Collect(func(f observe.Family) {
-			if f.Name == name {
-				f.Each(func(s *observe.Sample) {
-					if strings.Join(s.Values, ",") == labels {
-						got = s.Value
-					}
-				})
-			}
-		})
-		if got >= want {
+		if got = sampled(g, name, labels); got >= want {
 			break
 		}
 	}
 	if got != want {
 		t.Errorf("%s{%s} is %v, not %v", name, labels, got, want)
 	}
+}
+
+// sampled reads a sample of a metric, by its labels' values.
+func sampled(g *observe.Registry, name, labels string) (got float64) {
+	g.Collect(func(f observe.Family) {
+		if f.Name == name {
+			f.Each(func(s *observe.Sample) {
+				if strings.Join(s.Values, ",") == labels {
+					got = s.Value
+				}
+			})
+		}
+	})
+	return got
 }
 
 // TestMeshEndpointLeaves: a workload that is removed keeps its tunnels for the

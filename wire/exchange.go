@@ -190,6 +190,10 @@ type ClientOwner interface {
 	OnGone(c ClientConn, err error)
 }
 
+// Leaver is a Server that counts connections: it is told of each of HTTP/2 that
+// it has served when that is over.
+type Leaver interface{ Left(p *Peer) }
+
 // ServerCodec makes a connection from a client speak a protocol.
 type ServerCodec interface {
 	// Serve takes c over, which becomes the codec's. lim holds for its life.
@@ -209,9 +213,9 @@ type ClientCodec interface {
 // Drainer is a server codec whose connections can be told to end while no
 // response is due on them.
 type Drainer interface {
-	// Drain tells the connections of l whose Server is Draining. It is called
-	// on l.
-	Drain(l Loop)
+	// Drain tells the connections of l whose Server is Draining, and those for
+	// which leaves, where it is not nil, says true. It is called on l.
+	Drain(l Loop, leaves func(s Server, p *Peer) bool)
 }
 
 // Limits of a server codec; all set, negative is none. See model.Limits.

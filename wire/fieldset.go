@@ -44,7 +44,7 @@ func (h *Head) Drop(drop FieldSet) (there FieldSet) {
 			continue
 		}
 		if drop.Has(f.ID) {
-			f.Dropped = true
+			f.Dropped, f.Late = true, h.sealed
 			continue
 		}
 		there |= 1 << f.ID

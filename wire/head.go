@@ -27,6 +27,9 @@ type Head struct {
 	// Minor is the HTTP/1 minor version the message came with; 2 or 3 for
 	// HTTP/2 and HTTP/3.
 	Minor uint8
+	// sealed: the first sealedAt of Fields are those that were there then.
+	sealed   bool
+	sealedAt uint32
 	// Fields in order of arrival; the dropped ones too.
 	Fields []Field
 	// Buf holds each field line as "Name: value\r\n".
@@ -42,8 +45,9 @@ type Head struct {
 type Field struct {
 	Start, NameEnd, ValueStart, ValueEnd, End uint32
 	ID                                        FieldID
-	// Dropped fields are not there any more.
-	Dropped bool
+	// Dropped fields are not there any more; Late says that they were when the
+	// head was sealed.
+	Dropped, Late bool
 	// Never: the field must not enter a compression table, here or further on
 	// (RFC 7541 section 6.2.3).
 	Never bool
@@ -131,7 +135,7 @@ func (h *Head) Joined(k Key, tmp []byte) (v []byte, ok bool) {
 func (h *Head) Remove(k Key) bool {
 	i := h.find(k.ID, k.Name, 0)
 	for j := i; j >= 0; j = h.find(k.ID, k.Name, j+1) {
-		h.Fields[j].Dropped = true
+		h.Fields[j].Dropped, h.Fields[j].Late = true, h.sealed
 	}
 	return i >= 0
 }
@@ -189,7 +193,7 @@ func (h *Head) AppendLine(id FieldID, start, nameEnd, valueStart, valueEnd, end 
 	// wait for the stores that made it.
 	f := &h.Fields[n]
 	f.Start, f.NameEnd, f.ValueStart, f.ValueEnd, f.End = start, nameEnd, valueStart, valueEnd, end
-	f.ID, f.Dropped, f.Never = id, false, false
+	f.ID, f.Dropped, f.Late, f.Never = id, false, false, false
 	h.seen |= 1 << id
 }
 
@@ -243,4 +247,23 @@ func (h *Head) CopyFrom(src *Head) {
 	h.Path = h.Keep(src.Path)
 	h.Query = h.Keep(src.Query)
 	h.Authority = h.Keep(src.Authority)
+}
+
+// Seal remembers which fields are there now: CopySealed gives them.
+func (h *Head) Seal() { h.sealed, h.sealedAt = true, uint32(len(h.Fields)) }
+
+// CopySealed makes h an independent copy of src with the fields that it had
+// when it was sealed; all of them where it never was.
+func (h *Head) CopySealed(src *Head) {
+	h.CopyFrom(src)
+	if !src.sealed {
+		return
+	}
+	h.sealed = false
+	h.Fields = h.Fields[:src.sealedAt]
+	for i := range h.Fields {
+		if f := &h.Fields[i]; f.Late {
+			f.Dropped, f.Late = false, false
+		}
+	}
 }

@@ -136,3 +136,37 @@ func TestHeadAllocates(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestSeal: what was there when the head was sealed is found again, and what
+// was dropped before is not.
+func TestSeal(t *testing.T) {
+	var h, then Head
+	early, kept, late, added := KeyOf("X-Early"), KeyOf("X-Kept"), KeyOf("X-Late"), KeyOf("X-Added")
+	for range 2 {
+		h.Reset()
+		h.Length = -1
+		h.AddString(early, "1")
+		h.AddString(kept, "2")
+		h.AddString(late, "3")
+		h.AddString(KeyTE, "trailers")
+		h.Remove(early)
+		h.Seal()
+		h.SetString(late, "4")
+		h.AddString(added, "5")
+		h.Drop(SetOf(TE))
+		then.CopySealed(&h)
+		if got := string(then.AppendFields(nil)); got != "X-Kept: 2\r\nX-Late: 3\r\nTE: trailers\r\n" {
+			t.Errorf("then it had %q", got)
+		}
+		if got := string(h.AppendFields(nil)); got != "X-Kept: 2\r\nX-Late: 4\r\nX-Added: 5\r\n" {
+			t.Errorf("now it has %q", got)
+		}
+	}
+	h.Reset()
+	h.AddString(kept, "2")
+	h.Remove(kept)
+	then.CopySealed(&h)
+	if got := string(then.AppendFields(nil)); got != "" {
+		t.Errorf("without a seal: %q", got)
+	}
+}

@@ -207,7 +207,11 @@ func (r *reader) mesh() any {
 	s := &in.Spec
 	r.word("spec.mtls", s.MTLS, "strict", "permissive", "off")
 	r.word("spec.outbound", s.Outbound, "allow", "registered-only")
-	m := &model.Mesh{TrustDomain: s.TrustDomain, Domain: s.Domain, MTLS: model.MTLS(s.MTLS), Outbound: model.Outbound(s.Outbound), Origin: r.at}
+	m := &model.Mesh{TrustDomain: s.TrustDomain, Domain: s.Domain, MTLS: model.MTLS(s.MTLS), Outbound: model.Outbound(s.Outbound), Connections: s.Connections, Origin: r.at}
+	if s.Connections < -1 {
+		m.Connections = 0
+		r.broken("spec.connections", "bad-value", "there can not be "+strconv.Itoa(s.Connections)+" connections", "at least 1, or -1 for no bound")
+	}
 	for _, f := range s.Federated {
 		m.Federated = append(m.Federated, model.Federation{TrustDomain: f.TrustDomain, URL: f.URL, EndpointID: f.EndpointID, CAFile: r.file(f.CAFile)})
 	}

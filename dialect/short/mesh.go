@@ -16,6 +16,7 @@ type mesh struct {
 	Domain      text        `json:"domain" doc:"last part of the names of services: SERVICE.NAMESPACE.DOMAIN" default:"mesh"`
 	MTLS        text        `json:"mtls" doc:"how workloads are reached" enum:"strict,permissive,off" default:"strict"`
 	Outbound    text        `json:"outbound" doc:"where workloads may connect to besides services" enum:"allow,registered-only" default:"allow"`
+	Connections *count      `json:"connections" doc:"connections that one workload may have open through its machine's proxy, and all callers of one identity to a machine" default:"20000"`
 	Federated   federations `json:"federated" doc:"trust domains of others whose workloads are believed"`
 	_           struct{}    `also:"tls,mode,mTLS,peerAuthentication" hint:"did you mean mtls? strict, permissive or off"`
 	_           struct{}    `also:"egress,outboundTrafficPolicy" hint:"did you mean outbound? allow or registered-only"`
@@ -83,6 +84,7 @@ func (m *mesh) noun(doc *dialect.Document, folder string) *model.Mesh {
 		// Told already: until then the stricter of what it may be.
 		x.MTLS, x.Outbound = model.Strict, model.RegisteredOnly
 	}
+	set(&x.Connections, m.Connections)
 	for _, f := range m.Federated {
 		one := model.Federation{TrustDomain: string(f.TrustDomain), URL: string(f.URL), EndpointID: string(f.EndpointID)}
 		one.CAFile = beside(folder, string(f.CA))

@@ -147,6 +147,7 @@ func (d *Decider) fill(in *input, peer *wire.Peer, port uint16) {
 }
 
 // decide gives what refuses, nil where nothing does; by is what let it in.
+// quietly: it was asked before, and only what would end it is noted.
 func (d *Decider) decide(in *input, quietly bool) (refused, by *verdict) {
 	if !quietly {
 		for _, r := range d.audits {
@@ -176,9 +177,7 @@ func (d *Decider) decide(in *input, quietly bool) (refused, by *verdict) {
 			d.metrics.note(by.counters, Allowed, in)
 		}
 	}
-	if !quietly {
-		d.rehearse(in)
-	}
+	d.rehearse(in)
 	return nil, by
 }
 
@@ -204,27 +203,47 @@ func (d *Decider) rehearse(in *input) {
 
 // Connection is of filter.Authorizer.
 func (d *Decider) Connection(peer *wire.Peer, port uint16, sni string) filter.Decision {
-	return d.connection(peer, port, sni, false)
+	return d.decision(input{sni: sni}, peer, port, false)
 }
 
 // Recheck is of filter.Authorizer.
-func (d *Decider) Recheck(peer *wire.Peer, port uint16, sni string) filter.Decision {
-	return d.connection(peer, port, sni, true)
+func (d *Decider) Recheck(peer *wire.Peer, port uint16, sni string, x *filter.Exchange) filter.Decision {
+	return d.decision(input{sni: sni, x: x}, peer, port, true)
 }
 
-func (d *Decider) connection(peer *wire.Peer, port uint16, sni string, quietly bool) filter.Decision {
+func (d *Decider) decision(in input, peer *wire.Peer, port uint16, quietly bool) filter.Decision {
 	if len(d.policies) == 0 {
 		return filter.Decision{}
 	}
-	in := input{sni: sni}
 	d.fill(&in, peer, port)
 	switch refused, by := d.decide(&in, quietly); {
 	case refused != nil:
+		if in.x != nil {
+			refused.answer(in.x)
+		}
 		return filter.Decision{Why: observe.PolicyDenied, Policy: refused.policy, Rule: refused.rule, Detail: refused.detail}
 	case by != nil:
 		return filter.Decision{Policy: by.policy, Rule: by.rule}
 	}
 	return filter.Decision{}
+}
+
+// Bars is of filter.Authorizer. What depends on the request may turn out well:
+// such a deny does not match, such an allow does.
+func (d *Decider) Bars(peer *wire.Peer, port uint16) bool {
+	var in input
+	d.fill(&in, peer, port)
+	for _, r := range d.denies {
+		if r.matches(d, &in, false) {
+			return true
+		}
+	}
+	for _, r := range d.allows {
+		if r.matches(d, &in, true) {
+			return false
+		}
+	}
+	return d.strict
 }
 
 // Request is of filter.Authorizer.
@@ -255,15 +274,20 @@ func (r *requests) OnRequest(x *filter.Exchange) filter.Verdict {
 	if refused == nil {
 		return filter.Continue
 	}
+	return refused.answer(x)
+}
+
+// answer makes x the answer to what is refused.
+func (v *verdict) answer(x *filter.Exchange) filter.Verdict {
 	x.Refuse(observe.PolicyDenied)
-	x.Detail = refused.detail
+	x.Detail = v.detail
 	switch {
-	case refused.body == nil:
+	case v.body == nil:
 	case x.RPC == wire.NoRPC:
-		x.Body = refused.body
-		x.Response.Length = int64(len(refused.body))
+		x.Body = v.body
+		x.Response.Length = int64(len(v.body))
 	default:
-		wire.SetGRPCStatus(&x.Response, x.RPC, observe.PolicyDenied.GRPC(), refused.text)
+		wire.SetGRPCStatus(&x.Response, x.RPC, observe.PolicyDenied.GRPC(), v.text)
 	}
 	return filter.Answer
 }

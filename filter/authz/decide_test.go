@@ -267,7 +267,7 @@ func TestRefusalsAreTold(t *testing.T) {
 	log.Reset()
 	now += 2 * time.Second
 	d.Request(9004).OnRequest(x)
-	if strings.Count(log.String(), "\n") != 1 {
+	if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "omitted=1") {
 		t.Errorf("two seconds later the log has %q", log.String())
 	}
 	found := ""
@@ -294,15 +294,80 @@ func TestRecheck(t *testing.T) {
 	if d := before.Connection(web, 1, ""); d.Refused() || d.Policy != "default/allow" || d.Rule != "1" {
 		t.Errorf("let in by %+v", d)
 	}
-	if d := again.Recheck(web, 1, ""); d.Refused() {
+	if d := again.Recheck(web, 1, "", nil); d.Refused() {
 		t.Errorf("refused again by %+v", d)
 	}
-	if d := after.Recheck(web, 1, ""); d.Why != observe.PolicyDenied || d.Policy != "default/deny" || d.Detail.Error() != "policy default/deny, rule 1" {
+	if d := after.Recheck(web, 1, "", nil); d.Why != observe.PolicyDenied || d.Policy != "default/deny" || d.Detail.Error() != "policy default/deny, rule 1" {
 		t.Errorf("after the change: %+v", d)
 	}
 	c := m.of(series{"default/allow", "1", model.Allow})
 	if n := c.count(Allowed); n != 1 {
 		t.Errorf("%d counted as allowed: a second look counts no connection twice", n)
+	}
+	x := ask(web, "GET h/x")
+	if d := before.Recheck(web, 1, "", x); d.Refused() || x.Why != observe.ReasonNone || x.Response.Status != 0 {
+		t.Errorf("a request that may go on: %+v, %d", d, x.Response.Status)
+	}
+	if d := after.Recheck(web, 1, "", x); !d.Refused() || x.Why != observe.PolicyDenied || x.Response.Status != 403 || x.Detail != d.Detail {
+		t.Errorf("a request after the change: %+v, %d", d, x.Response.Status)
+	}
+	if n := c.count(Allowed); n != 1 {
+		t.Errorf("%d counted as allowed", n)
+	}
+	// What a dry run would end is counted, and goes on.
+	dry := policy(model.Deny, model.PolicyRule{Paths: []string{"/x"}})
+	dry.DryRun, dry.Name = true, "default/dry"
+	would, _ := New([]*model.Policy{p, dry}, payments, m)
+	x = ask(web, "GET h/x")
+	if d := would.Recheck(web, 1, "", x); d.Refused() || x.Why != observe.ReasonNone {
+		t.Errorf("ended by a dry run: %+v", d)
+	}
+	if n := m.of(series{"default/dry", "1", model.Deny}).count(WouldRefuse); n != 1 {
+		t.Errorf("a dry run has counted %d", n)
+	}
+}
+
+// TestBars: whoever could be let in by some request is not barred.
+func TestBars(t *testing.T) {
+	t.Parallel()
+	from := func(r model.PolicyRule) model.PolicyRule {
+		r.Principals = []string{"shop/web"}
+		return r
+	}
+	get := model.PolicyRule{Methods: []string{"GET"}}
+	claim := model.PolicyRule{Claims: []model.ClaimMatch{{Name: "sub", Values: []string{"a"}}}}
+	both := model.PolicyRule{CEL: `request.path == "/x" || source.account == "web"`}
+	closed := &model.Policy{Name: "default/closed", Services: []string{"payments"}, Action: model.Allow, Closed: true}
+	dry := policy(model.Deny, model.PolicyRule{})
+	dry.DryRun = true
+	for _, c := range []struct {
+		name       string
+		policies   []*model.Policy
+		web, other bool
+	}{
+		{"nothing", nil, false, false},
+		{"deny everything", []*model.Policy{policy(model.Deny, model.PolicyRule{})}, true, true},
+		{"deny an identity", []*model.Policy{policy(model.Deny, from(model.PolicyRule{}))}, true, false},
+		{"deny a method of it", []*model.Policy{policy(model.Deny, from(get))}, false, false},
+		{"deny by a claim", []*model.Policy{policy(model.Deny, claim)}, false, false},
+		{"deny by an expression", []*model.Policy{policy(model.Deny, both)}, true, false},
+		{"deny by a dry run", []*model.Policy{dry}, false, false},
+		{"allow an identity", []*model.Policy{policy(model.Allow, from(model.PolicyRule{}))}, false, true},
+		{"allow a method of it", []*model.Policy{policy(model.Allow, from(get))}, false, true},
+		{"allow a method", []*model.Policy{policy(model.Allow, get)}, false, false},
+		{"allow by an expression", []*model.Policy{policy(model.Allow, both)}, false, false},
+		{"allow nobody", []*model.Policy{closed}, true, true},
+		{"allow another port", []*model.Policy{policy(model.Allow, model.PolicyRule{Ports: []uint16{2}})}, true, true},
+	} {
+		d := decider(t, c.policies...)
+		web, other := d.Bars(peer("10.0.0.1:1", sa("shop", "web")), 1), d.Bars(peer("10.0.0.2:1", sa("shop", "other")), 1)
+		if web != c.web || other != c.other {
+			t.Errorf("%s: %v and %v, want %v and %v", c.name, web, other, c.web, c.other)
+		}
+	}
+	broken, err := New([]*model.Policy{policy(model.Deny, model.PolicyRule{CEL: "no"})}, payments, NewMetrics(nil, nil))
+	if err == nil || !broken.Bars(peer("10.0.0.1:1", ""), 1) {
+		t.Errorf("a policy that does not compile bars everybody: %v", err)
 	}
 }
 

@@ -50,7 +50,7 @@ const shards = 4
 // counters of one rule.
 type counters struct {
 	series
-	told  atomic.Int64 // when the log was last told, in nanoseconds since the start; 0 never
+	told  observe.Seldom
 	shard [shards]struct {
 		n [resultsCount]atomic.Uint64
 		_ [64]byte
@@ -134,16 +134,13 @@ func (m *Metrics) note(c *counters, r Result, in *input) {
 	if r == Allowed {
 		return
 	}
-	now := int64(m.since()) + 1
-	last := c.told.Load()
-	if last > 0 && now-last < int64(quiet) || !c.told.CompareAndSwap(last, now) {
-		return
+	if omitted, ok := c.told.May(m.since(), quiet); ok {
+		m.tell(c, r, in, omitted)
 	}
-	m.tell(c, r, in)
 }
 
 // tell writes a line; it is seldom, and may allocate.
-func (m *Metrics) tell(c *counters, r Result, in *input) {
+func (m *Metrics) tell(c *counters, r Result, in *input, omitted uint64) {
 	level := slog.LevelWarn
 	if r == Audited {
 		level = slog.LevelInfo
@@ -158,6 +155,9 @@ func (m *Metrics) tell(c *counters, r Result, in *input) {
 	}
 	if in.x != nil {
 		args = append(args, "method", string(in.x.Request.Method), "path", string(in.x.Request.Path))
+	}
+	if omitted > 0 {
+		args = append(args, "omitted", omitted)
 	}
 	m.log.Log(context.Background(), level, "policy", args...)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -51,7 +52,7 @@ type Minter struct {
 	key    wire.Key
 	seed   maphash.Seed
 	made   [slots]atomic.Pointer[minted]
-	failed atomic.Int64 // when the log was told, Unix
+	failed observe.Seldom
 }
 
 // minted is a passport that may be used again.
@@ -96,8 +97,8 @@ func (m *Minter) OnRequest(x *filter.Exchange) filter.Verdict {
 		token, err := m.o.Sign(m.claims(x.Caller, cert, now))
 		if err != nil {
 			// Behind here the caller is nobody, who may do less.
-			if last := m.failed.Load(); now.Unix() > last && m.failed.CompareAndSwap(last, now.Unix()) {
-				m.o.Log.Error("no passport could be signed", "error", err)
+			if omitted, ok := m.failed.May(time.Duration(now.UnixNano()), quiet); ok {
+				m.o.Log.Error("no passport could be signed", "error", err, "omitted", omitted)
 			}
 			return filter.Continue
 		}

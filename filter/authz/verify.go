@@ -53,7 +53,7 @@ type Verifier struct {
 	key  wire.Key
 	seed maphash.Seed
 	seen [slots]atomic.Pointer[passport]
-	told atomic.Int64 // when the log was told, Unix
+	told observe.Seldom
 }
 
 var errTwo = errors.New("there are two")
@@ -218,8 +218,8 @@ func isFor(aud any, domain string) bool {
 
 // tell writes who has sent it.
 func (v *Verifier) tell(x *filter.Exchange, why error) {
-	now := v.o.Now().Unix()
-	if last := v.told.Load(); now <= last || !v.told.CompareAndSwap(last, now) {
+	omitted, ok := v.told.May(time.Duration(v.o.Now().UnixNano()), quiet)
+	if !ok {
 		return
 	}
 	remote, principal := "", ""
@@ -229,5 +229,5 @@ func (v *Verifier) tell(x *filter.Exchange, why error) {
 			principal = x.Peer.TLS.Identity
 		}
 	}
-	v.o.Log.Warn("a passport was refused", "remote", remote, "principal", principal, "error", why)
+	v.o.Log.Warn("a passport was refused", "remote", remote, "principal", principal, "error", why, "omitted", omitted)
 }

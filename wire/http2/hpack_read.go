@@ -93,12 +93,15 @@ func (r *hpackReader) read(block []byte, sink fieldSink) error {
 				return err
 			}
 		}
-		name, value, ok := r.lookup(i)
-		if !ok {
+		if !r.has(i) {
 			return errIndex
 		}
 		if more {
+			name, value := r.lookup(i)
 			more = sink.field(name, value, false)
+		}
+		if !more {
+			p = r.skip(p)
 		}
 	}
 	if cap(*r.scratch) > keepScratch {
@@ -161,10 +164,10 @@ func (r *hpackReader) literal(p []byte, sink fieldSink, more bool) ([]byte, bool
 			return nil, false, err
 		}
 	} else {
-		var ok bool
-		if name, _, ok = r.lookup(i); !ok {
+		if !r.has(i) {
 			return nil, false, errIndex
 		}
+		name, _ = r.lookup(i)
 		if keep && i > staticCount {
 			// Adding may move or drop the entry that lends the name.
 			*r.scratch = append(*r.scratch, name...)
@@ -185,17 +188,28 @@ func (r *hpackReader) literal(p []byte, sink fieldSink, more bool) ([]byte, bool
 	return p, more, nil
 }
 
-// lookup lends the field with index i (RFC 7541 section 2.3.3).
-func (r *hpackReader) lookup(i uint32) (name, value []byte, ok bool) {
+// skip passes over fields that nobody wants any more, as the head is too large,
+// as long as each is a byte: that may stand for kilobytes, and be there often.
+// What is not of that kind, or wrong, is left for read.
+func (r *hpackReader) skip(p []byte) []byte {
+	most := 0x80 | byte(min(0x7e, staticCount+r.table.count))
+	n := 0
+	for n < len(p) && p[n] > 0x80 && p[n] <= most {
+		n++
+	}
+	return p[n:]
+}
+
+// has says whether there is a field with index i.
+func (r *hpackReader) has(i uint32) bool { return i != 0 && i <= staticCount+r.table.count }
+
+// lookup lends the field with index i (RFC 7541 section 2.3.3), which is one.
+func (r *hpackReader) lookup(i uint32) (name, value []byte) {
 	if i <= staticCount {
 		e := &staticPairs[i]
-		return e.name, e.value, i != 0
+		return e.name, e.value
 	}
-	if i -= staticCount + 1; i >= r.table.count {
-		return nil, nil, false
-	}
-	name, value = r.table.at(i)
-	return name, value, true
+	return r.table.at(i - staticCount - 1)
 }
 
 // text reads the string literal (RFC 7541 section 5.2) at the start of p and

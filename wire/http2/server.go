@@ -291,9 +291,9 @@ func (m *session) retire() {
 }
 
 // Drain is wire.Drainer's.
-func (c *Codec) Drain(l wire.Loop) {
+func (c *Codec) Drain(l wire.Loop, leaves func(wire.Server, *wire.Peer) bool) {
 	for m := c.local(l).serving; m != nil; m = m.older {
-		if m.srv.Draining() {
+		if m.srv.Draining() || leaves != nil && leaves(m.srv, m.conn.Peer()) {
 			m.retire()
 		}
 	}

@@ -81,7 +81,7 @@ func (s *stream) Reset(why observe.Reason) {
 	m := s.m
 	with := codeInternal
 	switch why {
-	case observe.WriteTimeout, observe.ClientGone, observe.Draining:
+	case observe.WriteTimeout, observe.ClientGone, observe.Draining, observe.PolicyDenied:
 		with = codeCancel
 	}
 	s.x, s.req = nil, nil

@@ -416,6 +416,9 @@ func (m *session) release() {
 	m.write.reset()
 	if !m.client {
 		m.loc.endServing(m)
+		if l, ok := m.srv.(wire.Leaver); ok {
+			l.Left(m.conn.Peer())
+		}
 		m.loc.freeSession(m)
 	}
 }

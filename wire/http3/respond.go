@@ -232,7 +232,7 @@ func (s *stream) Reset(why observe.Reason) {
 	}
 	with := codeInternal
 	switch why {
-	case observe.WriteTimeout, observe.ClientGone, observe.Draining:
+	case observe.WriteTimeout, observe.ClientGone, observe.Draining, observe.PolicyDenied:
 		// Not codeRejected, which says that nothing was processed.
 		with = codeCancelled
 	}
