@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -152,10 +153,8 @@ func TestConnectCarriesRequests(t *testing.T) {
 		if status, body, _ := askTunnel(t, conn2, "orders:80", password, ""); status != 200 {
 			t.Fatalf("%d %s", status, body)
 		}
-		client, err := (&http2.Transport{AllowHTTP: true}).NewClientConn(conn2)
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := &http.Transport{Protocols: new(http.Protocols), DialContext: func(context.Context, string, string) (net.Conn, error) { return conn2, nil }}
+		client.Protocols.SetUnencryptedHTTP2(true)
 		for range 2 {
 			r, err := http.NewRequest("POST", "http://orders/b", strings.NewReader("hello"))
 			if err != nil {
@@ -166,7 +165,7 @@ func TestConnectCarriesRequests(t *testing.T) {
 				t.Fatal(err)
 			}
 			body, err := io.ReadAll(res.Body)
-			if res.StatusCode != 200 || !strings.HasPrefix(string(body), "POST /b host=orders") || !strings.HasSuffix(string(body), "body=hello") || err != nil {
+			if res.StatusCode != 200 || res.ProtoMajor != 2 || !strings.HasPrefix(string(body), "POST /b host=orders") || !strings.HasSuffix(string(body), "body=hello") || err != nil {
 				t.Errorf("%q: %d %s, %v", protocol, res.StatusCode, body, err)
 			}
 			receive(t, p.a.records)
