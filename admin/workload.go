@@ -13,8 +13,9 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/naru-mesh/naru/identity"
 )
 
 // DefaultSocket is where a node's proxy meets the workloads of its machine.
@@ -38,6 +39,9 @@ type Wish struct {
 	// Door is that of About, of a workload that runs already and whose proxy has
 	// begun anew: it knows no other.
 	Door *Door `json:"door,omitempty"`
+	// Running is About.Capture of a workload whose command runs already, under
+	// a proxy that has ended; "" of a new one.
+	Running string `json:"running,omitempty"`
 }
 
 // Door is where a workload that is not captured meets its proxy.
@@ -62,10 +66,7 @@ type WishPort struct {
 }
 
 // Caller is the process that asks, as the kernel tells it.
-type Caller struct {
-	PID      int
-	UID, GID uint32
-}
+type Caller = identity.Process
 
 // Workloads is who serves the workloads of this machine: app.
 type Workloads interface {
@@ -97,7 +98,10 @@ type About struct {
 	Identity string   `json:"identity"` // "spiffe://..."
 	Capture  string   `json:"capture"`  // "ebpf", "nftables", "explicit" or "off"
 	Env      []string `json:"env"`      // to be set in the workload
-	Notes    []string `json:"notes,omitempty"`
+	// Netns is the file of the network namespace that it is to be started in;
+	// "" is that of who asks.
+	Netns string   `json:"netns,omitempty"`
+	Notes []string `json:"notes,omitempty"`
 	// Reach is that of the Wish, with all local ports. Door is nil where the
 	// workload is captured.
 	Reach []WishReach `json:"reach,omitempty"`
@@ -220,7 +224,7 @@ func (s *WorkloadServer) converse(conn *net.UnixConn) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	w := &lines{conn: conn}
-	by, err := callerOf(conn)
+	by, err := identity.PeerProcess(conn)
 	if err != nil {
 		_ = w.say(message{Error: err.Error()})
 		return
@@ -302,25 +306,6 @@ func readMessage(in *bufio.Reader) (m message, err error) {
 		return m, err
 	}
 	return m, json.Unmarshal(line, &m)
-}
-
-// callerOf asks the kernel who is at the other end.
-func callerOf(conn *net.UnixConn) (Caller, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return Caller{}, err
-	}
-	var cred *syscall.Ucred
-	var failed error
-	if err := raw.Control(func(fd uintptr) {
-		cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	}); err != nil {
-		return Caller{}, err
-	}
-	if failed != nil {
-		return Caller{}, fmt.Errorf("who asks cannot be told: %w", failed)
-	}
-	return Caller{PID: int(cred.Pid), UID: cred.Uid, GID: cred.Gid}, nil
 }
 
 // Attachment is the other end: of who starts a workload.

@@ -117,7 +117,7 @@ func (n *node) checkPort(w *admin.Wish, p admin.WishPort, by admin.Caller) error
 // ours says whether a port is one of this process's.
 func (n *node) ours(port uint16) bool {
 	switch {
-	case port == n.opt.MeshPort, port >= firstPlain && port <= lastPlain, port >= dnsPort && port < dnsPort+dnsPorts, port >= firstOutbound && port <= lastOutbound:
+	case port == n.opt.MeshPort, port >= firstPlain && port <= lastPlain, port >= firstLowDNS && port <= lastLowDNS, port >= dnsPort && port < dnsPort+dnsPorts, port >= firstOutbound && port <= lastOutbound:
 		return true
 	}
 	_, text, err := net.SplitHostPort(n.opt.Listen)

@@ -41,6 +41,7 @@ func TestWishes(t *testing.T) {
 		{"another's instance", 70000, admin.Wish{Account: "70000", Instance: "orders-1"}, "after its account"},
 		{"a port below 1024", 70002, admin.Wish{Account: "ssh", Service: "ssh", Ports: serve("", 22)}, "administrator"},
 		{"the mesh port", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 15008)}, "the proxy's own"},
+		{"the mesh DNS", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 960)}, "the proxy's own"},
 		{"an outbound door", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 15100)}, "the proxy's own"},
 		{"the control plane's port", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 15012)}, "the proxy's own"},
 		{"no port", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 0)}, "port 0"},

@@ -8,11 +8,10 @@ import (
 	"github.com/naru-mesh/naru/identity/attest"
 )
 
-// attest says who a process is: by the cgroup that it is in, or by whom it was
-// started.
-func (n *node) attest(pid, _ int) ([]identity.ID, error) {
-	all := n.inhabitants()
-	w := attest.Of(all, pid)
+// attest says who a process is: by the cgroup or the network namespace that it
+// is in, or by whom it was started.
+func (n *node) attest(p identity.Process) ([]identity.ID, error) {
+	w := attest.Of(n.inhabitants(), p.PID)
 	if w == nil {
 		return nil, nil
 	}
@@ -29,17 +28,17 @@ func (n *node) inhabitants() []attest.Workload {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	all := make([]attest.Workload, 0, len(n.locals))
-	for _, r := range n.locals {
-		w := attest.Workload{Name: r.name, PID: r.pid}
+	for name, r := range n.locals {
+		w := attest.Workload{Name: name, By: r.by}
 		if r.cage != nil {
-			w.Cgroup = r.cage.Cgroup
+			w.Cgroup, w.Netns = r.cage.Cgroup, r.cage.Netns
 		}
 		all = append(all, w)
 	}
 	return all
 }
 
-// lent says whether a connection to a port of --reach was made by its workload:
+// lent says whether a connection to a port of a workload's own was made by it:
 // what proxy asks.
 func (g *gateway) lent(workload string, client, door netip.AddrPort) error {
 	g.mu.Lock()

@@ -29,7 +29,7 @@ func (r *resident) watch() {
 		return
 	}
 	client := &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil, DialContext: r.node.marked.ordinary().DialContext}}
+		Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil, DialContext: r.dial}}
 	healthy, failed := false, 0
 	for {
 		pause := steady
@@ -67,7 +67,7 @@ func (r *resident) ask(client *http.Client) error {
 	ctx, cancel := context.WithTimeout(r.ctx, patience)
 	defer cancel()
 	if !strings.HasPrefix(r.wish.Health, "/") {
-		conn, err := r.node.marked.ordinary().DialContext(ctx, "tcp", at)
+		conn, err := r.dial(ctx, "tcp", at)
 		if err == nil {
 			conn.Close()
 		}

@@ -17,11 +17,15 @@ const localMark = 0x6e617275
 
 // marked dials workloads of this machine.
 type marked struct {
-	mark atomic.Uint32 // 0 while nothing is captured
+	mark   atomic.Uint32 // 0 while nothing is captured by eBPF
+	places places
 }
 
 // Dial implements wire.Dialer.
 func (m *marked) Dial(l wire.Loop, addr netip.AddrPort, h wire.ConnHandler) wire.Conn {
+	if ns := m.places.of(addr); ns != nil {
+		return dialFrom(l, ns, addr, h)
+	}
 	if mark := m.mark.Load(); mark != 0 {
 		if d, ok := l.(wire.MarkedDialer); ok {
 			return d.DialMarked(addr, mark, h)

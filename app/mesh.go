@@ -52,7 +52,7 @@ type MeshOptions struct {
 	Socket string
 	// ControlSocket is where naru token and naru status meet a control plane.
 	ControlSocket string
-	// Capture is "auto" (""), "ebpf" or "off".
+	// Capture is "auto" (""), "ebpf", "nftables" or "off".
 	Capture string
 	// Scope tells what this process captures with from what another on the same
 	// machine does; "" is "naru".
@@ -90,9 +90,9 @@ type MeshOptions struct {
 // Check says what of the options cannot be, as the command line has them.
 func (o *MeshOptions) Check() error {
 	switch o.Capture {
-	case "", "auto", "ebpf", "off":
+	case "", "auto", "ebpf", "nftables", "off":
 	default:
-		return fmt.Errorf("--capture %s: it is auto, ebpf or off", o.Capture)
+		return fmt.Errorf("--capture %s: it is auto, ebpf, nftables or off", o.Capture)
 	}
 	if o.Address != "" {
 		if a, err := netip.ParseAddr(o.Address); err != nil || a.IsUnspecified() {
@@ -239,7 +239,7 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 	opt := g.opt.Mesh
 	n := &node{
 		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, rest: g.rest, locals: map[string]*resident{}, generation: 1,
-		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]netip.AddrPort{}, inbound: g.inboundSockets, addresses: map[string][]netip.Addr{},
+		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]answering{}, inbound: g.inboundSockets, addresses: map[string][]netip.Addr{},
 	}
 	options := agent.Options{Authority: p, Log: g.log}
 	if opt.Data != "" {
@@ -260,23 +260,8 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 			}
 		}
 	}()
-	if opt.Capture != "off" {
-		method := capture.EBPF // what Nftables gives needs doors inside of namespaces
-		if n.cages, err = capture.Open(capture.Options{Method: method, Scope: opt.Scope, Mark: localMark, Log: g.log}); err != nil {
-			n.opt.uncaptured, err = err.Error(), nil
-		} else {
-			g.marked.mark.Store(localMark)
-			// The capture is by the socket, so that it may be any port.
-			if n.plain = unused("", firstPlain, lastPlain, nil); n.plain == 0 {
-				return nil, fmt.Errorf("no port from %d to %d is free for plaintext from others", firstPlain, lastPlain)
-			}
-			n.names, n.six = capture.NewDNS(capture.DNSOptions{Domain: domain, Log: g.log}), unused(loopback6.String(), firstOutbound, lastOutbound, nil) != 0
-		}
-	} else {
-		n.opt.uncaptured = "--capture off"
-	}
-	if opt.Capture == "ebpf" && n.cages == nil {
-		return nil, fmt.Errorf("--capture ebpf: %s", n.opt.uncaptured)
+	if err := n.openCapture(&g.marked, domain); err != nil {
+		return nil, err
 	}
 	if serve {
 		n.gateway = identity.WorkloadID(trust, model.DefaultNamespace, "gateway")
@@ -325,10 +310,46 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 	return n, nil
 }
 
+// openCapture sets up the best capture that the options and the machine allow.
+func (n *node) openCapture(m *marked, domain string) error {
+	method := capture.Method(n.opt.Capture)
+	switch method {
+	case "off":
+		n.opt.uncaptured = "--capture off"
+		return nil
+	case "auto":
+		method = ""
+	}
+	c, err := capture.Open(capture.Options{Method: method, Scope: n.opt.Scope, Mark: localMark, Log: n.log})
+	switch {
+	case err != nil && method != "":
+		return fmt.Errorf("--capture %s: %w", method, err)
+	case err != nil:
+		return fmt.Errorf("capture: %w", err)
+	case c.Method() == capture.Explicit:
+		n.opt.uncaptured = strings.ReplaceAll(c.Why(), "\n", "; ")
+		return c.Close()
+	}
+	n.cages = c
+	n.names, n.six = capture.NewDNS(capture.DNSOptions{Domain: domain, Log: n.log}), unused(loopback6.String(), firstOutbound, lastOutbound, nil) != 0
+	if c.Method() != capture.EBPF {
+		return nil
+	}
+	m.mark.Store(localMark)
+	// The capture is by the socket, so that it may be any port.
+	if n.plain = unused("", firstPlain, lastPlain, nil); n.plain == 0 {
+		return fmt.Errorf("no port from %d to %d is free for plaintext from others", firstPlain, lastPlain)
+	}
+	return nil
+}
+
 // captured says how workloads' traffic comes to the proxy.
 func (n *node) captured() string {
 	if n.cages == nil {
 		return "HTTP_PROXY and HTTPS_PROXY in their environment alone (" + n.opt.uncaptured + ")"
+	}
+	if why := n.cages.Why(); why != "" {
+		return string(n.cages.Method()) + " (" + strings.ReplaceAll(why, "\n", "; ") + ")"
 	}
 	return string(n.cages.Method())
 }

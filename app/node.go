@@ -62,14 +62,15 @@ type node struct {
 
 	mu         sync.Mutex
 	locals     map[string]*resident
+	given      uint16 // the outbound door of the newest: none is given again soon
 	generation int
 	applied    int
 	serves     model.Version // with it
 	moved      chan struct{} // closed when applied or known changes
 	known      *model.Config // the control plane's newest
 	addresses  map[string][]netip.Addr
-	six        bool                      // captured workloads are served on ::1, too
-	served     map[string]netip.AddrPort // by namespace, where its names are answered
+	six        bool                 // captured workloads are served on ::1, too
+	served     map[string]answering // by namespace
 }
 
 // Ports of a node. Those of outbound doors lie below the range that systems
@@ -79,8 +80,11 @@ const (
 	lastOutbound  = 16999
 	firstPlain    = 15006 // of the door for plaintext from others
 	lastPlain     = 15049
-	dnsPort       = 15053 // and those after it, one a namespace
-	dnsPorts      = 40
+	// The mesh DNS has a port for each namespace: one that only root can take
+	// while we are away, and that nobody has (IANA), or else of those from dnsPort.
+	firstLowDNS, lastLowDNS = 954, 988
+	dnsPort                 = 15053
+	dnsPorts                = 40
 )
 
 // Attach implements admin.Workloads.
@@ -142,19 +146,30 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 		}
 		noun.Ports = append(noun.Ports, model.WorkloadPort{Service: n.serviceName(w.Namespace, service, p.Port), Port: p.Port, Protocol: model.AppProtocol(p.Protocol)})
 	}
+	how, note, err := n.method(&w, by)
+	if err != nil {
+		return nil, err
+	}
 	port, err := n.freePort(noun.Name)
 	if err != nil {
 		return nil, err
 	}
-	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, pid: by.PID, uid: by.UID}
-	if w.Capture == "explicit" || n.cages == nil && (w.Capture == "" || w.Capture == "auto") {
+	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, by: by, method: how}
+	if r.method == capture.Explicit {
 		r.pass = rand.Text()
 		if err := n.again(r); err != nil {
 			return nil, err
 		}
 	}
+	if how == capture.Nftables && len(w.Reach) > 0 {
+		return nil, errors.New("reach: the workload gets a network of its own here, in which it reaches services by name: leave reach out, or take capture explicit")
+	}
 	if err := n.takeReach(r); err != nil {
 		return nil, err
+	}
+	r.six = n.six && r.pass == ""
+	if note != "" {
+		r.about.Notes = append(r.about.Notes, note)
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	n.locals[noun.Name] = r
@@ -182,7 +197,7 @@ func (n *node) serviceName(namespace, host string, port uint16) string {
 // ownedBy counts a user's workloads. mu is held.
 func (n *node) ownedBy(uid uint32) (has int) {
 	for _, r := range n.locals {
-		if r.uid == uid {
+		if r.by.UID == uid {
 			has++
 		}
 	}
@@ -193,18 +208,23 @@ func (n *node) ownedBy(uid uint32) (has int) {
 // has led another workload is not free: what that sends until it is asked for
 // again would be sent as this one. mu is held.
 func (n *node) freePort(name string) (uint16, error) {
-	p := unused(loopback.String(), firstOutbound, lastOutbound, func(p uint16) bool {
+	taken := func(p uint16) bool {
 		if n.taken(p) {
 			return true
 		}
-		if n.cages != nil && n.cages.Taken(name, p) {
-			return true
+		if n.cages != nil && n.cages.Taken(name, p) || n.inbound != nil && len(n.inbound(p)) > 0 {
+			return true // the door of one that has left may be in its namespace still
 		}
 		return n.six && unused(loopback6.String(), p, p, nil) == 0
-	})
+	}
+	p := unused(loopback.String(), max(n.given+1, firstOutbound), lastOutbound, taken)
+	if p == 0 {
+		p = unused(loopback.String(), firstOutbound, lastOutbound, taken)
+	}
 	if p == 0 {
 		return 0, errors.New("no port is free for another workload")
 	}
+	n.given = p
 	return p, nil
 }
 
@@ -224,6 +244,12 @@ func unused(host string, first, last uint16, taken func(uint16) bool) uint16 {
 
 var loopback, loopback6 = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
 
+// answering is a mesh DNS of one namespace.
+type answering struct {
+	at      netip.AddrPort
+	sockets []syscallConn
+}
+
 // dnsSocket is one address of the mesh DNS.
 type dnsSocket struct {
 	udp net.PacketConn
@@ -232,10 +258,12 @@ type dnsSocket struct {
 
 // dnsSockets opens a port on all addresses, or on none.
 func dnsSockets(on []netip.Addr, port uint16) (all []dnsSocket, err error) {
+	var tcp net.ListenConfig
+	tcp.SetMultipathTCP(false) // package capture takes none
 	for _, a := range on {
 		s, at := dnsSocket{}, netip.AddrPortFrom(a, port).String()
 		if s.udp, err = net.ListenPacket("udp", at); err == nil {
-			if s.tcp, err = net.Listen("tcp", at); err != nil {
+			if s.tcp, err = tcp.Listen(context.Background(), "tcp", at); err != nil {
 				s.udp.Close()
 			}
 		}
@@ -252,7 +280,7 @@ func dnsSockets(on []netip.Addr, port uint16) (all []dnsSocket, err error) {
 }
 
 // answer sees that names are answered for a namespace, and says where.
-func (n *node) answer(namespace string) (netip.AddrPort, error) {
+func (n *node) answer(namespace string) (answering, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if at, ok := n.served[namespace]; ok {
@@ -262,23 +290,31 @@ func (n *node) answer(namespace string) (netip.AddrPort, error) {
 	if n.six {
 		on = append(on, loopback6)
 	}
-	for port := dnsPort + len(n.served); port < dnsPort+dnsPorts; port++ {
-		sockets, err := dnsSockets(on, uint16(port))
+	for port := uint16(firstLowDNS); port < dnsPort+dnsPorts; port++ {
+		if port > lastLowDNS {
+			port = max(port, dnsPort)
+		}
+		sockets, err := dnsSockets(on, port)
 		if err != nil {
 			continue
 		}
-		at := netip.AddrPortFrom(loopback, uint16(port))
-		n.served[namespace] = at
+		at := answering{at: netip.AddrPortFrom(loopback, port)}
 		for _, s := range sockets {
+			for _, socket := range []any{s.udp, s.tcp} {
+				if c, ok := socket.(syscallConn); ok {
+					at.sockets = append(at.sockets, c)
+				}
+			}
 			n.tasks.Go(func() {
 				if err := n.names.Serve(s.udp, s.tcp, namespace); err != nil {
 					n.log.Error("names are not answered any more", "namespace", namespace, "error", err)
 				}
 			})
 		}
+		n.served[namespace] = at
 		return at, nil
 	}
-	return netip.AddrPort{}, errors.New("no port is free for the mesh DNS")
+	return answering{}, errors.New("no port is free for the mesh DNS")
 }
 
 // tell makes a workload known, and tries until it is, or ctx ends.
@@ -324,7 +360,10 @@ func (n *node) describe(*model.Config) (mesh.Node, int) {
 		d.Plain = n.plain
 	}
 	for _, r := range n.locals {
-		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: n.six && r.pass == "", Pass: r.passOf(), Own: r.own, Reach: r.reach})
+		if !r.placed {
+			continue // its doors would open elsewhere
+		}
+		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: r.six, Pass: r.passOf(), Own: r.own, Reach: r.reach, Apart: r.method == capture.Nftables})
 	}
 	slices.SortFunc(d.Locals, func(a, b mesh.Local) int { return cmp.Compare(a.Workload.Name, b.Workload.Name) })
 	return d, n.generation
@@ -440,7 +479,8 @@ func (n *node) end() {
 	n.agent.Close()
 	if n.cages != nil {
 		end := n.cages.Close
-		if stay > 0 {
+		if waiting := len(n.cages.Waiting()); stay+waiting > 0 {
+			stay += waiting
 			n.log.Info("workloads run on; they are refused new connections until a proxy is back", "workloads", stay)
 			end = n.cages.Leave
 		}

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/naru-mesh/naru/admin"
-	"github.com/naru-mesh/naru/capture"
 	"github.com/naru-mesh/naru/identity/attest"
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
@@ -29,9 +28,6 @@ func (n *node) checkReach(w *admin.Wish, by admin.Caller) error {
 	}
 	if len(w.Reach) > mostReach {
 		return fmt.Errorf("reach: %d services: a workload has local ports for at most %d", len(w.Reach), mostReach)
-	}
-	if n.cages != nil && n.cages.Method() == capture.Nftables && w.Capture != "explicit" && w.Capture != "off" {
-		return fmt.Errorf("reach: a captured workload has a network of its own here, and reaches services by name: leave reach out, or take capture explicit")
 	}
 	if err := attest.Visible(by.PID); err != nil {
 		return fmt.Errorf("reach: this proxy cannot see whose connections come to a local port, for which it must be root or the workload's user: %w", err)
@@ -69,12 +65,12 @@ func (n *node) checkReach(w *admin.Wish, by admin.Caller) error {
 func (n *node) takeReach(r *resident) error {
 	has := 0
 	for _, other := range n.locals {
-		if other.uid == r.uid {
+		if other.by.UID == r.by.UID {
 			has += len(other.reach)
 		}
 	}
-	if has+len(r.wish.Reach) > mostReached && !n.administers(admin.Caller{UID: r.uid}) {
-		return fmt.Errorf("reach: user %s has %d local ports for services here, and %d are the most", userName(r.uid), has, mostReached)
+	if has+len(r.wish.Reach) > mostReached && !n.administers(r.by) {
+		return fmt.Errorf("reach: user %s has %d local ports for services here, and %d are the most", userName(r.by.UID), has, mostReached)
 	}
 	for i, w := range r.wish.Reach {
 		local, err := n.localPort(r, i)
@@ -121,7 +117,7 @@ func (n *node) again(r *resident) error {
 		return nil
 	case d.Port < firstOutbound || d.Port > lastOutbound || len(d.Pass) < 16 || len(d.Pass) > 64:
 		return errors.New("door: it is not one that this proxy has given")
-	case attest.Visible(r.pid) != nil:
+	case attest.Visible(r.by.PID) != nil:
 		r.about.Notes = append(r.about.Notes, "the proxy has begun anew, and cannot see whose connections come: start the workload again, so that it is told the new password")
 		return nil
 	case d.Port != r.outbound && (n.taken(d.Port) || unused(loopback.String(), d.Port, d.Port, nil) == 0):
@@ -161,6 +157,7 @@ func (n *node) move(r *resident, shut []uint16) (err error) {
 		if r.outbound, err = n.freePort(r.name); err != nil {
 			return err
 		}
+		r.placed = false
 	}
 	r.reach = slices.Clone(r.reach) // the lowering may have the one from before
 	for i := range r.reach {

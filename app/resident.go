@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"sync"
@@ -30,14 +31,18 @@ type resident struct {
 	outbound uint16
 	// pass is the password of its outbound door where it is told of it by its
 	// environment; "": it is captured, or has no way there.
-	pass    string
-	own     bool // and by the kernel's word, too
-	reach   []mesh.Reach
+	pass  string
+	own   bool // and by the kernel's word, too
+	reach []mesh.Reach
+	// method is how its traffic comes; cage is nil where that is Explicit or off.
+	method  capture.Method
 	cage    *capture.Cage
+	names   []io.Closer // of the mesh DNS in its network namespace
+	placed  bool        // where its doors belong is known
+	six     bool        // it has a door on ::1, too
 	release func()
 	about   admin.About
-	pid     int
-	uid     uint32
+	by      admin.Caller
 	need    int    // the generation that has it
 	how     string // it is captured; "" until it is known
 
@@ -49,7 +54,7 @@ type resident struct {
 // settle gets a resident its identity, its capture and its door.
 func (n *node) settle(r *resident) error {
 	r.release = n.agent.Hold(r.id)
-	r.about.Name, r.about.Identity, r.about.Capture = r.name, string(r.id), "off"
+	r.about.Name, r.about.Identity, r.about.Capture = r.name, string(r.id), string(r.method)
 	r.about.Env = append(r.about.Env, "SPIFFE_ENDPOINT_SOCKET=unix://"+n.opt.apiSocket(), "NARU_WORKLOAD="+r.name)
 	// Its doors are open before anything is brought to them.
 	if err := n.open(r); err != nil {
@@ -72,7 +77,11 @@ func (n *node) settle(r *resident) error {
 // be another's since: two nodes of one machine look for theirs in the same order.
 func (n *node) open(r *resident) error {
 	for range doorTries {
+		if err := n.place(r); err != nil {
+			return fmt.Errorf("capture: %w", err)
+		}
 		n.mu.Lock()
+		r.placed = true
 		n.generation++
 		r.need = n.generation
 		n.mu.Unlock()
@@ -103,7 +112,7 @@ const doorTries = 10
 // isOpen says whether a resident's door is.
 func (n *node) isOpen(r *resident) bool {
 	doors := 1
-	if n.six && r.pass == "" {
+	if r.six {
 		doors = 2
 	}
 	return len(n.inbound(r.outbound)) >= doors
@@ -112,41 +121,66 @@ func (n *node) isOpen(r *resident) bool {
 // doorTime bounds the wait for a configuration with a workload's doors.
 const doorTime = 10 * time.Second
 
-// cage captures a resident's traffic, as well as it can be.
-func (n *node) cage(r *resident) error {
-	proxy := netip.AddrPortFrom(loopback, r.outbound)
-	explicit := func() {
-		r.about.Capture = string(capture.Explicit)
-		r.about.Env = append(r.about.Env, explicitEnv(proxy, r.pass)...)
-		r.about.Door = &admin.Door{Port: proxy.Port(), Pass: r.pass}
+// place makes the network namespace of a resident that has one: nothing runs in
+// it yet, or what does is refused, until its doors are open.
+func (n *node) place(r *resident) error {
+	if r.method != capture.Nftables {
+		return n.marked.places.put(r, nil)
 	}
-	switch {
-	case r.wish.Capture == "off":
+	dns := netip.AddrPortFrom(loopback, dnsPort)
+	cage, err := n.cages.Workload(n.cageOptions(r, dns))
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	r.cage = cage
+	n.mu.Unlock()
+	if r.six && cage.Inside(hasIPv6) != nil {
+		n.mu.Lock()
+		r.six = false
+		n.mu.Unlock()
+		if _, err := n.cages.Workload(n.cageOptions(r, dns)); err != nil {
+			return err
+		}
+	}
+	r.about.Netns = cage.Netns
+	if r.names == nil {
+		if r.names, err = n.namesInside(r); err != nil {
+			return err
+		}
+	}
+	return n.marked.places.put(r, cage)
+}
+
+// cage brings a resident to its doors.
+func (n *node) cage(r *resident) error {
+	switch r.method {
+	case capture.Explicit:
+		r.about.Env = append(r.about.Env, explicitEnv(netip.AddrPortFrom(loopback, r.outbound), r.pass)...)
+		r.about.Door = &admin.Door{Port: r.outbound, Pass: r.pass}
 		return nil
-	case r.wish.Capture == "explicit":
-		explicit()
-		return nil
-	case n.cages == nil && r.wish.Capture == "transparent":
-		return fmt.Errorf("traffic cannot be captured here: %s", n.opt.uncaptured)
-	case n.cages == nil:
-		r.about.Notes = append(r.about.Notes, "traffic is not captured ("+n.opt.uncaptured+"): HTTP_PROXY and HTTPS_PROXY lead to the mesh; a program that does not look at them needs a local port (--reach SERVICE:PORT), or goes out as it is")
-		explicit()
+	case capture.EBPF:
+	default:
 		return nil
 	}
 	dns, err := n.answer(r.wish.Namespace)
 	if err != nil {
 		return err
 	}
-	cage, err := n.cages.Workload(n.cageOptions(r, dns))
+	opt := n.cageOptions(r, dns.at)
+	opt.Names = dns.sockets
+	cage, err := n.cages.Workload(opt)
 	if err != nil {
 		return fmt.Errorf("capture: %w", err)
 	}
 	n.mu.Lock()
 	r.cage = cage // attest looks at it
 	n.mu.Unlock()
-	r.about.Capture = string(n.cages.Method())
-	if err := r.cage.Adopt(r.pid); err != nil {
+	if err := r.cage.Adopt(r.by.PID); err != nil {
 		return fmt.Errorf("capture: %w", err)
+	}
+	if r.by.Gone() {
+		return errors.New("capture: the process that asked has ended") // and another one goes back to where it was
 	}
 	return nil
 }
@@ -172,13 +206,13 @@ func explicitEnv(proxy netip.AddrPort, pass string) []string {
 
 func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOptions {
 	opt := capture.WorkloadOptions{Name: r.name, Outbound: netip.AddrPortFrom(loopback, r.outbound), DNS: dns}
-	if n.six {
+	if r.six {
 		opt.Outbound6, opt.DNS6 = netip.AddrPortFrom(loopback6, r.outbound), netip.AddrPortFrom(loopback6, dns.Port())
 	}
 	for _, p := range r.ports {
 		opt.Ports = append(opt.Ports, p.Port)
 	}
-	if n.inbound != nil {
+	if n.inbound != nil && r.method == capture.EBPF {
 		opt.Inbound = n.inbound(n.plain)
 		opt.Doors = n.inbound(r.outbound)
 	}
@@ -324,6 +358,7 @@ func (r *resident) Leave() {
 		ending = true
 	default:
 	}
+	closeAll(r.names)
 	if r.cage != nil && !ending {
 		if err := r.cage.Close(); err != nil {
 			n.log.Warn("what captured a workload cannot be removed", "workload", r.name, "error", err)

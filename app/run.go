@@ -209,7 +209,7 @@ func newGateway(opt Options) (*gateway, error) {
 	g.issuers = g.newIssuers()
 	g.quic = http3.New(g.driver.Loops())
 	g.proxy = proxy.New(proxy.Options{
-		Driver: g.driver, Server: codec, HTTP2: codec2, Datagrams: g.driver, QUIC: g.quic, Security: g.security, Clusters: g.clusters,
+		Driver: placed{g.driver, &g.marked.places}, Server: codec, HTTP2: codec2, Datagrams: g.driver, QUIC: g.quic, Security: g.security, Clusters: g.clusters,
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
 		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize, Attest: g.lent, Client: codec,

@@ -24,7 +24,8 @@ const (
 	// struct bpf_sockopt
 	optSocket, optValue, optEnd, optLevel, optName, optLength, optResult = 0, 8, 16, 24, 28, 32, 36
 	// struct bpf_sk_lookup
-	seekFamily, seekProtocol, seekRemoteIP4, seekRemoteIP6, seekRemotePort, seekLocalPort = 8, 12, 16, 20, 36, 60
+	seekFamily, seekProtocol, seekRemoteIP4, seekRemoteIP6, seekRemotePort = 8, 12, 16, 20, 36
+	seekLocalIP4, seekLocalIP6, seekLocalPort                              = 40, 44, 60
 
 	familyIP4, familyIP6         = 2, 10
 	protoTCP, protoUDP, protoMPT = 6, 17, 262

@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 )
 
 // Method is how traffic is captured.
@@ -45,7 +43,7 @@ type Options struct {
 	// where none is, it is mounted on /sys/fs/bpf (CAP_SYS_ADMIN).
 	BPFFS string
 	// Mark is the SO_MARK (wire.MarkedDialer) of those of the proxy's
-	// connections that reach the ports of workloads. 0: all of them do, also
+	// connections that reach the ports of workloads. EBPF only. 0: all of them do, also
 	// those that it makes because a workload asked for that address.
 	Mark uint32
 	// Log hears of what was found standing and could not be removed; nil is
@@ -78,7 +76,8 @@ type WorkloadOptions struct {
 
 	// Ports are those that the workload serves: whoever connects to one, and is
 	// neither the proxy nor the workload, gets to Inbound. EBPF only: with
-	// Nftables nobody but the host reaches the workload at all.
+	// Nftables nobody reaches the workload but who is inside, as the proxy's
+	// sockets are (Cage.Inside, Cage.Namespace).
 	Ports []uint16
 	// Inbound are the proxy's listening sockets for that (wire.Listening of
 	// wire/loop, *net.TCPListener): one for each family, or one for both. The
@@ -90,6 +89,11 @@ type WorkloadOptions struct {
 	// with them nobody gets what the workload sends but these sockets, also when
 	// another program takes the port while the proxy is away.
 	Doors []syscall.Conn
+
+	// Names are the mesh DNS's sockets at DNS and DNS6, of UDP and TCP (not
+	// MPTCP). EBPF: with them nobody else answers the workload there, and without
+	// them there, while the proxy is away, it is refused.
+	Names []syscall.Conn
 
 	// Proxy is a forward proxy, and Services are local ports, by name: what
 	// Explicit tells the workload.
@@ -122,26 +126,6 @@ type machinery interface {
 	sweep(keep map[string]bool) error
 	// close lets go of the files; with all set of everything else too.
 	close(all bool) error
-}
-
-// Cage is what one workload runs in.
-type Cage struct {
-	Place
-	name string
-	of   *Capture
-	four netip.Addr // of the workload in its network namespace
-	six  netip.Addr
-	// adopted are those that Adopt brought in, and the cgroups that they were
-	// in before.
-	adopted map[int]string
-}
-
-// Place is where a workload's processes are started, by this process or by
-// another one that is told.
-type Place struct {
-	Cgroup string   `json:"cgroup,omitempty"` // folder
-	Netns  string   `json:"netns,omitempty"`  // file
-	Env    []string `json:"env,omitempty"`    // added to the environment
 }
 
 // Open sets up what all workloads share. It moves this process into a cgroup
@@ -214,6 +198,14 @@ func (c *Capture) Waiting() []string {
 		}
 	}
 	return rest
+}
+
+// Lives says whether processes live in what a predecessor left standing for a
+// workload.
+func (c *Capture) Lives(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.does.waiting(), escape(name))
 }
 
 // names of the cages, escaped.
@@ -308,99 +300,11 @@ func (c *Capture) Leave() error {
 
 func (c *Capture) end(all bool) error {
 	does := c.does
+	for _, k := range c.cages {
+		k.forget()
+	}
 	c.cages, c.does = map[string]*Cage{}, ended{}
 	return does.close(all)
-}
-
-// Close takes the cage away: processes still in it are captured no longer.
-func (k *Cage) Close() error {
-	k.of.mu.Lock()
-	defer k.of.mu.Unlock()
-	if k.of.cages[k.name] != k {
-		return nil
-	}
-	delete(k.of.cages, k.name)
-	k.vacate()
-	return k.of.does.release(k)
-}
-
-// exiting bounds the wait for processes that are about to be gone.
-const exiting = 500 * time.Millisecond
-
-// vacate brings those who were brought in back to where they were: they may
-// outlive their workload, and the cgroup could not be removed. Where that is not
-// possible they stay, and so does the cgroup until Sweep.
-func (k *Cage) vacate() {
-	for pid, from := range k.adopted {
-		if at, err := cgroupOf(pid); err == nil && at == k.Cgroup {
-			_ = adopt(from, pid)
-		}
-	}
-	// One that has closed its files, which is how its end is noticed, but has
-	// not left its cgroup yet cannot be moved; it is not listed any more.
-	for end := time.Now().Add(exiting); len(k.adopted) > 0 && dying(k.Cgroup) && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// Inside runs fn where the workload's loopback is the loopback: sockets that
-// fn makes on its own goroutine (net.Listen, wire.Driver.Listen) are in the
-// workload's network namespace (Nftables). fn must not start goroutines that
-// make sockets.
-func (k *Cage) Inside(fn func() error) error { return inside(k.Netns, fn) }
-
-// Addresses are where the proxy reaches the workload's ports.
-func (k *Cage) Addresses() (four, six netip.Addr) {
-	if k.Netns != "" {
-		return k.four, k.six
-	}
-	return netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
-}
-
-// Start starts cmd so that its first instruction is captured, and adds Env.
-// It needs root, or a cgroup that was delegated to the caller; others are
-// brought in with Adopt before they start anything.
-func (p Place) Start(cmd *exec.Cmd) error {
-	if len(p.Env) > 0 {
-		cmd.Env = append(cmd.Environ(), p.Env...)
-	}
-	if p.Cgroup != "" {
-		fd, err := syscall.Open(p.Cgroup, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("cgroup %s: %w", p.Cgroup, err)
-		}
-		defer syscall.Close(fd)
-		if cmd.SysProcAttr == nil {
-			cmd.SysProcAttr = &syscall.SysProcAttr{}
-		}
-		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, fd
-	}
-	return inside(p.Netns, cmd.Start)
-}
-
-// Adopt brings a process into the cage. The sockets that it has stay free; what
-// it makes, and what it starts, is captured. EBPF only.
-func (k *Cage) Adopt(pid int) error {
-	if k.Cgroup == "" {
-		return fmt.Errorf("a running process cannot be captured by %s", k.of.method)
-	}
-	from, err := cgroupOf(pid)
-	if err == nil {
-		err = adopt(k.Cgroup, pid)
-	}
-	if err != nil {
-		return fmt.Errorf("process %d to %s: %w", pid, filepath.Base(k.Cgroup), err)
-	}
-	if from == k.Cgroup { // as a predecessor left it
-		return nil
-	}
-	k.of.mu.Lock()
-	defer k.of.mu.Unlock()
-	if k.adopted == nil {
-		k.adopted = map[int]string{}
-	}
-	k.adopted[pid] = from
-	return nil
 }
 
 // nothing is the machinery of Explicit.

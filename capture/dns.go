@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -121,7 +122,8 @@ func (d *DNS) Stats() DNSStats {
 	return DNSStats{c.answered.Load(), c.forwarded.Load(), c.failed.Load(), c.dropped.Load()}
 }
 
-// Serve answers on both sockets until Close, which closes them. namespace is
+// Serve answers on both sockets until Close, which closes them, or until somebody
+// else does. namespace is
 // the one that the clients are in: within it services need no more than their
 // own name. Only clients of the loopback and of our own network namespaces are
 // answered.
@@ -152,6 +154,7 @@ func (d *DNS) Serve(udp net.PacketConn, tcp net.Listener, namespace string) erro
 			defer d.running.Done()
 			err := s.ActivateAndServe()
 			ended <- err
+			d.drop(s)
 			if err != nil && !errors.Is(err, net.ErrClosed) {
 				d.opt.Log.Error("the mesh DNS no longer answers", "err", err)
 			}
@@ -163,6 +166,15 @@ func (d *DNS) Serve(udp net.PacketConn, tcp net.Listener, namespace string) erro
 		}
 	}
 	return nil
+}
+
+// drop forgets a server that has ended.
+func (d *DNS) drop(s *dns.Server) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i := slices.Index(d.servers, s); i >= 0 {
+		d.servers = slices.Delete(d.servers, i, i+1)
+	}
 }
 
 // Close ends every server and waits for the queries under way.

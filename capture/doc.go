@@ -39,6 +39,10 @@
 // but for those of the proxy's cgroup, and the workload's own. All is assembled
 // in Go; nothing runs per packet.
 //
+// With Nftables all rules are in the workload's network namespace, and so are
+// the proxy's sockets: listening ones by Cage.Inside, dialled ones by
+// Cage.Namespace. Nothing gets in from outside.
+//
 // # Rules
 //
 // Nothing fails open: what cannot be noted, and what has no listener of its

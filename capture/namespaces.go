@@ -18,11 +18,9 @@ import (
 
 // namespaces is the machinery of Nftables: a network namespace for each
 // workload, named below /run/netns as ip-netns(8) does, joined to the host by a
-// pair of virtual interfaces, and in it the rules that redirect.
-type namespaces struct {
-	prefix string // of the names
-	mark   uint32
-}
+// pair of virtual interfaces, and in it the rules that redirect. All rules are
+// inside: whatever happens to those of the host, nobody gets in.
+type namespaces struct{ prefix string } // of the names
 
 // netnsFolder is that of ip-netns(8).
 const netnsFolder = "/run/netns"
@@ -41,7 +39,7 @@ func openNamespaces(opt *Options) (machinery, error) {
 	if err := os.MkdirAll(netnsFolder, 0o755); err != nil {
 		return nil, err
 	}
-	return &namespaces{prefix: opt.Scope + "-", mark: opt.Mark}, nil
+	return &namespaces{opt.Scope + "-"}, nil
 }
 
 // probeNftables tries what is needed in a namespace that ends at once.
@@ -74,22 +72,30 @@ func apart(fn func() error) error {
 	return <-done
 }
 
-// inside runs fn in a network namespace; "" is ours.
+// inside runs fn in a network namespace.
 func inside(netns string, fn func() error) error {
-	if netns == "" {
-		return fn()
-	}
 	return apart(func() error {
-		f, err := os.Open(netns)
-		if err != nil {
+		if err := enter(netns); err != nil {
 			return err
-		}
-		defer f.Close()
-		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("enter %s: %w", netns, err)
 		}
 		return fn()
 	})
+}
+
+// enter brings the thread into a network namespace.
+func enter(netns string) error {
+	f, err := os.Open(netns)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	switch err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); {
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("%s is no network namespace here: its maker has mounts of its own (PrivateMounts= and the like of a systemd service)", netns)
+	case err != nil:
+		return fmt.Errorf("enter %s: %w", netns, err)
+	}
+	return nil
 }
 
 func (n *namespaces) path(name string) string { return filepath.Join(netnsFolder, n.prefix+name) }
@@ -104,17 +110,15 @@ func (n *namespaces) workload(k *Cage, opt *WorkloadOptions) error {
 	} else if err != nil {
 		return err
 	}
-	k.Netns = path
-	if err := n.guard(); err != nil {
-		return err
-	}
-	return inside(path, func() error {
-		var err error
-		if k.four, k.six, err = near(); err != nil {
+	if k.netns == nil {
+		f, err := os.Open(path)
+		if err != nil {
 			return err
 		}
-		return rules(opt)
-	})
+		k.netns = f
+	}
+	k.Netns = path
+	return inside(path, func() error { return rules(opt) })
 }
 
 // create makes the namespace and its way to the host. Nothing can leave it
@@ -148,14 +152,15 @@ func (n *namespaces) create(path, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := raise(host, host4, host6); err != nil {
+	if _, err := raise(host, host4, host6); err != nil {
 		return err
 	}
 	return inside(path, func() error {
-		if err := raise("lo", netip.Addr{}, netip.Addr{}); err != nil {
+		if _, err := raise("lo", netip.Addr{}, netip.Addr{}); err != nil {
 			return err
 		}
-		if err := raise("eth0", host4.Next(), host6.Next()); err != nil {
+		has6, err := raise("eth0", host4.Next(), host6.Next())
+		if err != nil {
 			return err
 		}
 		// A way to everywhere: what has no route is refused before it could be
@@ -165,7 +170,8 @@ func (n *namespaces) create(path, name string) error {
 			return err
 		}
 		for _, via := range []netip.Addr{host4, host6} {
-			if err := netlink.RouteAdd(&netlink.Route{LinkIndex: eth.Attrs().Index, Gw: via.AsSlice()}); err != nil {
+			err := netlink.RouteAdd(&netlink.Route{LinkIndex: eth.Attrs().Index, Gw: via.AsSlice()})
+			if err != nil && (via.Is4() || has6) {
 				return fmt.Errorf("default route by %v: %w", via, err)
 			}
 		}
@@ -209,11 +215,12 @@ func free(name string) (four, six netip.Addr, err error) {
 	return four, six, fmt.Errorf("all %d networks of %v are in use", count, nets4)
 }
 
-// raise gives an interface its addresses, where valid, and takes it up.
-func raise(name string, four, six netip.Addr) error {
+// raise gives an interface its addresses, where valid, and takes it up. Where
+// the machine has no IPv6 it goes without that.
+func raise(name string, four, six netip.Addr) (has6 bool, err error) {
 	l, err := netlink.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("interface %s: %w", name, err)
+		return false, fmt.Errorf("interface %s: %w", name, err)
 	}
 	for _, a := range []netip.Addr{four, six} {
 		if !a.IsValid() {
@@ -224,47 +231,18 @@ func raise(name string, four, six netip.Addr) error {
 		if a.Is6() {
 			addr.Flags = unix.IFA_F_NODAD // nobody else is there to have it
 		}
-		if err := netlink.AddrAdd(l, addr); err != nil {
-			return fmt.Errorf("address %v of %s: %w", a, name, err)
+		switch err := netlink.AddrAdd(l, addr); {
+		case err == nil:
+			has6 = a.Is6()
+		case a.Is6() && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)):
+		default:
+			return false, fmt.Errorf("address %v of %s: %w", a, name, err)
 		}
 	}
-	return netlink.LinkSetUp(l)
+	return has6, netlink.LinkSetUp(l)
 }
 
-// near gives the addresses of this namespace's eth0.
-func near() (four, six netip.Addr, err error) {
-	eth, err := net.InterfaceByName("eth0")
-	if err != nil {
-		return four, six, err
-	}
-	all, err := eth.Addrs()
-	for _, a := range all {
-		switch p, err := netip.ParsePrefix(a.String()); {
-		case err != nil:
-		case nets4.Contains(p.Addr()):
-			four = p.Addr()
-		case nets6.Contains(p.Addr()):
-			six = p.Addr()
-		}
-	}
-	if err == nil && !four.IsValid() {
-		err = errors.New("eth0 has no address of ours")
-	}
-	return four, six, err
-}
-
-// guard keeps strangers from the workloads that there are.
-func (n *namespaces) guard() error {
-	var faces []string
-	for _, name := range n.all() {
-		faces = append(faces, veth(n.prefix+name))
-	}
-	return guard(tableName+"-"+strings.TrimSuffix(n.prefix, "-"), faces, n.mark)
-}
-
-func (n *namespaces) release(k *Cage) error {
-	return errors.Join(n.remove(escape(k.name)), n.guard())
-}
+func (n *namespaces) release(k *Cage) error { return n.remove(escape(k.name)) }
 
 // remove cuts the namespace off and forgets its name; the kernel frees it with
 // its last process.
@@ -314,7 +292,7 @@ func (n *namespaces) sweep(keep map[string]bool) error {
 			err = errors.Join(err, n.remove(name))
 		}
 	}
-	return errors.Join(err, n.guard())
+	return err
 }
 
 func (n *namespaces) close(all bool) error {
@@ -323,7 +301,6 @@ func (n *namespaces) close(all bool) error {
 		for _, name := range n.all() {
 			err = errors.Join(err, n.remove(name))
 		}
-		err = errors.Join(err, n.guard())
 	}
 	return err
 }

@@ -1,11 +1,14 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +57,28 @@ func moved(t testing.TB, c *Capture, change func(*WorkloadOptions)) (*Cage, Work
 	return k, opt
 }
 
+// outer are the addresses of a workload by which the host knows it.
+func outer(t *testing.T, k *Cage) (all []netip.Addr) {
+	t.Helper()
+	err := k.Inside(func() error {
+		eth, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		has, err := eth.Addrs()
+		for _, a := range has {
+			if p := netip.MustParsePrefix(a.String()); nets4.Contains(p.Addr()) || nets6.Contains(p.Addr()) {
+				all = append(all, p.Addr())
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 func TestNftables(t *testing.T) {
 	c := open(t, Nftables, 0)
 	k, opt := moved(t, c, func(o *WorkloadOptions) {
@@ -80,8 +105,7 @@ except OSError: print("direct")`
 	python(t, k.Place, "direct", reach, "2001:db8:3::1", "80")
 	python(t, k.Place, "direct", reach, "192.0.2.1", "9")
 
-	// The host reaches the workload's ports by its address.
-	workload4, workload6 := k.Addresses()
+	// The proxy reaches the workload's ports by its loopback, from inside.
 	server := exec.Command(pythonPath(t), "-c", strings.NewReplacer("127.0.0.1", "0.0.0.0", "::1", "::").Replace(
 		strings.Replace(serverCode, "l.bind", "f==socket.AF_INET6 and l.setsockopt(socket.IPPROTO_IPV6,socket.IPV6_V6ONLY,1); l.bind", 1)), "9002")
 	out, _ := server.StdoutPipe()
@@ -92,20 +116,23 @@ except OSError: print("direct")`
 	if b := make([]byte, 6); read(out, b) != "ready\n" {
 		t.Fatalf("the server says %q", b)
 	}
-	for _, a := range []netip.Addr{workload4, workload6} {
-		if got := ask(netip.AddrPortFrom(a, 9002).String(), 0); got != "served" {
-			t.Errorf("from the host at %v: %q", a, got)
+	for _, at := range []string{"127.0.0.1:9002", "[::1]:9002"} {
+		var got string
+		if err := k.Inside(func() error { got = ask(at, 0); return nil }); err != nil || got != "served" {
+			t.Errorf("from inside at %s: %q, %v", at, got, err)
 		}
 	}
 
-	// Others of the host do not.
-	for _, a := range []netip.Addr{workload4, workload6} {
-		nobody := exec.Command("curl", "--http0.9", "-s", "-m", "10", "http://"+netip.AddrPortFrom(a, 9002).String())
-		nobody.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		nobody.Dir = "/"
-		const refused = 7 // of curl's exit codes
-		if out, _ := nobody.CombinedOutput(); nobody.ProcessState.ExitCode() != refused {
-			t.Errorf("another user of the host at %v: exit code %d, %q", a, nobody.ProcessState.ExitCode(), out)
+	// Nobody else does, root included.
+	workload := outer(t, k)
+	if len(workload) != 2 {
+		t.Fatalf("the workload has the addresses %v", workload)
+	}
+	for _, a := range workload {
+		python(t, k.Place, "served", askCode, a.String(), "9002")
+		conn, err := net.DialTimeout("tcp", netip.AddrPortFrom(a, 9002).String(), patience)
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("from the host at %v: %v, %v", a, conn, err)
 		}
 	}
 
@@ -118,13 +145,16 @@ except OSError: print("direct")`
 	if w := next.Waiting(); len(w) != 1 || w[0] != escape(opt.Name) {
 		t.Errorf("waiting: %q", w)
 	}
+	if !next.Lives(opt.Name) || next.Lives("shop/orders.2") {
+		t.Error("it is not known who lives")
+	}
 	opt.Outbound = netip.MustParseAddrPort("127.0.0.1:15002")
 	again, err := next.Workload(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a4, a6 := again.Addresses(); a4 != workload4 || a6 != workload6 || again.Netns != k.Netns {
-		t.Errorf("it has moved to %v, %v, %s", a4, a6, again.Netns)
+	if again.Netns != k.Netns {
+		t.Errorf("it has moved to %s", again.Netns)
 	}
 	if out, err := run(t, again.Place, pythonPath(t), "-c", askCode, "192.0.2.1", "80"); err == nil || !strings.Contains(out, "ConnectionRefusedError") {
 		t.Errorf("without a listener: %q, %v", out, err)
@@ -141,11 +171,12 @@ func TestTwoNamespaces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		four, six := k.Addresses()
-		if seen[four] || seen[six] {
-			t.Errorf("workload %d has %v and %v, as another one", i, four, six)
+		for _, a := range outer(t, k) {
+			if seen[a] {
+				t.Errorf("workload %d has %v, as another one", i, a)
+			}
+			seen[a] = true
 		}
-		seen[four], seen[six] = true, true
 	}
 	if err := c.Sweep(); err != nil || len(c.does.(*namespaces).all()) != 3 {
 		t.Errorf("a sweep took what is in use: %v, %q", err, c.does.(*namespaces).all())
@@ -157,5 +188,21 @@ func TestTwoNamespaces(t *testing.T) {
 	next := reopen(t, scope, Nftables, 0)
 	if left := next.does.(*namespaces).all(); len(left) != 0 {
 		t.Errorf("%q are left of workloads without processes", left)
+	}
+}
+
+// TestNoNamespace: a name that is not mounted is told from one that may not be
+// entered.
+func TestNoNamespace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "orders")
+	if err := os.WriteFile(path, nil, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	err := Place{Netns: path}.Start(exec.Command("true"))
+	if want := path + " is no network namespace here"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, and not %q", err, want)
+	}
+	if err := (Place{Netns: path + "s"}).Start(exec.Command("true")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without a name: %v", err)
 	}
 }

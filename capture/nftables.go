@@ -3,22 +3,25 @@ package capture
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
-	"os"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
 
-// tableName is that of our table in a workload's network namespace; on the
-// host the scope follows.
+// tableName is that of our table in a workload's network namespace.
 const tableName = "naru"
 
 // rules replaces the table of the thread's network namespace, in one
 // transaction: there is no moment without rules. REDIRECT leads to the
 // loopback, and connection tracking answers SO_ORIGINAL_DST.
 func rules(opt *WorkloadOptions) error {
+	own, err := addresses()
+	if err != nil {
+		return err
+	}
 	conn, err := nftables.New()
 	if err != nil {
 		return err
@@ -48,6 +51,11 @@ func rules(opt *WorkloadOptions) error {
 		} else {
 			nat.rule(family, within(netip.MustParsePrefix("::1/128")), leave)
 		}
+		for _, a := range own { // it may call itself by these, too
+			if a.Is4() == (f.family == unix.NFPROTO_IPV4) {
+				nat.rule(family, within(netip.PrefixFrom(a, a.BitLen())), leave)
+			}
+		}
 		for _, p := range opt.Exclude {
 			if p.Addr().Is4() == (f.family == unix.NFPROTO_IPV4) {
 				nat.rule(family, tcp, within(p), leave)
@@ -61,10 +69,26 @@ func rules(opt *WorkloadOptions) error {
 			nat.rule(family, udp, port(443), redirectTo(0))
 		}
 	}
+	// The proxy's connections to the workload are made inside: from outside
+	// there are none, also when the host forwards or somebody guesses the address.
+	in := &chain{conn: conn, of: conn.AddChain(&nftables.Chain{Name: "refuse", Table: t, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityFilter})}
+	in.rule(not(expr.MetaKeyIIFNAME, interfaceName("lo")), syn(), refuse)
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("nftables rules: %w", err)
 	}
 	return nil
+}
+
+// addresses of the thread's network namespace but for its loopback's.
+func addresses() (all []netip.Addr, err error) {
+	list, err := net.InterfaceAddrs()
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLoopback() {
+			all = append(all, p.Addr().WithZone(""))
+		}
+	}
+	return all, err
 }
 
 type chain struct {
@@ -115,40 +139,11 @@ func redirectTo(port uint16) []expr.Any {
 	return []expr.Any{&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, max(port, 1))}, &expr.Redir{RegisterProtoMin: 1}}
 }
 
-// guard replaces the host's table of a scope: of the host's programs only the
-// proxy connects to the workloads behind the interfaces; it is known by its
-// mark, or else by its user. What other machines send is not forwarded to them.
-func guard(table string, interfaces []string, mark uint32) error {
-	conn, err := nftables.New()
-	if err != nil {
-		return err
-	}
-	t := &nftables.Table{Family: nftables.TableFamilyINet, Name: table}
-	conn.AddTable(t)
-	conn.DelTable(t)
-	if len(interfaces) > 0 {
-		conn.AddTable(t)
-		stranger := not(expr.MetaKeySKUID, binary.NativeEndian.AppendUint32(nil, uint32(os.Geteuid())))
-		if mark != 0 {
-			stranger = not(expr.MetaKeyMARK, binary.NativeEndian.AppendUint32(nil, mark))
-		}
-		add := func(name string, hook *nftables.ChainHook) *chain {
-			return &chain{conn: conn, of: conn.AddChain(&nftables.Chain{Name: name, Table: t, Type: nftables.ChainTypeFilter,
-				Hooknum: hook, Priority: nftables.ChainPriorityFilter})}
-		}
-		output, forward := add("output", nftables.ChainHookOutput), add("forward", nftables.ChainHookForward)
-		for _, face := range interfaces {
-			name := make([]byte, unix.IFNAMSIZ)
-			copy(name, face)
-			to := meta(expr.MetaKeyOIFNAME, name)
-			output.rule(to, syn(), stranger, refuse)
-			forward.rule(to, syn(), refuse)
-		}
-	}
-	if err := conn.Flush(); err != nil {
-		return fmt.Errorf("nftables rules of the host: %w", err)
-	}
-	return nil
+// interfaceName is as the kernel compares them.
+func interfaceName(name string) []byte {
+	b := make([]byte, unix.IFNAMSIZ)
+	copy(b, name)
+	return b
 }
 
 func not(key expr.MetaKey, is []byte) []expr.Any {

@@ -357,7 +357,7 @@ func (p *programs) sweep(keep map[string]bool) error {
 		target, _ := os.Readlink(filepath.Join(p.folder(e.Name()), "cgroup"))
 		if keep[e.Name()] || target != "" && populated(target) {
 			number := cageNumber(e.Name())
-			owners[number], owners[doorOf(number)] = true, true
+			owners[number], owners[doorOf(number)], owners[namesOwner] = true, true, true
 			continue
 		}
 		err = errors.Join(err, p.remove(e.Name()))

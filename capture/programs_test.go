@@ -388,6 +388,10 @@ func TestAdopt(t *testing.T) {
 	if out.String() != "192.0.2.5:85" {
 		t.Errorf("it says %q", out.String())
 	}
+	// 0 would be this process.
+	if err := k.Adopt(0); err == nil {
+		t.Error("a process that cannot be seen is adopted")
+	}
 }
 
 // TestAdoptedReturns: who was brought in and lives on when the cage is taken

@@ -101,6 +101,9 @@ func (r *redirection) family(l string, four bool, ip int16) {
 
 	if dns.IsValid() {
 		r.at(names)
+		if len(r.opt.Names) > 0 {
+			r.answered(four, dns.Port())
+		}
 		r.remember(four, ip, 0)
 		r.rewrite(dns)
 		r.add(asm.Ja.Label("allow"))
@@ -151,6 +154,18 @@ func (r *redirection) within(p netip.Prefix, ip int16, outside string) {
 	r.add(asm.Mov.Imm(asm.R1, 0))
 }
 
+// answered leaves by "deny" when the mesh DNS has no socket: nobody else is to
+// be waited for, who might take its port and guess what is asked.
+func (r *redirection) answered(four bool, port uint16) {
+	name := "inbound6"
+	if four {
+		name = "inbound4"
+	}
+	r.add(asm.StoreImm(asm.RFP, portKey, datagrams|int64(port), asm.Word))
+	r.find(name, portKey)
+	r.add(asm.JEq.Imm(asm.R0, 0, "deny"), asm.Mov.Reg(asm.R1, asm.R0), asm.FnSkRelease.Call())
+}
+
 // remember notes the destination with the socket.
 func (r *redirection) remember(four bool, ip int16, protocol int64) {
 	if four {
@@ -183,6 +198,35 @@ func (r *redirection) rewrite(to netip.AddrPort) {
 	set(addrPort, netPort(to.Port()))
 }
 
+// fromNames leaves by "allow" what does not come from the address of the mesh
+// DNS: another program may have its port on another address of the loopback.
+func (p *program) fromNames(opt *WorkloadOptions, six bool) {
+	is := func(offset int16, a netip.Addr, i int, no string) {
+		p.load(asm.R1, offset)
+		p.add(asm.JNE.Imm32(asm.R1, word(a, i), no))
+	}
+	if !six {
+		is(addrIP4, opt.DNS.Addr().Unmap(), 3, "allow")
+		return
+	}
+	for _, at := range []struct {
+		addr netip.AddrPort
+		no   string
+	}{{opt.DNS, "six"}, {opt.DNS6, "allow"}} {
+		if !at.addr.IsValid() {
+			p.add(asm.Ja.Label(at.no))
+		} else {
+			for i := range 4 {
+				is(addrIP6+4*int16(i), at.addr.Addr(), i, at.no)
+			}
+			p.add(asm.Ja.Label("names"))
+		}
+		p.at(at.no)
+	}
+	p.label = ""
+	p.at("names")
+}
+
 // restore is the program on getpeername and recvmsg: where the kernel shows the
 // proxy's address, it shows the one that the workload knows.
 func restore(opt *WorkloadOptions, six, recv bool) asm.Instructions {
@@ -193,6 +237,9 @@ func restore(opt *WorkloadOptions, six, recv bool) asm.Instructions {
 	slices.Sort(ports)
 	p := &program{}
 	p.add(asm.Mov.Reg(asm.R6, asm.R1))
+	if recv {
+		p.fromNames(opt, six)
+	}
 	p.load(asm.R1, addrPort)
 	for _, port := range slices.Compact(ports) {
 		if port != 0 {

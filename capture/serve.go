@@ -22,6 +22,9 @@ func doorOf(cage uint32) uint32 {
 // serve names the ports of a cage and the sockets that take what comes to them.
 // The sockets go first: a port without one is refused.
 func (p *programs) serve(cage uint32, opt *WorkloadOptions) error {
+	if err := p.serveNames(opt); err != nil {
+		return err
+	}
 	var doors []uint16
 	for _, at := range []netip.AddrPort{opt.Outbound, opt.Outbound6} {
 		if at.IsValid() && len(opt.Doors) > 0 {
@@ -47,21 +50,7 @@ func (p *programs) serveAs(owner uint32, ports []uint16, sockets []syscall.Conn)
 		}
 	}
 	for _, c := range sockets {
-		raw, err := c.SyscallConn()
-		if err != nil {
-			return err
-		}
-		var failed error
-		err = raw.Control(func(fd uintptr) {
-			for _, name := range familiesOf(int(fd)) {
-				for _, port := range ports {
-					if err := p.maps[name].Put(uint32(port), uint64(fd)); err != nil {
-						failed = fmt.Errorf("inbound socket for port %d: %w", port, err)
-					}
-				}
-			}
-		})
-		if err := errors.Join(err, failed); err != nil {
+		if err := p.assign(c, ports); err != nil {
 			return err
 		}
 	}
@@ -71,6 +60,59 @@ func (p *programs) serveAs(owner uint32, ports []uint16, sockets []syscall.Conn)
 		}
 	}
 	return p.dropPorts(func(port, has uint32) bool { return has == owner && !slices.Contains(ports, uint16(port)) })
+}
+
+// assign has a socket take what comes to ports.
+func (p *programs) assign(c syscall.Conn, ports []uint16) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		kind := kindOf(int(fd))
+		for _, name := range familiesOf(int(fd)) {
+			for _, port := range ports {
+				if err := p.maps[name].Put(kind|uint32(port), uint64(fd)); err != nil {
+					failed = fmt.Errorf("socket for port %d: %w", port, err)
+				}
+			}
+		}
+	})
+	return errors.Join(err, failed)
+}
+
+// datagrams is set in the key of a port of UDP.
+const datagrams = 1 << 16
+
+// namesOwner is that of the mesh DNS, which is for many cages: even, and not
+// one of doorOf.
+const namesOwner = 1 << 30
+
+// serveNames has nobody answer at the ports of the mesh DNS but its sockets.
+func (p *programs) serveNames(opt *WorkloadOptions) error {
+	if len(opt.Names) == 0 {
+		return nil
+	}
+	var ports []uint16
+	for _, at := range []netip.AddrPort{opt.DNS, opt.DNS6} {
+		if at.IsValid() && !slices.Contains(ports, at.Port()) {
+			ports = append(ports, at.Port())
+		}
+	}
+	for _, c := range opt.Names {
+		if err := p.assign(c, ports); err != nil {
+			return fmt.Errorf("mesh DNS: %w", err)
+		}
+	}
+	for _, port := range ports {
+		for _, kind := range []uint32{0, datagrams} {
+			if err := p.maps["ports"].Put(kind|uint32(port), uint32(namesOwner)); err != nil {
+				return fmt.Errorf("port %d of the mesh DNS: %w", port, err)
+			}
+		}
+	}
+	return nil
 }
 
 // dropPorts frees the ports for which which says so.

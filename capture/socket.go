@@ -19,3 +19,11 @@ func familiesOf(fd int) []string {
 	}
 	return []string{"inbound6"}
 }
+
+// kindOf is what is set in the key of a socket's port.
+func kindOf(fd int) uint32 {
+	if kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err == nil && kind == unix.SOCK_DGRAM {
+		return datagrams
+	}
+	return 0
+}

@@ -1,6 +1,10 @@
 package capture
 
-import "github.com/cilium/ebpf/asm"
+import (
+	"net/netip"
+
+	"github.com/cilium/ebpf/asm"
+)
 
 // Below the original at fp-24.
 const (
@@ -163,21 +167,26 @@ func (p *track) admit() {
 }
 
 // inbound is the sk_lookup program: it sees the first packet of each TCP
-// connection that comes to this network namespace, whoever sent it.
+// connection that comes to this network namespace, and the datagrams that no
+// connected socket is for, whoever sent it.
 func inbound() asm.Instructions {
 	p := &track{}
 	p.add(asm.Mov.Reg(asm.R6, asm.R1))
-	p.load(asm.R1, seekProtocol)
-	p.add(asm.JNE.Imm(asm.R1, protoTCP, "allow"))
+	p.load(asm.R2, seekProtocol)
 	p.load(asm.R1, seekLocalPort)
+	p.load(asm.R8, seekFamily)
+	p.add(asm.JEq.Imm(asm.R2, protoTCP, "tcp"), asm.JNE.Imm(asm.R2, protoUDP, "allow"))
+	p.add(asm.Or.Imm(asm.R1, datagrams), asm.StoreMem(asm.RFP, portKey, asm.R1, asm.Word))
+	p.find("ports", portKey)
+	p.add(asm.JEq.Imm(asm.R0, 0, "allow"), asm.Ja.Label("own"))
+	p.at("tcp")
 	p.add(asm.StoreMem(asm.RFP, portKey, asm.R1, asm.Word), asm.StoreMem(asm.RFP, dialKey+20, asm.R1, asm.Word))
 	p.find("ports", portKey)
 	p.add(asm.JEq.Imm(asm.R0, 0, "allow"))
-	p.load(asm.R8, seekFamily)
 
 	// A door of the proxy's own is nobody else's, whoever connects: another
 	// program that takes its port while the proxy is away gets nothing.
-	p.add(asm.LoadMem(asm.R1, asm.R0, 0, asm.Word), asm.And.Imm(asm.R1, 1), asm.JEq.Imm(asm.R1, 0, "proxy"))
+	p.add(asm.LoadMem(asm.R1, asm.R0, 0, asm.Word), asm.And.Imm(asm.R1, 1), asm.JEq.Imm(asm.R1, 0, "own"))
 
 	p.add(asm.JEq.Imm(asm.R8, familyIP6, "wide"))
 	p.mapped(dialKey, seekRemoteIP4)
@@ -188,7 +197,18 @@ func inbound() asm.Instructions {
 	p.add(asm.LoadMem(asm.R1, asm.R6, seekRemotePort, asm.Half), asm.HostTo(asm.BE, asm.R1, asm.Half),
 		asm.StoreMem(asm.RFP, dialKey+16, asm.R1, asm.Word))
 	p.find("dials", dialKey)
-	p.add(asm.JNE.Imm(asm.R0, 0, "allow"))
+	p.add(asm.JNE.Imm(asm.R0, 0, "allow"), asm.Ja.Label("proxy"))
+
+	// What is the proxy's own is on the loopback, and not for other machines.
+	p.at("own")
+	p.add(asm.JEq.Imm(asm.R8, familyIP6, "own6"))
+	p.load(asm.R1, seekLocalIP4)
+	p.add(asm.HostTo(asm.BE, asm.R1, asm.Word), asm.RSh.Imm(asm.R1, 24), asm.JEq.Imm(asm.R1, 127, "proxy"), asm.Ja.Label("allow"))
+	p.at("own6")
+	for i := range 4 {
+		p.load(asm.R1, seekLocalIP6+4*int16(i))
+		p.add(asm.JNE.Imm32(asm.R1, word(netip.IPv6Loopback(), i), "allow"))
+	}
 
 	// Without a listener of the proxy's nobody gets in.
 	p.at("proxy")

@@ -201,7 +201,7 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 	defer runtime.UnlockOSThread()
 	onTerminal := isTerminal(child.Stdin)
 	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: !onTerminal}
-	if err := child.Start(); err != nil {
+	if err := app.StartWorkload(child, &at.About); err != nil {
 		return fmt.Errorf("exec: %w", err)
 	}
 	ended := make(chan error, 1)
@@ -210,14 +210,15 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 		e.wish.Reach = at.About.Reach
 	}
 	e.wish.Door = at.About.Door
-	e.wish.Instance = at.About.Name[strings.LastIndexByte(at.About.Name, '/')+1:] // should the proxy have to be asked again
+	// Should the proxy have to be asked again.
+	e.wish.Instance, e.wish.Running = at.About.Name[strings.LastIndexByte(at.About.Name, '/')+1:], at.About.Capture
 	if err := at.Started(); err != nil {
 		log.Warn("the proxy does not hear that the command has started", "error", err)
 	}
 
 	var kill <-chan time.Time
 	gone, again := at.Gone(), (<-chan time.Time)(nil)
-	leaving := false
+	leaving, refused := false, "" // by a proxy that is back
 	for {
 		select {
 		case err := <-ended:
@@ -236,9 +237,14 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 			back, err := admin.Attach(short, app.NodeSocket(e.socket), e.wish)
 			cancel()
 			if err != nil {
+				if !errors.Is(err, admin.ErrNoNode) && err.Error() != refused {
+					refused = err.Error()
+					log.Error("this machine's proxy does not take the workload back; trying again", "error", err)
+				}
 				again = time.After(time.Second)
 				continue
 			}
+			refused = ""
 			at.Leave()
 			at, gone = back, back.Gone()
 			if err := at.Started(); err == nil && leaving {

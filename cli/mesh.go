@@ -25,7 +25,7 @@ func meshFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 func nodeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.Uint16Var(&o.MeshPort, "mesh-port", 0, "`port` for mutual TLS between proxies (default 15008)")
 	f.StringVar(&o.Socket, "socket", "", "where naru exec meets this process (default "+admin.DefaultSocket+", for others than root below XDG_RUNTIME_DIR)")
-	f.StringVar(&o.Capture, "capture", "", "how workloads' traffic is captured: auto (the default), ebpf (or fail) or off (by environment only)")
+	f.StringVar(&o.Capture, "capture", "", "how workloads' traffic is captured: auto (the default: the best that the machine allows), ebpf or nftables (or fail), or off (by environment only)")
 	f.StringVar(&o.Scope, "capture-scope", "", "`name` of what traffic is captured with, another for each proxy of a machine (default naru)")
 	f.StringArrayVar(&o.Allow, "allow", nil, "`USER=ACCOUNT` or USER=NAMESPACE/ACCOUNT that a user of this machine may run workloads and serve a service of, besides that of his own name in namespace default; USER=* for all")
 }

@@ -41,8 +41,18 @@ func (l *Lowering) inbound() {
 	for i := range all {
 		l.inboundDoor(&all[i])
 	}
-	if l.node.Plain != 0 && len(all) > 0 {
-		l.plaintext(all)
+	var shared []door
+	for i := range all {
+		switch d := &all[i]; l.plainDoor(d) {
+		case "":
+		case plainDoor:
+			shared = append(shared, *d)
+		default:
+			l.plaintext(l.plainDoor(d), d.port, []door{*d})
+		}
+	}
+	if len(shared) > 0 {
+		l.plaintext(plainDoor, l.node.Plain, shared)
 	}
 }
 
@@ -56,18 +66,33 @@ type inside struct {
 
 const plainDoor = "mesh/plaintext"
 
+// plainDoor is the name of the door for plaintext to a port; "": there is none.
+// Where the port itself is free on this machine that is the place.
+func (l *Lowering) plainDoor(d *door) string {
+	switch {
+	case d.local.Apart && l.node.Serve && slices.ContainsFunc(l.cfg.Listeners, func(o *model.Listener) bool { return o.Port == d.port }):
+		return "" // it is the gateway's
+	case d.local.Apart:
+		return plainDoor + "/" + itoa(d.port)
+	case l.node.Plain != 0:
+		return plainDoor
+	}
+	return ""
+}
+
 // inboundDoor makes a door of mutual TLS.
 func (l *Lowering) inboundDoor(d *door) {
 	w := d.local.Workload
 	key := "mesh/in/" + w.Name + ":" + itoa(d.port)
-	causes := []any{w, l.mesh.TrustDomain, l.mesh.Domain, d.local.Target, l.node.Address, l.node.MeshPort, l.node.Plain, l.mesh.Connections}
+	plain := l.plainDoor(d)
+	causes := []any{w, l.mesh.TrustDomain, l.mesh.Domain, d.local.Target, l.node.Address, l.node.MeshPort, plain, l.mesh.Connections}
 	for _, s := range d.nouns {
 		causes = append(causes, s)
 	}
 	in := keep(l, key, causes, func() *inside {
 		parents := []string{key}
-		if l.node.Plain != 0 {
-			parents = append(parents, plainDoor)
+		if plain != "" {
+			parents = append(parents, plain)
 		}
 		in := &inside{listener: &model.Listener{
 			Name: key, Address: l.node.Address, Port: pick(l.node.MeshPort, model.MeshPort), Protocol: model.HTTPS,
@@ -110,17 +135,17 @@ func (l *Lowering) inboundDoor(d *door) {
 	l.out.Services = append(l.out.Services, in.services...)
 }
 
-// plaintext makes the door of captured connections to locals. What a strict
+// plaintext makes a door of connections to locals that are not by mutual TLS. What a strict
 // service serves is refused there, and so is a port whose service is not known.
-func (l *Lowering) plaintext(all []door) {
-	causes := []any{l.mesh.Domain, l.mesh.MTLS, l.node.Plain}
+func (l *Lowering) plaintext(name string, port uint16, all []door) {
+	causes := []any{l.mesh.Domain, l.mesh.MTLS, port}
 	for i := range all {
 		causes = append(causes, all[i].local.Workload, all[i].port)
 		for _, s := range all[i].nouns {
 			causes = append(causes, s)
 		}
 	}
-	l.out.Listeners = append(l.out.Listeners, keep(l, plainDoor, causes, func() *model.Listener {
+	l.out.Listeners = append(l.out.Listeners, keep(l, name, causes, func() *model.Listener {
 		m := &model.MeshDoor{Side: model.Plaintext}
 		for i := range all {
 			d := &all[i]
@@ -133,6 +158,6 @@ func (l *Lowering) plaintext(all []door) {
 			}
 			m.Targets = append(m.Targets, t)
 		}
-		return &model.Listener{Name: plainDoor, Port: l.node.Plain, Protocol: model.Any, Limits: doorLimits, Mesh: m}
+		return &model.Listener{Name: name, Port: port, Protocol: model.Any, Limits: doorLimits, Mesh: m}
 	}))
 }

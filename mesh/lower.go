@@ -50,6 +50,10 @@ type Local struct {
 	Outbound6 bool
 	// Reach are ports of OutboundAddress that lead to one service each.
 	Reach []Reach
+	// Apart: it has a network of its own, so that its ports are free on this
+	// machine. The doors for plaintext are there, on every address; Node.Plain is
+	// for the others.
+	Apart bool
 }
 
 // Reach is a local port, and the name and port by which a workload means a

@@ -376,6 +376,49 @@ func TestNamesAreUnique(t *testing.T) {
 	}
 }
 
+// TestPlaintextApart: of a local with a network of its own the door for
+// plaintext is at its port, unless that is the gateway's.
+func TestPlaintextApart(t *testing.T) {
+	t.Parallel()
+	cfg := shop(2)
+	node := nodeOf(cfg.Workloads[0])
+	node.Locals[0].Apart = true
+	port := cfg.Workloads[0].Ports[0].Port
+	for _, c := range []struct {
+		what    string
+		serve   bool
+		gateway uint16
+		want    string
+	}{
+		{"alone", false, port, "mesh/plaintext/" + itoa(port)},
+		{"beside a gateway", true, port + 1, "mesh/plaintext/" + itoa(port)},
+		{"at the gateway's port", true, port, ""},
+	} {
+		cfg.Listeners = []*model.Listener{{Name: "edge", Port: c.gateway, Protocol: model.HTTP}}
+		node.Serve = c.serve
+		out := (&Lowering{}).Lower(cfg, node)
+		got := ""
+		for _, x := range out.Listeners {
+			if x.Mesh != nil && x.Mesh.Side == model.Plaintext {
+				got = x.Name
+				if x.Port != port || x.Address != "" || x.Protocol != model.Any || len(x.Mesh.Targets) != 1 || x.Mesh.Targets[0].Port != port {
+					t.Errorf("%s: %+v", c.what, x)
+				}
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: the door is %q, not %q", c.what, got, c.want)
+		}
+		for _, r := range out.Routes {
+			for _, p := range r.Parents {
+				if strings.HasPrefix(p, "mesh/plaintext") && p != c.want {
+					t.Errorf("%s: %s is of %s", c.what, r.Name, p)
+				}
+			}
+		}
+	}
+}
+
 func BenchmarkLower(b *testing.B) {
 	cfg := shop(1000)
 	node := nodeOf(cfg.Workloads[0])

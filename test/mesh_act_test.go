@@ -71,8 +71,11 @@ func testProgram(t *testing.T) string {
 
 // actServe answers with its name. /held answers when the server is told to
 // stop, which it does as servers should: what it has begun it ends.
-func actServe(port, name string) error {
-	ln, err := net.Listen("tcp", ":"+port)
+func actServe(at, name string) error {
+	if !strings.Contains(at, ":") { // a port
+		at = ":" + at
+	}
+	ln, err := net.Listen("tcp", at)
 	if err != nil {
 		return err
 	}

@@ -40,9 +40,15 @@ var hostCount atomic.Int32
 // may not be done, or where workloads cannot be captured.
 func newHost(t *testing.T) *host {
 	t.Helper()
+	return newHostBy(t, capture.EBPF)
+}
+
+// newHostBy is for another way of capture.
+func newHostBy(t *testing.T, method capture.Method) *host {
+	t.Helper()
 	h := newPlainHost(t)
 	for _, f := range capture.Check() {
-		if f.Method == capture.EBPF && f.Why != "" {
+		if f.Method == method && f.Why != "" {
 			t.Skipf("workloads cannot be captured here: %s: %s", f.Needs, f.Why)
 		}
 	}
@@ -94,6 +100,11 @@ func newPlainHost(t *testing.T) *host {
 
 // forget removes what a killed proxy has left to its successor.
 func forget(scope string) {
+	spaces, _ := filepath.Glob("/run/netns/" + scope + "-*")
+	for _, path := range spaces {
+		_ = syscall.Unmount(path, syscall.MNT_DETACH)
+		_ = os.Remove(path)
+	}
 	for _, pattern := range []string{"/sys/fs/bpf/" + scope + "*", "/sys/fs/cgroup/" + scope + "*", "/sys/fs/cgroup/unified/" + scope + "*"} {
 		found, _ := filepath.Glob(pattern)
 		for _, top := range found {
@@ -144,7 +155,7 @@ func enter(ns *os.File) error {
 }
 
 // ip runs that command there.
-func (h *host) ip(args string) {
+func (h *host) ip(args string) string {
 	h.t.Helper()
 	if _, err := exec.LookPath("ip"); err != nil {
 		h.t.Skip("ip is not installed")
@@ -157,6 +168,7 @@ func (h *host) ip(args string) {
 	if err != nil {
 		h.t.Fatalf("ip %s: %v\n%s", args, err, out)
 	}
+	return string(out)
 }
 
 // dial connects from there, as somebody who is no workload.

@@ -2,11 +2,14 @@ package test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -213,6 +216,13 @@ func endProxy(t *testing.T, sig syscall.Signal) {
 	}
 	fmt.Fprintln(web.in, "http://192.0.2.1:9300/")
 	said(t, web.out, "(7)") // refused: connections are not made past the proxy
+	// Whoever takes the ports of the mesh DNS is not asked.
+	asked := h.takeNames()
+	fmt.Fprintln(web.in, "http://orders:9102/")
+	said(t, web.out, "(6)")
+	if n := asked(); n != 0 {
+		t.Errorf("%d queries came to a stranger", n)
+	}
 
 	h.mesh(shopMesh)
 	h.serving("orders", 1)
@@ -221,6 +231,42 @@ func endProxy(t *testing.T, sig syscall.Signal) {
 		line, _ := web.out.await(func(line string) bool { return strings.Contains(line, "(") })
 		return strings.Contains(line, "orders here (0)")
 	})
+}
+
+// takeNames binds the ports at which the mesh DNS was, and gives how much has
+// come there; then they are free again.
+func (h *host) takeNames() func() int {
+	h.t.Helper()
+	var came atomic.Int32
+	var all []net.PacketConn
+	var reading sync.WaitGroup
+	for port := 954; port <= 956; port++ {
+		err := h.inside(func() error {
+			u, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
+			all = append(all, u)
+			return err
+		})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	for _, u := range all {
+		reading.Go(func() {
+			for {
+				if _, _, err := u.ReadFrom(make([]byte, 512)); err != nil {
+					return
+				}
+				came.Add(1)
+			}
+		})
+	}
+	return func() int {
+		for _, u := range all {
+			u.Close()
+		}
+		reading.Wait()
+		return int(came.Load())
+	}
 }
 
 // TestMeshSecondInstance: a second process on the same machine says what of the

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/naru-mesh/naru/capture"
 )
 
 // TestMeshPolicies writes policies one after the other and asks who gets
@@ -97,13 +99,22 @@ func TestMeshPolicyOpenConnection(t *testing.T) {
 // it.
 func TestMeshModes(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	for _, method := range []capture.Method{capture.EBPF, capture.Nftables} {
+		t.Run(string(method), func(t *testing.T) {
+			t.Parallel()
+			modes(t, method)
+		})
+	}
+}
+
+func modes(t *testing.T, method capture.Method) {
+	h := newHostBy(t, method)
 	run := h.mesh(`mesh: {mtls: permissive}
 services:
   open: {mesh: {port: 9102}}
   closed: {mesh: {port: 9103, mtls: strict}}
   plain: {mesh: {port: 9104, mtls: "off"}}
-`)
+`, "--capture", string(method))
 	for name, port := range map[string]string{"open": "9102", "closed": "9103", "plain": "9104"} {
 		h.perform([]string{"--service", name, "--port", port}, "serve", port, name)
 		h.serving(name, 1)

@@ -91,6 +91,14 @@ type MarkedDialer interface {
 	DialMarked(addr netip.AddrPort, mark uint32, h ConnHandler) Conn
 }
 
+// NamespaceDialer is a Loop that can dial from another network namespace.
+type NamespaceDialer interface {
+	// DialFrom is Loop.Dial from the network namespace that the file netns is,
+	// which is needed until it returns (network_namespaces(7)). It takes
+	// CAP_SYS_ADMIN; where the namespace cannot be entered the dial fails.
+	DialFrom(netns int, addr netip.AddrPort, h ConnHandler) Conn
+}
+
 // ConnHandler receives the events of a Conn, on its loop. Codecs and
 // wire/secure implement it.
 type ConnHandler interface {

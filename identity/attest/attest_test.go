@@ -9,38 +9,46 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/naru-mesh/naru/identity"
 )
 
 // TestAttest: a process is of the workload that it is in, and not of one that
 // has started that.
 func TestAttest(t *testing.T) {
 	t.Parallel()
-	all := []Workload{
-		{Name: "orders", PID: 10, Cgroup: "/sys/fs/cgroup/naru/orders"},
-		{Name: "bob", PID: 20, Cgroup: "/sys/fs/cgroup/naru/bob"},
-		{Name: "off", PID: 30},
+	all := []inhabitant{
+		{of: &Workload{Name: "orders"}, pid: 10, abode: abode{cgroup: "/sys/fs/cgroup/naru/orders"}},
+		{of: &Workload{Name: "bob"}, pid: 20, abode: abode{cgroup: "/sys/fs/cgroup/naru/bob"}},
+		{of: &Workload{Name: "off"}, pid: 30},
+		{of: &Workload{Name: "web"}, pid: 50, abode: abode{netns: 7}},
 	}
-	cgroups := map[int]string{10: "/naru/orders", 20: "/naru/bob", 30: "/naru/orders"}
+	abodes := map[int]abode{10: {"/naru/orders", 1}, 20: {"/naru/bob", 1}, 30: {"/naru/orders", 1}, 50: {"/shell", 1}}
 	for _, c := range []struct {
 		name   string
 		before []int
 		cgroup string
+		netns  uint64
 		want   string
 	}{
-		{"its child", []int{11, 10, 2}, "/naru/orders", "orders"},
-		{"one that it has started", []int{21, 20, 11, 10, 2}, "/naru/bob", "bob"},
-		{"one that is not captured", []int{31, 30, 11, 10, 2}, "/naru/orders", "off"},
-		{"a child without a parent", []int{22, 1}, "/naru/bob", "bob"},
-		{"a child of one that another has adopted", []int{22, 11, 10, 2}, "/naru/bob", "bob"},
-		{"a child cgroup", []int{12, 11, 10, 2}, "/naru/orders/inner", "orders"},
-		{"a stranger", []int{40, 2}, "/user/shell", ""},
-		{"a stranger in the root", []int{40, 2}, "/", ""},
-		{"one that is gone", nil, "", ""},
+		{"its child", []int{11, 10, 2}, "/naru/orders", 1, "orders"},
+		{"one that it has started", []int{21, 20, 11, 10, 2}, "/naru/bob", 1, "bob"},
+		{"one that is not captured", []int{31, 30, 11, 10, 2}, "/naru/orders", 1, "off"},
+		{"a child without a parent", []int{22, 1}, "/naru/bob", 1, "bob"},
+		{"a child of one that another has adopted", []int{22, 11, 10, 2}, "/naru/bob", 1, "bob"},
+		{"a child cgroup", []int{12, 11, 10, 2}, "/naru/orders/inner", 1, "orders"},
+		{"a stranger", []int{40, 2}, "/user/shell", 1, ""},
+		{"a stranger in the root", []int{40, 2}, "/", 1, ""},
+		{"one that is gone", nil, "", 0, ""},
+		{"in a network namespace", []int{51, 50, 2}, "/shell", 7, "web"},
+		{"in one, without a parent", []int{51, 1}, "/shell", 7, "web"},
+		{"in the machine's own, started by a workload", []int{52, 50, 2}, "/shell", 1, "web"},
+		{"in one of nobody", []int{60, 2}, "/shell", 8, ""},
 	} {
 		for range 2 {
 			got := ""
-			if w := inmost(all, c.before, c.cgroup, func(pid int) string { return cgroups[pid] }); w != nil {
-				got = w.Name
+			if w := inmost(all, c.before, abode{c.cgroup, c.netns}, func(pid int) abode { return abodes[pid] }); w != nil {
+				got = w.of.Name
 			}
 			if got != c.want {
 				t.Errorf("%s: %q, not %q", c.name, got, c.want)
@@ -50,6 +58,28 @@ func TestAttest(t *testing.T) {
 	}
 	if list := ancestry(os.Getpid()); len(list) < 2 || list[0] != os.Getpid() || list[1] != os.Getppid() {
 		t.Errorf("%v", list)
+	}
+}
+
+// TestAttestNumberReused: whoever gets the process number of one that has ended
+// is not its workload.
+func TestAttestNumberReused(t *testing.T) {
+	t.Parallel()
+	own := identity.Process{PID: os.Getpid(), Began: identity.Began(os.Getpid())}
+	for _, c := range []struct {
+		name string
+		by   identity.Process
+		want bool
+	}{
+		{"who has asked", own, true},
+		{"its parent", identity.Process{PID: os.Getppid(), Began: identity.Began(os.Getppid())}, true},
+		{"another one with its number", identity.Process{PID: own.PID, Began: own.Began + "1"}, false},
+		{"one with the number of its parent", identity.Process{PID: os.Getppid(), Began: "1"}, false},
+		{"one of which nothing is known", identity.Process{PID: own.PID}, false},
+	} {
+		if w := Of([]Workload{{Name: "orders", By: c.by}}, own.PID); (w != nil) != c.want {
+			t.Errorf("%s: %v", c.name, w)
+		}
 	}
 }
 
@@ -65,6 +95,10 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+func process(pid int) identity.Process {
+	return identity.Process{PID: pid, Began: identity.Began(pid)}
 }
 
 // TestCallers: what a workload's process has started is told from what another
@@ -120,7 +154,7 @@ func TestCallers(t *testing.T) {
 	orders, first := connect(below)
 	other, theirs := connect(below)
 	_, ours := connect("self")
-	all := []Workload{{Name: "orders", PID: orders}, {Name: "other", PID: other}}
+	all := []Workload{{Name: "orders", By: process(orders)}, {Name: "other", By: process(other)}}
 	var c Callers
 	for _, is := range []struct {
 		workload string
@@ -143,7 +177,7 @@ func TestCallers(t *testing.T) {
 	}
 	// A workload that was started by another is not that one.
 	client, server := ends(ours)
-	inner := []Workload{{Name: "outer", PID: os.Getppid()}, {Name: "inner", PID: os.Getpid()}}
+	inner := []Workload{{Name: "outer", By: process(os.Getppid())}, {Name: "inner", By: process(os.Getpid())}}
 	if err := c.Check(inner, "inner", client, server); err != nil {
 		t.Error(err)
 	}

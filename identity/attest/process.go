@@ -2,47 +2,97 @@ package attest
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"github.com/naru-mesh/naru/identity"
 )
 
 // Workload is what tells a workload's processes from others.
 type Workload struct {
-	Name   string
-	PID    int    // who has started it
-	Cgroup string // folder; "" without
+	Name string
+	By   identity.Process // who has started it
+	// Cgroup is its folder, Netns the file of its network namespace; "" without.
+	Cgroup, Netns string
 }
 
-// Of gives the workload of a process, nil where it is of none: by the cgroup
-// that it is in, or by whom it was started. A workload may have started
-// another, which is not it.
+// Of gives the workload of a process, nil where it is of none: by the cgroup or
+// the network namespace that it is in, or by whom it was started. A workload may
+// have started another, which is not it.
 func Of(all []Workload, pid int) *Workload {
-	return inmost(all, ancestry(pid), cgroupOf(pid), cgroupOf)
+	before := ancestry(pid)
+	list := make([]inhabitant, len(all))
+	for i := range all {
+		w := &all[i]
+		list[i] = inhabitant{of: w, pid: w.By.PID, abode: abode{cgroup: w.Cgroup, netns: inode(w.Netns)}}
+		if slices.Contains(before, w.By.PID) && w.By.Gone() {
+			list[i].pid = 0 // another process has its number, until its end is noticed
+		}
+	}
+	if w := inmost(list, before, abodeOf(pid), abodeOf); w != nil {
+		return w.of
+	}
+	return nil
 }
 
-// inmost is Of, by the process's ancestors, itself the first, and its cgroup.
-func inmost(all []Workload, before []int, cgroup string, of func(pid int) string) *Workload {
-	var caged, nearest *Workload
+// inhabitant is a Workload as the kernel has it at the moment.
+type inhabitant struct {
+	of    *Workload
+	pid   int   // who has started it
+	abode abode // zero where it is not captured
+}
+
+// abode is where a process lives.
+type abode struct {
+	cgroup string // of a workload its folder, of a process as /proc tells
+	netns  uint64 // inode of the network namespace; 0: not told
+}
+
+// in says whether a process lives where a workload does.
+func (a abode) in(w abode) bool {
+	return within(a.cgroup, w.cgroup) || a.netns != 0 && a.netns == w.netns
+}
+
+func abodeOf(pid int) abode {
+	return abode{cgroupOf(pid), inode("/proc/" + strconv.Itoa(pid) + "/ns/net")}
+}
+
+// inode of a file; 0: there is none.
+func inode(path string) uint64 {
+	if info, err := os.Stat(path); path != "" && err == nil {
+		if s, ok := info.Sys().(*syscall.Stat_t); ok {
+			return s.Ino
+		}
+	}
+	return 0
+}
+
+// inmost gives the workload of a process, nil where it is of none, by its
+// ancestors, itself the first, and where it lives.
+func inmost(all []inhabitant, before []int, own abode, of func(pid int) abode) *inhabitant {
+	var caged, nearest *inhabitant
 	at := len(before)
 	for i := range all {
 		w := &all[i]
-		if within(cgroup, w.Cgroup) {
+		if own.in(w.abode) {
 			caged = w
 		}
-		if j := slices.Index(before, w.PID); j >= 0 && j < at {
+		if j := slices.Index(before, w.pid); j >= 0 && j < at {
 			nearest, at = w, j
 		}
 	}
 	switch {
 	case caged == nil:
 		return nearest
-	case nearest == nil || nearest.Cgroup != "":
-		// What has lost its parents has its cgroup still, whoever adopts it.
+	case nearest == nil || nearest.abode != abode{}:
+		// What has lost its parents has its place still, whoever adopts it.
 		return caged
-	case within(of(nearest.PID), caged.Cgroup):
+	case of(nearest.pid).in(caged.abode):
 		return nearest // it was started inside, and stays there
 	}
 	return caged
@@ -68,13 +118,19 @@ func cgroupOf(pid int) string {
 	return ""
 }
 
-// ancestry is a process, who has started it, who has started that, and so on.
+// ancestry is a process, who has started it, who has started that, and so on. A
+// parent that began after its child is another process with its number.
 func ancestry(pid int) (all []int) {
+	before := uint64(math.MaxUint64)
 	for range 64 {
 		if pid <= 1 {
 			break
 		}
-		all = append(all, pid)
+		began, err := strconv.ParseUint(identity.Began(pid), 10, 64)
+		if err != nil || began > before {
+			break
+		}
+		all, before = append(all, pid), began
 		if pid = parentOf(pid); pid == 0 {
 			break
 		}
@@ -101,7 +157,7 @@ func parentOf(pid int) int {
 // what is in its cgroup. Some may belong to a workload inside of it.
 func (w *Workload) processes() (all []int) {
 	entries, err := os.ReadDir("/proc")
-	if err != nil {
+	if err != nil || w.By.Gone() {
 		return nil
 	}
 	children := map[int][]int{}
@@ -111,7 +167,7 @@ func (w *Workload) processes() (all []int) {
 			children[parent] = append(children[parent], pid)
 		}
 	}
-	all = append(all, w.PID)
+	all = append(all, w.By.PID)
 	for i := 0; i < len(all); i++ {
 		all = append(all, children[all[i]]...)
 		delete(children, all[i])

@@ -3,7 +3,8 @@ package workloadapi
 import (
 	"net"
 	"sync"
-	"syscall"
+
+	"github.com/naru-mesh/naru/identity"
 )
 
 // mostConnections is of a user who is not root: the process's files are for all.
@@ -30,12 +31,12 @@ func (b *bounded) Accept() (net.Conn, error) {
 		if !ok {
 			return c, nil // the handshake refuses it
 		}
-		cred, err := credentialsOf(u)
-		if err != nil || !b.enter(cred.Uid) {
+		p, err := identity.PeerProcess(u)
+		if err != nil || !b.enter(p.UID) {
 			u.Close()
 			continue
 		}
-		return &held{UnixConn: u, of: b, uid: cred.Uid}, nil
+		return &held{UnixConn: u, of: b, uid: p.UID}, nil
 	}
 }
 
@@ -69,19 +70,4 @@ type held struct {
 func (h *held) Close() error {
 	h.once.Do(func() { h.of.leave(h.uid) })
 	return h.UnixConn.Close()
-}
-
-// credentialsOf asks the kernel who has connected.
-func credentialsOf(u *net.UnixConn) (cred *syscall.Ucred, err error) {
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var failed error
-	if err := raw.Control(func(fd uintptr) {
-		cred, failed = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-	}); err != nil {
-		return nil, err
-	}
-	return cred, failed
 }

@@ -42,7 +42,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if len(b.open) != 1 {
 		t.Errorf("%v", b.open)
 	}
-	if _, info, err := (peers{}).ServerHandshake(c); err != nil || info.(caller).pid == 0 {
+	if _, info, err := (peers{}).ServerHandshake(c); err != nil || info.(caller).PID == 0 {
 		t.Errorf("%+v, %v", info, err)
 	}
 	c.Close()

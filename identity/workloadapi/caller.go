@@ -5,18 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"strconv"
-	"strings"
 
+	"github.com/naru-mesh/naru/identity"
 	"google.golang.org/grpc/credentials"
 )
 
 // caller is who is at the other end.
 type caller struct {
 	credentials.CommonAuthInfo
-	pid, uid int
-	began    string // when the process did, as the kernel counts; "" where it does not say
+	identity.Process
 }
 
 // AuthType implements credentials.AuthInfo.
@@ -39,33 +36,12 @@ func (peers) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error)
 	default:
 		return nil, nil, fmt.Errorf("a caller by %s cannot be identified", c.LocalAddr().Network())
 	}
-	cred, err := credentialsOf(u)
+	p, err := identity.PeerProcess(u)
 	if err != nil {
 		return nil, nil, err
 	}
-	info := caller{CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity},
-		pid: int(cred.Pid), uid: int(cred.Uid), began: beginning(int(cred.Pid))}
-	return c, info, nil
+	return c, caller{CommonAuthInfo: credentials.CommonAuthInfo{SecurityLevel: credentials.NoSecurity}, Process: p}, nil
 }
-
-// beginning is when a process began, in ticks since the machine did, as
-// /proc/PID/stat has it in field 22 (proc(5)); "" where there is no such process.
-func beginning(pid int) string {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return ""
-	}
-	// Field 2 is the name in parentheses, which may hold anything.
-	_, after, ok := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
-	fields := strings.Fields(after)
-	if !ok || len(fields) < 20 {
-		return ""
-	}
-	return fields[19]
-}
-
-// gone says whether the process that connected is not there any more.
-func (c *caller) gone() bool { return c.began != beginning(c.pid) }
 
 // ClientHandshake implements credentials.TransportCredentials.
 func (peers) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {

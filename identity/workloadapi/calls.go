@@ -36,15 +36,15 @@ func (s *Server) whoCalls(ctx context.Context) ([]identity.ID, error) {
 	if !ok {
 		return nil, status.Error(codes.Internal, "the caller is not known")
 	}
-	if c.pid <= 0 || c.gone() {
+	if c.PID <= 0 || c.Gone() {
 		return nil, s.deny(&c, "the process that connected has ended, or cannot be seen from here")
 	}
-	ids, err := s.attest(c.pid, c.uid)
+	ids, err := s.attest(c.Process)
 	switch {
 	case err != nil:
-		s.log.Warn("a caller of the workload api could not be identified", "pid", c.pid, "uid", c.uid, "err", err)
+		s.log.Warn("a caller of the workload api could not be identified", "pid", c.PID, "uid", c.UID, "err", err)
 		return nil, status.Error(codes.Unavailable, "the caller could not be identified now")
-	case c.gone():
+	case c.Gone():
 		return nil, s.deny(&c, "the process that connected has ended")
 	case len(ids) == 0:
 		return nil, s.deny(&c, "no identity issued")
@@ -54,7 +54,7 @@ func (s *Server) whoCalls(ctx context.Context) ([]identity.ID, error) {
 
 func (s *Server) deny(c *caller, why string) error {
 	s.denied.Add(1)
-	s.log.Info("the workload api denied a call", "pid", c.pid, "uid", c.uid, "why", why)
+	s.log.Info("the workload api denied a call", "pid", c.PID, "uid", c.UID, "why", why)
 	return status.Error(codes.PermissionDenied, why)
 }
 

@@ -35,7 +35,7 @@ type Holder interface {
 
 // Attest tells which identities a process of this machine has; none is
 // PermissionDenied. An error says that it cannot be told now. Any goroutine.
-type Attest func(pid, uid int) ([]identity.ID, error)
+type Attest func(p identity.Process) ([]identity.ID, error)
 
 // Server serves the Workload API.
 type Server struct {

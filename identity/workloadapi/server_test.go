@@ -55,11 +55,11 @@ type machine struct {
 	pid    int
 }
 
-func (m *machine) attest(pid, uid int) ([]identity.ID, error) {
+func (m *machine) attest(p identity.Process) ([]identity.ID, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.pid = pid
-	if uid != os.Getuid() {
+	m.pid = p.PID
+	if int(p.UID) != os.Getuid() {
 		return nil, nil
 	}
 	return m.ids, m.failed
@@ -366,21 +366,6 @@ func TestDenied(t *testing.T) {
 	g.Collect(func(f observe.Family) { f.Each(func(s *observe.Sample) { values[f.Name] = s.Value }) })
 	if values["naru_workload_api_denied_total"] != 6 || values["naru_workload_api_calls_total"] != 22 {
 		t.Error(values)
-	}
-}
-
-// TestGone has a process end whose number another one gets.
-func TestGone(t *testing.T) {
-	c := caller{pid: os.Getpid(), began: beginning(os.Getpid())}
-	if c.began == "" || c.gone() {
-		t.Error("this process is there", c.began)
-	}
-	c.began += "1"
-	if !c.gone() {
-		t.Error("a process that began at another time is another one")
-	}
-	if got := beginning(1 << 30); got != "" {
-		t.Errorf("a process that is not there began at %s", got)
 	}
 }
 

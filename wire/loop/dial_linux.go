@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"math"
 	"net/netip"
 	"syscall"
 
@@ -17,13 +18,26 @@ func (l *loop) Dial(addr netip.AddrPort, h wire.ConnHandler) wire.Conn {
 
 // DialMarked is Dial with SO_MARK; 0 is none. It implements wire.MarkedDialer.
 func (l *loop) DialMarked(addr netip.AddrPort, mark uint32, h wire.ConnHandler) wire.Conn {
+	return l.dial(addr, h, mark, ownNamespace)
+}
+
+// DialFrom is Dial from another network namespace. It implements
+// wire.NamespaceDialer.
+func (l *loop) DialFrom(netns int, addr netip.AddrPort, h wire.ConnHandler) wire.Conn {
+	return l.dial(addr, h, l.driver.mark, netns)
+}
+
+// ownNamespace stands for the one that the loops are in.
+const ownNamespace = math.MinInt
+
+func (l *loop) dial(addr netip.AddrPort, h wire.ConnHandler, mark uint32, netns int) wire.Conn {
 	c := &conn{loop: l, handler: h, fd: -1, dialling: true}
 	c.peer.Remote = addr
 	if l.stopping {
 		c.phase = closed
 		return c
 	}
-	if e := c.dial(addr, mark); e != 0 {
+	if e := c.dial(addr, mark, netns); e != 0 {
 		if c.fd >= 0 {
 			closeSocket(c.fd)
 			c.fd = -1
@@ -36,15 +50,15 @@ func (l *loop) DialMarked(addr netip.AddrPort, mark uint32, h wire.ConnHandler) 
 	return c
 }
 
-func (c *conn) dial(addr netip.AddrPort, mark uint32) syscall.Errno {
+func (c *conn) dial(addr netip.AddrPort, mark uint32, netns int) syscall.Errno {
 	var to sockaddr
 	size, err := encode(addr, &to)
 	if err != nil || !addr.IsValid() {
 		return syscall.EADDRNOTAVAIL // a zone that is not here
 	}
-	fd, err := unix.Socket(family(addr), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := c.loop.socketIn(netns, family(addr))
 	if err != nil {
-		var e syscall.Errno
+		e := syscall.EADDRNOTAVAIL
 		errors.As(err, &e)
 		return e
 	}

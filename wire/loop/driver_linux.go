@@ -51,9 +51,10 @@ var (
 	_ wire.Driver = (*Driver)(nil)
 	_ wire.Loop   = (*loop)(nil)
 
-	_ wire.MarkedDialer = (*loop)(nil)
-	_ wire.Conn         = (*conn)(nil)
-	_ wire.Listening    = (*listening)(nil)
+	_ wire.MarkedDialer    = (*loop)(nil)
+	_ wire.NamespaceDialer = (*loop)(nil)
+	_ wire.Conn            = (*conn)(nil)
+	_ wire.Listening       = (*listening)(nil)
 )
 
 // New starts the loops. For the process it raises GOMAXPROCS to more than the

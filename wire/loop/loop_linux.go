@@ -25,6 +25,7 @@ type loop struct {
 	driver *Driver
 	index  int
 	epoll  int32
+	home   int32        // its network namespace; 0: not needed yet
 	thread atomic.Int32 // for its clock; 0 before it runs and afterwards
 
 	box     mailbox
@@ -356,4 +357,7 @@ func (l *loop) closeFiles() {
 	}
 	closeSocket(l.box.eventfd)
 	closeSocket(l.epoll)
+	if l.home != 0 {
+		closeSocket(l.home)
+	}
 }
