@@ -22,17 +22,33 @@ const DefaultPlaneSocket = "/run/naru/control.sock"
 // TokenWish is what a token is asked for.
 type TokenWish struct {
 	// Node is the name that may join, or a pattern: "web-1", "web-*".
-	Node       string        `json:"node"`
-	Gateway    bool          `json:"gateway,omitempty"`
+	Node    string `json:"node"`
+	Gateway bool   `json:"gateway,omitempty"`
+	// What may run there: workloads of any account, or of these Namespaces and
+	// Accounts ("orders", "shop/orders"). Addresses are where besides where its
+	// connection comes from: addresses or CIDR networks.
+	Any        bool          `json:"any,omitempty"`
 	Namespaces []string      `json:"namespaces,omitempty"`
 	Accounts   []string      `json:"accounts,omitempty"`
+	Addresses  []string      `json:"addresses,omitempty"`
 	TTL        time.Duration `json:"ttl,omitempty"`
+	// Only: a Grant is this, and what there was is taken away.
+	Only bool `json:"only,omitempty"`
+}
+
+// TokenMade is a token, and in words what a node may do that joins with it.
+type TokenMade struct {
+	Token string `json:"token"`
+	May   string `json:"may"`
 }
 
 // Plane is a control plane, as those who run it see it: app.
 type Plane interface {
 	// Token makes a token that one node may join with, once.
-	Token(ctx context.Context, wish TokenWish) (string, error)
+	Token(ctx context.Context, wish TokenWish) (TokenMade, error)
+	// Grant adds to what the node wish.Node may have, and says all of that in
+	// words; a wish for nothing adds nothing.
+	Grant(ctx context.Context, wish TokenWish) (string, error)
 	// Forget makes a node a stranger.
 	Forget(ctx context.Context, node string) error
 	// Bundle is the mesh's own, as a SPIFFE bundle endpoint gives it: for other
@@ -46,17 +62,35 @@ type Plane interface {
 
 // PlaneStatus is the state of a mesh, as one control plane sees it.
 type PlaneStatus struct {
-	Version       string         `json:"version"` // of naru
-	Replica       string         `json:"replica"` // which control plane says so: it knows of the proxies that follow it
-	Configuration string         `json:"configuration"`
-	TrustDomain   string         `json:"trustDomain"`
-	Listening     string         `json:"listening,omitempty"` // for nodes
-	Roots         []RootStatus   `json:"roots"`
-	RootHash      string         `json:"rootHash,omitempty"` // by what a node that joins without a token knows it
-	Store         any            `json:"store,omitempty"`
-	Proxies       []ProxyStatus  `json:"proxies"`
-	Workloads     []WorkloadView `json:"workloads"`
-	Problems      int            `json:"problems"`
+	Version string `json:"version"` // of naru
+	Replica string `json:"replica"` // which control plane says so
+	// Replicas are the control planes that share the state, this one too, and
+	// whether they could be asked of the proxies that follow them.
+	Replicas      []ReplicaStatus `json:"replicas"`
+	Configuration string          `json:"configuration"`
+	TrustDomain   string          `json:"trustDomain"`
+	Listening     string          `json:"listening,omitempty"` // for nodes
+	Roots         []RootStatus    `json:"roots"`
+	RootHash      string          `json:"rootHash,omitempty"` // by what a node that joins without a token knows it
+	Store         any             `json:"store,omitempty"`
+	Proxies       []ProxyStatus   `json:"proxies"`
+	Workloads     []WorkloadView  `json:"workloads"`
+	Problems      int             `json:"problems"`
+	// Published is the sequence of a bundle whose new root waits to sign until
+	// all proxies have it; 0: none does.
+	Published uint64 `json:"published,omitempty"`
+}
+
+// ReplicaStatus is a control plane.
+type ReplicaStatus struct {
+	Name          string    `json:"name"`
+	Address       string    `json:"address,omitempty"` // of its link
+	Began         time.Time `json:"began,omitzero"`
+	Version       string    `json:"version,omitempty"` // of naru
+	Configuration string    `json:"configuration,omitempty"`
+	Proxies       int       `json:"proxies"`
+	// Error is why it could not be asked: its proxies are not listed.
+	Error string `json:"error,omitempty"`
 }
 
 // RootStatus is a root of the mesh.
@@ -69,6 +103,7 @@ type RootStatus struct {
 // ProxyStatus is a proxy that follows the control plane.
 type ProxyStatus struct {
 	Node    string    `json:"node"`
+	Replica string    `json:"replica"` // that it follows
 	Gateway bool      `json:"gateway,omitempty"`
 	Version string    `json:"version"`
 	From    string    `json:"from"`
@@ -78,10 +113,15 @@ type ProxyStatus struct {
 	Configuration string        `json:"configuration"`
 	Lag           time.Duration `json:"lag"`
 	Refusals      []string      `json:"refusals,omitempty"`
+	// Denied are its workloads that are not registered, because it may not have
+	// them, with why.
+	Denied []string `json:"denied,omitempty"`
 	// Certificate is when its own ends; Next is when the first of all that it
 	// holds does.
 	Certificate time.Time `json:"certificate"`
 	Next        time.Time `json:"next,omitzero"`
+	// Bundles: it has the newest.
+	Bundles bool `json:"bundles"`
 }
 
 // WorkloadView is a workload of the mesh.
@@ -123,13 +163,16 @@ func planeHandler(p Plane) http.Handler {
 		reply(w, v)
 	}
 	mux.HandleFunc("POST /tokens", func(w http.ResponseWriter, r *http.Request) {
-		var wish TokenWish
-		if err := json.NewDecoder(io.LimitReader(r.Body, 64<<10)).Decode(&wish); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+		if wish, ok := readWish(w, r); ok {
+			made, err := p.Token(r.Context(), wish)
+			answer(w, made, err)
 		}
-		text, err := p.Token(r.Context(), wish)
-		answer(w, text, err)
+	})
+	mux.HandleFunc("POST /grants", func(w http.ResponseWriter, r *http.Request) {
+		if wish, ok := readWish(w, r); ok {
+			may, err := p.Grant(r.Context(), wish)
+			answer(w, may, err)
+		}
 	})
 	mux.HandleFunc("DELETE /nodes/{node}", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, true, p.Forget(r.Context(), r.PathValue("node")))
@@ -146,6 +189,14 @@ func planeHandler(p Plane) http.Handler {
 	return mux
 }
 
+func readWish(w http.ResponseWriter, r *http.Request) (wish TokenWish, ok bool) {
+	if err := json.NewDecoder(io.LimitReader(r.Body, 64<<10)).Decode(&wish); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return wish, false
+	}
+	return wish, true
+}
+
 // PlaneClient is the other end of ListenPlane.
 type PlaneClient struct{ socket string }
 
@@ -153,9 +204,15 @@ type PlaneClient struct{ socket string }
 func AtPlane(socket string) *PlaneClient { return &PlaneClient{socket} }
 
 // Token is as Plane's.
-func (c *PlaneClient) Token(ctx context.Context, wish TokenWish) (text string, err error) {
-	err = c.ask(ctx, "POST", "/tokens", wish, &text)
-	return text, err
+func (c *PlaneClient) Token(ctx context.Context, wish TokenWish) (made TokenMade, err error) {
+	err = c.ask(ctx, "POST", "/tokens", wish, &made)
+	return made, err
+}
+
+// Grant is as Plane's.
+func (c *PlaneClient) Grant(ctx context.Context, wish TokenWish) (may string, err error) {
+	err = c.ask(ctx, "POST", "/grants", wish, &may)
+	return may, err
 }
 
 // Forget is as Plane's.

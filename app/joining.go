@@ -20,15 +20,17 @@ type JoinOptions struct {
 	// Nodes is a pattern of names; "" is all. The certificate's common name, or
 	// its first DNS name, must be the node's name.
 	Nodes string
-	// Namespaces and Accounts bound what may run there; none: any.
-	Namespaces, Accounts []string
+	// Any, or Namespaces and Accounts, say what may run there; Addresses at
+	// which besides that of their connection.
+	Any                             bool
+	Namespaces, Accounts, Addresses []string
 }
 
 // joiners reads the file.
 func (o *JoinOptions) joiners() ([]link.Joiner, error) {
 	if o.CA == "" {
-		if o.Nodes != "" || len(o.Namespaces)+len(o.Accounts) > 0 {
-			return nil, fmt.Errorf("--join-nodes, --join-namespace and --join-account go with --join-ca FILE")
+		if o.Nodes != "" || o.Any || len(o.Namespaces)+len(o.Accounts)+len(o.Addresses) > 0 {
+			return nil, fmt.Errorf("--join-nodes, --join-namespace, --join-account, --join-any and --join-address go with --join-ca FILE")
 		}
 		return nil, nil
 	}
@@ -40,11 +42,17 @@ func (o *JoinOptions) joiners() ([]link.Joiner, error) {
 	if !roots.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("--join-ca %s: there is no certificate in it", o.CA)
 	}
-	nodes := pick(o.Nodes, "*")
-	if _, err := path.Match(nodes, ""); err != nil {
-		return nil, fmt.Errorf("--join-nodes %s: write a name or a pattern such as web-*", nodes)
+	g := link.Grant{Node: pick(o.Nodes, "*"), Any: o.Any, Namespaces: o.Namespaces, Accounts: o.Accounts, Addresses: o.Addresses}
+	if _, err := path.Match(g.Node, ""); err != nil {
+		return nil, fmt.Errorf("--join-nodes %s: write a name or a pattern such as web-*", g.Node)
 	}
-	return []link.Joiner{{Roots: roots, Grant: link.Grant{Node: nodes, Namespaces: o.Namespaces, Accounts: o.Accounts}}}, nil
+	if !o.Any && len(o.Namespaces)+len(o.Accounts) == 0 {
+		return nil, fmt.Errorf("--join-ca: what may run on nodes that join so? --join-account orders, again for each (shop/orders for one of namespace shop), --join-namespace shop for all of a namespace, or --join-any")
+	}
+	if err := g.Check(); err != nil {
+		return nil, fmt.Errorf("--join-ca: %w", err)
+	}
+	return []link.Joiner{{Roots: roots, Grant: g}}, nil
 }
 
 // credential fills in what joins instead of a token.

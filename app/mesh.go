@@ -43,8 +43,8 @@ type MeshOptions struct {
 	// Node is this machine's name in the mesh; "" is its host name.
 	Node string
 	// Address is the IP address at which others reach this machine's workloads;
-	// "" is the one that its default route leaves from, or 127.0.0.1. Bind is
-	// where the mesh port listens; "" is Address.
+	// "" is the one from which it reaches its control plane, else that its
+	// default route leaves from, or 127.0.0.1. Bind is where the mesh port listens; "" is Address.
 	Address, Bind string
 	MeshPort      uint16 // 0 is model.MeshPort
 	// Socket is where naru exec meets this process; "" is
@@ -83,6 +83,7 @@ type MeshOptions struct {
 	Credential, RootHash, TrustDomain string
 
 	uid        int
+	somewhere  bool   // Address is not said
 	uncaptured string // why nothing is captured
 	listenFlag string // that of Listen; "" is --control-listen
 }
@@ -97,6 +98,11 @@ func (o *MeshOptions) Check() error {
 	if o.Address != "" {
 		if a, err := netip.ParseAddr(o.Address); err != nil || a.IsUnspecified() {
 			return fmt.Errorf("--address %s: write an IP address of this machine at which others reach it", o.Address)
+		}
+	}
+	if o.Bind != "" {
+		if _, err := netip.ParseAddr(o.Bind); err != nil {
+			return fmt.Errorf("--bind %s: write an IP address of this machine", o.Bind)
 		}
 	}
 	if o.Node != "" && !link.IsNodeName(o.Node) {
@@ -137,12 +143,11 @@ func (o *MeshOptions) settle() error {
 		o.Node = name
 	}
 	if o.Address == "" {
-		o.Address = ownAddress()
+		o.Address, o.somewhere = ownAddress(nil), true
 	}
 	if _, err := netip.ParseAddr(o.Address); err != nil {
 		return fmt.Errorf("--address %s: write an IP address of this machine", o.Address)
 	}
-	o.Bind = cmp.Or(o.Bind, o.Address)
 	o.MeshPort = cmp.Or(o.MeshPort, uint16(model.MeshPort))
 	if o.Socket == "" {
 		o.Socket = admin.DefaultSocket
@@ -188,18 +193,22 @@ func (o *MeshOptions) apiSocket() string {
 	return filepath.Join(filepath.Dir(o.Socket), "workload.sock")
 }
 
-// ownAddress is what connections to far away would come from. Nothing is sent.
-func ownAddress() string {
-	conn, err := net.Dial("udp4", "192.0.2.1:9")
-	if err != nil {
-		return "127.0.0.1"
+// ownAddress is what connections to the first of servers that is found would
+// come from: that is where the control plane takes this machine to be. Where
+// that is on this machine, or there is none, it is that of the default route.
+// Nothing is sent but to find names.
+func ownAddress(servers []string) string {
+	for _, to := range append(servers[:len(servers):len(servers)], "192.0.2.1:9") {
+		conn, err := (&net.Dialer{Timeout: 2 * time.Second}).Dial("udp", to)
+		if err != nil {
+			continue
+		}
+		conn.Close()
+		if at, ok := conn.LocalAddr().(*net.UDPAddr); ok && !at.IP.IsLoopback() && !at.IP.IsLinkLocalUnicast() && at.Zone == "" {
+			return at.IP.String()
+		}
 	}
-	defer conn.Close()
-	at, ok := conn.LocalAddr().(*net.UDPAddr)
-	if !ok {
-		return "127.0.0.1"
-	}
-	return at.IP.String()
+	return loopback.String()
 }
 
 // identities are those of the agent, once there is one.

@@ -32,6 +32,9 @@ type plane interface {
 	identity.Authority
 	Register(ctx context.Context, w *model.Workload) error
 	Unregister(ctx context.Context, namespace, name string) error
+	// Settle waits until everybody knows that a workload leaves; an error: it is
+	// not known whether.
+	Settle(ctx context.Context, workload string) error
 }
 
 // node serves the workloads of this machine: it is who admin's socket asks.
@@ -355,7 +358,7 @@ func (n *node) describe(*model.Config) (mesh.Node, int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	addresses := n.addresses // it is replaced, not written to
-	d := mesh.Node{Address: n.opt.Bind, MeshPort: n.opt.MeshPort, Serve: n.gateway != "", Gateway: n.gateway, VIP: func(service string) []netip.Addr { return addresses[service] }}
+	d := mesh.Node{Address: cmp.Or(n.opt.Bind, n.opt.Address), MeshPort: n.opt.MeshPort, Serve: n.gateway != "", Gateway: n.gateway, VIP: func(service string) []netip.Addr { return addresses[service] }}
 	if n.cages != nil {
 		d.Plain = n.plain
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"strings"
 	"sync/atomic"
 
 	"github.com/naru-mesh/naru/filter"
@@ -86,6 +87,20 @@ func (p *passports) key(issuer, kid string) crypto.PublicKey {
 		return k.key
 	}
 	return nil
+}
+
+// gateway says whether an identity is that of a gateway that makes passports.
+func (p *passports) gateway(id string) bool {
+	all := p.keys.Load()
+	if all == nil || !strings.HasSuffix(id, "/sa/"+gatewayAccount) {
+		return false
+	}
+	for _, k := range *all {
+		if k.issuer == id {
+			return true
+		}
+	}
+	return false
 }
 
 // checking and minting are the filters, from the time that there is a mesh.

@@ -34,6 +34,8 @@ type controlPlane struct {
 	sealer   *identity.Sealer
 	workers  *link.StoreRegistry
 	control  *control.Control
+	view     planeView // what of it is shown; set before begin
+	began    time.Time
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -53,7 +55,7 @@ type controlPlane struct {
 // openControlPlane opens the store. The rest begins with the first
 // configuration that has a mesh, because that names the trust domain.
 func openControlPlane(opt MeshOptions, log *slog.Logger, registry *observe.Registry) (_ *controlPlane, err error) {
-	c := &controlPlane{opt: opt, log: log, registry: registry, resident: map[string]*model.Workload{}}
+	c := &controlPlane{opt: opt, log: log, registry: registry, began: time.Now().UTC(), resident: map[string]*model.Workload{}}
 	if c.store, c.sealer, err = openState(&opt, log); err != nil {
 		return nil, err
 	}
@@ -101,7 +103,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 			return fmt.Errorf("control plane: %w (%s ADDRESS takes another)", err, cmp.Or(c.opt.listenFlag, "--control-listen"))
 		}
 		server, err := link.NewServer(link.ServerOptions{
-			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Log: c.log,
+			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Report: c.report, Log: c.log,
 			Heartbeat: min(link.DefaultHeartbeat, cmp.Or(c.opt.Lease, link.RegistrationTTL)/3),
 		})
 		if err != nil {
@@ -128,6 +130,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	federation.Register(c.registry, c.federated.Followers)
 	c.tasks.Go(func() { c.federated.Run(c.ctx, c.control) })
 	c.trust, c.authority = trust, authority
+	c.announce()
 	return nil
 }
 
@@ -143,6 +146,10 @@ func (c *controlPlane) rotate(authority *ca.Authority, server *link.Server) {
 		}
 		at := authority.Status().Published
 		if at == 0 || slices.ContainsFunc(server.Status(), func(p link.ProxyStatus) bool { return !p.Bundles }) {
+			continue
+		}
+		if err := c.informed(at); err != nil {
+			c.log.Debug("the new root does not sign yet", "why", err)
 			continue
 		}
 		if err := authority.Acknowledged(c.ctx, at); err != nil && c.ctx.Err() == nil {
@@ -196,6 +203,16 @@ func (i inner) Unregister(ctx context.Context, namespace, name string) error {
 	delete(i.plane.resident, namespace+"/"+name)
 	i.plane.mu.Unlock()
 	return i.plane.workers.Unregister(ctx, i.plane.opt.Node, namespace, name)
+}
+
+func (i inner) Settle(ctx context.Context, workload string) error {
+	i.plane.mu.Lock()
+	server := i.plane.server
+	i.plane.mu.Unlock()
+	if server == nil {
+		return nil // nobody else follows
+	}
+	return server.Settle(ctx, workload, false)
 }
 
 // errNoMesh is why there are no tokens.

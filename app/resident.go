@@ -15,6 +15,7 @@ import (
 	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/capture"
 	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/link"
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 )
@@ -45,6 +46,7 @@ type resident struct {
 	by      admin.Caller
 	need    int    // the generation that has it
 	how     string // it is captured; "" until it is known
+	untold  error  // why the control plane does not know it yet; under the node's mu
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -225,6 +227,7 @@ const tellTime = 3 * time.Second
 // tell tells the control plane of what the workload has become, until it
 // leaves: always the newest, so that nothing older arrives after it.
 func (r *resident) tell() {
+	said := "" // the same again is not logged
 	for {
 		select {
 		case <-r.ctx.Done():
@@ -239,8 +242,18 @@ func (r *resident) tell() {
 		whole, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), tellTime)
 		err := r.node.plane.Register(whole, w)
 		cancel()
-		if err != nil && r.ctx.Err() == nil {
-			r.node.log.Warn("a workload is not registered yet", "workload", r.name, "error", err)
+		r.node.mu.Lock()
+		r.untold = err
+		close(r.node.moved)
+		r.node.moved = make(chan struct{})
+		r.node.mu.Unlock()
+		if err == nil {
+			said = ""
+		} else if r.ctx.Err() == nil {
+			if err.Error() != said {
+				said = err.Error()
+				r.node.log.Warn("a workload is not registered yet", "workload", r.name, "error", err)
+			}
 			select {
 			case <-r.ctx.Done():
 			case <-time.After(time.Second):
@@ -262,7 +275,22 @@ func (r *resident) About() admin.About { return r.about }
 
 // Ready implements admin.Attached.
 func (r *resident) Ready(ctx context.Context) error {
-	return r.node.agent.Wait(ctx, r.id)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// A workload that may not be here gets no identity, however long it waits.
+	denied := make(chan error, 1)
+	go func() {
+		denied <- r.node.until(ctx, func() bool { return errors.Is(r.untold, link.ErrDenied) })
+		cancel()
+	}()
+	err := r.node.agent.Wait(ctx, r.id)
+	cancel()
+	if never := <-denied; err == nil || never != nil {
+		return err
+	}
+	r.node.mu.Lock()
+	defer r.node.mu.Unlock()
+	return r.untold
 }
 
 // Started implements admin.Attached.
@@ -316,7 +344,12 @@ func (r *resident) Drain(ctx context.Context) error {
 	// What was on its way when the news came still arrives.
 	pause := nearTime
 	if n.far {
-		pause = farTime
+		short, cancel := context.WithTimeout(ctx, settleTime)
+		defer cancel()
+		if err := n.plane.Settle(short, r.name); err != nil && ctx.Err() == nil {
+			n.log.Warn("not every proxy says that it knows that a workload leaves", "workload", r.name, "error", err)
+			pause = farTime
+		}
 	}
 	select {
 	case <-time.After(pause):
@@ -327,10 +360,13 @@ func (r *resident) Drain(ctx context.Context) error {
 }
 
 // For how long after a workload was taken out of service somebody may still
-// call it: in this process, and from other machines, who hear of it later.
+// call it: proxies go by the news when they have said so, but what they have
+// begun to send is on its way. farTime is where not all have said so within
+// settleTime.
 const (
-	nearTime = 100 * time.Millisecond
-	farTime  = time.Second
+	nearTime   = 100 * time.Millisecond
+	farTime    = time.Second
+	settleTime = 3 * time.Second
 )
 
 // Leave implements admin.Attached.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"time"
@@ -34,7 +35,7 @@ func RunNode(ctx context.Context, opt Options) error {
 	m := &g.opt.Mesh
 	o := link.ClientOptions{
 		Node: m.Node, Servers: m.Control, Token: m.Token, Version: Version(), Log: g.log,
-		Address: fmt.Sprintf("%s:%d", m.Address, m.MeshPort), Certificates: g.held, Backoff: 5 * time.Second,
+		Certificates: g.held, Backoff: 5 * time.Second,
 	}
 	if err := m.credential(&o); err != nil {
 		return err
@@ -51,6 +52,10 @@ func RunNode(ctx context.Context, opt Options) error {
 	if g.client, err = link.NewClient(o); err != nil {
 		return err
 	}
+	if m.somewhere {
+		m.Address = ownAddress(g.client.Servers())
+	}
+	g.client.At(netip.AddrPortFrom(netip.MustParseAddr(m.Address), m.MeshPort).String())
 	g.measureLink()
 	run := func(ctx context.Context) {
 		if err := g.client.Run(ctx); err != nil && ctx.Err() == nil {
@@ -103,7 +108,7 @@ func (g *gateway) returning(n *node) {
 
 // meetPlane opens the socket of naru token and naru status.
 func (g *gateway) meetPlane() error {
-	server, err := admin.ListenPlane(g.opt.Mesh.ControlSocket, planeView{g.plane, g.problems, g.own}, g.log)
+	server, err := admin.ListenPlane(g.opt.Mesh.ControlSocket, g.plane.view, g.log)
 	if err != nil {
 		return err
 	}
@@ -121,7 +126,7 @@ type planeView struct {
 
 // own is the proxy in this process, as naru status shows it.
 func (g *gateway) own() admin.ProxyStatus {
-	p := admin.ProxyStatus{Node: g.opt.Mesh.Node, Gateway: true, Version: Version(), From: "this process", Since: g.began}
+	p := admin.ProxyStatus{Node: g.opt.Mesh.Node, Gateway: true, Version: Version(), From: "this process", Since: g.began, Replica: g.opt.Mesh.Node, Bundles: true}
 	if prog := g.proxy.Program(); prog != nil {
 		p.Configuration = string(cmp.Or(g.lowering.Of(prog.Snapshot.Version), prog.Snapshot.Version))
 	}
@@ -133,8 +138,28 @@ func (g *gateway) own() admin.ProxyStatus {
 	return p
 }
 
-func (v planeView) Token(ctx context.Context, w admin.TokenWish) (string, error) {
-	return v.token(ctx, link.Grant{Node: w.Node, Gateway: w.Gateway, Namespaces: w.Namespaces, Accounts: w.Accounts}, w.TTL)
+// grantOf is what is wished for a node.
+func grantOf(w admin.TokenWish) link.Grant {
+	return link.Grant{Node: w.Node, Gateway: w.Gateway, Any: w.Any, Namespaces: w.Namespaces, Accounts: w.Accounts, Addresses: w.Addresses}
+}
+
+func (v planeView) Token(ctx context.Context, w admin.TokenWish) (admin.TokenMade, error) {
+	g := grantOf(w)
+	text, err := v.token(ctx, g, w.TTL)
+	return admin.TokenMade{Token: text, May: g.String()}, err
+}
+
+func (v planeView) Grant(ctx context.Context, w admin.TokenWish) (string, error) {
+	g, err := link.ChangeGrant(ctx, v.store, w.Node, func(g *link.Grant) {
+		if w.Only {
+			*g = link.Grant{}
+		}
+		g.Add(grantOf(w))
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return "", fmt.Errorf("there is no node %s: nodes are there once they have joined", w.Node)
+	}
+	return g.String(), err
 }
 
 func (v planeView) Forget(ctx context.Context, node string) error {
@@ -155,10 +180,17 @@ func (v planeView) Bundle(ctx context.Context) ([]byte, error) {
 
 func (v planeView) Rotate(ctx context.Context) error { return v.authority.Rotate(ctx) }
 
-func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
-	a := v.authority.Status()
+// here is the state without what the other replicas know.
+func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
+	v.mu.Lock()
+	authority, server, trust, listening := v.authority, v.server, v.trust, v.listening
+	v.mu.Unlock()
+	if authority == nil {
+		return nil, errors.New("the control plane is about to begin; try again in a moment")
+	}
+	a := authority.Status()
 	s := &admin.PlaneStatus{
-		Version: Version(), Replica: v.opt.Node, TrustDomain: v.trust, Listening: v.listening, Problems: len(v.all()),
+		Version: Version(), Replica: v.opt.Node, TrustDomain: trust, Listening: listening, Problems: len(v.all()), Published: a.Published,
 		Proxies: []admin.ProxyStatus{}, Workloads: []admin.WorkloadView{},
 	}
 	for _, r := range a.Roots {
@@ -182,20 +214,23 @@ func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 	if v.own != nil {
 		s.Proxies = append(s.Proxies, v.own())
 	}
-	if v.server == nil {
+	if server == nil {
 		return s, nil
 	}
-	if root := v.server.Root(); root != nil {
+	if root := server.Root(); root != nil {
 		hash := link.RootHash(root)
 		s.RootHash = hex.EncodeToString(hash[:])
 	}
-	for _, p := range v.server.Status() {
+	for _, p := range server.Status() {
 		one := admin.ProxyStatus{
 			Node: p.Node, Gateway: p.Gateway, Version: p.Version, From: p.From, Since: p.Since,
-			Configuration: string(p.System), Lag: p.Lag, Certificate: p.Certificate,
+			Configuration: string(p.System), Lag: p.Lag, Certificate: p.Certificate, Bundles: p.Bundles, Replica: v.opt.Node,
 		}
 		for _, r := range p.Refusals {
 			one.Refusals = append(one.Refusals, fmt.Sprintf("%s %s: %s (%s)", r.Kind, r.Name, r.Message, r.Origin))
+		}
+		for _, d := range p.Denied {
+			one.Denied = append(one.Denied, d.Account+": "+d.Why)
 		}
 		for _, c := range p.Certificates {
 			if at := time.Unix(c.NotAfter, 0); one.Next.IsZero() || at.Before(one.Next) {
@@ -231,12 +266,14 @@ func RunControl(ctx context.Context, opt Options) error {
 	c.Observe(registry)
 	export.Process(registry, Version())
 	plane.control = c
+	problems := func() []model.Problem { return append(slices.Clone(c.Problems()), plane.problems()...) }
+	view := planeView{plane, problems, nil}
+	plane.view = view
 	running, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { c.Run(running); close(ended) }()
 	defer func() { stop(); <-ended }()
 
-	problems := func() []model.Problem { return append(slices.Clone(c.Problems()), plane.problems()...) }
 	s, err := c.Next(ctx, "")
 	if err != nil {
 		return nil // told to stop
@@ -247,7 +284,7 @@ func RunControl(ctx context.Context, opt Options) error {
 	if err := plane.begin(ctx, s); err != nil {
 		return err
 	}
-	meet, err := admin.ListenPlane(opt.Mesh.ControlSocket, planeView{plane, problems, nil}, log)
+	meet, err := admin.ListenPlane(opt.Mesh.ControlSocket, view, log)
 	if err != nil {
 		return err
 	}
@@ -259,7 +296,7 @@ func RunControl(ctx context.Context, opt Options) error {
 			Metrics: export.Prometheus(registry), Ready: func() (bool, string) { return true, "" },
 			Snapshot: c.Snapshot, Problems: problems, Log: log,
 			Status: func() any {
-				status, err := planeView{plane, problems, nil}.Status(context.Background())
+				status, err := view.Status(context.Background())
 				if err != nil {
 					return err.Error()
 				}
@@ -276,7 +313,7 @@ func RunControl(ctx context.Context, opt Options) error {
 	if opt.JSON {
 		fmt.Fprintf(opt.Out, `{"event":"running","version":%q,"control":%q,"admin":%q,"configuration":%q}`+"\n", Version(), plane.listening, at, s.Version)
 	} else {
-		fmt.Fprintf(opt.Out, "naru %s is running, control plane of %s\n  nodes  %s\n  admin  %s\ntry:  naru token create --node NAME, and there naru node --join TOKEN\nCtrl-C stops it.\n",
+		fmt.Fprintf(opt.Out, "naru %s is running, control plane of %s\n  nodes  %s\n  admin  %s\ntry:  naru token create --node NAME --account ACCOUNT, and there naru node --join TOKEN\nCtrl-C stops it.\n",
 			Version(), plane.trust, plane.listening, at)
 	}
 	loop.Release()

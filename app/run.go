@@ -96,7 +96,7 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	g.control = control.New(control.Options{Sources: append(src, g.plane.source()), Dialects: Dialects(), Log: g.log})
 	g.control.Observe(g.registry)
-	g.plane.control = g.control
+	g.plane.control, g.plane.view = g.control, planeView{g.plane, g.problems, g.own}
 	return g.serve(ctx, g.control, g.control.Run, g.beginMesh)
 }
 
@@ -213,7 +213,7 @@ func newGateway(opt Options) (*gateway, error) {
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
 		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize, Attest: g.lent, Client: codec,
-		Verify: checking{&g.passports}, Mint: minting{&g.passports},
+		Verify: checking{&g.passports}, Mint: minting{&g.passports}, Gateway: g.passports.gateway,
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()

@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/filter/transcode"
 	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/proxy"
 	"github.com/naru-mesh/naru/source"
@@ -108,7 +111,13 @@ func (g *gateway) watchDescriptors(ctx context.Context) {
 
 // Explain says what the configuration s would do with a request.
 func Explain(s *model.Snapshot, q proxy.Question) (*proxy.Explanation, error) {
-	return proxy.Explain(s, Families(new(transcode.Descriptors)), q)
+	e, err := proxy.Explain(s, Families(new(transcode.Descriptors)), q)
+	if u, wrong := url.Parse(q.URL); err != nil && wrong == nil && s.Mesh != nil {
+		if c, _ := mesh.Find(&s.Config, model.DefaultNamespace, "", u.Hostname(), 0); c != nil {
+			err = fmt.Errorf("%w; %s is a service of the mesh: --from ACCOUNT says who calls it", err, c.Service.Name)
+		}
+	}
+	return e, err
 }
 
 // checkCertificates reads what the nouns of s name.

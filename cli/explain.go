@@ -19,6 +19,7 @@ func newExplain() *cobra.Command {
 		asJSON bool
 		heads  []string
 		from   []string
+		caller string
 	)
 	c := &cobra.Command{
 		Use:   "explain [METHOD] URL | explain CODE",
@@ -27,11 +28,16 @@ func newExplain() *cobra.Command {
 happen to a request: listener, route, filters, services, and why the routes that
 come close do not get it. Nothing is sent. METHOD is GET where it is left out.
 A connection is asked about as tcp://HOST:PORT, tls://NAME:PORT or udp://HOST:PORT.
+With --from it is about a call in the mesh: which service is meant, by which mode
+and way it is reached, which policy lets the caller in or refuses it, and why the
+rules that come close do not match.
 With one word it explains a reason code, as found in answers, logs and
 naru_refused_total.`,
 		Example: `  naru explain GET http://shop.example.com/orders/7 -f shop.yaml
   naru explain POST http://localhost:8080/orders -H 'X-Version: 2'
   naru explain tls://db.example.com:6432
+  naru explain POST http://payments:9004/charges --from orders
+  naru explain tcp://ledger:5432 --from shop/reports
   naru explain no_route`,
 		Args: argc(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,6 +66,9 @@ naru_refused_total.`,
 			for _, p := range problems {
 				fmt.Fprintln(cmd.ErrOrStderr(), p)
 			}
+			if cmd.Flags().Changed("from") {
+				return explainCall(cmd.OutOrStdout(), s, q, caller, asJSON)
+			}
 			e, err := app.Explain(s, q)
 			if err != nil {
 				return usage{err}
@@ -74,6 +83,7 @@ naru_refused_total.`,
 	f := c.Flags()
 	f.StringArrayVarP(&heads, "header", "H", nil, "a request `header`, as in curl; may be repeated")
 	f.StringArrayVarP(&from, "file", "f", nil, "configuration `file` or folder; may be repeated")
+	f.StringVar(&caller, "from", "", "who calls, in the mesh: an `account`, NAMESPACE/ACCOUNT, a SPIFFE ID, or nobody for a caller without a proxy")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -18,11 +18,12 @@ func meshFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.StringVar(&o.Data, "data", "", "`folder` for what must outlive the process: identities, registrations (default none: kept in memory)")
 	f.StringVar(&o.SealKey, "seal-key", "", "`file` with the key that private keys in --data are sealed with (default: one that is made there)")
 	f.StringVar(&o.Node, "node", "", "this machine's `name` in the mesh (default: its host name)")
-	f.StringVar(&o.Address, "address", "", "`IP` address at which others reach this machine's workloads (default: that of its default route)")
+	f.StringVar(&o.Address, "address", "", "`IP` address at which others reach this machine's workloads (default: that from which it reaches its control plane, or that of its default route); others than that it connects from have to be granted")
 }
 
 // nodeFlags are those of a process that serves workloads.
 func nodeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
+	f.StringVar(&o.Bind, "bind", "", "`IP` address of this machine on which the mesh port listens (default --address): where others reach it at another, behind NAT")
 	f.Uint16Var(&o.MeshPort, "mesh-port", 0, "`port` for mutual TLS between proxies (default 15008)")
 	f.StringVar(&o.Socket, "socket", "", "where naru exec meets this process (default "+admin.DefaultSocket+", for others than root below XDG_RUNTIME_DIR)")
 	f.StringVar(&o.Capture, "capture", "", "how workloads' traffic is captured: auto (the default: the best that the machine allows), ebpf or nftables (or fail), or off (by environment only)")
@@ -38,8 +39,10 @@ func planeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.StringVar(&o.BundleListen, "bundle-listen", "", "`address` at which other trust domains get our bundle, for example 0.0.0.0:8443; it shows spiffe://TRUSTDOMAIN/bundle (default: none do)")
 	f.StringVar(&o.Join.CA, "join-ca", "", "`file` with an authority's roots, in PEM, by whose certificates nodes may join instead of a token")
 	f.StringVar(&o.Join.Nodes, "join-nodes", "", "`pattern` of the names that they may have (default *); the name is the certificate's common name, or first DNS name")
-	f.StringSliceVar(&o.Join.Namespaces, "join-namespace", nil, "`namespaces` whose workloads may run on them (default any)")
-	f.StringSliceVar(&o.Join.Accounts, "join-account", nil, "`accounts` that workloads there may have (default any)")
+	f.StringSliceVar(&o.Join.Namespaces, "join-namespace", nil, "`namespaces` all of whose workloads may run on them, or those of --join-account")
+	f.StringSliceVar(&o.Join.Accounts, "join-account", nil, "`accounts` that workloads there may have, and serve services called so: orders, or shop/orders of namespace shop")
+	f.BoolVar(&o.Join.Any, "join-any", false, "workloads of every account of every namespace may run on them")
+	f.StringSliceVar(&o.Join.Addresses, "join-address", nil, "`addresses` or networks at which they may have workloads besides the address that they connect from")
 	f.StringArrayVar(&o.State.Etcd, "etcd", nil, "`URL` of an etcd outside that keeps the state, again for each member; control planes that share it serve the same mesh")
 	f.StringVar(&o.State.EtcdFiles.Cert, "etcd-cert", "", "`file` with the certificate that --etcd is shown, in PEM")
 	f.StringVar(&o.State.EtcdFiles.Key, "etcd-key", "", "`file` with its key")
@@ -65,7 +68,7 @@ func newNode() *cobra.Command {
 machine, each with its own identity. The token is needed once; with --data the
 identity and the last good configuration are kept, so that the proxy starts and
 serves without a control plane.`,
-		Example: `  naru token create --node web-1          on the control plane
+		Example: `  naru token create --node web-1 --account orders     on the control plane
   naru node --join naru1.... --data /var/lib/naru
   naru node --control plane:15012 --credential node.pem,node.key --root-hash 7e5a...`,
 		Args: argc(cobra.NoArgs),
@@ -148,35 +151,112 @@ func newToken() *cobra.Command {
 		Use: "token", Short: "Tokens with which nodes join a control plane", Args: argc(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	c.AddCommand(newTokenCreate(), newTokenGrant(), newTokenForget())
+	return c
+}
+
+// grantFlags are what a node may have.
+func grantFlags(f *pflag.FlagSet, w *admin.TokenWish) {
+	f.BoolVar(&w.Gateway, "gateway", false, "it is a gateway: it gets listeners and their certificates")
+	f.StringSliceVar(&w.Accounts, "account", nil, "`accounts` that workloads there may have, and serve services called so: orders, or shop/orders of namespace shop")
+	f.StringSliceVar(&w.Namespaces, "namespace", nil, "`namespaces` all of whose workloads may run there, or those of --account")
+	f.BoolVar(&w.Any, "any", false, "workloads of every account of every namespace may run there")
+	f.StringSliceVar(&w.Addresses, "address", nil, "`addresses` or networks (192.0.2.0/28) at which it may have workloads besides the address that it connects from: behind NAT, or with several networks")
+}
+
+func newTokenCreate() *cobra.Command {
 	var (
 		wish   admin.TokenWish
 		socket string
 	)
-	create := &cobra.Command{
-		Use: "create --node NAME", Short: "Make a token that one node may join with, once", Args: argc(cobra.NoArgs),
+	c := &cobra.Command{
+		Use: "create --node NAME --account ACCOUNT", Short: "Make a token that one node may join with, once", Args: argc(cobra.NoArgs),
+		Long: `create prints a token, and on standard error what a node may do that joins with
+it. A node gets certificates for the accounts that are named, and for no others,
+and its workloads are where its connection comes from.`,
+		Example: `  naru token create --node web-1 --account orders,cart
+  naru token create --node 'db-*' --namespace shop --address 192.0.2.0/28
+  naru token create --node all-in-one --any`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wish.Node == "" {
 				return usage{fmt.Errorf("for which node? --node web-1, or a pattern such as --node 'web-*'")}
 			}
+			if !wish.Any && !wish.Gateway && len(wish.Namespaces)+len(wish.Accounts) == 0 {
+				return usage{fmt.Errorf("what may run on %s? --account orders, again for each (shop/orders for one of namespace shop), --namespace shop for all of a namespace, or --any", wish.Node)}
+			}
 			if wish.TTL <= 0 {
 				return usage{fmt.Errorf("--ttl %v: write for how long the token may wait, for example 1h", wish.TTL)}
 			}
-			text, err := admin.AtPlane(app.PlaneSocket(socket)).Token(cmd.Context(), wish)
+			made, err := admin.AtPlane(app.PlaneSocket(socket)).Token(cmd.Context(), wish)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), text)
+			fmt.Fprintln(cmd.OutOrStdout(), made.Token)
+			fmt.Fprintf(cmd.ErrOrStderr(), "good once, within %v, for node %s, which may have %s\n", wish.TTL, wish.Node, made.May)
 			return nil
 		},
 	}
-	f := create.Flags()
+	f := c.Flags()
 	f.StringVar(&wish.Node, "node", "", "`name` that may join, or a pattern")
-	f.BoolVar(&wish.Gateway, "gateway", false, "it is a gateway: it gets listeners and their certificates")
-	f.StringSliceVar(&wish.Namespaces, "namespace", nil, "`namespaces` whose workloads may run there (default any)")
-	f.StringSliceVar(&wish.Accounts, "account", nil, "`accounts` that workloads there may have (default any)")
+	grantFlags(f, &wish)
 	f.DurationVar(&wish.TTL, "ttl", time.Hour, "how long it waits to be used")
 	f.StringVar(&socket, "socket", "", "where the control plane is met (default "+admin.DefaultPlaneSocket+")")
-	c.AddCommand(create)
+	return c
+}
+
+func newTokenGrant() *cobra.Command {
+	var (
+		wish   admin.TokenWish
+		socket string
+	)
+	c := &cobra.Command{
+		Use: "grant --node NAME", Short: "What a node that has joined may have, and more of it", Args: argc(cobra.NoArgs),
+		Long: `grant adds to what a node may have that has joined, at once and for good, and
+prints all of it. Without more than --node it prints what there is. With --only
+what is not named is taken away: it is out of service within seconds, and its
+certificates are not renewed.`,
+		Example: `  naru token grant --node web-1
+  naru token grant --node web-1 --account payments
+  naru token grant --node web-1 --address 192.0.2.10`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if wish.Node == "" {
+				return usage{fmt.Errorf("which node? --node web-1")}
+			}
+			may, err := admin.AtPlane(app.PlaneSocket(socket)).Grant(cmd.Context(), wish)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s may have %s\n", wish.Node, may)
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&wish.Node, "node", "", "`name` of the node")
+	grantFlags(f, &wish)
+	f.BoolVar(&wish.Only, "only", false, "take away what is not named here")
+	f.StringVar(&socket, "socket", "", "where the control plane is met (default "+admin.DefaultPlaneSocket+")")
+	return c
+}
+
+func newTokenForget() *cobra.Command {
+	var node, socket string
+	c := &cobra.Command{
+		Use: "forget --node NAME", Short: "Make a node that has joined a stranger", Args: argc(cobra.NoArgs),
+		Long: `forget takes from a node that it has joined: within seconds it is told nothing more,
+and gets no certificates; its workloads are out of service when their registration
+ends (--lease). Certificates that it has are good until they end. It comes back with
+another token; one that joins by a certificate (--join-ca) comes back by that.`,
+		Example: `  naru token forget --node web-1`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if node == "" {
+				return usage{fmt.Errorf("which node? --node web-1")}
+			}
+			return admin.AtPlane(app.PlaneSocket(socket)).Forget(cmd.Context(), node)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&node, "node", "", "`name` of the node")
+	f.StringVar(&socket, "socket", "", "where the control plane is met (default "+admin.DefaultPlaneSocket+")")
 	return c
 }
 
@@ -187,6 +267,9 @@ func newStatus() *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use: "status", Short: "The mesh: every proxy, what it has, when its certificates end", Args: argc(cobra.NoArgs),
+		Long: `status asks one control plane, which asks the others that share its state: each
+knows of the proxies that follow it. One that cannot be asked is named, and so is
+why.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := admin.AtPlane(app.PlaneSocket(socket)).Status(cmd.Context())
 			if err != nil {
@@ -239,24 +322,48 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	}
 	fmt.Fprintln(out)
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "PROXY\tVERSION\tHAS\tLAG\tREFUSED\tCERTIFICATE\tFIRST TO END")
-	for _, p := range s.Proxies {
-		has := p.Configuration
-		if has == s.Configuration {
-			has = "newest"
+	if len(s.Replicas) > 1 || len(s.Replicas) == 1 && s.Replicas[0].Error != "" {
+		fmt.Fprintln(w, "CONTROL PLANE\tADDRESS\tVERSION\tHAS\tPROXIES")
+		for _, r := range s.Replicas {
+			if r.Error != "" && r.Name != s.Replica {
+				fmt.Fprintf(w, "%s\t%s\tunreachable: its proxies are not shown\n", r.Name, r.Address)
+				continue
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\n", r.Name, r.Address, r.Version, newest(r.Configuration, s), r.Proxies)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.Node, p.Version, has, p.Lag.Round(time.Millisecond), len(p.Refusals), left(p.Certificate, now), left(p.Next, now))
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintln(w, "PROXY\tCONTROL PLANE\tVERSION\tHAS\tLAG\tREFUSED\tCERTIFICATE\tFIRST TO END")
+	for _, p := range s.Proxies {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.Node, p.Replica, p.Version, newest(p.Configuration, s), p.Lag.Round(time.Millisecond), len(p.Refusals), left(p.Certificate, now), left(p.Next, now))
 	}
 	fmt.Fprintln(w, "\nWORKLOAD\tNODE\tADDRESS\tSTATE\tSERVICES")
 	for _, v := range s.Workloads {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.Name, v.Node, v.Address, v.State, strings.Join(v.Services, ", "))
 	}
 	_ = w.Flush() // to the terminal
+	for _, r := range s.Replicas {
+		if r.Error != "" {
+			fmt.Fprintf(out, "\ncontrol plane %s: %s", r.Name, r.Error)
+		}
+	}
 	for _, p := range s.Proxies {
 		for _, r := range p.Refusals {
 			fmt.Fprintf(out, "\n%s refused %s", p.Node, r)
 		}
+		for _, d := range p.Denied {
+			fmt.Fprintf(out, "\n%s may not have %s", p.Node, d)
+		}
 	}
+}
+
+// newest says so where a configuration is that of the control plane that was
+// asked.
+func newest(configuration string, s *admin.PlaneStatus) string {
+	if configuration == s.Configuration {
+		return "newest"
+	}
+	return configuration
 }
 
 // left is for how long a certificate is good, "-" without one.

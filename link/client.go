@@ -183,6 +183,13 @@ func NewClient(o ClientOptions) (*Client, error) {
 	return c, nil
 }
 
+// Servers are the addresses of the control planes: as the options, the token or
+// State have them.
+func (c *Client) Servers() []string { return c.options.Servers }
+
+// At says where the mesh listener is, for the status; before Run.
+func (c *Client) At(address string) { c.options.Address = address }
+
 // Run joins where that is needed, connects, follows, and connects again, until
 // ctx ends; it returns ctx's error, or ErrRefused. What was received stays
 // available after it.
@@ -352,9 +359,21 @@ func (c *Client) Register(ctx context.Context, w *model.Workload) error {
 				delete(c.registered, w.Name)
 			}
 		})
+		return denial{err}
 	}
 	return err
 }
+
+// ErrDenied is what Register's error is where the node may not have the
+// workload: it tells what would be right.
+var ErrDenied = errors.New("link: the node may not have it")
+
+// denial is what the control plane said, without what gRPC says around it.
+type denial struct{ error }
+
+func (d denial) Error() string        { return status.Convert(d.error).Message() }
+func (d denial) Unwrap() error        { return d.error }
+func (d denial) Is(target error) bool { return target == ErrDenied }
 
 func workloadOf(w model.Workload, node string) *model.Workload {
 	w.Node = node

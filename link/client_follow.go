@@ -284,6 +284,10 @@ func readFrames(text string) (list []Resource, err error) {
 	return list, nil
 }
 
+// deniedPause is how often a workload is registered again that the control
+// plane refused: what the node may have can be changed there.
+const deniedPause = 5 * time.Second
+
 // registerAll says again what runs here: another replica may not know, or the
 // lease has ended.
 func (c *Client) registerAll(ctx context.Context, f *following) {
@@ -293,21 +297,29 @@ func (c *Client) registerAll(ctx context.Context, f *following) {
 		list = append(list, w)
 	}
 	c.mu.Unlock()
-	for _, w := range list {
-		c.mu.Lock()
-		conn, current := c.conn, c.registered[w.Name] == w && c.stream == f
-		c.mu.Unlock()
-		if !current || conn == nil {
-			continue
-		}
-		if err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w}, &empty{}); err != nil && ctx.Err() == nil {
-			c.log.Error("link: a workload of this node cannot be registered", "workload", w.Name, "err", err)
-			switch status.Code(err) {
-			case codes.PermissionDenied, codes.InvalidArgument:
-			default:
+	for first := true; len(list) > 0; first = false {
+		var denied []*model.Workload
+		for _, w := range list {
+			c.mu.Lock()
+			conn, current := c.conn, c.registered[w.Name] == w && c.stream == f
+			c.mu.Unlock()
+			if !current || conn == nil {
+				continue
+			}
+			err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w}, &empty{})
+			if err == nil || ctx.Err() != nil {
+				continue
+			}
+			if code := status.Code(err); code != codes.PermissionDenied && code != codes.InvalidArgument {
 				f.end(fmt.Errorf("register workload %s again: %w", w.Name, err))
 				return
 			}
+			if denied = append(denied, w); first {
+				c.log.Error("link: a workload of this node cannot be registered", "workload", w.Name, "err", err)
+			}
+		}
+		if list = denied; len(list) > 0 && !pause(ctx, deniedPause) {
+			return
 		}
 	}
 }

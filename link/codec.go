@@ -65,7 +65,7 @@ type fieldShape struct {
 var shapes = shapesOf(
 	nouns[KindMesh], nouns[KindService], nouns[KindWorkload], nouns[KindPolicy], nouns[KindRoute], nouns[KindFlow], nouns[KindListener], nouns[KindCertificate],
 	reflect.TypeFor[ask](), reflect.TypeFor[head](), reflect.TypeFor[joinRequest](), reflect.TypeFor[joinResponse](),
-	reflect.TypeFor[signRequest](), reflect.TypeFor[signResponse](), reflect.TypeFor[registerRequest](), reflect.TypeFor[empty](),
+	reflect.TypeFor[signRequest](), reflect.TypeFor[signResponse](), reflect.TypeFor[registerRequest](), reflect.TypeFor[reportResponse](), reflect.TypeFor[settleRequest](), reflect.TypeFor[empty](),
 	reflect.TypeFor[savedState](), reflect.TypeFor[savedNode](),
 )
 

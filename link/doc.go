@@ -25,6 +25,8 @@
 //	Join     a token or certificate and a CSR -> the node's SVID
 //	Sign, SignJWT          an SVID for a workload that is on the node
 //	Register, Unregister   a workload that runs on the node
+//	Settle   -> once all proxies know that a workload leaves
+//	Report   between control planes: what one says of itself
 //
 // # Life
 //

@@ -22,6 +22,7 @@ var (
 	errReplaced = status.Error(codes.Aborted, "another stream of this node has begun")
 	errSilent   = status.Error(codes.DeadlineExceeded, "the proxy was silent for too long")
 	errResync   = status.Error(codes.Aborted, "the proxy is too far behind: it must say what it has")
+	errGrant    = status.Error(codes.Aborted, "what the node may have has changed: register again")
 	errExpired  = status.Error(codes.Unauthenticated, "the certificate of this connection has expired")
 )
 
@@ -35,6 +36,7 @@ type session struct {
 	stream grpc.ServerStream
 	node   string
 	who    caller
+	record store.Revision // of the node: a newer one says what it may have now
 	since  time.Time
 	done   chan struct{} // closed by end
 	wake   chan struct{} // the reader has something for the writer
@@ -46,8 +48,10 @@ type session struct {
 	view  *view
 	next  *view  // replaces view at the writer's next turn
 	seq   uint64 // of the catalog, that the proxy has been told up to
-	nonce uint64 // of the newest update
-	acked uint64
+	// reached is what it has taken.
+	reached uint64
+	nonce   uint64 // of the newest update
+	acked   uint64
 	// system is what the proxy has, sent what it will have after nonce.
 	system, sent model.Version
 	applied      string
@@ -56,6 +60,7 @@ type session struct {
 	heard        time.Time
 	pong         int64
 	refusals     map[Name]Refusal
+	denied       map[string]Denial // by account
 	certificates []CertificateState
 	bundles      string // sum of those that were sent
 }
@@ -90,7 +95,7 @@ func (s *Server) follow(stream grpc.ServerStream) error {
 		return status.Error(codes.InvalidArgument, "a stream begins with hello")
 	}
 	now := s.options.Now()
-	x := &session{server: s, stream: stream, node: who.node, who: who, since: now, heard: now, behind: now,
+	x := &session{server: s, stream: stream, node: who.node, who: who, record: record.changed, since: now, heard: now, behind: now,
 		done: make(chan struct{}), wake: make(chan struct{}, 1), hello: *first.Hello, bundles: first.Hello.Bundles,
 		view: newView(record.Grant.Gateway, first.Hello.Subscriptions)}
 	if err := s.enter(x); err != nil {
@@ -152,7 +157,7 @@ func (x *session) read() {
 		x.mu.Lock()
 		x.heard = now
 		if a.Ack != 0 && a.Ack == x.nonce && a.Ack != x.acked {
-			x.acked, x.system, x.applied = a.Ack, x.sent, a.Applied
+			x.acked, x.system, x.applied, x.reached = a.Ack, x.sent, a.Applied, x.seq
 			x.behind = time.Time{}
 			x.refused(a.Refused)
 		}
@@ -320,8 +325,11 @@ func (x *session) alive() error {
 		return errExpired
 	}
 	// A store that is away is no reason to end anything.
-	if _, err := s.options.Store.Get(x.stream.Context(), nodesBelow+x.node); errors.Is(err, store.ErrNotFound) {
+	switch item, err := s.options.Store.Get(x.stream.Context(), nodesBelow+x.node); {
+	case errors.Is(err, store.ErrNotFound):
 		return s.denied(codes.PermissionDenied, whyUnknownNode, x.who, errors.New("the node was removed"))
+	case err == nil && item.Changed != x.record:
+		return errGrant
 	}
 	if err := s.options.Registry.Alive(x.stream.Context(), x.node); err != nil {
 		s.log.Warn("link: what is registered of a node cannot be kept", "node", x.node, "err", err)
@@ -362,7 +370,7 @@ func (x *session) turn(bundles *sharedBundles) error {
 	}
 	if len(d.frames) == 0 && len(d.removed) == 0 && !fresh && next == nil {
 		x.mu.Lock()
-		x.seq, x.system, x.sent = d.seq, d.system, d.system
+		x.seq, x.reached, x.system, x.sent = d.seq, d.seq, d.system, d.system
 		x.mu.Unlock()
 		if pong != 0 {
 			return x.sendHead(head{Pong: pong, System: string(d.system)}, nil)

@@ -95,7 +95,7 @@ func TestTokens(t *testing.T) {
 	mu.Lock()
 	now = now.Add(30 * time.Minute)
 	mu.Unlock()
-	short, err := CreateToken(context.Background(), st, Grant{Node: "web-9"}, time.Minute, now.Add(-2*time.Minute), p.Root(), domain, nil)
+	short, err := CreateToken(context.Background(), st, Grant{Node: "web-9", Any: true}, time.Minute, now.Add(-2*time.Minute), p.Root(), domain, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestPinnedRoot(t *testing.T) {
 	st := newFakeStore()
 	p := startPlane(t, ServerOptions{Feed: newFeed(shop(1)), Authority: newCA(t), Store: st}, "")
 	other := startPlane(t, ServerOptions{Feed: newFeed(shop(1)), Authority: newCA(t), Store: st}, "")
-	token, err := CreateToken(context.Background(), st, Grant{Node: "n1"}, 0, time.Now(), p.Root(), domain, []string{other.address})
+	token, err := CreateToken(context.Background(), st, Grant{Node: "n1", Any: true}, 0, time.Now(), p.Root(), domain, []string{other.address})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,13 +253,24 @@ func TestJoinByCertificate(t *testing.T) {
 			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, parent, signer, own.Public())
 		return &tls.Certificate{Certificate: [][]byte{c.Raw}, PrivateKey: own, Leaf: c}
 	}
-	p := startPlane(t, ServerOptions{Feed: newFeed(shop(1)), Authority: newCA(t), Store: newFakeStore(), Joiners: []Joiner{{Roots: pool, Grant: Grant{Node: "vm-*"}}}}, "")
+	p := startPlane(t, ServerOptions{Feed: newFeed(shop(1)), Authority: newCA(t), Store: newFakeStore(), Joiners: []Joiner{{Roots: pool, Grant: Grant{Node: "vm-*", Any: true}}}}, "")
 	token := p.token(t, Grant{Node: "x"}) // for its root
 	good := credential("vm-1", corporate, key)
 	for range 2 { // again, with the same name
 		if _, err := join(t, p, token, "vm-1", good); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// What it may have stays as it was set, also when it joins again.
+	st := p.options.Store
+	if _, err := ChangeGrant(context.Background(), st, "vm-1", func(g *Grant) { *g = Grant{Accounts: []string{"orders"}} }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := join(t, p, token, "vm-1", good); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := Nodes(context.Background(), st); err != nil || len(all) != 1 || all[0].Any || len(all[0].Accounts) != 1 {
+		t.Errorf("%+v, %v", all, err)
 	}
 	if _, err := join(t, p, token, "vm-2", good); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("another name: %v", err)

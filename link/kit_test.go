@@ -368,6 +368,12 @@ func startPlane(t testing.TB, o ServerOptions, address string) *plane {
 // token makes one for a grant.
 func (p *plane) token(t testing.TB, g Grant, servers ...string) string {
 	t.Helper()
+	if !g.Any && len(g.Accounts)+len(g.Namespaces) == 0 {
+		g.Any = true
+	}
+	if g.Addresses == nil {
+		g.Addresses = []string{"10.0.0.0/8"}
+	}
 	if servers == nil {
 		servers = []string{p.address}
 	}

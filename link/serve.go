@@ -33,6 +33,8 @@ var serviceDesc = grpc.ServiceDesc{
 		unary("SignJWT", (*Server).signJWT),
 		unary("Register", (*Server).register),
 		unary("Unregister", (*Server).unregister),
+		unary("Report", (*Server).report),
+		unary("Settle", (*Server).settle),
 	},
 	Streams: []grpc.StreamDesc{{
 		StreamName: "Follow", ServerStreams: true, ClientStreams: true,
@@ -62,12 +64,13 @@ const (
 	whyUnknownNode            // node has not joined, or was removed
 	whyIdentity               // identity of nobody on the node
 	whyGrant                  // workload that the node may not have
+	whyAddress                // workload at an address that is not its node's
 	whyCSR                    // CSR whose signature is wrong
 	whyProxies                // too many proxies
 	whys
 )
 
-var whyNames = [whys]string{"wrong_token", "expired_token", "used_token", "node_name", "certificate", "unknown_node", "identity", "grant", "csr", "too_many"}
+var whyNames = [whys]string{"wrong_token", "expired_token", "used_token", "node_name", "certificate", "unknown_node", "identity", "grant", "address", "csr", "too_many"}
 
 // refuse counts and logs a refusal, with who and why.
 func (s *Server) refuse(w why, who ...any) {
@@ -104,6 +107,7 @@ func (s *Server) node(ctx context.Context) (caller, *nodeRecord, error) {
 	if err := json.Unmarshal(item.Value, r); err != nil {
 		return c, nil, status.Error(codes.Internal, "the record of the node: "+err.Error())
 	}
+	r.Grant.Node, r.changed = c.node, item.Changed
 	return c, r, nil
 }
 
@@ -210,13 +214,13 @@ func (s *Server) signFailed(c caller, err error, more ...any) error {
 }
 
 // mayHave says whether a node may have an identity: its own, or that of a
-// workload that is registered on it.
-func (s *Server) mayHave(ctx context.Context, c caller, id identity.ID) error {
+// workload that is registered on it and that it may have still.
+func (s *Server) mayHave(ctx context.Context, c caller, g *Grant, id identity.ID) error {
 	if id == NodeID(s.options.TrustDomain, c.node) {
 		return nil
 	}
 	namespace, account, ok := id.Workload()
-	if ok = ok && id.TrustDomain() == s.options.TrustDomain; ok {
+	if ok = ok && id.TrustDomain() == s.options.TrustDomain && g.allows(namespace, account); ok {
 		var err error
 		if ok, err = s.options.Registry.Present(ctx, c.node, namespace, account); err != nil {
 			return unavailable(err)
@@ -229,11 +233,11 @@ func (s *Server) mayHave(ctx context.Context, c caller, id identity.ID) error {
 }
 
 func (s *Server) sign(ctx context.Context, q *signRequest) (*signResponse, error) {
-	c, _, err := s.node(ctx)
+	c, record, err := s.node(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayHave(ctx, c, identity.ID(q.ID)); err != nil {
+	if err := s.mayHave(ctx, c, &record.Grant, identity.ID(q.ID)); err != nil {
 		return nil, err
 	}
 	chain, err := s.options.Authority.SignX509(ctx, identity.ID(q.ID), q.CSR, time.Duration(q.TTL))
@@ -245,11 +249,11 @@ func (s *Server) sign(ctx context.Context, q *signRequest) (*signResponse, error
 }
 
 func (s *Server) signJWT(ctx context.Context, q *signRequest) (*signResponse, error) {
-	c, _, err := s.node(ctx)
+	c, record, err := s.node(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayHave(ctx, c, identity.ID(q.ID)); err != nil {
+	if err := s.mayHave(ctx, c, &record.Grant, identity.ID(q.ID)); err != nil {
 		return nil, err
 	}
 	if len(q.Audience) == 0 {
@@ -273,20 +277,68 @@ func (s *Server) register(ctx context.Context, q *registerRequest) (*empty, erro
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
 	if !record.Grant.allows(w.Namespace, w.Account) {
-		return nil, s.denied(codes.PermissionDenied, whyGrant, c, fmt.Errorf("node %s may not have workloads of namespace %s, account %s", c.node, w.Namespace, w.Account), "workload", w.Name)
+		return nil, s.notGranted(ctx, whyGrant, c, w, fmt.Errorf("node %s may not have workloads of namespace %s, account %s; where that is right write on the control plane: naru token grant --node %s --account %s/%s",
+			c.node, w.Namespace, w.Account, c.node, w.Namespace, w.Account))
 	}
 	if err := s.mayServe(&record.Grant, w); err != nil {
-		return nil, s.denied(codes.PermissionDenied, whyGrant, c, fmt.Errorf("node %s: %w", c.node, err), "workload", w.Name)
+		return nil, s.notGranted(ctx, whyGrant, c, w, fmt.Errorf("node %s: %w", c.node, err))
+	}
+	if err := s.checkAddress(c, &record.Grant, w); err != nil {
+		return nil, s.notGranted(ctx, whyAddress, c, w, err)
 	}
 	w.Node = c.node
 	switch err := s.options.Registry.Register(ctx, c.node, w); {
 	case errors.Is(err, ErrTaken):
-		return nil, s.denied(codes.PermissionDenied, whyGrant, c, err, "workload", w.Name)
+		return nil, s.notGranted(ctx, whyGrant, c, w, err)
 	case err != nil:
 		return nil, unavailable(err)
 	}
 	s.counts.registered.Add(1)
+	s.claimed(c.node, w, "")
 	return &empty{}, nil
+}
+
+// notGranted refuses a workload, and shows it in the status of its node until
+// one of the account is registered. A node that tries again and again is logged once.
+// What was registered before stays no longer.
+func (s *Server) notGranted(ctx context.Context, why why, c caller, w *model.Workload, err error) error {
+	if gone := s.options.Registry.Unregister(ctx, c.node, w.Namespace, instanceOf(w.Namespace, w.Name)); gone != nil && !errors.Is(gone, ErrTaken) {
+		return unavailable(gone)
+	}
+	if s.claimed(c.node, w, err.Error()) {
+		return s.denied(codes.PermissionDenied, why, c, err, "workload", w.Name)
+	}
+	s.counts.refused[why].Add(1)
+	return status.Error(codes.PermissionDenied, err.Error())
+}
+
+// deniedFor is how long a refusal stands in the status when it is not repeated:
+// whoever was refused may have given up.
+const deniedFor = 10 * time.Minute
+
+// claimed remembers why workloads of an account of a node that is connected
+// here are refused; "": they are not any more. It says whether that is news.
+func (s *Server) claimed(node string, w *model.Workload, refused string) bool {
+	s.mu.Lock()
+	x := s.sessions[node]
+	s.mu.Unlock()
+	if x == nil {
+		return true
+	}
+	account, now := w.Namespace+"/"+w.Account, s.options.Now()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	before := x.denied[account]
+	switch {
+	case refused == "":
+		delete(x.denied, account)
+	case before.Why != "" || len(x.denied) < mostRefusals:
+		if x.denied == nil {
+			x.denied = map[string]Denial{}
+		}
+		x.denied[account] = Denial{Account: account, Why: refused, At: now}
+	}
+	return before.Why != refused
 }
 
 // mayServe says whether a node may have a workload that serves and signs what
@@ -308,7 +360,7 @@ func (s *Server) mayServe(g *Grant, w *model.Workload) error {
 		// A further port makes a service of its own, called after the first.
 		host = strings.TrimSuffix(host, "-"+strconv.Itoa(int(p.Port)))
 		if !g.allows(namespace, host) {
-			return fmt.Errorf("it may not serve service %s of namespace %s", host, namespace)
+			return fmt.Errorf("it may not serve service %s of namespace %s; where that is right write on the control plane: naru token grant --node %s --account %s/%s", host, namespace, g.Node, namespace, host)
 		}
 	}
 	return nil
@@ -330,8 +382,8 @@ func checkWorkload(w *model.Workload) error {
 			return fmt.Errorf("workload %q: %q is no %s: letters, digits, dots, dashes and underscores", w.Name, part.value, part.what)
 		}
 	}
-	if _, err := netip.ParseAddr(w.Address); err != nil {
-		return fmt.Errorf("workload %q: %q is no IP address", w.Name, w.Address)
+	if at, err := netip.ParseAddr(w.Address); err != nil || at.Zone() != "" || at.IsUnspecified() || at.IsMulticast() {
+		return fmt.Errorf("workload %q: %q is no IP address that others can reach", w.Name, w.Address)
 	}
 	switch {
 	case w.Weight < 0 || w.Weight > mostWeight:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,12 +39,16 @@ type ServerOptions struct {
 	Registry Registry
 	// Joiners are authorities whose certificates may join instead of a token.
 	Joiners []Joiner
+	// Report is what other replicas are told that ask; nil: nothing.
+	Report func(ctx context.Context) ([]byte, error)
 	// MaxProxies bounds the streams at once; 0 is 10,000.
 	MaxProxies int
 	// Heartbeat is how often a proxy must be heard, thrice; 0 is 10 s.
 	Heartbeat time.Duration
 	Log       *slog.Logger     // nil: slog.Default()
 	Now       func() time.Time // nil: time.Now
+	// Own gives the addresses of this machine; nil: those of its interfaces.
+	Own func() []netip.Addr
 }
 
 // Joiner is an authority whose certificates may join: the proof is the TLS
@@ -136,6 +141,9 @@ func NewServer(o ServerOptions) (*Server, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Own == nil {
+		o.Own = ownAddresses
 	}
 	s := &Server{options: o, log: o.Log, catalog: newCatalog(), sessions: map[string]*session{}, joining: make(chan struct{}, 64), bulk: make(chan struct{}, mostBulk)}
 	s.grpc = grpc.NewServer(

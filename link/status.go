@@ -2,6 +2,7 @@ package link
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,6 +27,9 @@ type ProxyStatus struct {
 	// Refusals are what it did not take, sorted by name; of these it has the
 	// one before. At most 100.
 	Refusals []Refusal
+	// Denied are its workloads that were not registered because it may not have
+	// them, one an account, sorted. At most 100.
+	Denied []Denial
 	// Certificate is when the node's own certificate on this stream ends;
 	// Certificates are those of its workloads, as it reports them.
 	Certificate  time.Time
@@ -34,6 +38,13 @@ type ProxyStatus struct {
 	// acknowledged them: an authority waits for that before it signs by a new
 	// root.
 	Bundles bool
+}
+
+// Denial is a workload that a node may not have.
+type Denial struct {
+	Account string // namespace/account
+	Why     string
+	At      time.Time // the last time
 }
 
 // Status lists the proxies that are connected to this replica, by name.
@@ -64,6 +75,11 @@ func (s *Server) Status() []ProxyStatus {
 		}
 		for _, r := range x.refusals {
 			p.Refusals = append(p.Refusals, r)
+		}
+		for _, name := range slices.Sorted(maps.Keys(x.denied)) {
+			if d := x.denied[name]; now.Sub(d.At) < deniedFor {
+				p.Denied = append(p.Denied, d)
+			}
 		}
 		x.mu.Unlock()
 		slices.SortFunc(p.Refusals, func(a, b Refusal) int {

@@ -157,6 +157,7 @@ func subjectOf(leaf *x509.Certificate) string {
 // caller is who is at the other end.
 type caller struct {
 	node    string            // of an SVID
+	control string            // or: a replica of ours
 	joiner  *Joiner           // or: of whose certificate
 	leaf    *x509.Certificate // nil: a stranger
 	address string
@@ -171,6 +172,10 @@ func (s *Server) caller(chain []*x509.Certificate) (caller, error) {
 		id, err := idOf(c.leaf)
 		if err != nil {
 			return c, err
+		}
+		if name, ok := lastOf(id, s.options.TrustDomain, "control"); ok {
+			c.control = name
+			return c, nil
 		}
 		node, ok := lastOf(id, s.options.TrustDomain, "node")
 		if !ok {

@@ -18,25 +18,6 @@ import (
 	"github.com/naru-mesh/naru/store"
 )
 
-// Grant is what a node may have once it has joined.
-type Grant struct {
-	// Node is the name that it may take, or a pattern as of path.Match:
-	// "web-1", "web-*". A pattern takes no name that somebody has already.
-	Node string `json:"node"`
-	// Gateway: it may have Listeners and Certificates.
-	Gateway bool `json:"gateway,omitempty"`
-	// Namespaces and Accounts bound what may be registered there, and so which
-	// identities it may ask for; none of either: any.
-	Namespaces []string `json:"namespaces,omitempty"`
-	Accounts   []string `json:"accounts,omitempty"`
-}
-
-// allows says whether a workload of that namespace and account may be there.
-func (g *Grant) allows(namespace, account string) bool {
-	return (len(g.Namespaces) == 0 || slices.Contains(g.Namespaces, namespace)) &&
-		(len(g.Accounts) == 0 || slices.Contains(g.Accounts, account))
-}
-
 // DefaultTokenTTL and MaxTokenTTL bound how long a token waits to be used.
 const (
 	DefaultTokenTTL = time.Hour
@@ -71,6 +52,11 @@ type nodeRecord struct {
 	Joined time.Time `json:"joined"`
 	// By is "token", or the subject of the certificate that it joined with.
 	By string `json:"by"`
+	// Set: Grant was changed since. Joining again by a certificate, which each
+	// start may do, does not change it back; a token does, which somebody made.
+	Set bool `json:"set,omitempty"`
+
+	changed store.Revision // of the record, where it was read
 }
 
 // Token is a token, taken apart.
@@ -83,6 +69,9 @@ type Token struct {
 	// Servers are addresses, host:port.
 	Servers []string
 }
+
+// byToken is how most nodes have joined.
+const byToken = "token"
 
 const tokenPrefix = "naru1."
 
@@ -117,9 +106,9 @@ func RootHash(root *x509.Certificate) [sha256.Size]byte { return sha256.Sum256(r
 // hints for the node.
 func CreateToken(ctx context.Context, st store.Store, g Grant, ttl time.Duration, now time.Time, root *x509.Certificate, trustDomain string, servers []string) (Token, error) {
 	t := Token{Root: RootHash(root), TrustDomain: trustDomain, Servers: servers}
-	switch _, err := path.Match(g.Node, "x"); {
-	case err != nil || g.Node == "":
-		return t, fmt.Errorf("node %q is no name or pattern: write web-1, web-* or *", g.Node)
+	switch err := g.Check(); {
+	case err != nil:
+		return t, err
 	case ttl < 0 || ttl > MaxTokenTTL:
 		return t, fmt.Errorf("a token cannot wait for %v: at most %v", ttl, MaxTokenTTL)
 	case ttl == 0:
@@ -207,7 +196,7 @@ func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, n
 	if err != nil {
 		return err
 	}
-	return s.admit(ctx, nodeRecord{Name: node, Grant: r.Grant, Joined: now, By: "token"},
+	return s.admit(ctx, nodeRecord{Name: node, Grant: r.Grant, Joined: now, By: byToken},
 		[]store.Cond{{Key: item.Key, Changed: item.Changed}}, errUsedToken,
 		store.Op{Key: item.Key, Value: used, Lease: item.Lease})
 }
@@ -215,7 +204,7 @@ func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, n
 // admit writes the record of a node together with ops, if conds hold; lost is
 // the error when they do not.
 func (s *Server) admit(ctx context.Context, n nodeRecord, conds []store.Cond, lost error, ops ...store.Op) error {
-	n.Grant.Node, n.By = cmpOr(n.Grant.Node, n.Name), cmpOr(n.By, "token")
+	n.Grant.Node, n.By = cmpOr(n.Grant.Node, n.Name), cmpOr(n.By, byToken)
 	exact := n.Grant.Node == n.Name
 	key := nodesBelow + n.Name
 	old, err := s.options.Store.Get(ctx, key)
@@ -228,6 +217,10 @@ func (s *Server) admit(ctx context.Context, n nodeRecord, conds []store.Cond, lo
 		return errNodeTaken
 	default:
 		conds = append(conds, store.Cond{Key: key, Changed: old.Changed})
+		var before nodeRecord
+		if json.Unmarshal(old.Value, &before) == nil && before.Set && n.By != byToken {
+			n.Grant, n.Set = before.Grant, true
+		}
 	}
 	value, err := json.Marshal(n)
 	if err != nil {

@@ -100,6 +100,7 @@ func (l *Lowering) inboundDoor(d *door) {
 			Mesh: &model.MeshDoor{
 				Side: model.Inbound, Workload: w.Name, Identity: string(l.identityOf(w)), Port: d.port,
 				Services: slices.Compact(slices.Sorted(slices.Values(d.services))), Namespace: w.Namespace, Callers: max(l.mesh.Connections, 0),
+				Forward: slices.ContainsFunc(d.nouns, func(s *model.Service) bool { return s != nil && s.Mesh.Forward }),
 			},
 		}}
 		here := model.Endpoint{Host: pick(d.local.Target, "127.0.0.1"), Port: d.port}

@@ -182,6 +182,11 @@ type MeshService struct {
 	// External: its endpoints are not workloads (egress). Clients in the mesh
 	// reach it by name, with the Service's own TLS.
 	External bool `json:"external,omitempty"`
+	// Forward tells its workloads who calls, by X-Forwarded-Client-Cert: the
+	// certificate that the caller's proxy has proved, with its SPIFFE ID. HTTP
+	// alone (Protocol says so), and no tunnels come to it, in which a caller
+	// could write the field itself.
+	Forward bool `json:"forward,omitempty"`
 	// Via names a Service of the mesh, an egress gateway, through which it is
 	// reached; "" is directly.
 	Via string `json:"via,omitempty"`
@@ -217,6 +222,8 @@ type MeshDoor struct {
 	// Callers is how many connections and tunnels callers of one identity may
 	// have open, at all inbound doors together; 0 is no bound. Inbound.
 	Callers int `json:"callers,omitempty"`
+	// Forward is that of one of the Services. Inbound.
+	Forward bool `json:"forward,omitempty"`
 	// Targets are where captured connections may have wanted to go. They may be
 	// shared by doors.
 	Targets []MeshTarget `json:"targets,omitempty"`
@@ -384,6 +391,9 @@ func (s *MeshService) write(b *content) {
 	b.strings(s.Names...)
 	b.number(uint64(s.Port))
 	b.bool(s.External)
+	if s.Forward {
+		b.text("forward")
+	}
 }
 
 func (m *MeshDoor) write(b *content) {
@@ -400,6 +410,7 @@ func (m *MeshDoor) write(b *content) {
 		b.bool(t.Instance)
 	}
 	b.bool(m.Strangers)
+	b.bool(m.Forward)
 	b.bool(m.Own)
 	b.bytes(m.Pass)
 	b.number(uint64(len(m.Names)))

@@ -1,5 +1,11 @@
 package model
 
+import "slices"
+
+// Nearest gives the one of names that word was most likely meant to be, "" when
+// none is near.
+func Nearest(word string, names []string) string { return nearest(word, slices.Values(names)) }
+
 // nearest gives the candidate that word was most likely meant to be, or ""
 // when none is near: at most a third of the letters differ, and not all.
 func nearest(word string, candidates func(yield func(string) bool)) string {

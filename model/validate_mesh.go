@@ -142,6 +142,15 @@ func (v *checker) meshService(s *Service) bool {
 	default:
 		v.broken("bad-value", "clients speak "+strconv.Quote(string(m.Protocol))+" to service "+s.Name, "write http, grpc or tcp, or leave it out to detect it")
 	}
+	switch {
+	case !m.Forward:
+	case m.External:
+		v.broken("bad-value", "service "+s.Name+" is external: nobody is told who calls it", "leave forward out")
+	case m.Protocol != AppHTTP && m.Protocol != AppGRPC:
+		v.broken("bad-value", "service "+s.Name+" is told who calls it by a header, and is not declared to speak HTTP", "write protocol: http or grpc beside forward")
+	case m.MTLS == Off:
+		v.doubtful("unused", "service "+s.Name+" is to be told who calls it, but nobody proves that (mtls: off)", "leave mtls or forward out")
+	}
 	for _, name := range m.Names {
 		if !isHostname(name, false) {
 			v.broken("bad-hostname", "service "+s.Name+" is called "+strconv.Quote(name), "write a host name in lower case")

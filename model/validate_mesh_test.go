@@ -71,6 +71,14 @@ func TestMistakesOfTheMesh(t *testing.T) {
 		{func(c *Config) { c.Workloads[0].Ports[0].Port = 0 }, "error bad-port: workload default/orders-1 serves orders on no port", func(c *Config) bool { return len(c.Workloads[0].Ports) == 2 }},
 		{func(c *Config) { c.Workloads[0].State = "ill" }, `error bad-value: workload default/orders-1 is "ill"`, func(c *Config) bool { return c.Workloads[0].State == Unhealthy }},
 		{func(c *Config) { c.Services[1].Mesh.Protocol = "smtp" }, `error bad-value: clients speak "smtp" to service orders`, nil},
+		{func(c *Config) { c.Services[1].Mesh.Forward = true }, `error bad-value: service orders is told who calls it by a header, and is not declared to speak HTTP`, nil},
+		{func(c *Config) { c.Services[0].Mesh.Forward = true }, `error bad-value: service ledger is told who calls it by a header, and is not declared to speak HTTP`, nil},
+		{func(c *Config) {
+			*c.Services[1].Mesh = MeshService{Namespace: "default", Host: "orders", Port: 80, Protocol: AppHTTP, Forward: true, External: true}
+		}, `error bad-value: service orders is external: nobody is told who calls it`, nil},
+		{func(c *Config) {
+			*c.Services[1].Mesh = MeshService{Namespace: "default", Host: "orders", Port: 80, Protocol: AppHTTP, Forward: true, MTLS: Off}
+		}, `warning unused: service orders is to be told who calls it, but nobody proves that (mtls: off)`, nil},
 		{func(c *Config) { c.Services[1].Mesh.Via = "nobody" }, `error unknown-service: service orders is reached through "nobody", which is no other service of the mesh`, nil},
 		{func(c *Config) {
 			c.Services[0].Mesh.Names, c.Services[0].Mesh.Port = []string{"orders.example.com"}, 80

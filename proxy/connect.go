@@ -64,7 +64,7 @@ func (x *exchange) inner() (*listener, observe.Reason) {
 	switch {
 	case why != observe.ReasonNone:
 		return nil, why
-	case !l.bySNI():
+	case !l.bySNI(), l.noun.Mesh.Forward: // in a tunnel nobody reads heads
 		return nil, observe.BadUpgrade
 	}
 	// The address may be another name for the workload; the port says what is

@@ -12,6 +12,7 @@ import (
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/route"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -166,6 +167,20 @@ func entranceFor(s *model.Snapshot, all map[address]*entrance, u *url.URL) (*ent
 		return nil, fmt.Errorf("say which port, as in http://%s:%s%s", pick(u.Hostname(), "localhost"), known[0], u.Path)
 	}
 	return found, nil
+}
+
+// Ask makes an exchange of a question, as policies see it: its path is normalized.
+func Ask(q Question, u *url.URL) (*filter.Exchange, error) {
+	x := &exchange{}
+	if err := x.ask(q, u); err != nil {
+		return nil, err
+	}
+	path, ok := route.Normalize(x.Request.Path, nil)
+	if !ok {
+		return nil, fmt.Errorf("%s is refused: %s", u.EscapedPath(), observe.BadTarget.Info().Means)
+	}
+	x.Request.Path = path
+	return &x.Exchange, nil
 }
 
 // ask fills in the request.

@@ -23,6 +23,7 @@ type meshed struct {
 	// let in; requests are their filters.
 	guards   []filter.Authorizer
 	requests []filter.Request
+	hop      []byte // what it is called in Proxy-Status; nil where it is none of the mesh
 }
 
 // target is a model.MeshTarget compiled.
@@ -75,7 +76,7 @@ func (c *compiler) meet(l *listener) {
 		before = c.old.byName[l.noun.Name]
 	}
 	if m := l.noun.Mesh; m != nil {
-		l.scheme, l.host = "http", []byte(l.noun.Hostname)
+		l.scheme, l.host, l.hop = "http", []byte(l.noun.Hostname), hopOf(l.noun)
 		if before != nil && before.noun == l.noun && m.Side == model.OutboundSide {
 			l.targets, l.names = before.targets, before.names
 		} else {

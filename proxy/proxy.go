@@ -61,7 +61,11 @@ type Options struct {
 	// Verify is run on requests to workloads, before their policies; Mint on
 	// those that a gateway's filters have let through. nil: neither is.
 	Verify, Mint filter.Request
-	Log          *slog.Logger
+	// Gateway says whether an identity is that of a gateway of ours: what that
+	// says of its clients by X-Forwarded-Client-Cert is passed on. It is called
+	// for each request, and does not wait. nil: none is.
+	Gateway func(identity string) bool
+	Log     *slog.Logger
 }
 
 // Recorder takes the Record of every finished exchange, on the loop that

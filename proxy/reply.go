@@ -23,6 +23,7 @@ func (x *exchange) reply() {
 	if x.RPC != wire.NoRPC {
 		x.called(&x.Response)
 	}
+	x.sign()
 	x.ascend()
 	x.settle()
 	if x.say(); x.live {
@@ -81,6 +82,9 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 		return
 	}
 	x.detail = nil // of a try before this one
+	if x.Response.Status >= 400 || x.GRPC {
+		x.signed()
+	}
 	x.ascend()
 	if len(x.Outward) > 0 {
 		if x.status != 101 {

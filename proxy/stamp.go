@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -26,9 +27,12 @@ const maxRequestID = 128
 // grow by one, the others stay.
 func (x *exchange) stamp() {
 	h := &x.Request
-	if x.listener.noun.Mesh != nil {
+	if m := x.listener.noun.Mesh; m != nil {
 		// Between two programs of the mesh nothing stands that clients could use:
-		// what one says to the other is theirs.
+		// what one says to the other is theirs, but for who it is.
+		if m.Side != model.OutboundSide {
+			x.workload(m)
+		}
 		if !h.Has(keyRequestID) {
 			x.identify()
 		}
@@ -72,6 +76,32 @@ func (x *exchange) stamp() {
 	}
 }
 
+// workload tells a workload who has called it, where it is to be told, and
+// leaves nothing that a caller has said of that: but for a gateway, which has
+// taken off what its clients said, and tells of those.
+func (x *exchange) workload(m *model.MeshDoor) {
+	h, t, gateway := &x.Request, x.Peer.TLS, x.w.proxy.opt.Gateway
+	dropLookalikes(h)
+	w := x.w
+	w.out = w.out[:0]
+	if gateway != nil && t != nil && m.Side == model.Inbound && gateway(t.Identity) {
+		was, _ := h.Joined(wire.KeyXForwardedClientCert, w.tmp[:0])
+		w.out = append(w.out, was...)
+	}
+	if m.Forward && t != nil && t.Identity != "" {
+		if len(w.out) > 0 {
+			w.out = append(w.out, ", "...)
+		}
+		w.out = append(append(w.out, "By="...), m.Identity...)
+		w.out = append(append(w.out, ';'), t.Forwarded...)
+	}
+	if len(w.out) > 0 {
+		h.Set(wire.KeyXForwardedClientCert, w.out)
+		return
+	}
+	h.Remove(wire.KeyXForwardedClientCert)
+}
+
 // dropLookalikes removes X_Forwarded_For and its like: to services behind CGI,
 // WSGI and PHP they are the same as the ones with hyphens, so a client could
 // say by them what it may not say by those.
@@ -79,13 +109,40 @@ func dropLookalikes(h *wire.Head) {
 	const prefix = "x_forwarded_"
 	for i := range h.Fields {
 		f := &h.Fields[i]
-		if f.ID != wire.OtherField || int(f.NameEnd-f.Start) < len(prefix) || h.Buf[f.Start+1] != '_' {
+		if f.ID != wire.OtherField || f.NameEnd-f.Start < uint32(len(prefix)) {
 			continue
 		}
-		if name := h.Name(f); wire.EqualFold(name[:len(prefix)], prefix) || wire.EqualFold(name, "x_request_id") {
+		name := h.Name(f)
+		if c := name[0] | 0x20; c != 'x' && c != 'n' {
+			continue
+		}
+		if lookalike(name[:len(prefix)], prefix) || lookalike(name, "x_request_id") || lookalike(name, "naru_passport") {
 			f.Dropped = true
 		}
 	}
+}
+
+// lookalike says whether name is that but for case and hyphens, and is not the
+// one with hyphens alone.
+func lookalike(name []byte, underscored string) bool {
+	if len(name) != len(underscored) {
+		return false
+	}
+	found := false
+	for i, c := range name {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c |= 0x20
+		case c == '_':
+			found = true
+		case c == '-':
+			c = '_'
+		}
+		if c != underscored[i] {
+			return false
+		}
+	}
+	return found
 }
 
 // remote is the peer's address, in the family that it speaks.

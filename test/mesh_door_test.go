@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,60 @@ func TestMeshPolicies(t *testing.T) {
 				t.Errorf("allowed again: %v", err)
 			}
 		})
+	}
+}
+
+// TestMeshHops: an answer that a proxy gives in place of the service says which
+// one has given it, to the caller and in the caller's log; clients of a gateway
+// are not told.
+func TestMeshHops(t *testing.T) {
+	t.Parallel()
+	p := newMeshPair(t, telling(t), model.AppHTTP, func(p *meshPair) {
+		p.cfg.Policies = []*model.Policy{{Name: "shop/none", Namespace: "shop", Services: []string{"orders"}, Action: model.Allow}}
+	})
+	p.a.watch()
+	const refused = `"naru/inbound/shop/orders-1"; error=http_request_denied; details="policy_denied"`
+	head := func(conn net.Conn) string {
+		t.Helper()
+		if _, err := fmt.Fprint(conn, "GET /a HTTP/1.1\r\nHost: orders\r\nConnection: close\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		all, err := io.ReadAll(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _, _ := strings.Cut(string(all), "\r\n\r\n")
+		return strings.ToLower(text)
+	}
+	if got := head(p.a.dial(p.to)); !strings.HasPrefix(got, "http/1.1 403") || strings.Count(got, "proxy-status: "+refused) != 1 {
+		t.Errorf("by the one that is called: %s", got)
+	}
+	if r := receive(t, p.a.records); r.Detail == nil || r.Detail.Error() != "answered on the way: "+refused {
+		t.Errorf("the log has %v", r.Detail)
+	}
+	p.relay.cut()
+	p.orders.MeshPort = number16(t, freePort(t))
+	again := *p.orders
+	p.cfg.Workloads = []*model.Workload{&again, p.cfg.Workloads[1]}
+	p.a.apply(p.cfg)
+	if got := head(p.a.dial(p.to)); !strings.HasPrefix(got, "http/1.1 502") || !strings.Contains(got, `proxy-status: "naru/outbound/shop/storefront-1"; error=connection_refused; details="connect_refused"`) {
+		t.Errorf("by the caller's own: %s", got)
+	}
+	again.MeshPort = number16(t, p.relay.addr)
+	port := number16(t, freePort(t))
+	p.cfg.Listeners = []*model.Listener{{Name: "public", Address: "127.0.0.1", Port: port, Protocol: model.HTTP}}
+	p.cfg.Routes = []*model.Route{{Name: "r", Parents: []string{"public"}, Backends: []model.Backend{{Service: "orders", Weight: 1}}}}
+	last := again
+	p.cfg.Workloads = []*model.Workload{&last, p.cfg.Workloads[1]}
+	p.a.node.Serve, p.a.node.Gateway = true, storefront
+	p.a.apply(p.cfg)
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got := head(conn); !strings.HasPrefix(got, "http/1.1 403") || strings.Contains(got, "proxy-status") {
+		t.Errorf("a gateway's client is told: %s", got)
 	}
 }
 

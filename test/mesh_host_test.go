@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -373,6 +374,9 @@ func (h *host) token(args ...string) string {
 // tokenAt is for a control plane with another socket.
 func (h *host) tokenAt(socket string, args ...string) string {
 	h.t.Helper()
+	if !slices.ContainsFunc(args, func(a string) bool { return a == "--account" || a == "--namespace" }) {
+		args = append(args, "--any")
+	}
 	p := h.start(nil, binary, append([]string{"token", "create", "--socket", h.path(socket)}, args...)...)
 	if status := p.ended(); status != 0 {
 		h.t.Fatalf("naru token create: %d %s", status, p.errs.text())

@@ -78,7 +78,7 @@ func TestMeshCredential(t *testing.T) {
 	forger.issue("forger")
 	forger.issue("vm-2")
 	h.naru(nil, "control", h.file("mesh.yaml", "mesh: {trustDomain: shop.example}\nservices:\n  orders: {mesh: 9102}\n"), "--node", "plane", "--address", "127.0.0.1",
-		"--listen", "127.0.0.1:15012", "--control-socket", h.path("control.sock"), "--join-ca", h.path("corporate.pem"), "--join-nodes", "vm-*")
+		"--listen", "127.0.0.1:15012", "--control-socket", h.path("control.sock"), "--join-ca", h.path("corporate.pem"), "--join-nodes", "vm-*", "--join-account", "orders,web")
 	hash := ""
 	eventually(t, "the root is known", func() bool { hash = h.status().RootHash; return len(hash) == 64 })
 	args := func(name, credential, hash string) []string {
@@ -107,6 +107,63 @@ func TestMeshCredential(t *testing.T) {
 	if got := h.curl("web", "http://orders:9102/"); got != "200 orders here" {
 		t.Errorf("a call by it: %s", got)
 	}
+}
+
+// TestMeshGrant has a node whose workloads are said to be where it is not, and
+// are not those that it may have: they are refused with what would be right, to
+// who starts them and in naru status, until they are granted.
+func TestMeshGrant(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	plane := h.naru(nil, "control", h.file("mesh.yaml", "mesh: {}\n"), "--node", "plane", "--address", "127.0.0.1", "--listen", "127.0.0.1:15012", "--control-socket", h.path("control.sock"), "--lease", "3s")
+	eventually(t, "the root is known", func() bool { return len(h.status().RootHash) == 64 })
+	token := h.token("--node", h.name, "--account", "orders")
+	h.naru(nil, append([]string{"node", "--join", token, "--bind", "127.0.0.1"}, append(h.node(), "--address", "192.0.2.7")...)...)
+	refused := func(want string, args ...string) {
+		t.Helper()
+		p := h.exec(args...)
+		if status := p.ended(); status != 1 || !strings.Contains(p.errs.text(), want) {
+			t.Errorf("%v: %d %s, and not: %s", args, status, p.errs.text(), want)
+		}
+	}
+	grant := func(want string, args ...string) {
+		t.Helper()
+		p := h.start(nil, binary, append([]string{"token", "grant", "--socket", h.path("control.sock"), "--node", h.name}, args...)...)
+		if status := p.ended(); status != 0 || p.out.text() != h.name+" may have "+want+"\n" {
+			t.Errorf("naru token grant %v: %d %s%s", args, status, p.out.text(), p.errs.text())
+		}
+	}
+	refused("node "+h.name+" may not have workloads of namespace default, account payments; where that is right write on the control plane: naru token grant --node "+h.name+" --account default/payments", "--account", "payments", "--", "true")
+	want := "node " + h.name + " may not have workloads at 192.0.2.7: its connection comes from 127.0.0.1; start it with --address 127.0.0.1, or where that is right (NAT, several networks) write on the control plane: naru token grant --node " + h.name + " --address 192.0.2.7"
+	refused(want, "--account", "orders", "--", "true")
+	status := h.start(nil, binary, "status", "--socket", h.path("control.sock"))
+	status.ended()
+	if text := status.out.text(); !strings.Contains(text, h.name+" may not have default/orders: "+want) {
+		t.Errorf("status does not show it: %s", text)
+	}
+	if n := plane.value("naru_link_refused_total", "why", "address"); n == 0 {
+		t.Error("it is not counted")
+	}
+	grant("workloads of default/orders, at the address that it connects from")
+	grant("workloads of default/orders, at the address that it connects from and 192.0.2.7", "--address", "192.0.2.7")
+	granted := h.exec("--account", "orders", "--", "echo", "it runs")
+	if status := granted.ended(); status != 0 || granted.out.text() != "it runs\n" {
+		t.Errorf("once it is granted: %d %s%s", status, granted.out.text(), granted.errs.text())
+	}
+	grant("workloads of default/payments, at the address that it connects from and 192.0.2.7", "--only", "--account", "payments", "--address", "192.0.2.7")
+	refused("may not have workloads of namespace default, account cart", "--account", "cart", "--", "true")
+
+	forget := func() (int, string) {
+		p := h.start(nil, binary, "token", "forget", "--socket", h.path("control.sock"), "--node", h.name)
+		return p.ended(), p.errs.text()
+	}
+	if status, text := forget(); status != 0 || text != "" {
+		t.Errorf("naru token forget: %d %s", status, text)
+	}
+	if status, text := forget(); status != 1 || !strings.Contains(text, "there is no node "+h.name) {
+		t.Errorf("naru token forget, again: %d %s", status, text)
+	}
+	eventually(t, "it is told nothing more", func() bool { return len(h.status().Proxies) == 0 })
 }
 
 // TestMeshFederation has two meshes follow each other's bundles by SVIDs

@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -84,7 +85,7 @@ func TestMeshReplicas(t *testing.T) {
 			default:
 			}
 			for _, p := range h.asked(names[i]).Proxies {
-				if p.Node == h.name {
+				if p.Node == h.name && p.Replica == names[i] {
 					return i
 				}
 			}
@@ -104,9 +105,22 @@ func TestMeshReplicas(t *testing.T) {
 	if got := h.curl("web", "http://orders:9102/"); got != "200 orders here" {
 		t.Fatalf("by replica %s: %s", names[first], got)
 	}
+	other := names[1-first]
+	eventually(t, "the other shows it, too, and whom it follows", func() bool {
+		s := h.asked(other)
+		return len(s.Replicas) == 2 && s.Replicas[0].Name == "one" && s.Replicas[1].Name == "two" && s.Replicas[first].Proxies == 1 &&
+			s.Replicas[0].Error == "" && s.Replicas[1].Error == "" && s.Replicas[1-first].Proxies == 0 &&
+			len(s.Proxies) == 1 && s.Proxies[0].Node == h.name && s.Proxies[0].Replica == names[first] && s.Proxies[0].Bundles
+	})
 	replicas[first].signal(syscall.SIGKILL)
 	replicas[first].ended()
-	other := names[1-first]
+	text := h.start(nil, binary, "status", "--socket", h.path(other+".sock"))
+	text.ended()
+	for _, want := range []string{names[first] + "  +127.0.0.1:1501" + fmt.Sprint(2+first) + "  +unreachable: its proxies are not shown", "control plane " + names[first] + ": .*refused"} {
+		if !regexp.MustCompile(want).MatchString(text.out.text()) {
+			t.Errorf("a replica that was killed: %s\nand not %s", text.out.text(), want)
+		}
+	}
 	eventually(t, "the node follows the other", func() bool { return follows() == 1-first })
 	began := time.Now()
 	eventually(t, "it stays registered beyond the lease of the one that was killed", func() bool {
@@ -158,6 +172,6 @@ func TestMeshPeers(t *testing.T) {
 	all[1].signal(syscall.SIGKILL)
 	all[1].ended()
 	eventually(t, "a token is made by two of three", func() bool {
-		return h.start(nil, binary, "token", "create", "--socket", h.path("plane-0.sock"), "--node", "x").ended() == 0
+		return h.start(nil, binary, "token", "create", "--socket", h.path("plane-0.sock"), "--node", "x", "--any").ended() == 0
 	})
 }

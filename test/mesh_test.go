@@ -154,7 +154,8 @@ type machine struct {
 	lowering mesh.Lowering
 	freezer  model.Freezer
 	wanted   *sync.Map
-	sources  byte // addresses that were dialled from
+	gateway  map[string]bool // identities of gateways
+	sources  byte            // addresses that were dialled from
 	records  chan observe.Record
 	log      *keptLog
 	names    *sync.Map   // of strangers: string to []netip.Addr
@@ -202,6 +203,7 @@ func newMachine(t *testing.T, from *trust) *machine {
 	decisions := authz.NewMetrics(m.registry, log)
 	m.proxy = proxy.New(proxy.Options{
 		Driver: driver, Datagrams: inner, Server: codec, HTTP2: codec2, Security: security, Clusters: clusters, Registry: m.registry,
+		Gateway:    func(id string) bool { return m.gateway[id] },
 		Identities: from, Tunnels: tunnel.Tunnels{}, Drain: 200 * time.Millisecond, Log: log,
 		Client: codec,
 		Lookup: func(_ context.Context, name string) ([]netip.Addr, error) {
@@ -268,14 +270,29 @@ func (m *machine) refused(to string) {
 	}
 }
 
+// dialPlain connects as somebody without a proxy would to an address of a local
+// whose plaintext is captured.
+func (m *machine) dialPlain(to string) net.Conn {
+	m.t.Helper()
+	conn, err := m.tryAt(m.node.Plain, to)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return conn
+}
+
 func (m *machine) try(to string) (*net.TCPConn, error) {
+	return m.tryAt(m.node.Locals[0].Outbound, to)
+}
+
+func (m *machine) tryAt(port uint16, to string) (*net.TCPConn, error) {
 	m.sources++
 	from := netip.AddrFrom4([4]byte{127, 0, 9, m.sources})
 	if to != "" {
 		m.wanted.Store(from, netip.MustParseAddrPort(to))
 	}
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from.AsSlice()}, Timeout: patience}
-	conn, err := d.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", m.node.Locals[0].Outbound))
+	conn, err := d.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return nil, err
 	}

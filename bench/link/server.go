@@ -153,7 +153,7 @@ func serve(services, clients, changes int) error {
 	defer func() { stop() }()
 	var tokens strings.Builder
 	for i := range clients {
-		t, err := link.CreateToken(context.Background(), st, link.Grant{Node: fmt.Sprintf("node-%04d", i)}, 0, time.Now(), s.Root(), domain, []string{address})
+		t, err := link.CreateToken(context.Background(), st, link.Grant{Node: fmt.Sprintf("node-%04d", i), Any: true, Addresses: []string{"10.0.0.0/8"}}, 0, time.Now(), s.Root(), domain, []string{address})
 		if err != nil {
 			return err
 		}

@@ -70,7 +70,7 @@ func (b *bench) node(name, address, socket string) (int, error) {
 	var err error
 	for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
-		token, err = exec.CommandContext(ctx, b.program, "token", "create", "--node", name, "--socket", socket).Output()
+		token, err = exec.CommandContext(ctx, b.program, "token", "create", "--node", name, "--any", "--socket", socket).Output()
 		cancel()
 		if err == nil {
 			break

@@ -89,6 +89,7 @@ type serviceSpec struct {
 	MTLS      string     `json:"mtls" doc:"how its workloads are reached" enum:"strict,permissive,off" default:"that of the Mesh"`
 	Names     []string   `json:"names" doc:"whole names by which clients call it besides"`
 	External  bool       `json:"external" doc:"its endpoints are not workloads" default:"false"`
+	Forward   bool       `json:"forward" doc:"tell it who calls by X-Forwarded-Client-Cert; with protocol http or grpc" default:"false"`
 	Endpoints []endpoint `json:"endpoints" doc:"addresses besides those of workloads"`
 	Via       string     `json:"via" doc:"Service of the mesh through which it is reached, an egress gateway: NAME or NAMESPACE/NAME" default:"reached directly"`
 	TLS       *tls       `json:"tls" doc:"speak TLS to its endpoints" default:"plain"`

@@ -266,7 +266,7 @@ func (r *reader) service() any {
 	r.word("spec.mtls", s.MTLS, "strict", "permissive", "off")
 	m := &model.Service{Name: serviceName(r.name, r.namespace), Origin: r.at, Mesh: &model.MeshService{
 		Namespace: r.namespace, Host: r.name, Names: s.Names, Port: r.port("spec.port", s.Port, false),
-		Protocol: model.AppProtocol(s.Protocol), MTLS: model.MTLS(s.MTLS), External: s.External,
+		Protocol: model.AppProtocol(s.Protocol), MTLS: model.MTLS(s.MTLS), External: s.External, Forward: s.Forward,
 	}}
 	if m.Mesh.Protocol == model.AppGRPC {
 		m.Protocol = model.HTTP2

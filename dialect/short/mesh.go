@@ -101,6 +101,7 @@ type member struct {
 	Namespace text     `json:"namespace" doc:"where it is" default:"default"`
 	Names     words    `json:"names" doc:"whole names by which clients call it besides: one or a list"`
 	External  bool     `json:"external" doc:"its endpoints are not workloads" default:"false"`
+	Forward   bool     `json:"forward" doc:"tell it who calls by X-Forwarded-Client-Cert; with protocol http or grpc" default:"false"`
 	Via       text     `json:"via" doc:"service of the mesh through which it is reached, an egress gateway" default:"reached directly"`
 	_         struct{} `also:"appProtocol,proto" hint:"did you mean protocol? http, grpc or tcp"`
 	_         struct{} `also:"host,hosts,hostnames,aliases" hint:"did you mean names?"`
@@ -126,7 +127,7 @@ func (m *member) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 func (m *member) noun(name string) *model.MeshService {
 	return &model.MeshService{
 		Namespace: cmp.Or(string(m.Namespace), model.DefaultNamespace), Host: name, Names: m.Names, Port: uint16(m.Port),
-		Protocol: model.AppProtocol(m.Protocol), MTLS: model.MTLS(m.MTLS), External: m.External, Via: string(m.Via),
+		Protocol: model.AppProtocol(m.Protocol), MTLS: model.MTLS(m.MTLS), External: m.External, Forward: m.Forward, Via: string(m.Via),
 	}
 }
 

@@ -129,6 +129,8 @@ func TestRules(t *testing.T) {
 				if let != (kind == "matches") || stopped != (kind != "not") {
 					t.Errorf("%+v: %s %d: allow lets in %v, deny refuses %v", c.rule, kind, i, let, stopped)
 				}
+				agrees(t, allow, make())
+				agrees(t, deny, make())
 			}
 		}
 	}

@@ -104,7 +104,7 @@ func commandLine(t *testing.T) string {
 		"Messages are `name=value` on one line each, JSON with `--json`. A terminal gets them as time, level, text, with colours unless `NO_COLOR` is set or `TERM` is `dumb`. " +
 		"`configuration applied` is said when a change serves; `configuration not applied` says why it does not, and what served before goes on.\n\n")
 	fmt.Fprintf(&b, "## naru\n\n```text\n%s\n```\n", help())
-	for _, name := range []string{"run", "control", "node", "exec", "token", "token create", "status", "bundle", "check", "explain", "schema", "version", "completion"} {
+	for _, name := range []string{"run", "control", "node", "exec", "token", "token create", "token grant", "token forget", "status", "bundle", "check", "explain", "schema", "version", "completion"} {
 		fmt.Fprintf(&b, "\n## naru %s\n\n```text\n%s\n```\n", name, help(strings.Fields(name)...))
 	}
 	return b.String()
@@ -122,7 +122,8 @@ the same as this page. Flag is Envoy's response flag with the same meaning.
 
 A client that speaks gRPC (` + "`application/grpc`" + `, or gRPC-Web) gets status 200 and
 the gRPC status of the table instead, with the title in ` + "`grpc-message`" + ` and the
-code in ` + "`x-naru-reason`" + `.
+code in ` + "`x-naru-reason`" + `. Between workloads ` + "`Proxy-Status`" + ` says besides which of
+the [two proxies](mesh-traffic.md#ways) has answered.
 
 `)
 	b.WriteString("| code | status | gRPC status | title | flag |\n|---|---|---|---|---|\n")
@@ -190,7 +191,7 @@ func makeMetricsPage(t *testing.T) string {
 	// A node has some of its own.
 	node := freePort(t)
 	s.start("naru node --capture off --address 127.0.0.1 --node n --socket n/node.sock --admin 127.0.0.1:" + node +
-		" --join $(naru token create --node n --socket control.sock)")
+		" --join $(naru token create --node n --any --socket control.sock)")
 	s.until("metrics of a node", "true\n", func() string {
 		own := families(fetch("http://127.0.0.1:" + node + "/metrics?names").body)
 		maps.Copy(all, own)
