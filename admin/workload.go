@@ -34,9 +34,28 @@ type Wish struct {
 	// connection, or "none".
 	Health string `json:"health,omitempty"`
 	Weight int    `json:"weight,omitempty"`
+	// Reach are services that it wants local ports for.
+	Reach []WishReach `json:"reach,omitempty"`
+	// Door is that of About, of a workload that runs already and whose proxy has
+	// begun anew: it knows no other.
+	Door *Door `json:"door,omitempty"`
 	// Running is About.Capture of a workload whose command runs already, under
 	// a proxy that has ended; "" of a new one.
 	Running string `json:"running,omitempty"`
+}
+
+// Door is where a workload that is not captured meets its proxy.
+type Door struct {
+	Port uint16 `json:"port"` // on 127.0.0.1
+	Pass string `json:"pass"`
+}
+
+// WishReach is a local port that leads to one service, for programs that look
+// at no HTTP proxy.
+type WishReach struct {
+	Name  string `json:"name"` // of the service: "db", "db.shop", or another that it has
+	Port  uint16 `json:"port"`
+	Local uint16 `json:"local,omitempty"` // on 127.0.0.1; 0 is any
 }
 
 // WishPort is a port that the workload serves.
@@ -86,6 +105,10 @@ type About struct {
 	// "" is that of who asks.
 	Netns string   `json:"netns,omitempty"`
 	Notes []string `json:"notes,omitempty"`
+	// Reach is that of the Wish, with all local ports. Door is nil where the
+	// workload is captured.
+	Reach []WishReach `json:"reach,omitempty"`
+	Door  *Door       `json:"door,omitempty"`
 }
 
 // message is a line of the conversation: one field is set.

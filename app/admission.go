@@ -79,7 +79,7 @@ func (n *node) check(w *admin.Wish, by admin.Caller) error {
 			return err
 		}
 	}
-	return nil
+	return n.checkReach(w, by)
 }
 
 func (n *node) checkPort(w *admin.Wish, p admin.WishPort, by admin.Caller) error {

@@ -2,10 +2,12 @@ package app
 
 import (
 	"bufio"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -48,6 +50,14 @@ func TestWishes(t *testing.T) {
 		{"a weight", 0, admin.Wish{Account: "x", Weight: -1}, "weight"},
 		{"a capture", 0, admin.Wish{Account: "x", Capture: "some"}, "capture"},
 		{"a health", 0, admin.Wish{Account: "x", Health: "gopher://"}, "health"},
+		{"a local port", 0, admin.Wish{Account: "x", Reach: []admin.WishReach{{Name: "db.shop", Port: 5432}, {Name: "db.shop", Port: 5433, Local: 15432}}}, ""},
+		{"one below 1024", 70001, admin.Wish{Namespace: "shop", Account: "orders", Reach: []admin.WishReach{{Name: "web", Port: 80, Local: 80}}}, "below 1024"},
+		{"one of the proxy", 0, admin.Wish{Account: "x", Reach: []admin.WishReach{{Name: "db", Port: 5432, Local: 15008}}}, "the proxy's own"},
+		{"one twice", 0, admin.Wish{Account: "x", Reach: []admin.WishReach{{Name: "db", Port: 1, Local: 2000}, {Name: "cache", Port: 1, Local: 2000}}}, "given twice"},
+		{"one for no port", 0, admin.Wish{Account: "x", Reach: []admin.WishReach{{Name: "db"}}}, "db:5432"},
+		{"one for no name", 0, admin.Wish{Account: "x", Reach: []admin.WishReach{{Name: "db..shop", Port: 1}}}, "lower case"},
+		{"the same variable", 0, admin.Wish{Account: "x", Reach: []admin.WishReach{{Name: "a-b", Port: 1}, {Name: "a.b", Port: 1}}}, "NARU_REACH_A_B"},
+		{"too many of them", 0, admin.Wish{Account: "x", Reach: make([]admin.WishReach, 33)}, "at most 32"},
 		{"a name", 0, admin.Wish{Account: "../x"}, "lower case"},
 	} {
 		w := c.wish
@@ -57,7 +67,7 @@ func TestWishes(t *testing.T) {
 		if w.Instance == "" {
 			w.Instance = strings.Trim(w.Account, "./") + "-1"
 		}
-		err := n.check(&w, admin.Caller{UID: c.uid})
+		err := n.check(&w, admin.Caller{UID: c.uid, PID: os.Getpid()})
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s: %v", c.name, err)
@@ -81,5 +91,25 @@ func TestOthersListen(t *testing.T) {
 				t.Errorf("port %d, user %d: %d %v", port, uid, whose, ok)
 			}
 		}
+	}
+}
+
+// TestReachNames: the variables in which local ports are told.
+func TestReachNames(t *testing.T) {
+	t.Parallel()
+	all := []admin.WishReach{{Name: "db", Port: 5432}, {Name: "db", Port: 5433}, {Name: "read-only.db.shop", Port: 5432}}
+	for i, want := range []string{"NARU_REACH_DB", "NARU_REACH_DB_5433", "NARU_REACH_READ_ONLY_DB_SHOP"} {
+		if got := reachName(all, i); got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
+	s := &model.Service{Mesh: &model.MeshService{Namespace: "shop", Host: "db", Port: 5432, Names: []string{"db.example"}}}
+	for name, want := range map[string]bool{"db": true, "db.shop": true, "db.shop.mesh": true, "db.example": true, "db.bank": false, "db.shop.example": false, "d": false} {
+		if got := means(s, mesh.Reach{Name: name, Port: 5432}, "shop", "mesh"); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if means(s, mesh.Reach{Name: "db", Port: 5432}, "bank", "mesh") || means(s, mesh.Reach{Name: "db.shop", Port: 1}, "shop", "mesh") {
+		t.Error("another namespace, or another port, is the same")
 	}
 }

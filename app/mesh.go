@@ -355,7 +355,7 @@ func (n *node) openCapture(m *marked, domain string) error {
 // captured says how workloads' traffic comes to the proxy.
 func (n *node) captured() string {
 	if n.cages == nil {
-		return "HTTP_PROXY in their environment alone (" + n.opt.uncaptured + ")"
+		return "HTTP_PROXY and HTTPS_PROXY in their environment alone (" + n.opt.uncaptured + ")"
 	}
 	if why := n.cages.Why(); why != "" {
 		return string(n.cages.Method()) + " (" + strings.ReplaceAll(why, "\n", "; ") + ")"

@@ -20,6 +20,7 @@ import (
 	"github.com/naru-mesh/naru/capture"
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/agent"
+	"github.com/naru-mesh/naru/identity/attest"
 	"github.com/naru-mesh/naru/identity/workloadapi"
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
@@ -49,6 +50,7 @@ type node struct {
 	door    *admin.WorkloadServer
 	api     *workloadapi.Server
 	lower   *mesh.Feed
+	callers attest.Callers // of local ports for services
 	// Of the process.
 	passports *passports
 	marked    *marked
@@ -144,6 +146,9 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 			if slices.ContainsFunc(other.ports, func(o model.WorkloadPort) bool { return o.Port == p.Port }) {
 				return nil, fmt.Errorf("port %d is that of %s on this machine", p.Port, other.name)
 			}
+			if slices.ContainsFunc(other.reach, func(o mesh.Reach) bool { return o.Local == p.Port }) {
+				return nil, fmt.Errorf("port %d is where %s reaches a service on this machine", p.Port, other.name)
+			}
 		}
 		noun.Ports = append(noun.Ports, model.WorkloadPort{Service: n.serviceName(w.Namespace, service, p.Port), Port: p.Port, Protocol: model.AppProtocol(p.Protocol)})
 	}
@@ -158,6 +163,15 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 	r := &resident{node: n, wish: w, name: noun.Name, ports: noun.Ports, workload: noun, news: make(chan struct{}, 1), id: identity.WorkloadID(n.trust, w.Namespace, w.Account), outbound: port, by: by, method: how}
 	if r.method == capture.Explicit {
 		r.pass = rand.Text()
+		if err := n.again(r); err != nil {
+			return nil, err
+		}
+	}
+	if how == capture.Nftables && len(w.Reach) > 0 {
+		return nil, errors.New("reach: the workload gets a network of its own here, in which it reaches services by name: leave reach out, or take capture explicit")
+	}
+	if err := n.takeReach(r); err != nil {
+		return nil, err
 	}
 	r.six = n.six && r.pass == ""
 	if note != "" {
@@ -201,10 +215,8 @@ func (n *node) ownedBy(uid uint32) (has int) {
 // again would be sent as this one. mu is held.
 func (n *node) freePort(name string) (uint16, error) {
 	taken := func(p uint16) bool {
-		for _, r := range n.locals {
-			if r.outbound == p {
-				return true
-			}
+		if n.taken(p) {
+			return true
 		}
 		if n.cages != nil && n.cages.Taken(name, p) || n.inbound != nil && len(n.inbound(p)) > 0 {
 			return true // the door of one that has left may be in its namespace still
@@ -348,7 +360,8 @@ func (n *node) until(ctx context.Context, is func() bool) error {
 func (n *node) describe(*model.Config) (mesh.Node, int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	d := mesh.Node{Address: cmp.Or(n.opt.Bind, n.opt.Address), MeshPort: n.opt.MeshPort, Serve: n.gateway != "", Gateway: n.gateway, VIP: n.vip(n.addresses)}
+	addresses := n.addresses // it is replaced, not written to
+	d := mesh.Node{Address: cmp.Or(n.opt.Bind, n.opt.Address), MeshPort: n.opt.MeshPort, Serve: n.gateway != "", Gateway: n.gateway, VIP: func(service string) []netip.Addr { return addresses[service] }}
 	if n.cages != nil {
 		d.Plain = n.plain
 	}
@@ -356,17 +369,10 @@ func (n *node) describe(*model.Config) (mesh.Node, int) {
 		if !r.placed {
 			continue // its doors would open elsewhere
 		}
-		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: r.six, Pass: r.passOf(), Apart: r.method == capture.Nftables})
+		d.Locals = append(d.Locals, mesh.Local{Workload: r.workload, Outbound: r.outbound, Outbound6: r.six, Pass: r.passOf(), Own: r.own, Reach: r.reach, Apart: r.method == capture.Nftables})
 	}
 	slices.SortFunc(d.Locals, func(a, b mesh.Local) int { return cmp.Compare(a.Workload.Name, b.Workload.Name) })
 	return d, n.generation
-}
-
-func (n *node) vip(all map[string][]netip.Addr) func(string) []netip.Addr {
-	if n.cages == nil {
-		return nil
-	}
-	return func(service string) []netip.Addr { return all[service] }
 }
 
 // see takes the control plane's newest configuration: its services have names

@@ -159,7 +159,7 @@ func (n *node) method(w *admin.Wish, by admin.Caller) (how capture.Method, note 
 	if w.Capture == "transparent" {
 		return "", "", fmt.Errorf("traffic cannot be captured here: %s", why)
 	}
-	return capture.Explicit, "traffic is not captured (" + why + "): HTTP_PROXY leads to the mesh, what does not look at it goes out as it is, and so does HTTPS", nil
+	return capture.Explicit, "traffic is not captured (" + why + "): HTTP_PROXY and HTTPS_PROXY lead to the mesh; a program that does not look at them needs a local port (--reach SERVICE:PORT), or goes out as it is", nil
 }
 
 // uncapturedMethod is that of capture "off".

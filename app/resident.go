@@ -16,6 +16,7 @@ import (
 	"github.com/naru-mesh/naru/capture"
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/link"
+	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -31,7 +32,9 @@ type resident struct {
 	outbound uint16
 	// pass is the password of its outbound door where it is told of it by its
 	// environment; "": it is captured, or has no way there.
-	pass string
+	pass  string
+	own   bool // and by the kernel's word, too
+	reach []mesh.Reach
 	// method is how its traffic comes; cage is nil where that is Explicit or off.
 	method  capture.Method
 	cage    *capture.Cage
@@ -65,6 +68,7 @@ func (n *node) settle(r *resident) error {
 	n.mu.Lock()
 	r.how = r.about.Capture
 	n.mu.Unlock()
+	r.toldOfReach()
 	n.api.Recheck()
 	r.news <- struct{}{}
 	r.tasks.Go(r.tell)
@@ -90,14 +94,12 @@ func (n *node) open(r *resident) error {
 		if err != nil {
 			return errors.New("the proxy has no door for it: the newest configuration is not in force (see /problems of the admin server)")
 		}
-		if n.isOpen(r) {
-			return nil
+		shut, err := n.shut(r)
+		if err != nil || len(shut) == 0 {
+			return err
 		}
 		n.mu.Lock()
-		port, err := n.freePort(r.name)
-		if err == nil {
-			r.outbound, r.placed = port, false
-		}
+		err = n.move(r, shut)
 		n.mu.Unlock()
 		if err != nil {
 			return err
@@ -111,9 +113,6 @@ const doorTries = 10
 
 // isOpen says whether a resident's door is.
 func (n *node) isOpen(r *resident) bool {
-	if n.inbound == nil {
-		return true // nothing listens here
-	}
 	doors := 1
 	if r.six {
 		doors = 2
@@ -160,6 +159,7 @@ func (n *node) cage(r *resident) error {
 	switch r.method {
 	case capture.Explicit:
 		r.about.Env = append(r.about.Env, explicitEnv(netip.AddrPortFrom(loopback, r.outbound), r.pass)...)
+		r.about.Door = &admin.Door{Port: r.outbound, Pass: r.pass}
 		return nil
 	case capture.EBPF:
 	default:
@@ -200,11 +200,10 @@ func (r *resident) passOf() []byte {
 const passUser = "naru"
 
 // explicitEnv is what HTTP clients look at. Others cannot read the environment
-// of a user's processes. HTTPS_PROXY is not set: the doors speak no CONNECT, so
-// every client of https would fail, which reaches its server without.
+// of a user's processes.
 func explicitEnv(proxy netip.AddrPort, pass string) []string {
 	url := "http://" + passUser + ":" + pass + "@" + proxy.String()
-	return []string{"HTTP_PROXY=" + url, "http_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
+	return []string{"HTTP_PROXY=" + url, "http_proxy=" + url, "HTTPS_PROXY=" + url, "https_proxy=" + url, "NO_PROXY=localhost,127.0.0.1,::1", "no_proxy=localhost,127.0.0.1,::1"}
 }
 
 func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOptions {
@@ -393,6 +392,7 @@ func (r *resident) Leave() {
 	if err := n.plane.Unregister(ctx, r.wish.Namespace, r.wish.Instance); err != nil {
 		n.log.Warn("a workload that has left is registered still; it ends with its lease", "workload", r.name, "error", err)
 	}
+	n.callers.Forget(r.name)
 	if r.release != nil {
 		r.release()
 	}

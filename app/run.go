@@ -212,7 +212,7 @@ func newGateway(opt Options) (*gateway, error) {
 		Driver: placed{g.driver, &g.marked.places}, Server: codec, HTTP2: codec2, Datagrams: g.driver, QUIC: g.quic, Security: g.security, Clusters: g.clusters,
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
 		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
-		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize,
+		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize, Attest: g.lent, Client: codec,
 		Verify: checking{&g.passports}, Mint: minting{&g.passports}, Gateway: g.passports.gateway,
 	})
 	g.logs = &accessLogs{gateway: g}

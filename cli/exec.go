@@ -25,6 +25,7 @@ type execution struct {
 	wish   admin.Wish
 	socket string
 	ports  []string
+	reach  []string
 	wait   time.Duration // for the node's proxy
 	drain  time.Duration
 	grace  time.Duration
@@ -49,9 +50,15 @@ the workload, and exec with the command's exit status (128 and the signal's
 number where a signal ended it).
 
 Without --service the command only calls others: its identity is that of
---account.`,
+--account.
+
+Where its connections are not captured, HTTP_PROXY and HTTPS_PROXY lead HTTP
+clients to the mesh. For others --reach opens a port on 127.0.0.1 that leads to
+one service and that nobody but the command may use; where it is stands in
+NARU_REACH_ and the service's name, as 127.0.0.1:15432.`,
 		Example: `  naru exec --service orders --port 9002 -- ./orders
   naru exec --service db --port 5432/tcp -- postgres -D data
+  naru exec --account report --reach db:5432=15432 -- psql -h 127.0.0.1 -p 15432
   naru exec --account nightly -- ./report --day yesterday`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -77,6 +84,7 @@ Without --service the command only calls others: its identity is that of
 	f.StringVar(&e.wish.Account, "account", "", "the last part of its identity (default: the service's name)")
 	f.StringVar(&e.wish.Instance, "instance", "", "this instance's `name` (default: made up)")
 	f.StringArrayVar(&e.ports, "port", nil, "a `port` that it serves, as 9002, or 5432/tcp with its protocol: http, grpc or tcp (default: found out)")
+	f.StringArrayVar(&e.reach, "reach", nil, "a service that gets a local port, as db:5432, or db:5432=15432 with the port (default: a free one, told in NARU_REACH_DB)")
 	f.StringVar(&e.wish.Capture, "capture", "", "auto (the default), transparent, explicit or off")
 	f.StringVar(&e.wish.Health, "health", "", "tcp (the default: the first port accepts), none, or a `path` that is asked for over HTTP")
 	f.IntVar(&e.wish.Weight, "weight", 0, "share of the requests beside other instances (default 1)")
@@ -104,6 +112,13 @@ func (e *execution) complete() error {
 		}
 		e.wish.Ports = append(e.wish.Ports, admin.WishPort{Port: uint16(n), Protocol: protocol})
 	}
+	for _, r := range e.reach {
+		to, err := readReach(r)
+		if err != nil {
+			return err
+		}
+		e.wish.Reach = append(e.wish.Reach, to)
+	}
 	switch {
 	case e.wish.Service != "" && len(e.ports) == 0:
 		return fmt.Errorf("--service %s: which port does it serve? --port 9002", e.wish.Service)
@@ -126,6 +141,26 @@ func (e *execution) complete() error {
 		return fmt.Errorf("--health %s: it is tcp, none, or a path such as /healthz", h)
 	}
 	return nil
+}
+
+// readReach reads SERVICE:PORT or SERVICE:PORT=LOCAL.
+func readReach(text string) (to admin.WishReach, err error) {
+	rest, local, given := strings.Cut(text, "=")
+	name, number, _ := strings.Cut(rest, ":")
+	port, err := strconv.ParseUint(number, 10, 16)
+	if err != nil || name == "" || port == 0 {
+		return to, fmt.Errorf("--reach %s: write the service and its port, for example db:5432, or db:5432=15432 with the local port", text)
+	}
+	to = admin.WishReach{Name: name, Port: uint16(port)}
+	if !given {
+		return to, nil
+	}
+	port, err = strconv.ParseUint(local, 10, 16)
+	if err != nil || port == 0 {
+		return to, fmt.Errorf("--reach %s: the local port is from 1 to 65535, for example %s:%d=15432", text, name, to.Port)
+	}
+	to.Local = uint16(port)
+	return to, nil
 }
 
 // passed are the signals that the command gets as they come.
@@ -171,6 +206,10 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
+	if len(at.About.Reach) > 0 {
+		e.wish.Reach = at.About.Reach
+	}
+	e.wish.Door = at.About.Door
 	// Should the proxy have to be asked again.
 	e.wish.Instance, e.wish.Running = at.About.Name[strings.LastIndexByte(at.About.Name, '/')+1:], at.About.Capture
 	if err := at.Started(); err != nil {

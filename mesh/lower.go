@@ -42,15 +42,26 @@ type Local struct {
 	// Outbound is the port of its outbound door, on OutboundAddress ("" is
 	// 127.0.0.1); 0: its connections are not captured.
 	Outbound uint16
-	// Pass is as that of model.MeshDoor.
+	// Pass and Own are as those of model.MeshDoor.
 	Pass            []byte
+	Own             bool
 	OutboundAddress string
 	// Outbound6: there is a door at this port on ::1, too.
 	Outbound6 bool
+	// Reach are ports of OutboundAddress that lead to one service each.
+	Reach []Reach
 	// Apart: it has a network of its own, so that its ports are free on this
 	// machine. The doors for plaintext are there, on every address; Node.Plain is
 	// for the others.
 	Apart bool
+}
+
+// Reach is a local port, and the name and port by which a workload means a
+// service.
+type Reach struct {
+	Name  string
+	Port  uint16
+	Local uint16
 }
 
 // Lowering lowers one Config after another. The zero Lowering is ready; it is
@@ -62,7 +73,9 @@ type Lowering struct {
 	mesh       model.Mesh
 	out        *model.Config
 	byService  map[string][]*model.Workload
-	known      *[]model.MeshTarget // those of the last call
+	known      *[]model.MeshTarget          // those of the last call
+	names      map[string]*[]model.MeshName // likewise, by namespace
+	naming     map[string]bool              // those that are of this call
 }
 
 // made is a noun, or several, and what it was made of.
@@ -89,8 +102,9 @@ func keep[T any](l *Lowering, key string, causes []any, make func() T) T {
 func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 	l.cfg, l.node, l.next = cfg, &node, make(map[string]made, len(l.last)+16)
 	if l.known == nil {
-		l.known = &[]model.MeshTarget{}
+		l.known, l.names = &[]model.MeshTarget{}, map[string]*[]model.MeshName{}
 	}
+	l.naming = map[string]bool{}
 	l.mesh = model.Mesh{}
 	if cfg.Mesh != nil {
 		l.mesh = *cfg.Mesh

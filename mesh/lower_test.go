@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -182,6 +183,58 @@ func TestTargets(t *testing.T) {
 		if routes[host] != is[0] || flows[host] != is[1] {
 			t.Errorf("%s: route %v, flow %v", host, routes[host], flows[host])
 		}
+	}
+}
+
+// TestExplicit: whoever is not captured asks by name, and has doors for one
+// service each, which lead nowhere while there is no such service.
+func TestExplicit(t *testing.T) {
+	t.Parallel()
+	cfg := shop(3)
+	cfg.Services[2].Mesh.Namespace, cfg.Services[2].Mesh.Names = "bank", []string{"Ledger.example"}
+	node := nodeOf(cfg.Workloads[0])
+	node.Locals[0].Pass = []byte("hash")
+	node.Locals[0].Reach = []Reach{{Name: "s0001", Port: 80, Local: 15432}, {Name: "ledger.example", Port: 80, Local: 15433}, {Name: "later", Port: 80, Local: 15434}}
+	var l Lowering
+	doors := func() map[string]*model.MeshDoor {
+		all := map[string]*model.MeshDoor{}
+		for _, d := range l.Lower(cfg, node).Listeners {
+			if d.Mesh.Side == model.OutboundSide {
+				all[fmt.Sprintf("%s:%d", d.Address, d.Port)] = d.Mesh
+			}
+		}
+		return all
+	}
+	before := doors()
+	out := before["127.0.0.1:15001"]
+	var names []string
+	for _, n := range out.Names {
+		names = append(names, fmt.Sprintf("%s:%d=%s", n.Name, n.Port, n.Address))
+	}
+	want := "s0000.shop.mesh:80=240.0.0.0 s0000.shop:80=240.0.0.0 s0000:80=240.0.0.0 s0001.shop.mesh:80=240.0.0.1 s0001.shop:80=240.0.0.1 s0001:80=240.0.0.1 s0002.bank.mesh:80=240.0.0.2 s0002.bank:80=240.0.0.2 ledger.example:80=240.0.0.2"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("names: %s", got)
+	}
+	for at, want := range map[string]model.MeshReach{
+		"127.0.0.1:15432": {Name: "s0001", Port: 80, Address: "240.0.0.1"}, "127.0.0.1:15433": {Name: "ledger.example", Port: 80, Address: "240.0.0.2"},
+		"127.0.0.1:15434": {Name: "later", Port: 80},
+	} {
+		d := before[at]
+		if d == nil || d.Reach == nil || *d.Reach != want || d.Pass != nil || d.Strangers || d.Names != nil || d.Identity != out.Identity {
+			t.Errorf("%s: %+v", at, d)
+		}
+	}
+	if again := doors(); !maps.Equal(before, again) {
+		t.Error("what did not change was made anew")
+	}
+	cfg.Services = append(cfg.Services, &model.Service{Name: "s0009", Mesh: &model.MeshService{Namespace: "shop", Host: "later", Port: 80}})
+	after := doors()
+	if got := after["127.0.0.1:15434"].Reach.Address; got != "240.0.0.9" {
+		t.Errorf("the service is there, and it leads to %q", got)
+	}
+	node.Locals[0].Pass, node.Locals[0].Reach = nil, nil
+	if d := doors(); len(d) != 1 || d["127.0.0.1:15001"].Names != nil {
+		t.Errorf("captured: %+v", d)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
@@ -38,25 +39,38 @@ func (l *Lowering) outbound() {
 		if doors[from] == nil {
 			sources = append(sources, from)
 		}
-		door := func(name, address string) {
+		at := pick(local.OutboundAddress, "127.0.0.1")
+		door := func(name, address string, port uint16, fill func(*model.MeshDoor), of ...any) {
 			doors[from] = append(doors[from], name)
-			causes := []any{w, from.id, targets, local.Outbound, address, string(local.Pass), l.mesh.Outbound, l.mesh.Connections}
+			causes := append([]any{w, from.id, targets, port, address, l.mesh.Connections}, of...)
 			l.out.Listeners = append(l.out.Listeners, keep(l, name, causes, func() *model.Listener {
+				m := &model.MeshDoor{Side: model.OutboundSide, Workload: w.Name, Identity: string(from.id), Namespace: w.Namespace, Targets: *targets}
+				fill(m)
 				limits := doorLimits
 				limits.Connections = l.mesh.Connections
-				return &model.Listener{
-					Name: name, Address: address, Port: local.Outbound, Protocol: model.Any,
-					Limits: limits, Origin: w.Origin,
-					Mesh: &model.MeshDoor{
-						Side: model.OutboundSide, Workload: w.Name, Identity: string(from.id), Namespace: w.Namespace,
-						Targets: *targets, Pass: local.Pass, Strangers: l.mesh.Outbound == model.OutboundAllow,
-					},
-				}
+				return &model.Listener{Name: name, Address: address, Port: port, Protocol: model.Any, Limits: limits, Origin: w.Origin, Mesh: m}
 			}))
 		}
-		door("mesh/out/"+w.Name, pick(local.OutboundAddress, "127.0.0.1"))
+		var names *[]model.MeshName
+		if len(local.Pass)+len(local.Reach) > 0 {
+			names = l.called(from, services)
+		}
+		own := func(m *model.MeshDoor) {
+			m.Pass, m.Own, m.Strangers = local.Pass, local.Own, l.mesh.Outbound == model.OutboundAllow
+			if len(m.Pass) > 0 {
+				m.Names = *names
+			}
+		}
+		door("mesh/out/"+w.Name, at, local.Outbound, own, names, string(local.Pass), local.Own, l.mesh.Outbound)
 		if local.Outbound6 {
-			door("mesh/out/"+w.Name+"/6", "::1")
+			door("mesh/out/"+w.Name+"/6", "::1", local.Outbound, own, names, string(local.Pass), local.Own, l.mesh.Outbound)
+		}
+		for _, r := range local.Reach {
+			to := model.MeshReach{Name: r.Name, Port: r.Port}
+			if i := slices.IndexFunc(*names, func(n model.MeshName) bool { return n.Name == r.Name && n.Port == r.Port }); i >= 0 {
+				to.Address = (*names)[i].Address
+			}
+			door("mesh/reach/"+w.Name+"/"+itoa(r.Local), at, r.Local, func(m *model.MeshDoor) { m.Reach = &to }, to)
 		}
 	}
 	for _, from := range sources {
@@ -156,6 +170,37 @@ func (l *Lowering) hosts(s *model.Service, from source) []string {
 		}
 	}
 	return list
+}
+
+// called are the names by which a source may ask for services, and what they
+// mean here. They are the same for all of a namespace.
+func (l *Lowering) called(from source, services []*model.Service) *[]model.MeshName {
+	if l.naming[from.namespace] {
+		return l.names[from.namespace]
+	}
+	var list []model.MeshName
+	taken := map[model.MeshReach]bool{}
+	for _, s := range services {
+		if l.node.VIP == nil {
+			break
+		}
+		vips := l.node.VIP(s.Name)
+		if len(vips) == 0 || !vips[0].IsValid() {
+			continue
+		}
+		for _, name := range l.hosts(s, from)[1:] {
+			key := model.MeshReach{Name: strings.ToLower(name), Port: s.Mesh.Port}
+			if !taken[key] {
+				taken[key] = true
+				list = append(list, model.MeshName{Name: key.Name, Port: key.Port, Address: vips[0].String()})
+			}
+		}
+	}
+	l.naming[from.namespace] = true
+	if old := l.names[from.namespace]; old == nil || !slices.Equal(*old, list) {
+		l.names[from.namespace] = &list
+	}
+	return l.names[from.namespace]
 }
 
 // targets are the addresses by which captured connections name a service: its

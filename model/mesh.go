@@ -231,9 +231,28 @@ type MeshDoor struct {
 	// captured proves to be the workload; nil: only captured connections are
 	// served. Outbound.
 	Pass []byte `json:"-"`
+	// Own: besides that, only processes of the workload are served. Outbound.
+	Own bool `json:"own,omitempty"`
 	// Strangers: what is not among Targets is passed on as it is. Outbound.
 	Strangers bool `json:"strangers,omitempty"`
+	// Names are what clients with a Pass may call Targets. They may be shared by
+	// doors. Outbound.
+	Names []MeshName `json:"names,omitempty"`
+	// Reach: the door is a local port that the workload was given for one
+	// target. Nothing is captured to it, and nobody else may use it. Outbound.
+	Reach *MeshReach `json:"reach,omitempty"`
 }
+
+// MeshName is a host name, in lower case, and what it means at a port.
+type MeshName struct {
+	Name    string `json:"name"`
+	Port    uint16 `json:"port"`
+	Address string `json:"address"` // IP, that of a MeshTarget of the same port
+}
+
+// MeshReach is what a workload has asked for: a name as of MeshName. Address is
+// "" as long as there is no such service.
+type MeshReach MeshName
 
 // MeshTarget is where a captured connection wanted to go, and the name by
 // which the door's Routes and Flows know that.
@@ -392,7 +411,18 @@ func (m *MeshDoor) write(b *content) {
 	}
 	b.bool(m.Strangers)
 	b.bool(m.Forward)
+	b.bool(m.Own)
 	b.bytes(m.Pass)
+	b.number(uint64(len(m.Names)))
+	for _, n := range m.Names {
+		b.text(n.Name, n.Address)
+		b.number(uint64(n.Port))
+	}
+	b.bool(m.Reach != nil)
+	if r := m.Reach; r != nil {
+		b.text(r.Name, r.Address)
+		b.number(uint64(r.Port))
+	}
 }
 
 // lowered writes what package mesh has set of s.

@@ -85,6 +85,7 @@ const (
 	NoFlow
 	OutboundRefused
 	OutboundUnproven
+	OutboundUnknown
 	PlaintextRefused
 	FlowIdle
 	TooManySessions

@@ -1,10 +1,8 @@
 package proxy
 
 import (
-	"bytes"
 	"net/netip"
 	"slices"
-	"strconv"
 
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/model"
@@ -19,6 +17,8 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 	at := original(c.Peer())
 	t := l.targets[at]
 	switch {
+	case (l.noun.Mesh.Reach != nil || l.noun.Mesh.Own) && !at.IsValid():
+		d.lend(e, c)
 	case t == nil && at.IsValid():
 		d.carry(l, c, nil, func(k *conversation) { k.stranger = at })
 	case t == nil && l.side() != model.OutboundSide:
@@ -32,7 +32,7 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 	case t == nil:
 		// An explicit client says in HTTP where it wants to go, and may take its
 		// time: there is no server that could speak first.
-		e.codec(w.proxy, false).Serve(c, d, e.limits)
+		e.codec(w.proxy, false).Serve(c, d, e.explicit)
 	case t.noun.Refused:
 		caller := c.Peer().Remote.Addr().Unmap().String()
 		if w.proxy.tallies.unproven.Add(t.noun.Service, caller) {
@@ -109,61 +109,10 @@ func (d *door) undeclared(l *listener, t *target) {
 	}
 }
 
-// tunnel makes a conversation of a CONNECT: what it carries is for the port
-// that the SNI has named, and its account is that of the conversation.
-func (x *exchange) tunnel() {
-	w := x.w
-	l, why := x.inner()
-	if why != observe.ReasonNone {
-		x.refuse(why)
-		return
-	}
-	who := x.Peer.TLS.Identity
-	if !w.proxy.callers.enter(who, l.noun.Mesh.Callers) {
-		x.door.crowded(who, model.Inbound)
-		x.listener, x.Listener = l, l.noun.Name
-		x.refuse(observe.TooManyFromCaller)
-		return
-	}
-	x.live = false
-	x.leave()
-	x.unpin()
-	w.ended.Store(w.ended.Load() + 1)
-	// The codec may still speak of the exchange when the conversation is over, so
-	// it is not used again.
-	conn, sink := w.proxy.opt.Tunnels.Accept(&x.Exchange.Exchange, x.stream, func() {})
-	x.tunnelled = sink
-	x.door.carry(l, conn, nil, func(k *conversation) { k.name, k.tunnel = l.noun.Hostname, true })
-}
-
-// inner finds the door that a CONNECT comes to.
-func (x *exchange) inner() (*listener, observe.Reason) {
-	switch {
-	case x.prog == nil:
-		return nil, observe.NoProgram
-	case x.door.slot >= len(x.prog.doors) || x.prog.doors[x.door.slot] == nil:
-		return nil, observe.PortRemoved
-	}
-	l, _, why := x.prog.doors[x.door.slot].find(&x.Exchange.Exchange)
-	switch {
-	case why != observe.ReasonNone:
-		return nil, why
-	case !l.bySNI(), l.noun.Mesh.Forward: // in a tunnel nobody reads heads
-		return nil, observe.BadUpgrade
-	}
-	// The address may be another name for the workload; the port says what is
-	// meant, and policies were asked for this one.
-	authority := x.Request.Authority
-	if port, err := strconv.ParseUint(string(authority[bytes.LastIndexByte(authority, ':')+1:]), 10, 16); err != nil || uint16(port) != l.noun.Mesh.Port {
-		return nil, observe.Misdirected
-	}
-	return l, observe.ReasonNone
-}
-
 // admitted asks what the mesh says to the conversation.
 func (k *conversation) admitted() observe.Reason {
-	if k.listener == nil {
-		return observe.ReasonNone
+	if k.listener == nil || k.barred != observe.ReasonNone {
+		return k.barred
 	}
 	m := k.listener.noun.Mesh
 	if k.stranger.IsValid() {
@@ -217,14 +166,4 @@ func (k *conversation) sni() string {
 		return ""
 	}
 	return k.name
-}
-
-// passOn connects to where the client wanted to go, of which nothing is known.
-func (k *conversation) passOn() {
-	k.passed.begin()
-	k.tries++
-	k.idle = idleOf(0, model.DefaultFlowIdle)
-	k.timer.Kind = timerConnect
-	k.w.loop.Arm(&k.timer, 2*model.DefaultConnect)
-	k.service.conn = k.w.loop.Dial(k.stranger, &k.service)
 }

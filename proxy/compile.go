@@ -29,6 +29,7 @@ type compiler struct {
 	http2    bool // clients may speak it
 	mesh     *Options
 	shared   map[*model.MeshTarget]map[netip.AddrPort]*target
+	called   map[*model.MeshName]map[string]netip.AddrPort // likewise
 	prog     *Program
 
 	listeners []*listener // with a table of their own
@@ -372,6 +373,11 @@ func (c *compiler) entrances() (map[address]*entrance, error) {
 			if e.only2 {
 				e.tls.Protocols = []string{"h2"}
 			}
+		}
+		if e.explicit = e.limits; c.mesh != nil && c.mesh.Tunnels != nil && e.limited.Mesh != nil && len(e.limited.Mesh.Pass) > 0 {
+			lim := *e.limits
+			lim.Connect, lim.Forward = true, true
+			e.explicit = &lim
 		}
 		hosts := route.NewHosts[*listener]()
 		for _, l := range e.listeners {

@@ -90,6 +90,8 @@ func (p *Proxy) Drain(ctx context.Context) error {
 		}
 	}
 	p.tellDraining()
+	defer p.lookups.end()
+	defer p.attests.end()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	still := time.Now()

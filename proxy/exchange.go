@@ -63,6 +63,7 @@ type exchange struct {
 	status       int
 
 	tunnelled wire.RequestSink // of a CONNECT: the conversation's client
+	away      *abroad          // to what is no service; nil otherwise
 
 	mirrors      []*mirror
 	tryTimer     wire.Deadline
@@ -153,6 +154,9 @@ func (x *exchange) end() {
 	x.letGo()
 	w.ended.Store(w.ended.Load() + 1)
 	x.account()
+	if x.away != nil {
+		x.away.x = nil
+	}
 }
 
 // enter makes the exchange the newest of those that run.
@@ -199,7 +203,7 @@ func (x *exchange) clear() {
 	x.Matched, x.Params, x.Body, x.Why, x.Detail, x.Caller = 0, nil, nil, observe.ReasonNone, nil, nil
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
 	x.method, x.host, x.path, x.query, x.hops = nil, nil, nil, nil, nil
-	x.client, x.endpoint, x.detail, x.in, x.out = nil, nil, nil, nil, nil
+	x.client, x.endpoint, x.detail, x.in, x.out, x.away = nil, nil, nil, nil, nil, nil
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream = 0, 0, 0, 0
 	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false
@@ -217,6 +221,8 @@ func (x *exchange) OnTimer(t *wire.Timer) {
 	case !x.tryTimer.Over(l):
 	case x.client == nil:
 		x.try(false)
+	case x.away != nil:
+		x.tryFailed(wire.Failure{Reason: observe.ConnectTimeout, Unsent: true})
 	default:
 		x.tryFailed(wire.Failure{Reason: observe.UpstreamTimeout})
 	}

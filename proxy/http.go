@@ -20,7 +20,9 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 		return
 	}
 	if why := x.match(); why != observe.ReasonNone {
-		x.refuse(why)
+		if why != observe.NoRoute || !x.goAbroad(data) {
+			x.refuse(why)
+		}
 		return
 	}
 	x.rule.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
@@ -86,7 +88,7 @@ func (x *exchange) match() observe.Reason {
 	x.tried.Only = l.instance(x.Peer)
 	x.Scheme, x.Port, x.Listener = l.scheme, x.Peer.Local.Port(), l.noun.Name
 	hit := &x.w.hit
-	if !l.table.Find(&x.Request, host, hit) {
+	if !l.table.Find(&x.Request, host, hit) && !x.byAddress() {
 		return observe.NoRoute
 	}
 	x.rule = l.rules[hit.Rule]

@@ -18,6 +18,7 @@ import (
 type meshed struct {
 	host    []byte // what its table is asked for where the SNI has chosen it
 	targets map[netip.AddrPort]*target
+	names   map[string]netip.AddrPort // "db.shop:5432": which of targets that is
 	// guards are the policies that are for what is behind it, all of which must
 	// let in; requests are their filters.
 	guards   []filter.Authorizer
@@ -77,9 +78,9 @@ func (c *compiler) meet(l *listener) {
 	if m := l.noun.Mesh; m != nil {
 		l.scheme, l.host, l.hop = "http", []byte(l.noun.Hostname), hopOf(l.noun)
 		if before != nil && before.noun == l.noun && m.Side == model.OutboundSide {
-			l.targets = before.targets
-		} else if len(m.Targets) > 0 {
-			l.targets = c.targets(m.Targets)
+			l.targets, l.names = before.targets, before.names
+		} else {
+			l.targets, l.names = c.targets(m.Targets), c.names(m.Names)
 		}
 		if m.Side != model.Inbound {
 			return // policies are for those who are called
@@ -113,6 +114,9 @@ func (c *compiler) meet(l *listener) {
 
 // targets compiles a list, which several doors may share.
 func (c *compiler) targets(list []model.MeshTarget) map[netip.AddrPort]*target {
+	if len(list) == 0 {
+		return nil
+	}
 	if all := c.shared[&list[0]]; len(all) > 0 {
 		return all
 	}
@@ -127,6 +131,28 @@ func (c *compiler) targets(list []model.MeshTarget) map[netip.AddrPort]*target {
 		c.shared = map[*model.MeshTarget]map[netip.AddrPort]*target{}
 	}
 	c.shared[&list[0]] = all
+	return all
+}
+
+// names compiles a list, which several doors may share.
+func (c *compiler) names(list []model.MeshName) map[string]netip.AddrPort {
+	if len(list) == 0 {
+		return nil
+	}
+	if all := c.called[&list[0]]; len(all) > 0 {
+		return all
+	}
+	all := make(map[string]netip.AddrPort, len(list))
+	for i := range list {
+		n := &list[i]
+		if a, err := netip.ParseAddr(n.Address); err == nil {
+			all[string(appendName(nil, []byte(n.Name), n.Port))] = netip.AddrPortFrom(a.Unmap(), n.Port)
+		}
+	}
+	if c.called == nil {
+		c.called = map[*model.MeshName]map[string]netip.AddrPort{}
+	}
+	c.called[&list[0]] = all
 	return all
 }
 
@@ -241,7 +267,10 @@ func (e *entrance) find(x *wire.Exchange) (*listener, []byte, observe.Reason) {
 	return nil, nil, observe.NoListener
 }
 
-var proxyAuthorization = wire.KeyOf("Proxy-Authorization")
+var (
+	proxyAuthorization = wire.KeyOf("Proxy-Authorization")
+	proxyAuthenticate  = wire.KeyOf("Proxy-Authenticate")
+)
 
 // proves says whether a client that was not captured is the door's workload:
 // any program of the machine can connect to a port of loopback. What proves it

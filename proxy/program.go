@@ -104,6 +104,7 @@ type entrance struct {
 	tls       *wire.ServerTLS
 	limited   *model.Listener // the one whose limits are those of the port
 	limits    *wire.Limits
+	explicit  *wire.Limits // of clients that say where they want to go
 	maxConns  int
 	only2     bool // HTTP/1 is not spoken
 	http3     bool // HTTP/3 is, by UDP

@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"context"
 	"log/slog"
 	"math/rand/v2"
+	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +48,16 @@ type Options struct {
 	Identities wire.Identities
 	Tunnels    wire.Tunneler
 	Authorize  func(policies []*model.Policy, t filter.Target) (filter.Authorizer, error)
+	// Client speaks HTTP/1.1 to what is no service of the mesh; nil: no request goes
+	// there.
+	Client wire.ClientCodec
+	// Lookup finds the addresses of a name that a workload wants to connect to and
+	// that is no service's; nil: as the system is configured to. Attest says
+	// whether it was a process of a workload that made a connection from client to
+	// a local port of its own (door), nil where it was; nil: it never is. Both are
+	// called beside the loops, and take 5 s at most.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	Attest func(workload string, client, door netip.AddrPort) error
 	// Verify is run on requests to workloads, before their policies; Mint on
 	// those that a gateway's filters have let through. nil: neither is.
 	Verify, Mint filter.Request
@@ -67,8 +80,13 @@ type Proxy struct {
 	recorder atomic.Pointer[Recorder]
 	draining atomic.Bool
 	tallies  tallies
-	callers  callers
-	began    time.Time
+	// lookups and attests go on beside the loops.
+	lookups, attests *asides
+	// strangers is the rule of requests to what is no service; its counters are of
+	// the loops.
+	strangers *rule
+	callers   callers
+	began     time.Time
 	// handshakes say when the log may tell that some failed.
 	handshakes [observe.Reasons]observe.Seldom
 
@@ -80,7 +98,12 @@ type Proxy struct {
 
 // New makes a Proxy that listens nowhere yet.
 func New(opt Options) *Proxy {
-	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), began: time.Now()}
+	if opt.Lookup == nil {
+		opt.Lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), lookups: newAsides(mostLookups), attests: newAsides(mostAttests), began: time.Now(), strangers: newStrangers(len(opt.Driver.Loops()))}
 	for _, l := range opt.Driver.Loops() {
 		p.workers = append(p.workers, &worker{
 			proxy: p, loop: l, index: l.Index(),

@@ -87,6 +87,9 @@ func (x *exchange) describe(r *observe.Record) {
 	if x.endpoint != nil {
 		r.Endpoint = x.endpoint.Addr()
 	}
+	if x.away != nil {
+		r.Endpoint = x.away.at
+	}
 	if x.listener != nil {
 		r.Source, r.Destination = x.listener.ends(x.Peer, x.endpoint)
 	}

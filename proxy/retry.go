@@ -18,7 +18,7 @@ const mostExtra = 3
 // Only then is more of the body kept.
 func (x *exchange) mayRepeat() bool {
 	return x.rule.retry.declared || idempotent(x.Request.Method) || x.client.Buffered() > 0 ||
-		x.backend.cluster.Service().Protocol == model.HTTP2
+		x.away == nil && x.backend.cluster.Service().Protocol == model.HTTP2
 }
 
 // idempotent methods may be sent twice (RFC 9110 section 9.2.2).
@@ -34,6 +34,9 @@ func idempotent(method []byte) bool {
 func (x *exchange) again(f wire.Failure) bool {
 	if !x.whole {
 		return false
+	}
+	if x.away != nil {
+		return x.away.another(f)
 	}
 	switch {
 	case f.Reused && (f.Unsent || idempotent(x.Request.Method)) && x.extra < mostExtra:

@@ -246,7 +246,7 @@ func (p *Proxy) forget(s *model.Snapshot) {
 	}
 	p.opt.Registry.Keep(observe.ScopeRoute, func(name string) bool {
 		_, is := find(name)
-		return is || name == ""
+		return is || name == "" || name == strangers
 	})
 	p.opt.Registry.KeepCalls(func(name string) bool {
 		i, is := find(name)
@@ -258,7 +258,7 @@ func (p *Proxy) forget(s *model.Snapshot) {
 	})
 	service := func(name string) bool {
 		_, is := slices.BinarySearchFunc(s.Services, name, func(v *model.Service, name string) int { return cmp.Compare(v.Name, name) })
-		return is
+		return is || name == strangers
 	}
 	p.opt.Registry.Keep(observe.ScopeService, service)
 	p.opt.Registry.Keep(observe.ScopeServiceFlow, service)

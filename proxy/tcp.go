@@ -23,10 +23,12 @@ type conversation struct {
 	listener *listener
 	flow     *flow
 	backend  *flowBackend
-	name     string         // SNI
-	asked    netip.AddrPort // by a PROXY header, invalid without one
-	stranger netip.AddrPort // of no service: it is passed on there
-	guard    *listener      // whose policies apply; nil without
+	name     string           // SNI
+	asked    netip.AddrPort   // by a PROXY header, invalid without one
+	stranger netip.AddrPort   // of no service: it is passed on there
+	others   []netip.AddrPort // the stranger's further addresses
+	barred   observe.Reason   // it is here for its record alone
+	guard    *listener        // whose policies apply; nil without
 
 	client, service half
 	lease           *upstream.Lease
@@ -136,7 +138,9 @@ func (k *conversation) another(err error) {
 		k.detail = errSlow
 	}
 	if k.lease == nil {
-		k.fail(wire.DialReason(err))
+		if !k.elsewhere() {
+			k.fail(wire.DialReason(err))
+		}
 		return
 	}
 	why := k.lease.Failed(err)
@@ -329,7 +333,10 @@ func (k *conversation) OnTimer(t *wire.Timer) {
 	case timerExpiry:
 		k.fail(observe.Draining)
 	case timerConnect:
-		k.fail(observe.ConnectTimeout)
+		k.service.conn.Abort()
+		if !k.elsewhere() {
+			k.fail(observe.ConnectTimeout)
+		}
 	}
 }
 

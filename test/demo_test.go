@@ -83,7 +83,7 @@ func TestDemo(t *testing.T) {
 					t.Errorf("the demo does not show %q:\n%s", want, said)
 				}
 			}
-			if user != nil && !strings.Contains(said, "captured by HTTP_PROXY in their environment alone") {
+			if user != nil && !strings.Contains(said, "captured by HTTP_PROXY and HTTPS_PROXY in their environment alone") {
 				t.Errorf("the demo does not say what is explicit:\n%s", said)
 			}
 			for _, path := range leftByDemo(t, temp, demo.Process.Pid) {

@@ -47,13 +47,20 @@ func newHost(t *testing.T) *host {
 // newHostBy is for another way of capture.
 func newHostBy(t *testing.T, method capture.Method) *host {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("network namespaces and capture need root")
-	}
+	h := newPlainHost(t)
 	for _, f := range capture.Check() {
 		if f.Method == method && f.Why != "" {
 			t.Skipf("workloads cannot be captured here: %s: %s", f.Needs, f.Why)
 		}
+	}
+	return h
+}
+
+// newPlainHost makes a machine on which nothing need be captured.
+func newPlainHost(t *testing.T) *host {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces need root")
 	}
 	n := hostCount.Add(1)
 	dir, err := os.MkdirTemp("", "naru-host-") // t.TempDir has names that are too long for sockets

@@ -40,6 +40,13 @@ func TestMeshNftables(t *testing.T) {
 		t.Errorf("a service on its loopback: %s", got)
 	}
 	said(t, run.out, `"source":"spiffe://naru.local/ns/default/sa/web"`, `"destination":"spiffe://naru.local/ns/default/sa/orders"`)
+	// The loopback is its own: local ports of the machine would not be there.
+	if status, out := h.output("--account", "web", "--reach", "chat:9104", "--", "true"); status == 0 || !strings.Contains(out, "network of its own") {
+		t.Errorf("a local port: %d %s", status, out)
+	}
+	if status, out := h.output("--account", "web", "--capture", "explicit", "--reach", "orders:9102=17440", "--", "curl", "-sS", "-m", "10", "http://127.0.0.1:17440/"); status != 0 || !strings.Contains(out, "orders here") {
+		t.Errorf("a local port of one that is not captured: %d %s", status, out)
+	}
 	// A server that speaks first.
 	talk := h.perform([]string{"--account", "web"}, "talk", "chat:9104")
 	said(t, talk.out, "welcome")

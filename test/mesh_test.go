@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -19,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -156,6 +158,8 @@ type machine struct {
 	sources  byte            // addresses that were dialled from
 	records  chan observe.Record
 	log      *keptLog
+	names    *sync.Map   // of strangers: string to []netip.Addr
+	lent     atomic.Bool // connections to local ports are the workload's
 }
 
 // keptLog is a log that is read.
@@ -178,7 +182,7 @@ func (l *keptLog) String() string {
 
 func newMachine(t *testing.T, from *trust) *machine {
 	t.Helper()
-	m := &machine{t: t, wanted: &sync.Map{}, records: make(chan observe.Record, 1000), log: &keptLog{}}
+	m := &machine{t: t, wanted: &sync.Map{}, records: make(chan observe.Record, 1000), log: &keptLog{}, names: &sync.Map{}}
 	log := slog.New(slog.NewTextHandler(m.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	inner, err := loop.New(loop.Options{Loops: 1, Log: log})
 	if err != nil {
@@ -201,6 +205,19 @@ func newMachine(t *testing.T, from *trust) *machine {
 		Driver: driver, Datagrams: inner, Server: codec, HTTP2: codec2, Security: security, Clusters: clusters, Registry: m.registry,
 		Gateway:    func(id string) bool { return m.gateway[id] },
 		Identities: from, Tunnels: tunnel.Tunnels{}, Drain: 200 * time.Millisecond, Log: log,
+		Client: codec,
+		Lookup: func(_ context.Context, name string) ([]netip.Addr, error) {
+			if a, ok := m.names.Load(name); ok {
+				return a.([]netip.Addr), nil
+			}
+			return nil, errors.New("no such name")
+		},
+		Attest: func(workload string, client, door netip.AddrPort) error {
+			if !m.lent.Load() || workload != "shop/storefront-1" || !client.IsValid() || !door.IsValid() {
+				return errors.New("it is somebody else's")
+			}
+			return nil
+		},
 		Authorize: func(all []*model.Policy, t filter.Target) (filter.Authorizer, error) {
 			return authz.New(all, t, decisions)
 		},

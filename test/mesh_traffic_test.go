@@ -618,7 +618,7 @@ func TestMeshExternal(t *testing.T) {
 	p.a.node.Locals[0].Pass = pass[:]
 	p.a.apply(p.cfg)
 	for said, want := range map[string]int{
-		"": 403, "Proxy-Authorization: Basic bmFydTpvdGhlcg==\r\n": 403, "Proxy-Authorization: Basic bmFydTpzZWNyZXQ=\r\n": 200,
+		"": 407, "Proxy-Authorization: Basic bmFydTpvdGhlcg==\r\n": 407, "Proxy-Authorization: Basic bmFydTpzZWNyZXQ=\r\n": 200,
 	} {
 		status, body := ask(t, p.a.dial(""), "GET http://proxied.example/ HTTP/1.1\r\nHost: proxied.example\r\n"+said+"\r\n")
 		if status != want {

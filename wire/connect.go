@@ -37,10 +37,12 @@ type Tunneler interface {
 	Dial(c ClientConn, l Loop, addr netip.AddrPort, authority string, h ConnHandler) Conn
 	// Accept makes a Conn of a CONNECT that has come, and the sink for what else
 	// does. It is granted when the Conn is first resumed or written to;
-	// aborted before that it is answered with status 503. over is called once,
-	// when neither the Conn nor the codec has to do with x any more. What the
-	// client sends is held until the Conn has been resumed.
-	Accept(x *Exchange, s ServerStream, over func()) (Conn, RequestSink)
+	// aborted before that it is answered with status 503, and refused (Refuser)
+	// with that or, by a policy, 403, which is all that a proxy wants to know.
+	// explain answers with the reason's own status and document instead. over is
+	// called once, when neither the Conn nor the codec has to do with x any more.
+	// What the client sends is held until the Conn has been resumed.
+	Accept(x *Exchange, s ServerStream, explain bool, over func()) (Conn, RequestSink)
 }
 
 // Refuser is a Conn that can say why before it is granted, as an accepted

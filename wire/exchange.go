@@ -227,8 +227,9 @@ type Limits struct {
 	// HTTP2 is understood too: where ALPN chose it, and on a plain connection
 	// by prior knowledge (RFC 9113 section 3.3).
 	HTTP2 bool
-	// Connect: CONNECT of HTTP/2 is let in; otherwise it is refused.
-	Connect bool
+	// Connect: CONNECT of HTTP/2 is let in, Forward: that of HTTP/1, too, of
+	// clients that say where they want to go; otherwise it is refused.
+	Connect, Forward bool
 }
 
 // Taker is a server codec that may be given a connection of which another

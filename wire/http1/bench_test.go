@@ -246,7 +246,7 @@ func benchmarkHead(b *testing.B, request string) {
 		var f framing
 		x.Request.Reset()
 		n, why := s.request(in, &x.Request, &bounds{32 << 10, 100, 8 << 10})
-		if n != len(in) || why != 0 || fillRequest(&x, in, &s, &f) != 0 {
+		if n != len(in) || why != 0 || fillRequest(&x, in, &s, &f, false) != 0 {
 			b.Fatal(n, why)
 		}
 		out = m.appendHead(out[:0], &x.Request, nil)

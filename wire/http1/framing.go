@@ -169,13 +169,14 @@ func (f *framing) persistent(minor uint8) bool {
 }
 
 // fillRequest makes x.Request of a complete head: its bytes are copied once,
-// the fields that the scanner found point into the copy.
-func fillRequest(x *wire.Exchange, head []byte, s *scanner, f *framing) observe.Reason {
+// the fields that the scanner found point into the copy. forward is as in
+// wire.Limits.
+func fillRequest(x *wire.Exchange, head []byte, s *scanner, f *framing, forward bool) observe.Reason {
 	h := &x.Request
 	h.Buf = append(h.Buf[:0], head...)
 	h.Minor = s.minor
 	h.Method = h.Buf[:s.method:s.method]
-	if why := target(h, h.Buf[s.method+1:s.target]); why != 0 {
+	if why := target(h, h.Buf[s.method+1:s.target], forward); why != 0 {
 		return why
 	}
 	f.read(h, 0)
@@ -184,6 +185,9 @@ func fillRequest(x *wire.Exchange, head []byte, s *scanner, f *framing) observe.
 	}
 	if f.hosts > 1 || f.hosts == 0 && s.minor == 1 {
 		return observe.BadHost
+	}
+	if len(h.Path) == 0 {
+		return connects(x, f)
 	}
 	if f.hosts == 1 {
 		host := h.Value(&h.Fields[f.host])

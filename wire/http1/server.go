@@ -15,7 +15,7 @@ const (
 	inBody                  // the head was told, the body comes
 	inWait                  // the request is complete, its response is not
 	inDrain                 // the response ended first; the body is thrown away
-	inTunnel                // after 101: raw bytes
+	inTunnel                // after 101, or CONNECT: raw bytes
 	inClosed                // the connection is given up
 )
 
@@ -29,6 +29,8 @@ const (
 	outClose                   // until the connection ends
 	outNothing                 // no body may be sent: HEAD, 204, 304
 	outTunnel                  // raw bytes
+	outConnect                 // likewise, by CONNECT: the end of a direction is not the other's
+	outHalf                    // of those the one to the client has ended
 )
 
 // maxDrained bounds how much of a body is read after its response, so that the
@@ -226,7 +228,7 @@ func (m *server) readHead(b []byte) (rest []byte, run bool) {
 	x.Headed = m.loc.loop.Now()
 	var f framing
 	if why == 0 {
-		why = fillRequest(x, b[:n], s, &f)
+		why = fillRequest(x, b[:n], s, &f, m.lim.Forward)
 	} else {
 		partly(x, b, s)
 	}
@@ -240,7 +242,11 @@ func (m *server) readHead(b []byte) (rest []byte, run bool) {
 	}
 	m.minor0 = s.minor == 0
 	m.leaves = !f.persistent(s.minor)
-	m.last = m.leaves || m.lim.Requests >= 0 && int(m.served) >= m.lim.Requests
+	if wire.Connects(x) {
+		// What follows is for the tunnel, and where there is none it is no request.
+		m.leaves, m.last = false, true
+	}
+	m.last = m.last || m.leaves || m.lim.Requests >= 0 && int(m.served) >= m.lim.Requests
 	m.body = body{}
 	switch {
 	case x.Request.Length < 0:

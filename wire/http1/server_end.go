@@ -29,9 +29,18 @@ func (m *server) OnEOF() {
 
 // tellEnd tells the end of a tunnel's inbound side, once.
 func (m *server) tellEnd() {
-	if m.eof && !m.told {
+	if m.eof && !m.told && m.kept == nil {
 		m.told = true
 		m.sink.OnRequestData(nil, true)
+		m.bothEnded()
+	}
+}
+
+// bothEnded ends the tunnel of a CONNECT once each direction has ended.
+func (m *server) bothEnded() {
+	if m.in == inTunnel && m.out == outHalf && m.told {
+		m.x, m.sink = nil, nil
+		m.shut(orderly)
 	}
 }
 

@@ -40,6 +40,10 @@ func (m *server) Respond(h *wire.Head, data []byte, end bool) {
 		m.switchProtocols(h, data, end)
 		return
 	}
+	if h.Status < 300 && wire.Connects(m.x) {
+		m.cut(end) // the client would take the body for the tunnel's
+		return
+	}
 	m.out = m.frame(h, len(data), end)
 	m.last = m.last || m.out == outClose || m.srv.Draining() || !m.drainable()
 	drop := writtenByUs | wire.SetOf(wire.Trailer)
@@ -116,18 +120,26 @@ func (m *server) appendConnection(out []byte, upgrade bool) []byte {
 	return out
 }
 
-// switchProtocols sends 101 and makes the connection a tunnel.
+// switchProtocols sends 101, or grants a CONNECT, and makes the connection a
+// tunnel.
 func (m *server) switchProtocols(h *wire.Head, data []byte, end bool) {
 	if m.x.Upgrade == nil || m.in != inWait {
 		m.cut(end)
 		return
 	}
-	h.Drop(writtenByUs&^wire.SetOf(wire.Upgrade) | wire.SetOf(wire.Trailer))
-	out := append(m.loc.out[:0], statusLine(101)...)
-	out = h.AppendFields(out)
-	out = append(out, "Connection: Upgrade\r\n\r\n"...)
+	m.out = outTunnel
+	out := m.loc.out[:0]
+	if wire.Connects(m.x) {
+		m.out = outConnect
+		out = append(out, "HTTP/1.1 200 Connection established\r\n\r\n"...)
+	} else {
+		h.Drop(writtenByUs&^wire.SetOf(wire.Upgrade) | wire.SetOf(wire.Trailer))
+		out = append(out, statusLine(101)...)
+		out = h.AppendFields(out)
+		out = append(out, "Connection: Upgrade\r\n\r\n"...)
+	}
 	m.loc.out = out
-	m.in, m.out = inTunnel, outTunnel
+	m.in = inTunnel
 	m.last = true
 	m.taken()
 	m.send(out, data, end)
@@ -145,7 +157,7 @@ func (m *server) Data(b []byte, end bool) {
 	switch {
 	case m.in == inClosed:
 		m.disown(end)
-	case m.x == nil || m.out == outNone:
+	case m.x == nil || m.out == outNone || m.out == outHalf:
 	default:
 		m.taken()
 		m.send(nil, b, end)
@@ -176,7 +188,7 @@ func (m *server) send(head, b []byte, end bool) {
 		}
 		m.loc.writeChunk(m.conn, head, b, end)
 		m.watch()
-	case outClose, outTunnel:
+	case outClose, outTunnel, outConnect:
 		if len(head) > 0 || n > 0 {
 			m.write(head, b)
 		}
@@ -222,6 +234,8 @@ func (m *server) Reset(why observe.Reason) {
 		} else {
 			m.shut(finish)
 		}
+	case outHalf:
+		m.shut(finish) // it has all that is for it
 	default:
 		m.shut(abort)
 	}
@@ -263,6 +277,12 @@ func (m *server) release() {
 
 // ended is the end of a response: the exchange is the proxy's.
 func (m *server) ended() {
+	if m.out == outConnect {
+		m.out = outHalf
+		m.conn.CloseWrite()
+		m.bothEnded()
+		return
+	}
 	m.x, m.sink = nil, nil
 	m.held = false
 	switch {

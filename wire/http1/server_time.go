@@ -59,7 +59,7 @@ func (m *server) OnTimer(*wire.Timer) {
 
 func (m *server) tick(now time.Duration) {
 	m.taken()
-	if m.pending > 0 && m.lim.Write >= 0 {
+	if m.pending > 0 && m.bounded() {
 		if now-m.progress >= m.lim.Write {
 			m.abandon(observe.WriteTimeout)
 			m.shut(abort)
@@ -95,6 +95,10 @@ func (m *server) write(a, b []byte) {
 	m.watch()
 }
 
+// bounded says whether the client must take what is sent within a time. What a
+// CONNECT leads to has bounds of its own.
+func (m *server) bounded() bool { return m.lim.Write >= 0 && m.out < outConnect }
+
 // watch starts the clock when output waits, and notes progress.
 func (m *server) watch() {
 	n := uint32(m.conn.Buffered())
@@ -104,7 +108,7 @@ func (m *server) watch() {
 	}
 	if m.pending == 0 {
 		m.progress = m.loc.loop.Now()
-		if m.lim.Write >= 0 {
+		if m.bounded() {
 			m.wake(m.progress + m.lim.Write)
 		}
 	}

@@ -92,6 +92,13 @@ func (v *visit) OnRequest(data []byte, end bool) {
 
 func (v *visit) OnRequestData(data []byte, end bool) {
 	v.mustBeOpen()
+	if v.tunnel && v.path() == "/half" {
+		v.body = append(v.body, data...)
+		if v.over = end; end {
+			fmt.Fprintf(&v.site.log, "heard %q\n", v.body)
+		}
+		return
+	}
 	if v.tunnel {
 		v.stream.Data(data, end)
 		v.over = v.over || end
@@ -116,7 +123,13 @@ func (v *visit) OnRequestAbort(why observe.Reason) {
 
 func (v *visit) OnResponseDrained() { v.mustBeOpen() }
 
-func (v *visit) path() string { return string(v.x.Request.Path) }
+// path decides the answer; of a CONNECT it is the host.
+func (v *visit) path() string {
+	if wire.Connects(&v.x) {
+		return "/" + string(nameOf(v.x.Request.Authority))
+	}
+	return string(v.x.Request.Path)
+}
 
 func (v *visit) take(data []byte, end bool) {
 	if v.ended {
@@ -147,11 +160,25 @@ func (v *visit) take(data []byte, end bool) {
 		v.stream.Respond(v.head(200, 5), []byte("four"), false)
 		v.over = true
 		v.stream.Reset(observe.UpstreamReset)
-	case p == "/tunnel":
+	case p == "/tunnel", p == "/[2001:db8::1]":
 		v.tunnel = true
 		h := v.head(101, -1)
 		h.AddString(wire.KeyUpgrade, string(v.x.Upgrade))
 		v.stream.Respond(h, []byte("hello"), false)
+	case p == "/half":
+		v.tunnel = true
+		v.stream.Respond(v.head(101, -1), []byte("bye"), true)
+		v.stream.Data([]byte("not sent"), false)
+	case p == "/half-broken":
+		v.stream.Respond(v.head(101, -1), []byte("bye"), true)
+		v.over = true
+		v.stream.Reset(observe.ClientGone)
+	case p == "/broken":
+		v.stream.Respond(v.head(101, -1), []byte("bye"), false)
+		v.over = true
+		v.stream.Reset(observe.UpstreamReset)
+	case p == "/refused":
+		v.answer(502, "no")
 	case p == "/tunnel-later":
 		v.site.loop.Post(func() {
 			v.tunnel = true

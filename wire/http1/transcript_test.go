@@ -212,11 +212,23 @@ var testLimits = wire.Limits{
 
 func TestServerTranscripts(t *testing.T) {
 	t.Parallel()
-	runTranscripts(t, "server", func(t *testing.T, steps []stepIn, c cut) (string, string) {
+	serverTranscripts(t, "server", &testLimits)
+}
+
+// TestConnectTranscripts: of clients that say where they want to go.
+func TestConnectTranscripts(t *testing.T) {
+	t.Parallel()
+	lim := testLimits
+	lim.Forward = true
+	serverTranscripts(t, "connect", &lim)
+}
+
+func serverTranscripts(t *testing.T, dir string, lim *wire.Limits) {
+	runTranscripts(t, dir, func(t *testing.T, steps []stepIn, c cut) (string, string) {
 		loop := &fakeLoop{}
 		s := &site{loop: loop}
 		conn := newFakeConn(loop)
-		New(1).Serve(conn, s, &testLimits)
+		New(1).Serve(conn, s, lim)
 		for i, step := range steps {
 			switch {
 			case step.do == "drain":
@@ -228,5 +240,47 @@ func TestServerTranscripts(t *testing.T) {
 			}
 		}
 		return shown(conn), s.log.String()
+	})
+}
+
+// FuzzConnect: a CONNECT, what comes with it and what comes then are the same
+// however they are cut, and nothing follows the end of an exchange.
+func FuzzConnect(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join("testdata", "connect", "*.txtar"))
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		ar, err := txtar.ParseFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for i := 0; i+2 < len(ar.Files); i += 3 {
+			if in, err := strconv.Unquote(`"` + strings.ReplaceAll(strings.ReplaceAll(string(ar.Files[i].Data), "\n", ""), `"`, `\"`) + `"`); err == nil {
+				f.Add([]byte(in))
+			}
+		}
+	}
+	lim := testLimits
+	lim.Forward = true
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if !bytes.HasPrefix(in, []byte("CONNECT ")) {
+			return
+		}
+		serve := func(c cut) string {
+			loop := &fakeLoop{}
+			s := &site{loop: loop}
+			conn := newFakeConn(loop)
+			New(1).Serve(conn, s, &lim)
+			c.give(conn, 0, in)
+			conn.giveEOF()
+			return shown(conn) + s.log.String()
+		}
+		whole := serve(cut{})
+		for _, c := range []cut{{bytewise: true}, {at: len(in) / 2}} {
+			if got := serve(c); got != whole {
+				t.Errorf("%v:\n%s\nwhole:\n%s", c, got, whole)
+			}
+		}
 	})
 }

@@ -198,8 +198,8 @@ func (d *dialled) OnRequestDrained() {
 }
 
 // Accept is wire.Tunneler's.
-func (Tunnels) Accept(x *wire.Exchange, s wire.ServerStream, over func()) (wire.Conn, wire.RequestSink) {
-	a := &accepted{x: x, stream: s, handler: wire.Deaf{}, loop: s.Loop(), peer: *s.Peer(), over: over}
+func (Tunnels) Accept(x *wire.Exchange, s wire.ServerStream, explain bool, over func()) (wire.Conn, wire.RequestSink) {
+	a := &accepted{x: x, stream: s, explain: explain, handler: wire.Deaf{}, loop: s.Loop(), peer: *s.Peer(), over: over}
 	return a, a
 }
 
@@ -211,6 +211,7 @@ type accepted struct {
 	loop    wire.Loop
 	peer    wire.Peer
 	over    func()
+	explain bool // why it is refused
 	granted bool
 	inEnd   bool
 	outEnd  bool
@@ -291,14 +292,17 @@ func (a *accepted) Close() {
 
 func (a *accepted) Abort() { a.Refuse(observe.ReasonNone) }
 
-// Refuse is wire.Refuser's. Only that a policy forbids it is told apart: the
-// client must not try elsewhere then.
+// Refuse is wire.Refuser's. Proxies are told apart only that a policy forbids
+// it: they must not try elsewhere then.
 func (a *accepted) Refuse(why observe.Reason) {
 	switch {
 	case a.gone:
 		return
 	case a.granted:
 		a.stream.Reset(observe.ClientGone)
+	case a.explain && why.Info().Status >= 400:
+		wire.KeepProblem(&a.x.Response, why)
+		a.stream.Respond(&a.x.Response, wire.Problem(why), true)
 	default:
 		h := &a.x.Response
 		h.Reset()

@@ -190,16 +190,16 @@ func TestDialledFails(t *testing.T) {
 }
 
 // accept makes an accepted tunnel; over counts how often its exchange was let go.
-func accept() (s *stream, h *handler, c wire.Conn, sink wire.RequestSink, over *int) {
+func accept(explain bool) (s *stream, h *handler, c wire.Conn, sink wire.RequestSink, over *int) {
 	s, h, over = &stream{}, &handler{}, new(int)
-	c, sink = Tunnels{}.Accept(&wire.Exchange{}, s, func() { *over++ })
+	c, sink = Tunnels{}.Accept(&wire.Exchange{}, s, explain, func() { *over++ })
 	c.SetHandler(h)
 	return s, h, c, sink, over
 }
 
 func TestAccepted(t *testing.T) {
 	t.Parallel()
-	s, h, c, sink, over := accept()
+	s, h, c, sink, over := accept(false)
 	c.Pause()
 	s.expect(t, "pause")
 	c.Resume()
@@ -233,14 +233,18 @@ func TestAcceptedEnds(t *testing.T) {
 		end  func(wire.Conn, wire.RequestSink)
 		want []string
 		told []string
+		// explain: the client is no proxy.
+		explain bool
 	}{
-		{"refused", func(c wire.Conn, _ wire.RequestSink) { c.Abort() }, []string{"respond 503 true"}, nil},
-		{"forbidden", func(c wire.Conn, _ wire.RequestSink) { c.(wire.Refuser).Refuse(observe.PolicyDenied); c.Abort() }, []string{"respond 403 true"}, nil},
-		{"reset", func(c wire.Conn, _ wire.RequestSink) { c.Resume(); c.Abort() }, []string{"respond 101 false", "resume", "reset"}, nil},
-		{"closed", func(c wire.Conn, _ wire.RequestSink) { c.Resume(); c.Close() }, []string{"respond 101 false", "resume", "data  true", "reset"}, nil},
-		{"the client is gone", func(c wire.Conn, s wire.RequestSink) { s.OnRequestAbort(observe.ClientGone); c.Write([]byte("x"), nil) }, nil, []string{"close"}},
+		{"refused", func(c wire.Conn, _ wire.RequestSink) { c.Abort() }, []string{"respond 503 true"}, nil, false},
+		{"forbidden", func(c wire.Conn, _ wire.RequestSink) { c.(wire.Refuser).Refuse(observe.PolicyDenied); c.Abort() }, []string{"respond 403 true"}, nil, false},
+		{"reset", func(c wire.Conn, _ wire.RequestSink) { c.Resume(); c.Abort() }, []string{"respond 101 false", "resume", "reset"}, nil, false},
+		{"closed", func(c wire.Conn, _ wire.RequestSink) { c.Resume(); c.Close() }, []string{"respond 101 false", "resume", "data  true", "reset"}, nil, false},
+		{"the client is gone", func(c wire.Conn, s wire.RequestSink) { s.OnRequestAbort(observe.ClientGone); c.Write([]byte("x"), nil) }, nil, []string{"close"}, false},
+		{"refused, and told why", func(c wire.Conn, _ wire.RequestSink) { c.(wire.Refuser).Refuse(observe.OutboundRefused); c.Abort() }, []string{"respond 502 true"}, nil, true},
+		{"refused for nothing that could be told", func(c wire.Conn, _ wire.RequestSink) { c.Abort() }, []string{"respond 503 true"}, nil, true},
 	} {
-		s, h, conn, sink, over := accept()
+		s, h, conn, sink, over := accept(c.explain)
 		c.end(conn, sink)
 		s.expect(t, c.want...)
 		h.expect(t, c.told...)
