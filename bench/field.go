@@ -61,6 +61,13 @@ func newField(ctx context.Context, opt options) (_ *field, err error) {
 		return nil, err
 	}
 	f.kinds, f.missing = peer.Find(f.program)
+	if opt.before != "" {
+		before, err := filepath.Abs(opt.before)
+		if err != nil {
+			return nil, err
+		}
+		f.kinds = append(f.kinds, peer.Before(before))
+	}
 	for _, k := range f.kinds {
 		if !opt.against(k.Name) {
 			continue

@@ -19,6 +19,7 @@ import (
 // options of a run.
 type options struct {
 	naru     string // program; "" builds it
+	before   string // another build of it; "" none
 	rounds   int
 	patience int // how often a disturbed turn is measured again
 	window   time.Duration
@@ -42,6 +43,7 @@ func main() {
 	var rows string
 	var quick bool
 	flag.StringVar(&opt.naru, "naru", "", "the naru `program` (default: built from this module)")
+	flag.StringVar(&opt.before, "before", "", "another build of naru, a `program` to compare it with, too")
 	flag.IntVar(&opt.rounds, "rounds", 9, "turns of each proxy at each row")
 	flag.IntVar(&opt.patience, "patience", 2, "how often a turn is measured again when others used the proxy's processor")
 	flag.DurationVar(&opt.window, "seconds", time.Second, "length of a turn")
@@ -120,5 +122,5 @@ func (o *options) against(name string) bool {
 			return true
 		}
 	}
-	return name == "naru"
+	return name == "naru" || name == "before"
 }

@@ -91,6 +91,9 @@ func Find(naru string) (found []*Kind, missing []string) {
 	return found, missing
 }
 
+// Before is another build of naru, to see what a change costs.
+func Before(naru string) *Kind { return &Kind{Name: "before", command: startNaru, program: naru} }
+
 // Peer is a proxy that runs.
 type Peer struct {
 	*Kind
