@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,11 +119,14 @@ func (g *gateway) run(args ...string) {
 	g.addr, g.admin = u.Host, greeting.Admin
 }
 
+// loops are a gateway's; TestLongFloods, which runs alone, changes that.
+var loops = 2
+
 // launch starts the process.
 func (g *gateway) launch(args ...string) {
 	t := g.t
 	t.Helper()
-	args = append(args, "--json", "--admin", "127.0.0.1:0", "--loops", "2")
+	args = append(args, "--json", "--admin", "127.0.0.1:0", "--loops", strconv.Itoa(loops))
 	g.proc = exec.Command(binary, args...)
 	// Dies with the tests, whatever ends them.
 	g.proc.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

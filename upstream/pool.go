@@ -74,6 +74,9 @@ type link struct {
 	gone     bool
 }
 
+// Warm implements wire.Warmer.
+func (k *link) Warm() uint64 { return uint64(k.since) + uint64(k.lent) }
+
 // place is the list of the pool that a link stands in.
 type place uint8
 

@@ -249,3 +249,9 @@ func LostReason(err error) observe.Reason {
 // ErrClosed is OnClose's error when the peer closed in an orderly way while
 // nobody could be told by OnEOF.
 var ErrClosed = net.ErrClosed
+
+// Warmer is a ConnHandler, or another party to a connection, that can read
+// ahead. Warm reads what the next call into it will need, and does nothing else:
+// the processor fetches it from memory meanwhile. The result means nothing; it
+// keeps the reads from being optimized away. It must not allocate.
+type Warmer interface{ Warm() uint64 }

@@ -83,6 +83,21 @@ func (c *Codec) Open(owner wire.ClientOwner, dial func(wire.ConnHandler) wire.Co
 	return m
 }
 
+// Warm implements wire.Warmer: a response has come.
+func (m *client) Warm() uint64 {
+	n := uint64(m.left) + uint64(m.served)
+	if m.sink == nil {
+		return n
+	}
+	if w, ok := m.sink.(wire.Warmer); ok {
+		n += w.Warm()
+	}
+	if w, ok := m.owner.(wire.Warmer); ok {
+		n += w.Warm()
+	}
+	return n
+}
+
 // OnOpen tells the owner that the connection stands.
 func (m *client) OnOpen() {
 	m.busy = true

@@ -93,6 +93,16 @@ func (c *Codec) Serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) {
 	m.expect(m.patience())
 }
 
+// Warm implements wire.Warmer: for a request that has come, and for a response
+// that has, which is written to the connection.
+func (m *server) Warm() uint64 {
+	n := uint64(m.at) + uint64(m.due) + uint64(m.left) + uint64(m.served)
+	if w, ok := m.conn.(wire.Warmer); ok {
+		n += w.Warm()
+	}
+	return n
+}
+
 // OnOpen does not come: the connection was accepted.
 func (m *server) OnOpen() {}
 

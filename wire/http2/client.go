@@ -150,8 +150,8 @@ func (m *session) onResponse(s *stream, block []byte, end bool) code {
 	r := &m.loc.fields
 	r.stream = nil
 	r.StartResponse(h, m.headBounds())
-	if m.read.read(block, r) != nil {
-		return codeCompression
+	if why := m.readBlock(block, r); why != codeNone {
+		return why
 	}
 	r.FinishResponse(end, s.noBody)
 	switch {

@@ -41,6 +41,7 @@ type local struct {
 	plain  []byte // Huffman code is decoded to
 	fields fieldReader
 	gather gather
+	fresh  []newcomer
 
 	serving  *session // of clients, by older
 	sessions []*session

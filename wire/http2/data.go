@@ -221,9 +221,9 @@ func (m *session) onTrailers(s *stream, block []byte, end bool) code {
 	r := &m.loc.fields
 	r.stream = nil
 	r.StartTrailers(t, m.headBounds())
-	if m.read.read(block, r) != nil {
+	if why := m.readBlock(block, r); why != codeNone {
 		m.loc.freeHead(t)
-		return codeCompression
+		return why
 	}
 	s.inEnd = end
 	switch {

@@ -102,3 +102,15 @@ func (m *session) unread() bool {
 	m.why = observe.UnreadFlood
 	return true
 }
+
+// readBlock reads a header block, to its end: it may change the table.
+func (m *session) readBlock(block []byte, sink fieldSink) code {
+	switch m.read.read(block, sink) {
+	case nil:
+		return codeNone
+	case errUnwanted:
+		m.why = observe.HeadTooLarge
+		return codeEnhanceYourCalm
+	}
+	return codeCompression
+}

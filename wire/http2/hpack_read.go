@@ -7,6 +7,7 @@ import "errors"
 var (
 	errTruncated = errors.New("hpack: block ends within a field")
 	errInteger   = errors.New("hpack: integer too large")
+	errUnwanted  = errors.New("hpack: too many fields in a list that is too large")
 	errIndex     = errors.New("hpack: index beyond the tables")
 	errHuffman   = errors.New("hpack: malformed Huffman code")
 	errTable     = errors.New("hpack: table size update missing, misplaced or too large")
@@ -39,6 +40,10 @@ const (
 	// maxUpdates is the number of table size updates that a block may begin
 	// with: the lowest and the last (RFC 7541 section 4.2).
 	maxUpdates = 2
+	// maxUnwanted is how many fields a block may have beyond those that its sink
+	// wants: the head is too large, which is a mistake, and a thousand more is
+	// none.
+	maxUnwanted = 1000
 	// keepScratch is how much scratch is kept after a block, in bytes.
 	keepScratch = 64 << 10
 )
@@ -67,7 +72,8 @@ func (r *hpackReader) reset() { r.table = hpackTable{} }
 
 // read decodes one header block, whose fragments the caller has joined, and
 // tells sink its fields in order. An error is a connection error of type
-// COMPRESSION_ERROR, after which the reader is of no use. A field without a
+// COMPRESSION_ERROR, or ENHANCE_YOUR_CALM where it is errUnwanted, after which the
+// reader is of no use. A field without a
 // name is told like others; it is malformed, which is for the sink to say.
 func (r *hpackReader) read(block []byte, sink fieldSink) error {
 	if r.scratch == nil {
@@ -77,7 +83,18 @@ func (r *hpackReader) read(block []byte, sink fieldSink) error {
 	if err != nil {
 		return err
 	}
+	unwanted := 0
 	for more := true; len(p) > 0; {
+		if !more {
+			n := len(p)
+			p = r.skip(p)
+			if unwanted += n - len(p) + 1; unwanted > maxUnwanted {
+				return errUnwanted
+			}
+			if len(p) == 0 {
+				break
+			}
+		}
 		b := p[0]
 		if b < 0x80 {
 			if p, more, err = r.literal(p, sink, more); err != nil {
@@ -99,9 +116,6 @@ func (r *hpackReader) read(block []byte, sink fieldSink) error {
 		if more {
 			name, value := r.lookup(i)
 			more = sink.field(name, value, false)
-		}
-		if !more {
-			p = r.skip(p)
 		}
 	}
 	if cap(*r.scratch) > keepScratch {

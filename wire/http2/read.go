@@ -9,6 +9,9 @@ import (
 // feed runs the machine over b. Only a frame that came in part is copied, and
 // of DATA only its header.
 func (m *session) feed(b []byte) {
+	if len(m.loc.fresh) > 0 {
+		m.dropFresh() // of a session whose sink has panicked
+	}
 	for len(m.kept) > 0 && len(b) > 0 && !m.closed {
 		n := min(m.need(m.kept)-len(m.kept), len(b))
 		m.kept = append(m.kept, b[:n]...)
@@ -28,6 +31,7 @@ func (m *session) feed(b []byte) {
 		b = b[n:]
 	}
 	m.tell()
+	m.tellFresh()
 }
 
 // beginPart starts the clock of a frame that came in part, unless a header
@@ -321,8 +325,8 @@ func (m *session) onHead(id uint32, block []byte, end bool) code {
 		return m.onRequest(id, block, end) // a service's were refused before
 	case s == nil:
 		// It has to be read, because it changes the table.
-		if m.read.read(block, nothing{}) != nil {
-			return codeCompression
+		if why := m.readBlock(block, nothing{}); why != codeNone {
+			return why
 		}
 		ours, found := m.recently(id)
 		switch {
@@ -333,8 +337,8 @@ func (m *session) onHead(id uint32, block []byte, end bool) code {
 		}
 		return codeProtocol // ids must rise (RFC 9113 section 5.1.1)
 	case s.inEnd:
-		if m.read.read(block, nothing{}) != nil {
-			return codeCompression
+		if why := m.readBlock(block, nothing{}); why != codeNone {
+			return why
 		}
 		return m.breakStream(s, codeStreamClosed)
 	case m.client && !s.headed():

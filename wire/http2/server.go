@@ -82,8 +82,8 @@ func (m *session) onRequest(id uint32, block []byte, end bool) code {
 	r := &m.loc.fields
 	r.stream = s
 	r.StartRequest(&x.Request, m.headBounds())
-	if m.read.read(block, r) != nil {
-		return codeCompression // end tells it
+	if why := m.readBlock(block, r); why != codeNone {
+		return why // end tells it
 	}
 	r.FinishRequest(x, end)
 	why := r.Why
@@ -106,6 +106,10 @@ func (m *session) onRequest(id uint32, block []byte, end bool) code {
 		return m.refuse(s, why)
 	}
 	s.upgrade, s.connect = x.Upgrade != nil, wire.Connects(x)
+	if m.budgets[wasteResets].spent >= fickle && !s.upgrade {
+		m.loc.fresh = append(m.loc.fresh, newcomer{s, end})
+		return codeNone
+	}
 	m.collect(s, nil, end)
 	if s.upgrade {
 		m.tell() // what follows belongs to the tunnel
@@ -113,10 +117,39 @@ func (m *session) onRequest(id uint32, block []byte, end bool) code {
 	return codeNone
 }
 
+// fickle is how many requests a client has taken back, of late and without
+// others that were answered, when its next ones are told only once the whole
+// read that they came in is read.
+const fickle = 4
+
+// newcomer is a request that came in the read in hand and was not told yet.
+type newcomer struct {
+	s   *stream
+	end bool // without a body
+}
+
+// tellFresh tells of the requests of a fickle client, when all of what it has
+// sent is read: those that it has taken back by then (CVE-2023-44487), or broken
+// the protocol for, have caused no work for others. Those whose body came along
+// have been told already.
+func (m *session) tellFresh() {
+	for _, f := range m.loc.fresh {
+		if s := f.s; s.m == m && s.untold && !s.closed && !m.closed {
+			m.deliver(s, nil, f.end)
+		}
+	}
+	m.dropFresh()
+}
+
+func (m *session) dropFresh() {
+	clear(m.loc.fresh)
+	m.loc.fresh = m.loc.fresh[:0]
+}
+
 // ignore reads a header block that nobody wants, because it changes the table.
 func (m *session) ignore(block []byte) code {
-	if m.read.read(block, nothing{}) != nil {
-		return codeCompression
+	if why := m.readBlock(block, nothing{}); why != codeNone {
+		return why
 	}
 	return codeNone
 }

@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	// acceptsPerTurn bounds how long arrivals keep connections waiting; the
+	// acceptsPerTurn bounds how long arrivals, and what they bring along, keep
+	// connections waiting; the
 	// socket is level triggered, so what is left is reported again.
-	acceptsPerTurn = 64
+	acceptsPerTurn = 4
 	// acceptRest is how long a socket is left alone after a failing accept:
 	// out of descriptors or memory, it would be reported again and again.
 	acceptRest = 100 * time.Millisecond

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"syscall"
+	"unsafe"
 
 	"github.com/naru-mesh/naru/wire"
 	"golang.org/x/sys/unix"
@@ -66,6 +67,11 @@ type conn struct {
 	finSent  bool // and the kernel knows
 	high     bool // buffered passed LowWater: OnDrained is due
 	queued   bool // in the ready list
+}
+
+// Warm implements wire.Warmer.
+func (c *conn) Warm() uint64 {
+	return uint64(uintptr(unsafe.Pointer(c.loop))) + uint64(c.buffered) + uint64(c.generation)
 }
 
 func (c *conn) Loop() wire.Loop { return c.loop }

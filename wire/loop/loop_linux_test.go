@@ -347,3 +347,72 @@ func TestTableAgainstMap(t *testing.T) {
 		}
 	}
 }
+
+// readsAhead is a ConnHandler that counts how often it was told to.
+type readsAhead struct {
+	*script
+	times *int
+}
+
+func (r readsAhead) Warm() uint64 { *r.times++; return 1 }
+
+// TestWarm: of many events the handlers are told before what has come is given
+// to them, of few they are not.
+func TestWarm(t *testing.T) {
+	t.Parallel()
+	const conns = 4 * manyEvents
+	d := start(t, 1)
+	var times, got, early int // of the loop
+	all := make(chan struct{}, 1)
+	l, err := d.Listen(loopback, wire.ListenOptions{}, func(c wire.Conn, _ bool) {
+		c.SetHandler(readsAhead{&script{c: c, data: func(*script, []byte) {
+			if got++; times >= min(got, conns-manyEvents) {
+				early++
+			}
+			if got%conns == 0 || got == conns+1 {
+				all <- struct{}{}
+			}
+		}}, &times})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var clients []io.Writer
+	for range conns {
+		clients = append(clients, client(t, l))
+	}
+	await(t, "every connection", func() chan struct{} {
+		open := make(chan struct{})
+		go func() {
+			for l.Conns() < conns {
+				runtime.Gosched()
+			}
+			close(open)
+		}()
+		return open
+	}())
+	on(t, d.loops[0], func() { // while it sees none of it
+		times = 0
+		for _, c := range clients {
+			if _, err := c.Write([]byte("x")); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	await(t, "what was sent", all)
+	on(t, d.loops[0], func() {
+		if times < conns-manyEvents || early < conns-manyEvents {
+			t.Errorf("%d of %d were read ahead, %d in time", times, conns, early)
+		}
+		times = 0
+	})
+	if _, err := clients[0].Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "one more", all)
+	on(t, d.loops[0], func() {
+		if times != 0 {
+			t.Errorf("one event was read ahead %d times", times)
+		}
+	})
+}
