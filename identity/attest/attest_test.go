@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -225,7 +226,7 @@ func TestClosed(t *testing.T) {
 	}
 	dialled.Close()
 	// Another test that begins a process just now may share it for a moment.
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
 		inode, err := inodeOf(client, server)
 		if err != nil {
 			return
