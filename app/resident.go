@@ -244,8 +244,7 @@ func (r *resident) tell() {
 		cancel()
 		r.node.mu.Lock()
 		r.untold = err
-		close(r.node.moved)
-		r.node.moved = make(chan struct{})
+		r.node.stir()
 		r.node.mu.Unlock()
 		if err == nil {
 			said = ""
@@ -263,9 +262,6 @@ func (r *resident) tell() {
 			case <-time.After(time.Second):
 			}
 			r.tellAgain()
-		} else if err == nil && !known {
-			known = true
-			r.node.agent.Retry() // its identity was refused as long as it was not registered
 		}
 	}
 }

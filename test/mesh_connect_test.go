@@ -104,14 +104,7 @@ func TestConnectToServices(t *testing.T) {
 					t.Fatalf("%s: %q, %v", to, got, err)
 				}
 				sent := bytes.Repeat([]byte("\x00a byte\n"), 100_000)
-				errs := make(chan error, 1)
-				go func() {
-					_, err := conn.Write(sent)
-					if err == nil {
-						err = conn.CloseWrite()
-					}
-					errs <- err
-				}()
+				errs := sendAll(conn, sent)
 				back, err := io.ReadAll(in)
 				if err != nil || string(back) != early+string(sent) {
 					t.Fatalf("%s: %d bytes of %d, %v", to, len(back), len(sent), err)

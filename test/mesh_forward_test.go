@@ -16,37 +16,22 @@ import (
 // headEcho answers with the head that it was sent, byte for byte.
 func headEcho(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
+	return serveConns(t, func(conn *net.TCPConn) {
+		in := bufio.NewReader(conn)
 		for {
-			conn, err := ln.Accept()
-			if err != nil {
+			var head []byte
+			for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
+				line, err := in.ReadBytes('\n')
+				if err != nil {
+					return
+				}
+				head = append(head, line...)
+			}
+			if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(head), head); err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				in := bufio.NewReader(conn)
-				for {
-					var head []byte
-					for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
-						line, err := in.ReadBytes('\n')
-						if err != nil {
-							return
-						}
-						head = append(head, line...)
-					}
-					if _, err := fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(head), head); err != nil {
-						return
-					}
-				}
-			}()
 		}
-	}()
-	return ln.Addr().String()
+	})
 }
 
 // TestMeshForward: what a caller says of who it is does not reach a workload in

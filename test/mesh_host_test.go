@@ -331,6 +331,20 @@ func (h *host) execAs(change func(*exec.Cmd), args ...string) *running {
 	return h.start(change, binary, append([]string{"exec", "--socket", h.path("node.sock")}, args...)...)
 }
 
+// surfer is a workload of the account web that reads URLs, asks for each, and
+// says what it got and curl's status: "orders here (0)".
+func (h *host) surfer() *running {
+	h.t.Helper()
+	return h.exec("--account", "web", "--", "sh", "-c", `while read url; do curl -sS -m 5 $url 2>&1; echo " ($?)"; done`)
+}
+
+// callsOrders says whether a surfer reaches orders.
+func callsOrders(surfer *running) bool {
+	fmt.Fprintln(surfer.in, "http://orders:9102/")
+	line, _ := surfer.out.await(func(line string) bool { return strings.Contains(line, "(") })
+	return strings.Contains(line, "orders here (0)")
+}
+
 // output runs a workload to its end.
 func (h *host) output(args ...string) (status int, out string) {
 	h.t.Helper()

@@ -98,7 +98,7 @@ func TestMeshNftablesProxyEnds(t *testing.T) {
 			run := h.meshNftables(shopMesh)
 			orders := h.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
 			h.serving("orders", 1)
-			web := h.exec("--account", "web", "--", "sh", "-c", `while read url; do curl -sS -m 5 $url 2>&1; echo " ($?)"; done`)
+			web := h.surfer()
 			ask := func(url, want string) {
 				t.Helper()
 				fmt.Fprintln(web.in, url)

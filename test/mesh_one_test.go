@@ -199,7 +199,7 @@ func endProxy(t *testing.T, sig syscall.Signal) {
 	run := h.mesh(shopMesh)
 	h.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
 	h.serving("orders", 1)
-	web := h.exec("--account", "web", "--", "sh", "-c", `while read url; do curl -sS -m 5 $url 2>&1; echo " ($?)"; done`)
+	web := h.surfer()
 	fmt.Fprintln(web.in, "http://orders:9102/")
 	said(t, web.out, "orders here (0)")
 

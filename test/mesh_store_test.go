@@ -1,7 +1,6 @@
 package test
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 	"syscall"
@@ -29,12 +28,8 @@ func TestMeshStoreDies(t *testing.T) {
 	m.start(shopMesh, "--etcd", "http://127.0.0.1:2379", "--seal-key", h.path("seal.key"))
 	b.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
 	h.serving("orders", 1)
-	web := a.exec("--account", "web", "--", "sh", "-c", `while read url; do curl -sS -m 5 $url 2>&1; echo " ($?)"; done`)
-	calls := func() bool {
-		fmt.Fprintln(web.in, "http://orders:9102/")
-		line, _ := web.out.await(func(line string) bool { return strings.Contains(line, "(") })
-		return strings.Contains(line, "orders here (0)")
-	}
+	web := a.surfer()
+	calls := func() bool { return callsOrders(web) }
 	eventually(t, "a calls b", calls)
 	m.saved()
 	load := a.perform([]string{"--account", "web"}, "hammer", "http://orders:9102/", "10ms")

@@ -105,6 +105,16 @@ func TestMeshCarriesGRPC(t *testing.T) {
 // is what it says first.
 func echoing(t *testing.T, hello string) string {
 	t.Helper()
+	return serveConns(t, func(conn *net.TCPConn) {
+		_, _ = io.WriteString(conn, hello)
+		_, _ = io.Copy(conn, conn)
+		_ = conn.CloseWrite()
+	})
+}
+
+// serveConns is a TCP service; each connection is closed when serve returns.
+func serveConns(t *testing.T, serve func(*net.TCPConn)) string {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -118,13 +128,25 @@ func echoing(t *testing.T, hello string) string {
 			}
 			go func() {
 				defer conn.Close()
-				_, _ = io.WriteString(conn, hello)
-				_, _ = io.Copy(conn, conn)
-				_ = conn.(*net.TCPConn).CloseWrite()
+				serve(conn.(*net.TCPConn))
 			}()
 		}
 	}()
 	return ln.Addr().String()
+}
+
+// sendAll sends b and then the end, beside what its caller does, and tells how
+// that went.
+func sendAll(conn *net.TCPConn, b []byte) <-chan error {
+	sent := make(chan error, 1)
+	go func() {
+		_, err := conn.Write(b)
+		if err == nil {
+			err = conn.CloseWrite()
+		}
+		sent <- err
+	}()
+	return sent
 }
 
 // TestMeshCarriesConnections: servers that speak first, declared and not, large
@@ -152,14 +174,7 @@ func TestMeshCarriesConnections(t *testing.T) {
 				t.Fatalf("%q, %v", got, err)
 			}
 			sent := bytes.Repeat([]byte("\x00marker of a byte\n"), 400_000)
-			errs := make(chan error, 1)
-			go func() {
-				_, err := conn.Write(sent)
-				if err == nil {
-					err = conn.CloseWrite()
-				}
-				errs <- err
-			}()
+			errs := sendAll(conn, sent)
 			back, err := io.ReadAll(conn)
 			if err != nil || sha256.Sum256(back) != sha256.Sum256(sent) {
 				t.Fatalf("%d of %d bytes, %v", len(back), len(sent), err)

@@ -255,12 +255,8 @@ func TestMeshWithoutControl(t *testing.T) {
 	m.start(shopMesh)
 	a, b := m.at[0], m.at[1]
 	b.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
-	web := a.exec("--account", "web", "--", "sh", "-c", `while read url; do curl -sS -m 5 $url 2>&1; echo " ($?)"; done`)
-	calls := func() bool {
-		fmt.Fprintln(web.in, "http://orders:9102/")
-		line, _ := web.out.await(func(line string) bool { return strings.Contains(line, "(") })
-		return strings.Contains(line, "orders here (0)")
-	}
+	web := a.surfer()
+	calls := func() bool { return callsOrders(web) }
 	eventually(t, "a calls b", calls)
 	m.saved()
 
@@ -356,12 +352,8 @@ func TestMeshDiskFull(t *testing.T) {
 	m.start(shopMesh)
 	a, b := m.at[0], m.at[1]
 	b.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
-	web := a.exec("--account", "web", "--", "sh", "-c", `while read url; do curl -sS -m 5 $url 2>&1; echo " ($?)"; done`)
-	calls := func() bool {
-		fmt.Fprintln(web.in, "http://orders:9102/")
-		line, _ := web.out.await(func(line string) bool { return strings.Contains(line, "(") })
-		return strings.Contains(line, "orders here (0)")
-	}
+	web := a.surfer()
+	calls := func() bool { return callsOrders(web) }
 	eventually(t, "a calls b", calls)
 	fill, err := os.Create(m.plane.path("data/fill"))
 	if err != nil {
