@@ -22,6 +22,7 @@ func (c *conn) CloseWrite() {
 	if c.phase != open || c.shut {
 		return
 	}
+	c.ungather()
 	c.shut = true
 	if c.head == nil && !c.dialling && c.errno == 0 {
 		c.flushed()
@@ -33,6 +34,7 @@ func (c *conn) Close() {
 	if c.phase != open {
 		return
 	}
+	c.ungather()
 	if c.head == nil || c.errno != 0 {
 		c.release()
 		return
@@ -46,6 +48,7 @@ func (c *conn) Finish() {
 	if c.phase != open {
 		return
 	}
+	c.ungather()
 	if c.eof || c.dialling || c.errno != 0 {
 		c.Close()
 		return
@@ -65,6 +68,7 @@ func (c *conn) Abort() {
 	if c.phase == closed {
 		return
 	}
+	c.ungather() // the peer may see it before the reset, as any output
 	if c.fd >= 0 {
 		resetOnClose(c.fd)
 	}

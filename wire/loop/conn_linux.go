@@ -54,9 +54,12 @@ type conn struct {
 	id         int32 // in the loop's table
 	generation int32 // of that id
 	// errno, when set, says that the connection is broken: output is dropped,
-	// input that came before is still delivered, then OnClose is told.
-	errno uint16
+	// input that came before is still delivered, then OnClose is told. All of
+	// the kernel's are below 256.
+	errno uint8
 	phase phase
+	// gathered is which of the loop's gathered writes is its, from 1; 0 is none.
+	gathered uint8
 
 	dialling bool // connect is in progress
 	paused   bool
@@ -196,7 +199,7 @@ func (c *conn) attend() {
 // the input that came before it (perhaps the answer that explains it).
 func (c *conn) broke(e syscall.Errno) {
 	c.dropOutput()
-	c.errno = uint16(e)
+	c.errno = uint8(e)
 	c.readable = true
 	c.queue()
 }
@@ -218,6 +221,7 @@ func (c *conn) release() {
 	}
 	l := c.loop
 	c.phase = closed
+	c.forget()
 	c.dropOutput()
 	c.unrelay()
 	if c.rare != nil {

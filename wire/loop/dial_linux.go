@@ -42,7 +42,7 @@ func (l *loop) dial(addr netip.AddrPort, h wire.ConnHandler, mark uint32, netns 
 			closeSocket(c.fd)
 			c.fd = -1
 		}
-		c.errno = uint16(e)
+		c.errno = uint8(e)
 		c.queue()
 		return c
 	}

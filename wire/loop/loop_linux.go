@@ -51,6 +51,7 @@ type loop struct {
 	// loop goes on after a panic where it was.
 	events   []unix.EpollEvent
 	got      int // events[at:got] are to be handled
+	gathered gathered
 	at       int
 	posts    []func()
 	postAt   int
@@ -85,6 +86,7 @@ func newLoop(d *Driver, index, buffer int) (*loop, error) {
 	}
 	l.buffer = make([]byte, buffer)
 	l.joined = make([]byte, 0, joinMax)
+	l.gathered.data = make([]byte, 0, gatherSize)
 	l.events = make([]unix.EpollEvent, eventsMax)
 	l.due.Store(never)
 	return l, nil
@@ -177,7 +179,11 @@ func (l *loop) handleEvents() {
 	if l.got == 0 {
 		l.refresh()
 	}
+	l.gathered.on = l.got >= gatherFrom
 	for l.at < l.got {
+		if l.at%gatherEvents == 0 {
+			l.scatter()
+		}
 		if l.got >= manyEvents && l.at%readAhead == 0 {
 			l.warm()
 		}
@@ -204,6 +210,8 @@ func (l *loop) handleEvents() {
 		}
 	}
 	l.current = nil
+	l.gathered.on = false
+	l.scatter()
 }
 
 // Of many events the connections are read ahead, some at a time.

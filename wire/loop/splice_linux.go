@@ -75,6 +75,7 @@ func (c *conn) stuck() bool { return c.rare != nil && c.rare.pipe != nil }
 func (c *conn) forward() bool {
 	r, l := c.rare, c.loop
 	to := r.to
+	to.ungather()
 	if to.head != nil || to.dialling || to.shut || to.errno != 0 || to.phase != open {
 		return false
 	}
@@ -99,6 +100,9 @@ func (c *conn) forward() bool {
 		r.handler.OnForwarded(n)
 		if c.phase != open || c.paused || r.to == nil || r.pipe != nil {
 			return true
+		}
+		if to.ungather(); to.head != nil {
+			break
 		}
 	}
 	r.small = 0

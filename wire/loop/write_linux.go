@@ -14,7 +14,8 @@ const vectorMax = wire.HighWater / chunkSize
 // that costs less than what the kernel adds for a second slice.
 const joinMax = 4 << 10
 
-// Write sends a, then b; what the kernel does not take at once is copied.
+// Write sends a, then b; what the kernel does not take at once, and what is sent
+// a little later together with others, is copied.
 func (c *conn) Write(a, b []byte) {
 	if c.phase != open || c.shut || c.errno != 0 {
 		return
@@ -30,37 +31,18 @@ func (c *conn) Write(a, b []byte) {
 			return
 		}
 	}
+	if c.gather(a, b) {
+		return
+	}
+	c.ungather()
+	if c.head != nil || c.errno != 0 {
+		c.Write(a, b)
+		return
+	}
 	if len(b) > 0 && len(a)+len(b) <= joinMax {
 		a, b = append(append(c.loop.joined[:0], a...), b...), nil
 	}
-	var n int
-	var e syscall.Errno
-	for {
-		if len(b) == 0 {
-			n, e = send(c.fd, a)
-		} else {
-			n, e = sendTwo(c.fd, a, b)
-		}
-		if e != syscall.EINTR {
-			break
-		}
-	}
-	if e != 0 {
-		if e != syscall.EAGAIN {
-			c.broke(e)
-			return
-		}
-		n = 0
-	}
-	if n == len(a)+len(b) {
-		return
-	}
-	if n < len(a) {
-		c.keep(a[n:])
-		c.keep(b)
-		return
-	}
-	c.keep(b[n-len(a):])
+	c.offer(a, b)
 }
 
 // Buffered is how many bytes wait for the kernel, or in it for the socket.
@@ -68,7 +50,7 @@ func (c *conn) Buffered() int {
 	if r := c.rare; r != nil && r.from != nil {
 		return c.buffered + r.from.rare.piped
 	}
-	return c.buffered
+	return c.buffered + c.waiting()
 }
 
 // keep copies b behind what is buffered.
