@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bufio"
 	"bytes"
 	"flag"
 	"fmt"
@@ -224,15 +225,17 @@ var large = make([]byte, 1<<20)
 
 // target is a gateway for the attack, and for good clients beside them.
 func (a *attack) target(t testing.TB) *gateway {
-	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		if r.URL.Path == "/large" {
-			_, _ = w.Write(large)
-			return
-		}
-		fmt.Fprint(w, "small")
-	})
-	return before(t, up, "limits: {"+a.limits+"}\n")
+	return before(t, serve(t, attacked), "limits: {"+a.limits+"}\n")
+}
+
+// attacked answers attackers.
+func attacked(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	if r.URL.Path == "/large" {
+		_, _ = w.Write(large)
+		return
+	}
+	fmt.Fprint(w, "small")
 }
 
 // TestFloods: each flood is ended with its code and counted, good clients go on
@@ -285,8 +288,8 @@ func TestLongFloods(t *testing.T) {
 		t.Skip("asked for with -floods")
 	}
 	// What is measured is the gateway: it has a processor of its own, and on the
-	// others good clients and their service go before the attackers, who have
-	// machines of their own elsewhere.
+	// others good clients and their service go before the attackers and the
+	// service that these are after, which have machines of their own elsewhere.
 	set := func(program string, args ...string) {
 		if out, err := exec.Command(program, args...).CombinedOutput(); err != nil {
 			t.Fatalf("%s %s: %v: %s", program, strings.Join(args, " "), err, out)
@@ -302,20 +305,21 @@ func TestLongFloods(t *testing.T) {
 	set("chrt", "--all-tasks", "--rr", "--pid", "1", self)
 	for _, a := range attacks {
 		t.Run(a.name, func(t *testing.T) {
-			g := a.target(t)
+			victim, _ := elsewhere(t, "TestVictim", "NARU_VICTIM=true")
+			addr := ""
+			for lines := bufio.NewScanner(victim); addr == "" && lines.Scan(); {
+				if at, ok := strings.CutPrefix(lines.Text(), "victim: "); ok {
+					addr = at
+				}
+			}
+			good := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "small") })
+			g := start(t, "listen: $LISTEN\nlimits: {"+a.limits+"}\nroutes:\n- match: /good\n  to: http://"+good.addr+
+				"\n- match: /\n  to: http://"+addr+"\n")
 			set("chrt", "--all-tasks", "--other", "--pid", "0", fmt.Sprint(g.proc.Process.Pid))
 			set("taskset", "--all-tasks", "--cpu-list", "--pid", "0", fmt.Sprint(g.proc.Process.Pid))
 			calm := g.latencies(t, min(*floods, 5*time.Second))
 			rest := g.rss()
-			// From the first thread on: a process's priority is that of one.
-			attacker := exec.Command("chrt", "--idle", "0", os.Args[0], "-test.run", "^TestAttacker$", "-test.v")
-			attacker.Env = append(os.Environ(), fmt.Sprintf("NARU_ATTACK=%s,%s,%s", a.name, g.addr, *floods))
-			attacker.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-			var out bytes.Buffer
-			attacker.Stdout = &out
-			if err := attacker.Start(); err != nil {
-				t.Fatal(err)
-			}
+			said, attacker := elsewhere(t, "TestAttacker", fmt.Sprintf("NARU_ATTACK=%s,%s,%s", a.name, g.addr, *floods))
 			var peak int64
 			watching := make(chan struct{})
 			go func() {
@@ -328,11 +332,12 @@ func TestLongFloods(t *testing.T) {
 			}()
 			during := g.latencies(t, *floods)
 			<-watching
+			out, _ := io.ReadAll(said)
 			if err := attacker.Wait(); err != nil {
-				t.Errorf("%v:\n%s", err, out.String())
+				t.Errorf("%v:\n%s", err, out)
 			}
 			conns := 0
-			for line := range strings.Lines(out.String()) {
+			for line := range strings.Lines(string(out)) {
 				_, _ = fmt.Sscanf(line, "connections: %d", &conns)
 			}
 			t.Logf("%-22s p50 %v, p99 %v; calm p50 %v, p99 %v; %d connections cut off; %d -> %d MiB; %v", a.name,
@@ -345,6 +350,37 @@ func TestLongFloods(t *testing.T) {
 			}
 		})
 	}
+}
+
+// elsewhere runs a test of this program in a process that everything else goes
+// before. It ends with the test that asked for it.
+func elsewhere(t *testing.T, name, env string) (io.Reader, *exec.Cmd) {
+	// From the first thread on: a process's priority is that of one.
+	c := exec.Command("chrt", "--idle", "0", os.Args[0], "-test.run", "^"+name+"$", "-test.v")
+	c.Env = append(os.Environ(), env)
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	})
+	return out, c
+}
+
+// TestVictim is the service that attackers of TestLongFloods are after.
+func TestVictim(t *testing.T) {
+	if os.Getenv("NARU_VICTIM") == "" {
+		t.Skip("asked for by TestLongFloods")
+	}
+	up := serve(t, attacked)
+	fmt.Println("victim: " + up.addr)
+	<-time.After(time.Hour) // the other test ends it
 }
 
 // TestAttacker is the other process of TestLongFloods.
@@ -386,7 +422,7 @@ func (g *gateway) latencies(t testing.TB, d time.Duration) []time.Duration {
 			defer tick.Stop()
 			for end := time.Now().Add(d); time.Now().Before(end); <-tick.C {
 				began := time.Now()
-				res, err := client.Get("http://" + g.addr + "/small")
+				res, err := client.Get("http://" + g.addr + "/good")
 				if err != nil {
 					t.Error(err)
 					return

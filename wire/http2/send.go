@@ -108,7 +108,7 @@ func (m *session) pump() {
 		if s.out.Len() == 0 && s.outEnd && !s.finished {
 			m.sendEnd(s)
 		}
-		if s.high && s.out.Len() <= streamLow {
+		if s.high && s.out.Len() <= streamLow && !s.stuck() {
 			s.high = false
 			if s.x != nil {
 				s.drained = true

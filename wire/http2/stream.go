@@ -62,8 +62,8 @@ var (
 )
 
 // Marks of a stream's queue: whoever fills it is told when it is at the low
-// one again. Once crowded bytes wait in all streams of a connection together,
-// each gets no more than the low one.
+// one again. A stream without a window gets nothing more, and once crowded bytes
+// wait in all of a connection together each gets no more than the low one.
 const (
 	streamLow = 16 << 10
 	crowded   = 1 << 20
@@ -76,18 +76,23 @@ func (s *stream) headed() bool { return !s.m.client || s.answered }
 func (s *stream) Loop() wire.Loop  { return s.m.loc.loop }
 func (s *stream) Peer() *wire.Peer { return s.m.conn.Peer() }
 
-// Buffered is how many bytes wait; more than wire.HighWater also where the
-// connection as a whole keeps too much. While a service's connection is still
+// Buffered is how many bytes wait; more than wire.HighWater also where the peer
+// gives no window, so that more could only lie here, and where the connection
+// as a whole keeps too much. While a service's connection is still
 // opening everything waits.
 func (s *stream) Buffered() int {
 	if m := s.m; m.client && !m.open && !m.closed {
 		return s.out.Len() + len(m.out) + m.conn.Buffered()
 	}
-	if s.out.Len() > streamLow && s.m.waiting > crowded {
+	if s.stuck() || s.out.Len() > streamLow && s.m.waiting > crowded {
+		s.high = true // whoever hears this is told when it is over
 		return max(s.out.Len(), wire.HighWater+1)
 	}
 	return s.out.Len()
 }
+
+// stuck: what waits must wait for a window.
+func (s *stream) stuck() bool { return s.out.Len() > 0 && min(s.window, s.m.window) <= 0 }
 
 // Pause and Resume hold what comes. Resume tells from the loop's top.
 func (s *stream) Pause() {

@@ -48,7 +48,7 @@ type conn struct {
 
 	// Output that the kernel did not take: full chunks but for the last.
 	head, tail *chunk
-	buffered   int
+	buffered   int32
 
 	fd         int32 // -1 when closed, or when dialling failed at once
 	id         int32 // in the loop's table
@@ -70,6 +70,7 @@ type conn struct {
 	finSent  bool // and the kernel knows
 	high     bool // buffered passed LowWater: OnDrained is due
 	queued   bool // in the ready list
+	bulk     bool // the last read took all that was asked for
 }
 
 // Warm implements wire.Warmer.

@@ -6,6 +6,13 @@ import "syscall"
 // others waiting: full reads of the loop's buffer.
 const readsPerTurn = 2
 
+// firstRead is how much is asked for of a connection whose last read did not
+// take all that it was asked for. Most messages are smaller. Of a long one the
+// handler may want the beginning and no more: where many begin together and
+// nobody takes them, as a hostile client can bring about, what was read would
+// be lost time and memory.
+const firstRead = 8 << 10
+
 // read gives input to the handler until the socket is drained, the handler
 // pauses, or the turn is over.
 func (c *conn) read() {
@@ -22,7 +29,11 @@ func (c *conn) read() {
 				return
 			}
 		}
-		n, e := recv(c.fd, l.buffer)
+		room := l.buffer
+		if !c.bulk {
+			room = room[:min(len(room), firstRead)]
+		}
+		n, e := recv(c.fd, room)
 		switch {
 		case e == syscall.EINTR:
 			continue
@@ -41,11 +52,12 @@ func (c *conn) read() {
 		}
 		// A short read has drained the socket: what comes later is a new edge.
 		// But no edge announces an end that was already seen.
-		if n < len(l.buffer) && !c.hungUp && c.errno == 0 {
+		c.bulk = n >= len(room)
+		if n < len(room) && !c.hungUp && c.errno == 0 {
 			c.readable = false
 		}
 		if c.rare != nil {
-			c.rare.saw(n, len(l.buffer))
+			c.rare.saw(n, len(room))
 		}
 		c.handler.OnData(l.buffer[:n])
 		if c.phase != open || c.paused || !c.readable {

@@ -48,9 +48,9 @@ func (c *conn) Write(a, b []byte) {
 // Buffered is how many bytes wait for the kernel, or in it for the socket.
 func (c *conn) Buffered() int {
 	if r := c.rare; r != nil && r.from != nil {
-		return c.buffered + r.from.rare.piped
+		return int(c.buffered) + r.from.rare.piped
 	}
-	return c.buffered + c.waiting()
+	return int(c.buffered) + c.waiting()
 }
 
 // keep copies b behind what is buffered.
@@ -58,7 +58,7 @@ func (c *conn) keep(b []byte) {
 	if len(b) == 0 {
 		return
 	}
-	c.buffered += len(b)
+	c.buffered += int32(len(b))
 	c.loop.count.add(countBuffered, int64(len(b)))
 	for len(b) > 0 {
 		t := c.tail
@@ -123,7 +123,7 @@ func (c *conn) flush() {
 
 // sent removes n bytes from what is buffered.
 func (c *conn) sent(n int) {
-	c.buffered -= n
+	c.buffered -= int32(n)
 	c.loop.count.add(countBuffered, int64(-n))
 	for n > 0 {
 		k := c.head
@@ -142,7 +142,7 @@ func (c *conn) sent(n int) {
 
 func (c *conn) dropOutput() {
 	if c.buffered > 0 {
-		c.sent(c.buffered)
+		c.sent(int(c.buffered))
 	}
 	c.high = false
 }
