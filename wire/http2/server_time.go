@@ -12,6 +12,14 @@ import (
 // it is armed for the next. A service's connection has no bounds of its own:
 // the proxy has them for each exchange.
 
+// perTurn is how many streams of a connection are ended at once, which closes as
+// many connections to services; soonEnough later it is the next ones' turn, and
+// others have had theirs.
+const (
+	perTurn    = 16
+	soonEnough = time.Millisecond
+)
+
 // farewellTime is how long a client may take to hear GOAWAY.
 const farewellTime = time.Second
 
@@ -93,7 +101,12 @@ func (m *session) tick(now time.Duration) {
 		return
 	}
 	unread := func(s *stream) bool { return s.out.Len() > 0 && over(s.progress, m.lim.Write) }
+	most := perTurn
 	for s := m.streams.first(unread); s != nil; s = m.streams.first(unread) {
+		if most--; most < 0 {
+			m.wakeAt(now, soonEnough)
+			return
+		}
 		m.out = appendReset(m.room(), s.id, codeCancel)
 		if s.x == nil {
 			m.complain(observe.WriteTimeout)
@@ -102,6 +115,10 @@ func (m *session) tick(now time.Duration) {
 	}
 	unsent := func(s *stream) bool { return m.awaits(s) && over(s.at, m.lim.Body) }
 	for s := m.streams.first(unsent); s != nil; s = m.streams.first(unsent) {
+		if most--; most < 0 {
+			m.wakeAt(now, soonEnough)
+			return
+		}
 		m.refuse(s, observe.BodyTimeout)
 	}
 }

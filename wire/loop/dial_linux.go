@@ -37,17 +37,55 @@ func (l *loop) dial(addr netip.AddrPort, h wire.ConnHandler, mark uint32, netns 
 		c.phase = closed
 		return c
 	}
-	if e := c.dial(addr, mark, netns); e != 0 {
+	if l.dials++; l.dials > dialsPerTurn {
+		l.undialled = append(l.undialled, call{c, mark, netns})
+		return c
+	}
+	c.start(mark, netns)
+	return c
+}
+
+// dialsPerTurn is how many connections a loop begins in one turn: what many of
+// them take of the kernel is shared out over turns in which others go on. The
+// rest wait for the next ones.
+const dialsPerTurn = 16
+
+// call is a connection that was asked for and is not begun.
+type call struct {
+	conn  *conn
+	mark  uint32
+	netns int
+}
+
+// dialLater begins what the last turn did not.
+func (l *loop) dialLater() {
+	n := min(len(l.undialled), dialsPerTurn)
+	if n == 0 {
+		return
+	}
+	for _, c := range l.undialled[:n] {
+		if c.conn.phase != closed { // it may not be wanted any more
+			l.dials++
+			c.conn.start(c.mark, c.netns)
+		}
+	}
+	rest := copy(l.undialled, l.undialled[n:])
+	clear(l.undialled[rest:])
+	l.undialled = l.undialled[:rest]
+}
+
+// start begins to connect.
+func (c *conn) start(mark uint32, netns int) {
+	if e := c.dial(c.peer.Remote, mark, netns); e != 0 {
 		if c.fd >= 0 {
 			closeSocket(c.fd)
 			c.fd = -1
 		}
 		c.errno = uint8(e)
 		c.queue()
-		return c
+		return
 	}
-	l.count.add(countDialled, 1)
-	return c
+	c.loop.count.add(countDialled, 1)
 }
 
 func (c *conn) dial(addr netip.AddrPort, mark uint32, netns int) syscall.Errno {

@@ -148,3 +148,66 @@ func TestDialCloseSends(t *testing.T) {
 		t.Fatal("told after Close")
 	}
 }
+
+// TestManyDials: what one turn asks for beyond its share is begun in the next
+// ones, in order, but for what is not wanted any more; and is told of when the
+// loop ends before.
+func TestManyDials(t *testing.T) {
+	t.Parallel()
+	const n = 5 * dialsPerTurn
+	d := start(t, 1)
+	there := listen(t, d, echo)
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = gone.Close()
+	nowhere := gone.Addr().(*net.TCPAddr).AddrPort()
+	to := netip.MustParseAddrPort(there.Addr().String())
+	l := d.loops[0]
+	all := make([]*recorder, n)
+	on(t, l, func() {
+		for i := range all {
+			all[i] = newRecorder()
+			if i%10 == 7 {
+				all[i].c = l.Dial(nowhere, &all[i].script)
+				continue
+			}
+			all[i].c = l.Dial(to, &all[i].script)
+			all[i].c.Write([]byte("hello"), nil)
+			if i%10 == 3 {
+				all[i].c.Abort()
+			}
+		}
+		if l.dials != n || len(l.undialled) != n-dialsPerTurn {
+			t.Errorf("%d asked for, %d wait", l.dials, len(l.undialled))
+		}
+	})
+	for i, r := range all {
+		switch i % 10 {
+		case 3:
+		case 7:
+			var e *wire.DialError
+			if err := await(t, "refusal", r.close); !errors.As(err, &e) || e.Addr != nowhere {
+				t.Errorf("%d: %v", i, err)
+			}
+		default:
+			r.expect(t, "open")
+			r.expect(t, "hello")
+		}
+	}
+	for i, r := range all {
+		if i%10 == 3 && len(r.events)+len(r.close) > 0 {
+			t.Errorf("%d was told something after Abort", i)
+		}
+	}
+	late := newRecorder()
+	l.Post(func() {
+		l.dials = dialsPerTurn
+		late.c = l.Dial(to, &late.script)
+		l.stopping = true
+	})
+	if err := await(t, "the end", late.close); !errors.Is(err, wire.ErrClosed) {
+		t.Errorf("the end of the loop: %v", err)
+	}
+}

@@ -52,16 +52,19 @@ type loop struct {
 	events   []unix.EpollEvent
 	got      int // events[at:got] are to be handled
 	gathered gathered
-	at       int
-	posts    []func()
-	postAt   int
-	accepted []handed
-	acceptAt int
-	ready    []*conn // have something to tell or to read
-	attended []*conn
-	attendAt int
-	current  *conn  // whose handler is being called
-	warmth   uint64 // what warm has read
+
+	dials     int    // begun in this turn
+	undialled []call // asked for beyond what a turn begins
+	at        int
+	posts     []func()
+	postAt    int
+	accepted  []handed
+	acceptAt  int
+	ready     []*conn // have something to tell or to read
+	attended  []*conn
+	attendAt  int
+	current   *conn  // whose handler is being called
+	warmth    uint64 // what warm has read
 
 	idle     int // waits interrupted in a row
 	stopping bool
@@ -131,6 +134,7 @@ func (l *loop) turns() {
 		l.handlePosts()
 		l.fireTimers()
 		l.attendReady()
+		l.dialLater()
 		if l.stopping {
 			return
 		}
@@ -299,6 +303,7 @@ func (l *loop) attendReady() {
 // wait; otherwise it does so without a time-out, and without polling first
 // (which would cost a system call for nothing most of the time).
 func (l *loop) wait() {
+	l.dials = 0
 	l.count.add(countWaits, 1)
 	l.count.show()
 	var n int
@@ -335,7 +340,7 @@ func (l *loop) wait() {
 }
 
 func (l *loop) busy() bool {
-	return len(l.ready) > 0 || l.box.waiting.Load() || l.wheel.Pending()
+	return len(l.ready) > 0 || len(l.undialled) > 0 || l.box.waiting.Load() || l.wheel.Pending()
 }
 
 // publish tells the clock when the loop must wake up; false when that is now.
@@ -368,8 +373,12 @@ func (l *loop) end() {
 			}
 		}
 	}
-	// What failed to dial is in no table.
-	for _, c := range append(l.ready, l.attended[l.attendAt:]...) {
+	// What failed to dial, and what has not begun to, is in no table.
+	strays := append(l.ready, l.attended[l.attendAt:]...)
+	for _, u := range l.undialled {
+		strays = append(strays, u.conn)
+	}
+	for _, c := range strays {
 		if c.phase == open {
 			l.tellQuietly(c, wire.ErrClosed)
 		}
