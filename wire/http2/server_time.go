@@ -16,7 +16,7 @@ import (
 // many connections to services; soonEnough later it is the next ones' turn, and
 // others have had theirs.
 const (
-	perTurn    = 16
+	perTurn    = 8
 	soonEnough = time.Millisecond
 )
 

@@ -48,7 +48,7 @@ func (l *loop) dial(addr netip.AddrPort, h wire.ConnHandler, mark uint32, netns 
 // dialsPerTurn is how many connections a loop begins in one turn: what many of
 // them take of the kernel is shared out over turns in which others go on. The
 // rest wait for the next ones.
-const dialsPerTurn = 16
+const dialsPerTurn = 6
 
 // call is a connection that was asked for and is not begun.
 type call struct {
