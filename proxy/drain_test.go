@@ -26,7 +26,7 @@ func (w *world) clusterOf(name string) *upstream.Cluster {
 
 // lends says whether c still gives connections; the one it gives is closed.
 func (w *world) lends(c *upstream.Cluster) bool {
-	conn, _, _ := c.Pick(w.loops[0], nil, true)
+	conn, _, _ := c.Pick(w.loops[0], &upstream.Ask{Fresh: true})
 	if conn != nil {
 		conn.Close()
 	}

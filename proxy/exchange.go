@@ -36,6 +36,8 @@ type exchange struct {
 	client   wire.ClientStream
 	endpoint *upstream.Endpoint
 	tried    upstream.Tried
+	picked   time.Duration // when this try began
+	untold   bool          // how it went has not been told
 	tries    int
 	extra    int           // tries made without being declared: unsent or stale
 	asked    time.Duration // when the first try began
@@ -145,6 +147,7 @@ func (x *exchange) drop() {
 
 // cancel gives up the try in hand.
 func (x *exchange) cancel() {
+	x.told(upstream.Abandoned)
 	if c := x.client; c != nil {
 		x.client = nil
 		c.Cancel()
@@ -226,7 +229,7 @@ func (x *exchange) clear() {
 	x.method, x.host, x.path, x.query, x.hops = nil, nil, nil, nil, nil
 	x.client, x.endpoint, x.detail, x.in, x.out, x.away = nil, nil, nil, nil, nil, nil
 	x.tried.Reset()
-	x.tries, x.extra, x.asked, x.upstream = 0, 0, 0, 0
+	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold = 0, 0, 0, 0, 0, false
 	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false
 	x.status, x.due, x.code, x.coded = 0, 0, 0, false
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -38,13 +39,13 @@ func (x *exchange) send(data []byte, fresh bool) {
 		x.fail(observe.RequestTimeout)
 		return
 	}
-	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &x.tried, fresh)
+	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &upstream.Ask{Tried: &x.tried, Fresh: fresh})
 	if conn == nil {
 		x.fail(why)
 		return
 	}
 	x.w.shelf.Return(&x.Response) // until the response comes
-	x.endpoint = ep
+	x.endpoint, x.picked, x.untold = ep, x.w.loop.Now(), true
 	x.tried.Add(ep)
 	x.client = conn.Send(&x.Exchange.Exchange, x, data, x.requestEnded)
 	if x.client.Buffered() > highWater {
@@ -147,6 +148,7 @@ func (x *exchange) OnResponseAbort(f wire.Failure) {
 
 // tryFailed makes another try where that is safe, and gives up otherwise.
 func (x *exchange) tryFailed(f wire.Failure) {
+	x.told(outcomeOf(&f, x.answered))
 	x.cancel()
 	x.dropOut()
 	x.detail = f.Err

@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -28,7 +29,7 @@ func (x *exchange) copyTo(list []mirrorTo, data []byte, end bool) {
 		if to.cluster == nil || !x.w.chance(to.n, to.of) {
 			continue
 		}
-		conn, _, _ := to.cluster.Pick(x.w.loop, nil, false)
+		conn, _, _ := to.cluster.Pick(x.w.loop, &upstream.Ask{})
 		if conn == nil {
 			continue
 		}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -76,6 +77,7 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 	if x.coded = false; x.GRPC {
 		x.called(&x.Response)
 	}
+	x.told(upstream.Answered)
 	if x.undone(end) && x.whole && x.declared() {
 		x.cancel()
 		x.later()

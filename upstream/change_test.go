@@ -38,7 +38,7 @@ func TestPrepareDisturbsNothing(t *testing.T) {
 	if w.cluster("a").plan.Load() != before || ch.Cluster("a") != w.cluster("a") || ch.Cluster("gone") != nil {
 		t.Error("the change is in force before Commit")
 	}
-	if _, _, why := ch.Cluster("new").Pick(w.loops[0], nil, false); why != observe.ReasonNone {
+	if _, _, why := ch.Cluster("new").Pick(w.loops[0], &Ask{}); why != observe.ReasonNone {
 		t.Errorf("a new cluster cannot be picked from: %v", why)
 	}
 	fresh := ch.Cluster("new")
@@ -48,7 +48,7 @@ func TestPrepareDisturbsNothing(t *testing.T) {
 	if got := ch.Commit(); got != nil || w.cluster("new") != nil || w.cluster("a").plan.Load() != before {
 		t.Error("a discarded change can be committed")
 	}
-	if _, _, why := fresh.Pick(w.loops[0], nil, false); why != observe.NoEndpoint {
+	if _, _, why := fresh.Pick(w.loops[0], &Ask{}); why != observe.NoEndpoint {
 		t.Errorf("a discarded cluster gives %q", why)
 	}
 	if len(w.codec.conns) != 1 || w.codec.conns[0].busy > 0 {
@@ -89,7 +89,7 @@ func TestBrokenTLSKeepsWhatWorked(t *testing.T) {
 	}
 	w.pick("old")
 	w.pick("good")
-	if _, _, why := w.cluster("new").Pick(w.loops[0], nil, false); why != observe.UpstreamTLS {
+	if _, _, why := w.cluster("new").Pick(w.loops[0], &Ask{}); why != observe.UpstreamTLS {
 		t.Errorf("the new service gives %q", why)
 	}
 	// What is still broken is told again; the file may be there by now.

@@ -72,17 +72,16 @@ func (c *Cluster) Service() *model.Service { return c.spec.Load().service }
 
 // Pick chooses an endpoint and lends a connection to it, of l's own pool:
 // pooled, or dialled this moment, in which case what is sent waits until it
-// stands. It is called on l. avoid are endpoints that the exchange has tried
-// and should not get again while there is another (nil: none). fresh asks for
-// a connection that nothing was sent on before. When nothing can be lent, why
-// says so and conn and ep are nil.
+// stands. It is called on l; a is lent. When nothing can be lent, why says so
+// and conn and ep are nil.
 //
 // The caller calls conn.Send once, or conn.Close when it changed its mind; the
-// pool hears from the connection when it can be lent again.
-func (c *Cluster) Pick(l wire.Loop, avoid *Tried, fresh bool) (conn wire.ClientConn, ep *Endpoint, why observe.Reason) {
+// pool hears from the connection when it can be lent again. How the try went it
+// tells by Tell.
+func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint, why observe.Reason) {
 	p := c.plan.Load()
 	i := l.Index()
-	ep = p.choose(&c.cursors[i], l.Now(), avoid)
+	ep = p.choose(&c.cursors[i], l.Now(), a)
 	if ep == nil {
 		return nil, nil, p.none
 	}
@@ -92,24 +91,12 @@ func (c *Cluster) Pick(l wire.Loop, avoid *Tried, fresh bool) (conn wire.ClientC
 		pl.multi.Store(p.set.streams > 1)
 		ep.pools[i].Store(pl)
 	}
-	return pl.lend(p.set, fresh), ep, observe.ReasonNone
+	return pl.lend(p.set, a.Fresh), ep, observe.ReasonNone
 }
 
 // Another says whether the cluster has an endpoint that is not among tried.
 func (c *Cluster) Another(tried *Tried) bool {
-	p := c.plan.Load()
-	if tried.Only.IsValid() {
-		return false
-	}
-	if p.count > tried.Len() {
-		return true
-	}
-	for i := range p.rows {
-		if !tried.Has(p.rows[i].ep) {
-			return true
-		}
-	}
-	return false
+	return !tried.Only.IsValid() && c.plan.Load().holds(tried)
 }
 
 // adopt makes sp the cluster's spec.

@@ -13,7 +13,7 @@ func TestLoopsBeginApart(t *testing.T) {
 	w.apply(service("a", 100))
 	var first []int
 	for _, l := range w.loops {
-		_, ep, _ := w.cluster("a").Pick(l, nil, false)
+		_, ep, _ := w.cluster("a").Pick(l, &Ask{})
 		first = append(first, int(ep.Addr().Addr().As4()[3]))
 	}
 	for i := range first {
@@ -113,7 +113,7 @@ func TestServiceWithoutEndpoints(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.apply(service("a", 0))
-	if conn, ep, why := w.cluster("a").Pick(w.loops[0], nil, false); conn != nil || ep != nil || why != observe.NoEndpoint {
+	if conn, ep, why := w.cluster("a").Pick(w.loops[0], &Ask{}); conn != nil || ep != nil || why != observe.NoEndpoint {
 		t.Errorf("got %v, %v, %q", conn, ep, why)
 	}
 }

@@ -270,7 +270,7 @@ func (w *world) pick(name string) (*fakeConn, *Endpoint) {
 
 func (w *world) pickOn(loop int, name string, avoid *Tried, fresh bool) (*fakeConn, *Endpoint) {
 	w.t.Helper()
-	c, ep, why := w.cluster(name).Pick(w.loops[loop], avoid, fresh)
+	c, ep, why := w.cluster(name).Pick(w.loops[loop], &Ask{Tried: avoid, Fresh: fresh})
 	if why != observe.ReasonNone || c == nil || ep == nil {
 		w.t.Fatalf("Pick: %v, %v, %q", c, ep, why)
 	}

@@ -43,7 +43,7 @@ type Holder interface {
 func (c *Cluster) Lease(l wire.Loop, avoid *Tried, holder Holder) (*Lease, observe.Reason) {
 	p := c.plan.Load()
 	i := l.Index()
-	ep := p.choose(&c.cursors[i], l.Now(), avoid)
+	ep := p.choose(&c.cursors[i], l.Now(), &Ask{Tried: avoid})
 	if ep == nil {
 		return nil, p.none
 	}

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/naru-mesh/naru/observe"
@@ -10,40 +9,17 @@ import (
 
 // plan is what a pick reads: the endpoints that may be chosen, and how. It
 // does not change.
-//
-// Round-robin goes over the rows again and again. A row whose weight is less
-// than full is passed over in some rounds: its offset moves on by its weight
-// each round, and it is taken when the sum carries. So a pick needs no state
-// but the position and the round, the shares are exact in the long run, and
-// light endpoints with different offsets come in different rounds. An endpoint
-// much heavier than the mean stands in several rows, evenly spread, which
-// bounds how many rows a pick passes over (about five on average).
 type plan struct {
-	rows  []row
-	count int // endpoints; rows may be more
+	// tiers share the requests; there is one unless localities or priorities
+	// differ.
+	tiers []tier
+	count int // endpoints in all tiers
 	set   *settings
-	none  observe.Reason // why there are no rows
+	none  observe.Reason // why there is no endpoint
 	// at finds the endpoints of the mesh by their workloads' addresses, also
 	// those that are not well; nil where there are none.
 	at map[netip.AddrPort]*Endpoint
 }
-
-// row is an endpoint's turn.
-type row struct {
-	ep     *Endpoint
-	share  uint32 // of full
-	offset uint32 // below full
-	weight uint32 // the endpoint's own
-}
-
-// full is the share of a row that is taken in every round.
-const full = 1 << 31
-
-// maxWeight bounds an endpoint's weight, so that products fit.
-const maxWeight = 1 << 20
-
-// maxExcess is how many times the mean a row's weight may be.
-const maxExcess = 4
 
 // member is an endpoint and its weight.
 type member struct {
@@ -52,175 +28,42 @@ type member struct {
 	standby bool // gets nothing while another can
 }
 
-// newPlan lays out members.
+// newPlan lays out members in one tier.
 func newPlan(members []member, set *settings, none observe.Reason) *plan {
 	p := &plan{set: set, none: none, count: len(members)}
-	if len(members) == 0 {
-		return p
-	}
-	var sum, heaviest uint64
-	for _, m := range members {
-		sum += uint64(m.weight)
-		heaviest = max(heaviest, uint64(m.weight))
-	}
-	n := uint64(len(members))
-	if heaviest*n <= maxExcess*sum {
-		p.rows = make([]row, len(members))
-		for i, m := range members {
-			p.rows[i] = row{ep: m.ep, weight: m.weight, share: uint32(uint64(m.weight) * full / heaviest)}
-		}
-	} else {
-		p.rows = spread(members, sum)
-	}
-	for i := range p.rows {
-		r := &p.rows[i]
-		r.share = max(r.share, 1)
-		r.offset = uint32(i) * 0x9E3779B9 % full // golden ratio: neighbours far apart
+	if len(members) > 0 {
+		p.tiers = []tier{newTier(members)}
 	}
 	return p
 }
 
-// spread gives endpoints heavier than maxExcess times the mean several rows.
-func spread(members []member, sum uint64) []row {
-	type placed struct {
-		at float64 // position in the round, 0 to 1
-		row
+// choose gives the endpoint of the next try, nil when the plan is empty.
+func (p *plan) choose(cur *cursor, now time.Duration, a *Ask) *Endpoint {
+	if a.Tried != nil && a.Tried.Only.IsValid() {
+		return p.at[a.Tried.Only]
 	}
-	n := uint64(len(members))
-	var list []placed
-	var most float64
-	for i, m := range members {
-		k := max(1, (uint64(m.weight)*n+maxExcess*sum-1)/(maxExcess*sum))
-		most = max(most, float64(m.weight)/float64(k))
-		at := (float64(i) + 0.5) / float64(n)
-		for range k {
-			list = append(list, placed{at, row{ep: m.ep, weight: m.weight, share: uint32(k)}})
-			if at += 1 / float64(k); at >= 1 {
-				at--
+	if len(p.tiers) == 0 {
+		return nil
+	}
+	t := &p.tiers[0]
+	ep := t.candidate(cur, p.set)
+	if ep.usable(now, a.Tried) {
+		return ep
+	}
+	return t.another(cur, p.set, now, a.Tried, ep)
+}
+
+// holds says whether an endpoint is in the plan that is not among tried.
+func (p *plan) holds(tried *Tried) bool {
+	if p.count > tried.Len() {
+		return true
+	}
+	for i := range p.tiers {
+		for k := range p.tiers[i].rows {
+			if !tried.Has(p.tiers[i].rows[k].ep) {
+				return true
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b placed) int {
-		switch {
-		case a.at < b.at:
-			return -1
-		case a.at > b.at:
-			return 1
-		}
-		return 0
-	})
-	rows := make([]row, len(list))
-	for i, l := range list {
-		l.share = uint32(min(float64(l.weight)/float64(l.share)/most*full, full))
-		rows[i] = l.row
-	}
-	return rows
-}
-
-// cursor is a loop's place in the plans of one cluster. It outlives them.
-type cursor struct {
-	row, round uint32
-	random     uint64 // state of splitmix64
-	started    bool
-	_          [43]byte // a cache line each: loops write them all the time
-}
-
-// next gives 64 random bits.
-func (cur *cursor) next() uint64 {
-	cur.random += 0x9E3779B97F4A7C15
-	z := cur.random
-	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
-	z = (z ^ z>>27) * 0x94D049BB133111EB
-	return z ^ z>>31
-}
-
-// choose gives the endpoint of the next try, nil when the plan is empty.
-func (p *plan) choose(cur *cursor, now time.Duration, avoid *Tried) *Endpoint {
-	if avoid != nil && avoid.Only.IsValid() {
-		return p.at[avoid.Only]
-	}
-	if len(p.rows) == 0 {
-		return nil
-	}
-	ep := p.candidate(cur)
-	if ep.usable(now, avoid) {
-		return ep
-	}
-	return p.another(cur, now, avoid, ep)
-}
-
-// candidate is the choice of the balancing alone.
-func (p *plan) candidate(cur *cursor) *Endpoint {
-	if !p.set.least {
-		return p.turn(cur)
-	}
-	a, b := p.draw(cur), p.draw(cur)
-	if a.ep == b.ep && p.count > 1 {
-		b = p.draw(cur)
-	}
-	if b.ep.inflight.Load()*int64(a.weight) < a.ep.inflight.Load()*int64(b.weight) {
-		return b.ep
-	}
-	return a.ep
-}
-
-// turn is round-robin's.
-func (p *plan) turn(cur *cursor) *Endpoint {
-	if !cur.started {
-		// row is a fraction until the number of rows is known.
-		cur.started = true
-		cur.row = uint32(uint64(cur.row) * uint64(len(p.rows)) >> 32)
-	}
-	for {
-		if int(cur.row) >= len(p.rows) {
-			cur.row = 0
-			cur.round++
-		}
-		r := &p.rows[cur.row]
-		cur.row++
-		if (r.offset+cur.round*r.share)%full+r.share >= full {
-			return r.ep
-		}
-	}
-}
-
-// draw is a random row, by weight.
-func (p *plan) draw(cur *cursor) *row {
-	for {
-		z := cur.next()
-		r := &p.rows[(z>>32)*uint64(len(p.rows))>>32]
-		if uint32(z)%full < r.share {
-			return r
-		}
-	}
-}
-
-// another is tried when something speaks against first: other candidates, then
-// a look along the rows for the best that there is. A retry is rare and a
-// service whose endpoints are all down has time, but not without bound.
-func (p *plan) another(cur *cursor, now time.Duration, avoid *Tried, first *Endpoint) *Endpoint {
-	const candidates, look = 8, 256
-	if p.count == 1 {
-		return first
-	}
-	for range candidates {
-		if ep := p.candidate(cur); ep.usable(now, avoid) {
-			return ep
-		}
-	}
-	at := int(cur.next() % uint64(len(p.rows)))
-	best := first
-	for range min(len(p.rows), look) {
-		ep := p.rows[at].ep
-		if ep.usable(now, avoid) {
-			return ep
-		}
-		if ep.hope(now, avoid) > best.hope(now, avoid) {
-			best = ep
-		}
-		if at++; at == len(p.rows) {
-			at = 0
-		}
-	}
-	return best
+	return false
 }

@@ -41,7 +41,7 @@ func tally(p *plan, members []member, n int) (counts []int, gaps []int) {
 	last := make([]int, len(members))
 	cur := cursor{random: 7, started: true}
 	for at := range n {
-		i := index[p.choose(&cur, 0, nil)]
+		i := index[p.choose(&cur, 0, &Ask{})]
 		if counts[i] > 0 {
 			gaps[i] = max(gaps[i], at-last[i])
 		}
@@ -57,7 +57,7 @@ func TestRoundRobinTakesEachInTurn(t *testing.T) {
 	cur := cursor{started: true}
 	for round := range 3 {
 		for i := range m {
-			if ep := p.choose(&cur, 0, nil); ep != m[i].ep {
+			if ep := p.choose(&cur, 0, &Ask{}); ep != m[i].ep {
 				t.Fatalf("round %d: turn %d went to another endpoint", round, i)
 			}
 		}
@@ -94,7 +94,7 @@ func TestRoundRobinKeepsSharesAndIsSmooth(t *testing.T) {
 				want := picks * float64(w) / sum
 				// A row is off by at most one at either end of the run.
 				rows := 1.0
-				for _, r := range p.rows {
+				for _, r := range p.tiers[0].rows {
 					if r.ep == m[i].ep {
 						rows++
 					}
@@ -121,14 +121,14 @@ func TestRoundRobinPassesOverFewRows(t *testing.T) {
 		append(repeat(1, 1000), repeat(1000, 10)...),
 	} {
 		p, _ := planOf(false, weights...)
-		if len(p.rows) > 2*len(weights) {
-			t.Errorf("%d rows for %d endpoints", len(p.rows), len(weights))
+		if len(p.tiers[0].rows) > 2*len(weights) {
+			t.Errorf("%d rows for %d endpoints", len(p.tiers[0].rows), len(weights))
 		}
 		share := 0.0
-		for _, r := range p.rows {
+		for _, r := range p.tiers[0].rows {
 			share += float64(r.share) / full
 		}
-		if per := float64(len(p.rows)) / share; per > maxExcess*2 {
+		if per := float64(len(p.tiers[0].rows)) / share; per > maxExcess*2 {
 			t.Errorf("a pick passes over %.1f rows", per)
 		}
 	}
@@ -167,7 +167,7 @@ func TestLeastRequestEvensOutLoad(t *testing.T) {
 	p, m := planOf(true, weights...)
 	cur := cursor{random: 11}
 	for range 20_000 { // 10 for weight 1, 30 for weight 3
-		p.choose(&cur, 0, nil).inflight.Add(1)
+		p.choose(&cur, 0, &Ask{}).inflight.Add(1)
 	}
 	for i := range m {
 		load := float64(m[i].ep.inflight.Load()) / float64(m[i].weight)
@@ -186,26 +186,26 @@ func TestChooseAvoidsTriedAndAside(t *testing.T) {
 		tried.Add(m[0].ep)
 		m[1].ep.connectFailed(0)
 		for range 50 {
-			if ep := p.choose(&cur, 0, &tried); ep != m[2].ep {
+			if ep := p.choose(&cur, 0, &Ask{Tried: &tried}); ep != m[2].ep {
 				t.Fatal("an endpoint was chosen that was tried or stands aside")
 			}
 		}
 		tried.Add(m[2].ep)
-		if ep := p.choose(&cur, 0, &tried); ep != m[1].ep {
+		if ep := p.choose(&cur, 0, &Ask{Tried: &tried}); ep != m[1].ep {
 			t.Error("an endpoint that was tried was preferred to one that stands aside")
 		}
 		tried.Add(m[1].ep)
 		for range 50 {
-			if ep := p.choose(&cur, 0, &tried); ep == nil || ep == m[1].ep {
+			if ep := p.choose(&cur, 0, &Ask{Tried: &tried}); ep == nil || ep == m[1].ep {
 				t.Error("all were tried, and one was chosen that stands aside")
 			}
 		}
-		if ep := p.choose(&cur, asideFirst, nil); ep == nil {
+		if ep := p.choose(&cur, asideFirst, &Ask{}); ep == nil {
 			t.Error("nothing was chosen")
 		}
 		seen := map[*Endpoint]bool{}
 		for range 50 {
-			seen[p.choose(&cur, asideFirst, nil)] = true
+			seen[p.choose(&cur, asideFirst, &Ask{})] = true
 		}
 		if len(seen) != 3 {
 			t.Errorf("after the time aside %d of 3 endpoints are chosen", len(seen))
@@ -229,7 +229,7 @@ func BenchmarkPick(b *testing.B) {
 					cur := cursor{random: 1}
 					b.ReportAllocs()
 					for b.Loop() {
-						if p.choose(&cur, 0, nil) == nil {
+						if p.choose(&cur, 0, &Ask{}) == nil {
 							b.Fatal("nothing chosen")
 						}
 					}

@@ -47,6 +47,7 @@ type pool struct {
 	carrying atomic.Int64
 	multi    atomic.Bool
 	failed   [len(connectReasons)]atomic.Uint64
+	results  [outcomes]atomic.Uint64 // of tries
 }
 
 // connectReasons are why a connect can fail, in the order of the counters.

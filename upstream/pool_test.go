@@ -275,7 +275,7 @@ func TestPickAllocatesNothing(t *testing.T) {
 		var tried Tried
 		exchange := func() {
 			tried.Reset()
-			conn, ep, _ := c.Pick(w.loops[0], &tried, false)
+			conn, ep, _ := c.Pick(w.loops[0], &Ask{Tried: &tried})
 			tried.Add(ep)
 			conn.Send(nil, nil, nil, true)
 			f := conn.(*fakeConn)
@@ -300,7 +300,7 @@ func BenchmarkExchange(b *testing.B) {
 			w.apply(s)
 			c := w.cluster("a")
 			exchange := func() {
-				conn, _, _ := c.Pick(w.loops[0], nil, false)
+				conn, _, _ := c.Pick(w.loops[0], &Ask{})
 				f := conn.(*fakeConn)
 				f.busy = 1
 				f.finish()

@@ -62,7 +62,7 @@ func TestLoopsAndChangesTogether(t *testing.T) {
 			for range rounds {
 				l.pass(time.Millisecond)
 				for _, c := range *program.Load() {
-					conn, ep, why := c.Pick(l, &tried, rnd.IntN(10) == 0)
+					conn, ep, why := c.Pick(l, &Ask{Tried: &tried, Fresh: rnd.IntN(10) == 0})
 					if conn == nil {
 						if why != observe.NoEndpoint {
 							t.Errorf("pick: %q", why)

@@ -79,7 +79,7 @@ func pass(d time.Duration) { <-time.After(d) }
 func (w *world) addrs(name string) string {
 	synctest.Wait()
 	var list []string
-	for _, r := range w.cluster(name).plan.Load().rows {
+	for _, r := range w.cluster(name).plan.Load().tiers[0].rows {
 		list = append(list, r.ep.Addr().Addr().String())
 	}
 	return strings.Join(list, " ")
@@ -128,7 +128,7 @@ func TestSlowNameComesLater(t *testing.T) {
 		if d := time.Since(began); d != firstAnswer {
 			t.Errorf("waited for %v", d)
 		}
-		if _, _, why := w.cluster("a").Pick(w.loops[0], nil, false); why != observe.NoEndpoint {
+		if _, _, why := w.cluster("a").Pick(w.loops[0], &Ask{}); why != observe.NoEndpoint {
 			t.Errorf("a service without addresses gives %q", why)
 		}
 		pass(time.Second)

@@ -19,14 +19,14 @@ func TestSurplusClusterWorksUntilRetired(t *testing.T) {
 	if len(old) != 1 || old[0] != a {
 		t.Fatalf("surplus: %v", old)
 	}
-	conn, _, _ := a.Pick(w.loops[0], nil, false)
+	conn, _, _ := a.Pick(w.loops[0], &Ask{})
 	if conn != idle {
 		t.Error("a surplus cluster does not lend its connection")
 	}
 	w.set.Retire(old...)
 	w.set.Retire(old...)
 	w.run()
-	if _, _, why := a.Pick(w.loops[0], nil, false); why != observe.NoEndpoint {
+	if _, _, why := a.Pick(w.loops[0], &Ask{}); why != observe.NoEndpoint {
 		t.Errorf("a retired cluster gives %q", why)
 	}
 	if idle.ended {
@@ -66,7 +66,7 @@ func TestCloseEndsEverything(t *testing.T) {
 	w.set.Close()
 	w.run()
 	for _, c := range []*Cluster{a, b, ch.Cluster("c")} {
-		if _, _, why := c.Pick(w.loops[0], nil, false); why != observe.NoEndpoint {
+		if _, _, why := c.Pick(w.loops[0], &Ask{}); why != observe.NoEndpoint {
 			t.Errorf("after Close %s gives %q", c.Name(), why)
 		}
 	}

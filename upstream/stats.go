@@ -17,6 +17,8 @@ type Counts struct {
 	Picks, Connects uint64
 	// Failures is how many connects failed, by ConnectReasons.
 	Failures [len(connectReasons)]uint64
+	// Results is how many tries went how, by Outcome.
+	Results [outcomes]uint64
 }
 
 // ConnectReasons are the reasons of Counts.Failures, in its order.
@@ -117,6 +119,9 @@ func (ep *Endpoint) counts() (n Counts) {
 		for j := range p.failed {
 			one.Failures[j] = p.failed[j].Load()
 		}
+		for j := range p.results {
+			one.Results[j] = p.results[j].Load()
+		}
 		n.add(&one)
 	}
 	return n
@@ -131,5 +136,8 @@ func (n *Counts) add(m *Counts) {
 	n.Connects += m.Connects
 	for i := range n.Failures {
 		n.Failures[i] += m.Failures[i]
+	}
+	for i := range n.Results {
+		n.Results[i] += m.Results[i]
 	}
 }

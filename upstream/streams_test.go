@@ -194,7 +194,7 @@ func TestNoHTTP2(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	ch.Commit()
-	if _, _, why := w.cluster("a").Pick(w.loops[0], nil, false); why == observe.ReasonNone {
+	if _, _, why := w.cluster("a").Pick(w.loops[0], &Ask{}); why == observe.ReasonNone {
 		t.Error("something was lent")
 	}
 }

@@ -1,0 +1,38 @@
+package proxy
+
+import (
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// told tells the cluster how the try in hand went, unless it knows: once, and
+// once more where the body of its answer is cut off.
+func (x *exchange) told(o upstream.Outcome) {
+	if !x.untold && o != upstream.Torn || x.away != nil {
+		return
+	}
+	x.untold = false
+	r := upstream.Result{Outcome: o, GRPC: -1, Took: x.w.loop.Now() - x.picked}
+	if o == upstream.Answered {
+		r.Status = x.Response.Status
+		if x.coded {
+			r.GRPC = int(x.code)
+		}
+	}
+	x.backend.cluster.Tell(x.w.loop, x.endpoint, &r)
+}
+
+// outcomeOf is how a try went that has failed, before its head or, when
+// answered, after.
+func outcomeOf(f *wire.Failure, answered bool) upstream.Outcome {
+	switch {
+	case answered:
+		return upstream.Torn
+	case f.Reason == observe.UpstreamTimeout:
+		return upstream.Late
+	case upstream.IsConnect(f.Reason):
+		return upstream.Unreached
+	}
+	return upstream.Broken
+}

@@ -1,0 +1,82 @@
+package proxy
+
+import (
+	"testing"
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
+)
+
+// results gives how the tries of all services went.
+func (w *world) results() map[string]int {
+	got := map[string]int{}
+	w.set.Stats(func(st *upstream.ServiceStats) {
+		for o, n := range st.Results {
+			if n > 0 {
+				got[upstream.Outcome(o).String()] += int(n)
+			}
+		}
+	})
+	return got
+}
+
+// TestEachTryIsToldOnce: the cluster hears how each try went, once.
+func TestEachTryIsToldOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(shop(2, retries(1, 503), func(r *model.Route) { r.Timeouts.Backend = 3 * time.Second }))
+	want := map[string]int{}
+	check := func(what string, outcomes ...string) {
+		t.Helper()
+		for _, o := range outcomes {
+			want[o]++
+		}
+		got := w.results()
+		for o := range upstream.Torn + 2 {
+			if n := o.String(); got[n] != want[n] {
+				t.Errorf("%s: %d times %s, want %d", what, got[n], n, want[n])
+			}
+		}
+	}
+
+	s := w.get("/")
+	w.busy().respond(200, "ok", true)
+	w.expect(s, 200, "ok", observe.ReasonNone)
+	check("answered", "answered")
+
+	s = w.get("/")
+	w.busy().respond(503, "", true)
+	w.loops[0].pass(time.Second)
+	w.busy().respond(200, "", true)
+	w.expect(s, 200, "", observe.ReasonNone)
+	check("answered, after a retry", "answered", "answered")
+
+	s = w.get("/")
+	w.busy().fail(unsent)
+	w.loops[0].pass(time.Second)
+	w.busy().fail(dropped)
+	w.expect(s, 502, "", observe.UpstreamReset)
+	check("unreached, then broken", "unreached", "broken")
+
+	s = w.get("/")
+	w.loops[0].pass(3 * time.Second)
+	w.loops[0].pass(time.Second)
+	w.loops[0].pass(3 * time.Second)
+	w.expect(s, 504, "", observe.UpstreamTimeout)
+	check("late, twice", "late", "late")
+
+	s = w.get("/")
+	w.busy().respond(200, "half", false)
+	w.busy().fail(dropped)
+	check("torn", "answered", "torn")
+	if s.reset != observe.UpstreamReset {
+		t.Errorf("reset for %v", s.reset)
+	}
+
+	s = w.get("/")
+	s.leave(observe.ClientGone)
+	check("abandoned", "abandoned")
+	w.settled(6)
+}

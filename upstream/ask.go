@@ -1,0 +1,66 @@
+package upstream
+
+import (
+	"slices"
+	"time"
+
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// Ask is what one try wants of a cluster.
+type Ask struct {
+	// Tried are endpoints that the exchange has tried and should not get again
+	// while there is another; nil is none.
+	Tried *Tried
+	// Fresh asks for a connection that nothing was sent on before.
+	Fresh bool
+}
+
+// Outcome is how a try went, as far as its endpoint is concerned.
+type Outcome uint8
+
+const (
+	// Answered: the final head came, whatever its status.
+	Answered Outcome = iota
+	// Unreached: no connection could be made (refused, timed out, TLS, identity).
+	Unreached
+	// Broken: the connection ended, or the protocol was broken, before the head.
+	Broken
+	// Late: the head did not come within the try's time.
+	Late
+	// Torn: a try that was Answered has failed before its body's end.
+	Torn
+	// Abandoned: nobody waited for it any more. It says nothing of the endpoint.
+	Abandoned
+
+	outcomes
+)
+
+// String is the outcome's name in metrics and admin answers.
+func (o Outcome) String() string {
+	return [outcomes]string{"answered", "unreached", "broken", "late", "torn", "abandoned"}[o]
+}
+
+// Result is how a try went.
+type Result struct {
+	Outcome Outcome
+	// Status is that of an Answered try, 0 otherwise; GRPC the gRPC status, -1
+	// where the head has told none.
+	Status, GRPC int
+	// Took is the time from the pick to the head, or to the failure.
+	Took time.Duration
+}
+
+// Tell tells how a try on ep went, for balancing, failure detection and
+// figures. It is called on l once for each try that Pick has given a connection
+// for, and once more, with Torn, where the body of an Answered one is cut off. r
+// is lent. It neither locks nor allocates.
+func (c *Cluster) Tell(l wire.Loop, ep *Endpoint, r *Result) {
+	if p := ep.pools[l.Index()].Load(); p != nil {
+		p.results[r.Outcome].Add(1)
+	}
+}
+
+// IsConnect says whether a try that failed for why has reached no endpoint.
+func IsConnect(why observe.Reason) bool { return slices.Contains(connectReasons[:], why) }
