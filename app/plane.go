@@ -83,9 +83,6 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("the authority of the mesh: %w", err)
 	}
-	if c.sealer.Made != "" {
-		c.log.Info("private keys are sealed with a key beside them; --seal-key keeps it elsewhere", "key", c.sealer.Made)
-	}
 	if c.opt.BundleListen != "" {
 		if c.bundle, err = serveBundle(c.opt.BundleListen, trust, authority, c.log); err != nil {
 			return err

@@ -63,8 +63,8 @@ func sink(b *testing.B, l net.Listener) {
 
 func connects(b *testing.B, p Place, addr string) {
 	self, _ := os.Executable()
-	p.Env = []string{"NARU_CAPTURE_TEST=connect"}
 	cmd := exec.Command(self, addr, strconv.Itoa(b.N))
+	cmd.Env = append(os.Environ(), "NARU_CAPTURE_TEST=connect")
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
 	b.ResetTimer()

@@ -27,9 +27,8 @@ type Cage struct {
 // Place is where a workload's processes are started, by this process or by
 // another one that is told.
 type Place struct {
-	Cgroup string   `json:"cgroup,omitempty"` // folder
-	Netns  string   `json:"netns,omitempty"`  // file
-	Env    []string `json:"env,omitempty"`    // added to the environment
+	Cgroup string `json:"cgroup,omitempty"` // folder
+	Netns  string `json:"netns,omitempty"`  // file
 }
 
 // Close takes the cage away: processes still in it are captured no longer.
@@ -104,14 +103,11 @@ func (k *Cage) Namespace() (syscall.RawConn, error) {
 	return k.netns.SyscallConn()
 }
 
-// Start starts cmd so that its first instruction is captured, and adds Env.
-// Netns takes CAP_SYS_ADMIN. Cgroup takes root, or one that was delegated to the
-// caller; others are brought in with Adopt before they start anything. It starts
-// on the calling goroutine's thread, for Pdeathsig.
+// Start starts cmd so that its first instruction is captured. Netns takes
+// CAP_SYS_ADMIN. Cgroup takes root, or one that was delegated to the caller;
+// others are brought in with Adopt before they start anything. It starts on the
+// calling goroutine's thread, for Pdeathsig.
 func (p Place) Start(cmd *exec.Cmd) error {
-	if len(p.Env) > 0 {
-		cmd.Env = append(cmd.Environ(), p.Env...)
-	}
 	if p.Cgroup != "" {
 		fd, err := syscall.Open(p.Cgroup, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 )
@@ -21,8 +20,7 @@ const (
 	// Nftables: the workload runs in a network namespace of its own, whose
 	// connections are redirected. It needs CAP_NET_ADMIN and CAP_SYS_ADMIN.
 	Nftables Method = "nftables"
-	// Explicit: nothing is captured; environment variables tell the workload
-	// where its proxy is.
+	// Explicit: nothing is captured; the workload must be told where its proxy is.
 	Explicit Method = "explicit"
 )
 
@@ -94,11 +92,6 @@ type WorkloadOptions struct {
 	// MPTCP). EBPF: with them nobody else answers the workload there, and without
 	// them there, while the proxy is away, it is refused.
 	Names []syscall.Conn
-
-	// Proxy is a forward proxy, and Services are local ports, by name: what
-	// Explicit tells the workload.
-	Proxy    netip.AddrPort
-	Services map[string]netip.AddrPort
 }
 
 // Capture is what one proxy has set up. Its methods may be called from any
@@ -312,54 +305,13 @@ type nothing struct{}
 
 func openNothing(*Options) (machinery, error) { return nothing{}, nil }
 
-func (nothing) workload(k *Cage, opt *WorkloadOptions) error {
-	k.Env = explicit(opt)
-	return nil
-}
-func (nothing) release(*Cage) error         { return nil }
-func (nothing) waiting() []string           { return nil }
-func (nothing) sweep(map[string]bool) error { return nil }
-func (nothing) close(bool) error            { return nil }
+func (nothing) workload(*Cage, *WorkloadOptions) error { return nil }
+func (nothing) release(*Cage) error                    { return nil }
+func (nothing) waiting() []string                      { return nil }
+func (nothing) sweep(map[string]bool) error            { return nil }
+func (nothing) close(bool) error                       { return nil }
 
 // ended is the machinery of a closed Capture.
 type ended struct{ nothing }
 
 func (ended) workload(*Cage, *WorkloadOptions) error { return errors.New("capture is closed") }
-
-// explicit tells a workload by environment variables where its proxy is. What
-// is local never goes by the proxy.
-func explicit(opt *WorkloadOptions) []string {
-	var env []string
-	set := func(name, value string) { env = append(env, name+"="+value) }
-	if opt.Proxy.IsValid() {
-		at := "http://" + opt.Proxy.String()
-		no := []string{"localhost", "127.0.0.0/8", "::1"}
-		for _, p := range opt.Exclude {
-			no = append(no, p.String())
-		}
-		// Programs disagree about the case; curl believes http_proxy only in
-		// lower case.
-		for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
-			set(name, at)
-		}
-		set("NO_PROXY", strings.Join(no, ","))
-		set("no_proxy", strings.Join(no, ","))
-	}
-	for _, name := range sortedKeys(opt.Services) {
-		set("NARU_SERVICE_"+variable(name), opt.Services[name].String())
-	}
-	return env
-}
-
-// variable makes the name of an environment variable: orders-v2 is ORDERS_V2.
-func variable(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z':
-			return r - 'a' + 'A'
-		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
-			return r
-		}
-		return '_'
-	}, name)
-}

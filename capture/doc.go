@@ -12,8 +12,8 @@
 //
 // Capture is what one proxy process has set up on a machine, by a Method: EBPF
 // (programs on a cgroup), Nftables (redirection in a network namespace) or
-// Explicit (nothing; the workload is told by environment variables). A Cage is
-// what one workload runs in; a Place says where that is, so that another
+// Explicit (nothing; the workload has to be told of its proxy). A Cage is what
+// one workload runs in; a Place says where that is, so that another
 // process can start something there. Pins are files in bpffs that hold programs
 // in place when no process does. DNS is a server of mesh names; a VIP is an
 // address that stands for a service and is nobody's.

@@ -55,11 +55,9 @@ func TestPrograms(t *testing.T) {
 		says(t, k.Place, "[2001:db8::79]:82", "node", "-e", code, "http://[2001:db8::79]:82/")
 	})
 	t.Run("go", func(t *testing.T) {
-		p := k.Place
-		p.Env = []string{"NARU_CAPTURE_TEST=get"}
 		self, _ := os.Executable()
-		says(t, p, "192.0.2.80:83", self, "192.0.2.80:83")
-		says(t, p, "[2001:db8::80]:83", self, "[2001:db8::80]:83")
+		says(t, k.Place, "192.0.2.80:83", "env", "NARU_CAPTURE_TEST=get", self, "192.0.2.80:83")
+		says(t, k.Place, "[2001:db8::80]:83", "env", "NARU_CAPTURE_TEST=get", self, "[2001:db8::80]:83")
 	})
 	t.Run("child of a child", func(t *testing.T) {
 		says(t, k.Place, "192.0.2.81:84", "sh", "-c", "sh -c 'curl -sS -m 10 http://192.0.2.81:84/'; true")

@@ -147,7 +147,7 @@ func New(ctx context.Context, opt Options) (*Authority, error) {
 		return nil, fmt.Errorf("authority of %s: %w", opt.TrustDomain, err)
 	}
 	if made := opt.Sealer.Made; made != "" {
-		a.log.Info("private keys in the store are sealed with a key in a file; who can read it can read them (give a key of your own to keep it elsewhere)", "file", made)
+		a.log.Info("private keys in the store are sealed with a key in a file; who can read it can read them (--seal-key keeps it elsewhere)", "file", made)
 	}
 	return a, nil
 }
