@@ -80,6 +80,24 @@ func (g *gateway) measureServices() {
 				}
 			})
 		})
+	g.registry.Func("naru_service_limit", "Requests that may run on the service at once, where it has limits: written, or found.", observe.KindGauge, []string{"service"},
+		func(emit func(float64, ...string)) {
+			g.clusters.Stats(func(s *upstream.ServiceStats) {
+				if s.Limit > 0 {
+					emit(float64(s.Limit), s.Service)
+				}
+			})
+		})
+	g.registry.Func("naru_service_refused_total", "Requests that the service's limits have not let in, by the priority of their route.", observe.KindCounter, []string{"service", "priority"},
+		func(emit func(float64, ...string)) {
+			g.clusters.Stats(func(s *upstream.ServiceStats) {
+				for i, n := range s.Refused {
+					if n > 0 {
+						emit(float64(n), s.Service, upstream.Class(i).String())
+					}
+				}
+			})
+		})
 	g.registry.Func("naru_service_endpoint_healthy", "1 where health checks find the endpoint healthy or there are none, 0 where not.", observe.KindGauge, []string{"service", "endpoint"},
 		func(emit func(float64, ...string)) {
 			g.clusters.Stats(func(s *upstream.ServiceStats) {

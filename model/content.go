@@ -113,6 +113,12 @@ func (s *Service) write(b *content) {
 	b.time(s.Connect)
 	b.time(s.Idle)
 	b.int(int64(s.MaxIdle))
+	if l := s.Limits; b.bool(l != nil) {
+		b.int(int64(l.Requests))
+		b.bool(l.Adaptive)
+		b.int(int64(l.Least))
+		b.int(int64(l.Most))
+	}
 	if b.bool(s.Mesh != nil) {
 		s.Mesh.write(b)
 	}
@@ -153,6 +159,7 @@ func (r *Route) write(b *content) {
 		b.time(t.Backoff)
 	}
 	b.bool(r.CountCalls)
+	b.text(string(r.Priority))
 	b.int(r.Order.Created)
 	b.text(r.Order.Name)
 	b.int(int64(r.Order.Index))

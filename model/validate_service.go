@@ -48,6 +48,9 @@ func (v *checker) service(s *Service) *Service {
 	}
 	v.short("a connect time", s.Connect)
 	v.short("an idle time", s.Idle)
+	if s.Limits != nil {
+		s = v.capacity(s)
+	}
 	if s.Mesh != nil && !v.meshService(s) {
 		return nil
 	}

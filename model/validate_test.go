@@ -183,6 +183,11 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Listeners[0].Limits.Head = 5 }, "warning tiny-time: a head time of 5ns is hardly meant", ""},
 
 		{func(c *Config) { c.Services[1].Balance = "random" }, `error bad-value: service orders is balanced by "random"`, ""},
+		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{Requests: -1} }, "error bad-value: service orders has a limit below nothing", ""},
+		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{Adaptive: true, Least: 9, Most: 3} }, "error bad-value: service orders has an adaptive limit of at least 9 and at most 3; at least 9 counts", ""},
+		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{Requests: 9, Most: 3} }, "warning unused: service orders has bounds of an adaptive limit, which it does not have", ""},
+		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{} }, "warning unused: service orders has limits that say nothing", ""},
+		{func(c *Config) { c.Routes[0].Priority = "high" }, `error bad-value: route r0 has the priority "high"`, ""},
 		{func(c *Config) { c.Services[1].Host = "a b" }, `error bad-hostname: service orders is sent the host "a b"`, ""},
 		{func(c *Config) { c.Services[1].TLS.ServerName = "*" }, `error bad-hostname: service orders is verified as "*"`, "no service orders, r0 500"},
 		{func(c *Config) { c.Services[1].TLS.CA = []byte("x") }, "error bad-certificate: the CA of service orders holds no PEM certificate", "no service orders, r0 500"},

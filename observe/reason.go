@@ -67,6 +67,7 @@ const (
 	NoProgram
 	// The backend.
 	NoEndpoint
+	Overloaded
 	ConnectRefused
 	ConnectTimeout
 	ConnectFailed

@@ -57,6 +57,7 @@ var infos = [Reasons]Info{
 	NoProgram:      {"no_program", 503, "There is no configuration yet", "", "The proxy accepts connections but has not been given a configuration.", "Wait for readiness (/readyz) before sending traffic."},
 
 	NoEndpoint:           {"no_endpoint", 503, "The service has no endpoint", "UH", "The service's list of endpoints is empty, or its DNS name has no address.", "Check that instances run, and the service's endpoints."},
+	Overloaded:           {"overloaded", 503, "The service has as many requests as it may", "UO", "As many requests as the service's limits allow run on it already, written or found out from its answers (adaptive). Requests of low priority are refused first, critical ones last. The answer has Retry-After.", "Nothing, if it passes: clients may try again after a second. Otherwise give the service more instances, or raise its limits; mark what must always work with priority: critical."},
 	ConnectRefused:       {"connect_refused", 502, "The service refused the connection", "UF", "Nothing listens on the endpoint's port.", "Start the service, or correct the port."},
 	ConnectTimeout:       {"connect_timeout", 504, "Connecting to the service took too long", "UF", "No connection within the service's connect timeout.", "Check the address, firewalls and the health of the machine."},
 	ConnectFailed:        {"connect_failed", 502, "The service cannot be reached", "UF", "The network refused: no route, unreachable, no local port or file descriptor.", "Check addresses and routes; see the error in the access log."},

@@ -191,6 +191,7 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 	}
 	r := &rule{
 		noun:    noun,
+		class:   upstream.ClassOf(noun.Priority),
 		request: bound(noun.Timeouts.Request),
 		try:     bound(pick(noun.Timeouts.Backend, model.DefaultBackendTimeout)),
 		traffic: make([]*observe.Traffic, c.loops),

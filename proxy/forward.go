@@ -39,7 +39,7 @@ func (x *exchange) send(data []byte, fresh bool) {
 		x.fail(observe.RequestTimeout)
 		return
 	}
-	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &upstream.Ask{Tried: &x.tried, Fresh: fresh})
+	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &upstream.Ask{Tried: &x.tried, Fresh: fresh, Class: x.rule.class})
 	if conn == nil {
 		x.fail(why)
 		return

@@ -13,6 +13,7 @@ import (
 // (RFC 9209). hopName begins what ours are called in it.
 var (
 	keyProxyStatus = wire.KeyOf("Proxy-Status")
+	keyRetryAfter  = wire.KeyOf("Retry-After")
 	hopName        = []byte(`"naru/`)
 )
 
@@ -46,7 +47,7 @@ func (x *exchange) sign() {
 // proxyError is the type of a reason (RFC 9209, section 2.3).
 func proxyError(why observe.Reason) string {
 	switch why {
-	case observe.NoEndpoint, observe.PortRemoved, observe.Draining:
+	case observe.NoEndpoint, observe.Overloaded, observe.PortRemoved, observe.Draining:
 		return "destination_unavailable"
 	case observe.NoListener, observe.NoRoute, observe.NoMethod, observe.NoFlow:
 		return "destination_not_found"

@@ -133,6 +133,7 @@ type rule struct {
 	total    int // of weights
 	mirrors  []mirrorTo
 	retry    retry
+	class    upstream.Class
 	request  time.Duration // 0 none
 	try      time.Duration // 0 none
 	broken   observe.Reason

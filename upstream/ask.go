@@ -15,6 +15,8 @@ type Ask struct {
 	Tried *Tried
 	// Fresh asks for a connection that nothing was sent on before.
 	Fresh bool
+	// Class is how much the request matters where the service is limited.
+	Class Class
 }
 
 // Outcome is how a try went, as far as its endpoint is concerned.
@@ -59,6 +61,9 @@ type Result struct {
 func (c *Cluster) Tell(l wire.Loop, ep *Endpoint, r *Result) {
 	if p := ep.pools[l.Index()].Load(); p != nil {
 		p.results[r.Outcome].Add(1)
+		if p.set.adaptive {
+			c.gate.learn(l.Now(), r)
+		}
 	}
 }
 

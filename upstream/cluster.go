@@ -18,6 +18,7 @@ type Cluster struct {
 	spec    atomic.Pointer[spec]
 	plan    atomic.Pointer[plan]
 	cursors []cursor // one for each loop
+	gate    gate
 
 	// mu orders changes; no loop takes it.
 	mu        sync.Mutex
@@ -80,14 +81,21 @@ func (c *Cluster) Service() *model.Service { return c.spec.Load().service }
 // tells by Tell.
 func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint, why observe.Reason) {
 	p := c.plan.Load()
+	if p.set.gated && !c.gate.admit(a.Class) {
+		return nil, nil, observe.Overloaded
+	}
 	i := l.Index()
 	ep = p.choose(&c.cursors[i], l.Now(), a)
 	if ep == nil {
+		if p.set.gated {
+			c.gate.leave()
+		}
 		return nil, nil, p.none
 	}
 	pl := ep.pools[i].Load()
 	if pl == nil {
 		pl = newPool(ep, l)
+		pl.gate = &c.gate
 		pl.multi.Store(p.set.streams > 1)
 		ep.pools[i].Store(pl)
 	}
@@ -104,6 +112,11 @@ func (c *Cluster) adopt(sp *spec) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.spec.Swap(sp)
+	var was *model.ServiceLimits
+	if old != nil {
+		was = old.service.Limits
+	}
+	c.gate.configure(was, sp.service.Limits)
 	old.release(c)
 	if c.retired {
 		sp.release(c)

@@ -17,6 +17,7 @@ type pool struct {
 	ep   *Endpoint
 	loop wire.Loop
 	set  *settings // of the last pick
+	gate *gate     // of the cluster; nil in pools of flows
 
 	// newest and oldest are the ends of the idle connections, a stack: the
 	// warmest is lent first, so that what is not needed grows old and ends.
@@ -66,6 +67,7 @@ type link struct {
 
 	lent    int // exchanges that run on it
 	counted int // of those, in Endpoint.inflight
+	gated   int // of those, let in by the gate
 	epoch   uint32
 
 	opening  bool
@@ -115,6 +117,9 @@ func (p *pool) lend(set *settings, fresh bool) wire.ClientConn {
 		k = p.dial()
 	}
 	k.lent++
+	if set.gated {
+		k.gated++
+	}
 	if set.least {
 		k.counted++
 		p.ep.inflight.Add(1)
@@ -314,6 +319,10 @@ func (k *link) settle() {
 	k.pool.settled.Add(1)
 	if k.lent == 0 && k.pool.set.streams > 1 {
 		k.pool.carrying.Add(-1)
+	}
+	if k.gated > k.lent {
+		k.gated--
+		k.pool.gate.leave()
 	}
 	if k.counted > k.lent {
 		k.counted--

@@ -31,7 +31,9 @@ type settings struct {
 	least         bool          // least-request instead of round-robin
 	connect, idle time.Duration // negative: no bound
 	maxIdle       int
-	streams       int // exchanges at once on a connection
+	streams       int  // exchanges at once on a connection
+	gated         bool // the cluster's gate decides who gets in
+	adaptive      bool // and learns
 }
 
 // target is a model.Endpoint: an address, or a name.
@@ -182,6 +184,10 @@ func settingsOf(svc *model.Service) *settings {
 		idle:    svc.Idle,
 		maxIdle: svc.MaxIdle,
 	}
+	if l := svc.Limits; l != nil {
+		set.adaptive = l.Adaptive
+		set.gated = l.Adaptive || l.Requests > 0
+	}
 	if set.connect == 0 {
 		set.connect = model.DefaultConnect
 	}
@@ -209,7 +215,14 @@ func sameService(a, b *model.Service) bool {
 	}
 	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
-		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health)
+		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health) && sameLimits(a.Limits, b.Limits)
+}
+
+func sameLimits(a, b *model.ServiceLimits) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
 }
 
 func sameTLS(a, b *model.BackendTLS) bool {

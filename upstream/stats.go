@@ -39,6 +39,11 @@ type EndpointStats struct {
 type ServiceStats struct {
 	Service   string
 	Endpoints []EndpointStats
+	// Running and Limit are those of a service with limits: requests that run,
+	// and how many of class Normal may; 0 where there is no limit. Refused is how
+	// many were not let in, by Class.
+	Running, Limit int
+	Refused        [classes]uint64
 	Counts
 }
 
@@ -65,6 +70,12 @@ func (c *Cluster) stats(st *ServiceStats) {
 	defer c.mu.Unlock()
 	c.prune()
 	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Counts: c.past}
+	if p := c.plan.Load(); p.set.gated {
+		st.Running, st.Limit = int(c.gate.active.Load()), int(c.gate.limit.Load())
+	}
+	for i := range st.Refused {
+		st.Refused[i] = c.gate.refused[i].Load()
+	}
 	for _, m := range c.members {
 		e := EndpointStats{
 			Host: m.ep.host, Addr: m.ep.addr, Weight: int(m.weight),

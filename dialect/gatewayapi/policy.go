@@ -33,6 +33,8 @@ type BackendPolicySpec struct {
 	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
 	// Connection bounds the connections to the endpoints.
 	Connection *Connection `json:"connection,omitempty"`
+	// Limits bounds what runs on a Service at once; none by default.
+	Limits *Limits `json:"limits,omitempty"`
 	// Protocol is what the endpoints speak: http1, http2 (by prior knowledge,
 	// or by ALPN over TLS) or auto (what ALPN chooses). By default it follows
 	// from the port's appProtocol and from the kind of the route.
@@ -49,6 +51,18 @@ type LoadBalancing struct {
 	// Policy is RoundRobin (the default) or LeastRequest: of two at random the
 	// one with fewer requests open.
 	Policy string `json:"policy,omitempty"`
+}
+
+// Limits bounds what runs on a Service at once, through one proxy.
+type Limits struct {
+	// Requests may run at once; with adaptive it is the most that the limit may
+	// become.
+	Requests int `json:"requests,omitempty"`
+	// Adaptive finds the limit from how long the Service takes to answer.
+	Adaptive bool `json:"adaptive,omitempty"`
+	// Least and Most bound an adaptive limit; 8 and 4096 by default.
+	Least int `json:"least,omitempty"`
+	Most  int `json:"most,omitempty"`
 }
 
 // HealthCheck is an active health check.
@@ -162,6 +176,12 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 		if c.MaxStreams < 0 {
 			r.broken("spec.connection.maxStreams", "bad-value", "maxStreams is at least 1", "")
 		}
+	}
+	if l := in.Spec.Limits; l != nil {
+		if l.Requests < 0 || l.Least < 0 || l.Most < 0 {
+			r.broken("spec.limits", "bad-value", "limits are above nothing", "leave out what has no limit")
+		}
+		p.noun.Limits = &model.ServiceLimits{Requests: l.Requests, Adaptive: l.Adaptive, Least: l.Least, Most: l.Most}
 	}
 	if in.Spec.Protocol != "" && r.oneOf("spec.protocol", in.Spec.Protocol, string(model.HTTP1), string(model.HTTP2), string(model.HTTPAuto)) {
 		p.noun.Protocol = model.ServiceProtocol(in.Spec.Protocol)

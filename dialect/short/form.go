@@ -155,6 +155,7 @@ type route struct {
 	Mirror    mirrors       `json:"mirror" doc:"where a copy goes, whose answer nobody sees: a service, a URL, an object, or a list"`
 	Timeout   *timeouts     `json:"timeout" doc:"for the whole request, or an object" unit:"duration"`
 	Retry     *retry        `json:"retry" doc:"how many further tries, or an object" default:"0"`
+	Priority  text          `json:"priority" doc:"which requests are refused first, and which last, where a service has limits" enum:"low,normal,critical" default:"normal"`
 	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
 	Transcode *transcode    `json:"transcode" doc:"clients call a gRPC service with JSON: a descriptor file, or an object"`
 	Auth      *later        `json:"auth" doc:"who may call; not in this version"`
@@ -318,6 +319,7 @@ type service struct {
 	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`
 	Connect   *span     `json:"connect" doc:"until a connection can be used, TLS included" default:"5s" unit:"duration"`
 	Idle      *span     `json:"idle" doc:"unused connections are kept" default:"30s" unit:"duration"`
+	Limits    *bounds   `json:"limits" doc:"how many requests may run on it at once: a number, adaptive, or an object" default:"no limit"`
 	MaxIdle   int       `json:"maxIdle" doc:"unused connections kept per endpoint and core" default:"1024"`
 	Streams   int       `json:"maxStreams" doc:"requests at once on one HTTP/2 connection" default:"100"`
 	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
@@ -350,6 +352,16 @@ type endpoint struct {
 	_       struct{} `also:"host,ip,port,url,target,server" hint:"an endpoint is an address with its port: for example address: \"10.0.0.1:9002\""`
 
 	noun model.Endpoint
+}
+
+// bounds says how many requests may run on a service at once.
+type bounds struct {
+	Requests int      `json:"requests" doc:"at once, through this proxy; with adaptive the most that it may find" default:"no bound"`
+	Adaptive bool     `json:"adaptive" doc:"find the number from how long answers take" default:"false"`
+	Least    int      `json:"least" doc:"of an adaptive limit" default:"8"`
+	Most     int      `json:"most" doc:"of an adaptive limit" default:"4096"`
+	_        struct{} `also:"maxRequests,concurrency,max,inflight,maxConcurrent,maxParallelRequests" hint:"did you mean requests?"`
+	_        struct{} `also:"connections,maxConnections,pending,maxPendingRequests" hint:"requests bounds what runs at once; one HTTP/1.1 connection carries one"`
 }
 
 // health asks each endpoint and believes the answer.

@@ -167,6 +167,9 @@ func (c *compiler) compile(r *route, index int) rule {
 	if r.Retry != nil {
 		base.Retry = r.Retry.noun()
 	}
+	if r.Priority != "normal" {
+		base.Priority = model.Priority(r.Priority)
+	}
 	base.CountCalls = r.GRPC != nil && r.GRPC.metrics
 	left := r.Match
 	for len(left) > 0 {

@@ -125,6 +125,8 @@ func (s *schemas) noun(t reflect.Type) way {
 			"mapping of text, list of endpoint, service"}
 	case *policies:
 		return way{schema{"type": "array", "items": s.Ref("policy", reflect.TypeFor[policy]())}, "list of policy"}
+	case *bounds:
+		return way{item("bounds", t, aNumber, schema{"const": "adaptive"}), "number, adaptive, bounds"}
 	case *mesh:
 		return way{item("mesh", t, aBoolean), "true, mesh"}
 	case *member:
