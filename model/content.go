@@ -118,6 +118,7 @@ func (s *Service) write(b *content) {
 	}
 	b.bool(s.Refused)
 	b.place(&s.Origin)
+	s.Ejection.write(b)
 	b.lowered(s) // at the end: nothing else changes where it is empty
 }
 

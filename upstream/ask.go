@@ -15,6 +15,9 @@ type Ask struct {
 	Tried *Tried
 	// Fresh asks for a connection that nothing was sent on before.
 	Fresh bool
+	// Untold says that nobody will Tell how the try went: it cannot be the probe of
+	// an ejected endpoint.
+	Untold bool
 }
 
 // Outcome is how a try went, as far as its endpoint is concerned.
@@ -59,6 +62,7 @@ type Result struct {
 func (c *Cluster) Tell(l wire.Loop, ep *Endpoint, r *Result) {
 	if p := ep.pools[l.Index()].Load(); p != nil {
 		p.results[r.Outcome].Add(1)
+		c.watch(l.Now(), p, r)
 	}
 }
 

@@ -78,6 +78,8 @@ func share(part, whole uint64) float64 {
 // Endpoint is what is known of one. The zero value is a new one, which is in.
 // It belongs to the Group's owner, and may leave one Group for another.
 type Endpoint struct {
+	// Of is what the Group's owner knows it by.
+	Of any
 	// Spare says that it takes no requests for another reason: then it is not
 	// one that the others' requests can go to.
 	Spare bool
