@@ -124,6 +124,7 @@ func (s *Service) write(b *content) {
 	}
 	b.bool(s.Refused)
 	b.place(&s.Origin)
+	s.Ejection.write(b)
 	b.lowered(s) // at the end: nothing else changes where it is empty
 }
 

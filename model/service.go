@@ -30,6 +30,8 @@ type Service struct {
 	Balance Balance        `json:"balance,omitempty"`
 	Limits  *ServiceLimits `json:"limits,omitempty"`
 	Health  *HealthCheck   `json:"health,omitempty"`
+	// Ejection spares endpoints that fail; nil is with its defaults.
+	Ejection *Ejection `json:"ejection,omitempty"`
 	// Connect bounds the time to a usable connection, TLS included.
 	// 0 is 5 s.
 	Connect time.Duration `json:"connect,omitempty"`

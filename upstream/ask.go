@@ -17,6 +17,9 @@ type Ask struct {
 	Fresh bool
 	// Class is how much the request matters where the service is limited.
 	Class Class
+	// Untold says that nobody will Tell how the try went: it cannot be the probe of
+	// an ejected endpoint.
+	Untold bool
 }
 
 // Outcome is how a try went, as far as its endpoint is concerned.
@@ -64,6 +67,7 @@ func (c *Cluster) Tell(l wire.Loop, ep *Endpoint, r *Result) {
 		if p.set.adaptive {
 			c.gate.learn(l.Now(), r)
 		}
+		c.watch(l.Now(), p, r)
 	}
 }
 

@@ -30,6 +30,8 @@ type Cluster struct {
 	// is what those that are gone had counted.
 	leaving []*Endpoint
 	past    Counts
+
+	detection
 }
 
 // endpointKey says when an endpoint of a new spec is the one from before.
@@ -50,6 +52,7 @@ func newCluster(s *Set, svc *model.Service) *Cluster {
 		endpoints: map[endpointKey]*Endpoint{},
 	}
 	c.plan.Store(newPlan(nil, settingsOf(svc), observe.NoEndpoint))
+	c.detection.begin(s.random)
 	// Loops start evenly spread over the rows, from a place that differs from
 	// cluster to cluster: two loops never march in step.
 	hash := fnv.New64a()
@@ -85,7 +88,12 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 		return nil, nil, observe.Overloaded
 	}
 	i := l.Index()
-	ep = p.choose(&c.cursors[i], l.Now(), a)
+	if p.out != nil {
+		ep = c.probe(p, l.Now(), a)
+	}
+	if ep == nil {
+		ep = p.choose(&c.cursors[i], l.Now(), a)
+	}
 	if ep == nil {
 		if p.set.gated {
 			c.gate.leave()
@@ -154,7 +162,8 @@ func (c *Cluster) rebuild() {
 		if ep = c.endpoints[key]; ep == nil {
 			ep = &Endpoint{
 				addr: key.addr, host: t.host, dialer: t.dialer, raw: t.raw, codec: t.codec,
-				pools: make([]atomic.Pointer[pool], len(c.owner.loops)),
+				watched: watched{cluster: c},
+				pools:   make([]atomic.Pointer[pool], len(c.owner.loops)),
 			}
 			ep.at = netip.AddrPortFrom(key.addr.Addr().Unmap(), key.addr.Port())
 			if at, err := netip.ParseAddrPort(t.inner); err == nil {
@@ -185,6 +194,7 @@ func (c *Cluster) rebuild() {
 		}
 	}
 	c.endpoints, c.members = kept, members
+	c.detect()
 	c.replan()
 	c.remove(removed)
 	c.startChecks()
@@ -196,7 +206,7 @@ func (c *Cluster) replan() {
 	sp := c.spec.Load()
 	healthy := make([]member, 0, len(c.members))
 	for _, m := range c.members {
-		if !m.ep.sick.Load() && !m.standby {
+		if !m.ep.out() && !m.standby {
 			healthy = append(healthy, m)
 		}
 	}
@@ -214,6 +224,7 @@ func (c *Cluster) replan() {
 			p.at[m.ep.at] = m.ep
 		}
 	}
+	p.out = c.awaiting()
 	c.plan.Store(p)
 }
 

@@ -35,6 +35,8 @@ type Endpoint struct {
 
 	// sick is what health checks found; they write it.
 	sick atomic.Bool
+	// watched is what failure detection knows of it.
+	watched
 	// left counts the loops that emptied their pool after the removal.
 	left atomic.Int32
 	// endCheck ends the health check; nil without one. Guarded by the

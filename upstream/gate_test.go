@@ -9,8 +9,8 @@ import (
 	"github.com/naru-mesh/naru/upstream/adaptive"
 )
 
-// limited is a service with limits.
-func limited(l model.ServiceLimits) *model.Service {
+// withLimits is a service with limits.
+func withLimits(l model.ServiceLimits) *model.Service {
 	s := service("a", 2)
 	s.Limits = &l
 	return s
@@ -35,7 +35,7 @@ func (w *world) admits(loop int, c Class) (*fakeConn, bool) {
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	w.apply(limited(model.ServiceLimits{Requests: 20}))
+	w.apply(withLimits(model.ServiceLimits{Requests: 20}))
 	var running []*fakeConn
 	fill := func(c Class, want int) {
 		t.Helper()
@@ -82,7 +82,7 @@ func TestLimit(t *testing.T) {
 		c.finish()
 	}
 	w.run()
-	w.apply(limited(model.ServiceLimits{Requests: 3}))
+	w.apply(withLimits(model.ServiceLimits{Requests: 3}))
 	if st := w.stats("a"); st.Running != 0 || st.Limit != 3 {
 		t.Errorf("%d run of %d", st.Running, st.Limit)
 	}
@@ -110,7 +110,7 @@ func TestNoEndpointIsNotCounted(t *testing.T) {
 func TestAdaptiveLimit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	w.apply(limited(model.ServiceLimits{Adaptive: true, Requests: 100}))
+	w.apply(withLimits(model.ServiceLimits{Adaptive: true, Requests: 100}))
 	c := w.cluster("a")
 	if st := w.stats("a"); st.Limit != 100 {
 		t.Fatalf("the limit begins at %d", st.Limit)
@@ -152,13 +152,13 @@ func TestAdaptiveLimit(t *testing.T) {
 		t.Errorf("time-outs leave the limit at %d", st.Limit)
 	}
 	learnt := w.stats("a").Limit
-	again := limited(model.ServiceLimits{Adaptive: true, Requests: 100})
+	again := withLimits(model.ServiceLimits{Adaptive: true, Requests: 100})
 	again.Idle = time.Minute
 	w.apply(again)
 	if st := w.stats("a"); st.Limit != learnt {
 		t.Errorf("a change of the idle time made the limit %d, was %d", st.Limit, learnt)
 	}
-	w.apply(limited(model.ServiceLimits{Requests: 7}))
+	w.apply(withLimits(model.ServiceLimits{Requests: 7}))
 	if st := w.stats("a"); st.Limit != 7 {
 		t.Errorf("a fixed limit is %d", st.Limit)
 	}

@@ -157,6 +157,9 @@ func (k *check) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if err == nil {
+			k.cluster.passed(k.ep)
+		}
 		sick := k.ep.sick.Load()
 		if against.add(err != nil, sick, &k.cfg) {
 			k.cluster.judge(ctx, k.ep, !sick)

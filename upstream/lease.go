@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"time"
 
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
@@ -14,6 +15,7 @@ type Lease struct {
 	pool   *pool
 	holder Holder
 	timer  wire.Timer // bounds the connect
+	picked time.Duration
 	// newer and older are its neighbours among those of the pool.
 	newer, older *Lease
 
@@ -43,7 +45,13 @@ type Holder interface {
 func (c *Cluster) Lease(l wire.Loop, avoid *Tried, holder Holder) (*Lease, observe.Reason) {
 	p := c.plan.Load()
 	i := l.Index()
-	ep := p.choose(&c.cursors[i], l.Now(), &Ask{Tried: avoid})
+	var ep *Endpoint
+	if p.out != nil {
+		ep = c.probe(p, l.Now(), &Ask{Tried: avoid})
+	}
+	if ep == nil {
+		ep = p.choose(&c.cursors[i], l.Now(), &Ask{Tried: avoid})
+	}
 	if ep == nil {
 		return nil, p.none
 	}
@@ -58,7 +66,7 @@ func (c *Cluster) Lease(l wire.Loop, avoid *Tried, holder Holder) (*Lease, obser
 }
 
 func (p *pool) lease(holder Holder) *Lease {
-	k := &Lease{pool: p, holder: holder, opening: true, tunnel: p.ep.tunnels != nil}
+	k := &Lease{pool: p, holder: holder, picked: p.loop.Now(), opening: true, tunnel: p.ep.tunnels != nil}
 	k.timer.Handler = k
 	if !k.tunnel {
 		p.picks.Add(1)
@@ -100,6 +108,7 @@ func (k *Lease) Stands() {
 		k.opened()
 	}
 	k.pool.ep.connected()
+	k.pool.flowed(k.picked, good)
 }
 
 // Unconnected says that nothing is going to stand, which is how datagrams are
@@ -122,7 +131,8 @@ func (k *Lease) Failed(err error) observe.Reason {
 	}
 	p := k.pool
 	p.failed[i].Add(1)
-	p.ep.connectFailed(p.loop.Now())
+	p.connectFailed()
+	p.flowed(k.picked, bad)
 	k.End()
 	return connectReasons[i]
 }
@@ -135,7 +145,8 @@ func (k *Lease) noTunnel(err error) observe.Reason {
 		why = wire.DialReason(err)
 	}
 	if !errors.Is(err, wire.ErrStale) && why != observe.PolicyDenied {
-		k.pool.ep.connectFailed(k.pool.loop.Now())
+		k.pool.connectFailed()
+		k.pool.flowed(k.picked, bad)
 	}
 	k.End()
 	return why
@@ -148,6 +159,7 @@ func (k *Lease) End() {
 		return
 	}
 	k.ended = true
+	k.pool.flowed(k.picked, silent) // unless it was told before
 	if k.opening {
 		k.opened()
 	}

@@ -19,6 +19,8 @@ type plan struct {
 	// at finds the endpoints of the mesh by their workloads' addresses, also
 	// those that are not well; nil where there are none.
 	at map[netip.AddrPort]*Endpoint
+	// out are the endpoints that are ejected and wait for a probe, nil without.
+	out *ejected
 }
 
 // member is an endpoint and its weight.

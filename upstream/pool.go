@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream/outlier"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -49,6 +50,10 @@ type pool struct {
 	multi    atomic.Bool
 	failed   [len(connectReasons)]atomic.Uint64
 	results  [outcomes]atomic.Uint64 // of tries
+	// Of those that were Answered, how many were bad, and refused because they
+	// were too many; and how long the others took.
+	bad, limited atomic.Uint64
+	took         [outlier.Buckets]atomic.Uint32
 }
 
 // connectReasons are why a connect can fail, in the order of the counters.
@@ -298,7 +303,7 @@ func (k *link) OnGone(_ wire.ClientConn, err error) {
 		k.opened()
 		if i := connectFailure(err, k.timedOut); i >= 0 {
 			p.failed[i].Add(1)
-			p.ep.connectFailed(p.loop.Now())
+			p.connectFailed()
 		}
 	}
 	for k.lent > 0 {

@@ -53,6 +53,9 @@ type Set struct {
 	seed  uint64
 	// checks has a place for each health check that may wait for its answer.
 	checks chan struct{}
+	// chores are what loops have found and leave to the Set's own goroutine.
+	chores chan chore
+	random func() float64
 
 	// ctx ends with Close; tasks counts the goroutines that end with it.
 	ctx    context.Context
@@ -81,11 +84,15 @@ func NewSet(env Env) *Set {
 		loops:    env.Driver.Loops(),
 		seed:     rand.Uint64(),
 		checks:   make(chan struct{}, parallelChecks),
+		chores:   make(chan chore, mostChores),
+		random:   rand.Float64,
 		clusters: map[string]*Cluster{},
 		retiring: map[*Cluster]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.names = newResolver(s)
+	chores := s.chores
+	s.tasks.Go(func() { s.attend(chores) })
 	return s
 }
 

@@ -34,6 +34,9 @@ type settings struct {
 	streams       int  // exchanges at once on a connection
 	gated         bool // the cluster's gate decides who gets in
 	adaptive      bool // and learns
+	// failures and connects in a row are a reason to look at once; 0: none.
+	failures, connects int32
+	watch              bool // endpoints may be ejected
 }
 
 // target is a model.Endpoint: an address, or a name.
@@ -204,6 +207,7 @@ func settingsOf(svc *model.Service) *settings {
 		}
 	}
 	set.connect, set.idle = min(set.connect, longest), min(set.idle, longest)
+	set.watching(svc.Ejection)
 	return set
 }
 
@@ -215,7 +219,9 @@ func sameService(a, b *model.Service) bool {
 	}
 	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
-		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health) && sameLimits(a.Limits, b.Limits)
+		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health) &&
+		sameLimits(a.Limits, b.Limits) &&
+		sameEjection(a.Ejection, b.Ejection)
 }
 
 func sameLimits(a, b *model.ServiceLimits) bool {

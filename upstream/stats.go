@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/naru-mesh/naru/observe"
 )
@@ -19,6 +20,10 @@ type Counts struct {
 	Failures [len(connectReasons)]uint64
 	// Results is how many tries went how, by Outcome.
 	Results [outcomes]uint64
+	// Ejections is how often it was ejected, by EjectionReasons; Probes how many
+	// requests have probed it, of which Failed did badly.
+	Ejections            [len(ejectionReasons)]uint64
+	Probes, ProbesFailed uint64
 }
 
 // ConnectReasons are the reasons of Counts.Failures, in its order.
@@ -30,6 +35,11 @@ type EndpointStats struct {
 	Addr    netip.AddrPort
 	Weight  int
 	Healthy bool
+	// Ejection is why it is ejected, "" when it is not; Figures say what was
+	// counted. It began at Ejected, and the next request after Probe probes it.
+	Ejection       string
+	Figures        string
+	Ejected, Probe time.Time
 	Counts
 }
 
@@ -44,6 +54,9 @@ type ServiceStats struct {
 	// many were not let in, by Class.
 	Running, Limit int
 	Refused        [classes]uint64
+	// Held is how often an endpoint did as badly as those that are ejected, and
+	// was not, because it was the last, or too many were.
+	Held uint64
 	Counts
 }
 
@@ -69,7 +82,7 @@ func (c *Cluster) stats(st *ServiceStats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.prune()
-	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Counts: c.past}
+	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Held: c.outliers.Held(), Counts: c.past}
 	if p := c.plan.Load(); p.set.gated {
 		st.Running, st.Limit = int(c.gate.active.Load()), int(c.gate.limit.Load())
 	}
@@ -81,6 +94,7 @@ func (c *Cluster) stats(st *ServiceStats) {
 			Host: m.ep.host, Addr: m.ep.addr, Weight: int(m.weight),
 			Healthy: !m.ep.sick.Load(), Counts: m.ep.counts(),
 		}
+		m.ep.describe(&e)
 		st.Endpoints = append(st.Endpoints, e)
 		st.Counts.add(&e.Counts)
 	}
@@ -135,6 +149,7 @@ func (ep *Endpoint) counts() (n Counts) {
 		}
 		n.add(&one)
 	}
+	ep.watched.counts(&n)
 	return n
 }
 
@@ -151,4 +166,9 @@ func (n *Counts) add(m *Counts) {
 	for i := range n.Results {
 		n.Results[i] += m.Results[i]
 	}
+	for i := range n.Ejections {
+		n.Ejections[i] += m.Ejections[i]
+	}
+	n.Probes += m.Probes
+	n.ProbesFailed += m.ProbesFailed
 }

@@ -1,0 +1,233 @@
+package upstream
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/upstream/outlier"
+)
+
+// This file is the loops' half of failure detection: counting, and who probes.
+// What follows from it is in eject.go.
+
+// watched is an Endpoint's part of failure detection.
+type watched struct {
+	cluster *Cluster // nil in tests of parts
+
+	// failedRow is how many requests in a row have failed, over all loops.
+	failedRow atomic.Int32
+	// due is 0 while the endpoint is in; when it is ejected, the loop time from
+	// which on the next pick is its probe, or never, while that runs. probed is
+	// when the probe that runs was picked, 0 without.
+	due, probed atomic.Int64
+
+	// Guarded by the cluster's mutex.
+	state          outlier.Endpoint
+	ejected, probe time.Time // wall clock: when it was, and when it may be probed
+	probesFailed   uint64
+	probes         atomic.Uint64
+}
+
+// never is a time that does not come.
+const never = math.MaxInt64
+
+// out says whether the endpoint gets nothing while others can.
+func (ep *Endpoint) out() bool { return ep.sick.Load() || ep.due.Load() != 0 }
+
+// ejected are endpoints that wait for a probe.
+type ejected struct {
+	eps []*Endpoint
+	// soonest is before when it is no use to look.
+	soonest atomic.Int64
+}
+
+// Bounds of how often the loops are troubled.
+const (
+	sweepEvery = time.Second           // while there are requests
+	sweepLeast = 20 * time.Millisecond // also when endpoints fail many times in a row
+	lookEvery  = time.Second           // for endpoints that may be probed
+)
+
+// verdict is what a try says of its endpoint.
+type verdict uint8
+
+const (
+	silent    verdict = iota // nothing
+	good                     // it works
+	bad                      // it does not
+	limited                  // it has too much to do
+	unreached                // it could not be connected to, which the pool counts
+	torn                     // what was good ended badly
+)
+
+// verdictOf judges a try. Of the 5xx, 501 and 505 are the request's fault. gRPC:
+// UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS are the
+// server's; others are answers.
+func verdictOf(r *Result) verdict {
+	switch r.Outcome {
+	case Answered:
+	case Unreached:
+		return unreached
+	case Abandoned:
+		return silent
+	case Torn:
+		return torn
+	default:
+		return bad
+	}
+	switch r.GRPC {
+	case 2, 4, 13, 14, 15:
+		return bad
+	case 8: // RESOURCE_EXHAUSTED
+		return limited
+	}
+	switch {
+	case r.Status == 429:
+		return limited
+	case r.Status >= 500 && r.Status != 501 && r.Status != 505:
+		return bad
+	}
+	return good
+}
+
+// watching takes the bounds that the loops need.
+func (set *settings) watching(e *model.Ejection) {
+	set.watch = e == nil || !e.Off
+	if set.watch {
+		c := ejectionOf(e).Filled()
+		set.failures, set.connects = int32(max(c.Failures, 0)), int32(max(c.Connects, 0))
+	}
+}
+
+// watch takes how a try went. It is called on the pool's loop.
+func (c *Cluster) watch(now time.Duration, p *pool, r *Result) {
+	if !p.set.watch {
+		return
+	}
+	ep, v := p.ep, verdictOf(r)
+	switch v {
+	case good:
+		p.took[outlier.Bucket(r.Took)].Add(1)
+		if ep.failedRow.Load() != 0 {
+			ep.failedRow.Store(0)
+		}
+	case limited:
+		p.limited.Add(1)
+	case bad:
+		if r.Outcome == Answered {
+			p.bad.Add(1)
+		}
+		if n := ep.failedRow.Add(1); p.set.failures > 0 && n%p.set.failures == 0 {
+			c.hurry(now)
+		}
+	case silent:
+		// Somebody waited in vain for as long as would have been slow.
+		if slow := c.slower.Load(); slow > 0 && int64(r.Took) >= slow {
+			p.took[outlier.Bucket(r.Took)].Add(1)
+		}
+	}
+	if ep.due.Load() != 0 {
+		c.probed(now, now-r.Took, ep, v, r)
+	}
+	if int64(now) >= c.sweepAt.Load() {
+		c.sweep(now)
+	}
+}
+
+// connectFailed puts the endpoint aside.
+func (p *pool) connectFailed() {
+	now := p.loop.Now()
+	p.ep.connectFailed(now)
+	if c := p.ep.cluster; c != nil && p.set.watch && p.set.connects > 0 && p.ep.failures.Load()%p.set.connects == 0 {
+		c.hurry(now)
+		if int64(now) >= c.sweepAt.Load() {
+			c.sweep(now)
+		}
+	}
+}
+
+// flowed takes what became of a flow's connection that was picked then.
+func (p *pool) flowed(picked time.Duration, v verdict) {
+	if c := p.ep.cluster; c != nil && p.ep.due.Load() != 0 {
+		now := p.loop.Now()
+		c.probed(now, picked, p.ep, v, &Result{Took: now - picked, Outcome: Unreached})
+	}
+}
+
+// hurry has the next sweep come at once, unless there was one just now.
+func (c *Cluster) hurry(now time.Duration) {
+	soon := int64(max(now, time.Duration(c.sweptAt.Load())+sweepLeast))
+	for at := c.sweepAt.Load(); soon < at && !c.sweepAt.CompareAndSwap(at, soon); at = c.sweepAt.Load() {
+	}
+}
+
+// sweep has the endpoints judged, by one of the loops that see the time come.
+func (c *Cluster) sweep(now time.Duration) {
+	at := c.sweepAt.Load()
+	if int64(now) < at || !c.sweepAt.CompareAndSwap(at, int64(now+sweepEvery)) {
+		return
+	}
+	c.sweptAt.Store(int64(now))
+	if !c.owner.post(chore{cluster: c, now: now}) {
+		c.sweepAt.Store(int64(now + sweepLeast))
+	}
+}
+
+// probe gives an ejected endpoint whose back-off is over to one pick, nil to
+// all others. Retries are for endpoints that work, and a session for its own.
+func (c *Cluster) probe(p *plan, now time.Duration, a *Ask) *Endpoint {
+	if int64(now) >= c.sweepAt.Load() {
+		c.sweep(now) // a probe that nobody hears of is found by it
+	}
+	out := p.out
+	if a.Untold || a.Tried != nil && (a.Tried.Only.IsValid() || a.Tried.Len() > 0) || int64(now) < out.soonest.Load() {
+		return nil
+	}
+	soonest := int64(now + lookEvery)
+	for _, ep := range out.eps {
+		due := ep.due.Load()
+		if due != 0 && due <= int64(now) && ep.due.CompareAndSwap(due, never) {
+			ep.probed.Store(int64(now))
+			ep.probes.Add(1)
+			return ep
+		}
+		if due != 0 {
+			soonest = min(soonest, due)
+		}
+	}
+	out.soonest.Store(soonest)
+	return nil
+}
+
+// probed takes a try on an ejected endpoint: its probe, or one that was picked
+// after it might have been probed, for want of others.
+func (c *Cluster) probed(now, picked time.Duration, ep *Endpoint, v verdict, r *Result) {
+	at, due := ep.probed.Load(), ep.due.Load()
+	switch {
+	case at != 0 && int64(picked) >= at && v == silent:
+		// Nobody waited for it: let another find out.
+		if ep.probed.CompareAndSwap(at, 0) {
+			ep.release(now)
+		}
+		return
+	case at != 0 && int64(picked) >= at:
+		if !ep.probed.CompareAndSwap(at, 0) {
+			return
+		}
+	case at != 0 || due == 0 || int64(picked) < due || v == silent || !ep.due.CompareAndSwap(due, never):
+		return
+	}
+	if !c.owner.post(chore{cluster: c, now: now, ep: ep, good: v == good, result: *r}) {
+		ep.release(now)
+	}
+}
+
+// release lets the next pick probe the endpoint.
+func (ep *Endpoint) release(now time.Duration) {
+	ep.due.CompareAndSwap(never, int64(now))
+	if out := ep.cluster.plan.Load().out; out != nil {
+		out.soonest.Store(0)
+	}
+}
