@@ -2,14 +2,6 @@ package model
 
 import "time"
 
-// Balance is how a Service's endpoints share its requests.
-type Balance string
-
-const (
-	RoundRobin   Balance = "round-robin"   // the default
-	LeastRequest Balance = "least-request" // of two at random, the one with fewer requests open
-)
-
 // Service is where a Route may lead.
 type Service struct {
 	// Name is unique in a Config, for example "orders" or "shop/orders:9002".

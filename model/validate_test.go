@@ -182,7 +182,7 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Listeners[0].Limits.HeadBytes, c.Listeners[0].Limits.URIBytes = 1000, 2000 }, "warning tiny-limit: listener plain takes longer request targets than heads", ""},
 		{func(c *Config) { c.Listeners[0].Limits.Head = 5 }, "warning tiny-time: a head time of 5ns is hardly meant", ""},
 
-		{func(c *Config) { c.Services[1].Balance = "random" }, `error bad-value: service orders is balanced by "random"`, ""},
+		{func(c *Config) { c.Services[1].Balance = "fairest" }, `error bad-value: service orders is balanced by "fairest", it goes on as peak-ewma`, ""},
 		{func(c *Config) { c.Services[1].Host = "a b" }, `error bad-hostname: service orders is sent the host "a b"`, ""},
 		{func(c *Config) { c.Services[1].TLS.ServerName = "*" }, `error bad-hostname: service orders is verified as "*"`, "no service orders, r0 500"},
 		{func(c *Config) { c.Services[1].TLS.CA = []byte("x") }, "error bad-certificate: the CA of service orders holds no PEM certificate", "no service orders, r0 500"},

@@ -15,6 +15,10 @@ type Ask struct {
 	Tried *Tried
 	// Fresh asks for a connection that nothing was sent on before.
 	Fresh bool
+
+	// flow: it is for a connection, whose first answer tells nothing of how
+	// loaded an endpoint is.
+	flow bool
 }
 
 // Outcome is how a try went, as far as its endpoint is concerned.
@@ -59,6 +63,9 @@ type Result struct {
 func (c *Cluster) Tell(l wire.Loop, ep *Endpoint, r *Result) {
 	if p := ep.pools[l.Index()].Load(); p != nil {
 		p.results[r.Outcome].Add(1)
+	}
+	if c.plan.Load().set.balance.timed() {
+		ep.latency.heard(l.Now(), r)
 	}
 }
 

@@ -41,11 +41,14 @@ type Endpoint struct {
 	// cluster's mutex.
 	endCheck context.CancelFunc
 
-	// inflight is how many requests run on the endpoint, over all loops. Loops
-	// contend for it, so it is kept for least-request clusters only, and on a
-	// cache line away from what every pick reads.
+	// What loops contend for is on a cache line away from what every pick reads,
+	// and kept only where the balancing wants it. inflight is how many requests
+	// run on the endpoint, over all loops; latency is how long it takes, see
+	// load.go.
 	_        [64]byte
 	inflight atomic.Int64
+	latency  latency
+	_        [48]byte
 }
 
 // Addr is the address that is connected to.

@@ -43,7 +43,7 @@ type Holder interface {
 func (c *Cluster) Lease(l wire.Loop, avoid *Tried, holder Holder) (*Lease, observe.Reason) {
 	p := c.plan.Load()
 	i := l.Index()
-	ep := p.choose(&c.cursors[i], l.Now(), &Ask{Tried: avoid})
+	ep := p.choose(&c.cursors[i], l.Now(), &Ask{Tried: avoid, flow: true})
 	if ep == nil {
 		return nil, p.none
 	}
@@ -65,7 +65,7 @@ func (p *pool) lease(holder Holder) *Lease {
 		p.connects.Add(1)
 		p.open.Add(1)
 		p.opening.Add(1)
-		if p.set.least {
+		if p.set.balance.counted() {
 			k.counted = true
 			p.ep.inflight.Add(1)
 		}

@@ -115,7 +115,7 @@ func (p *pool) lend(set *settings, fresh bool) wire.ClientConn {
 		k = p.dial()
 	}
 	k.lent++
-	if set.least {
+	if set.balance.counted() {
 		k.counted++
 		p.ep.inflight.Add(1)
 	}

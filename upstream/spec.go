@@ -28,7 +28,7 @@ type spec struct {
 
 // settings are what a pool and a pick need of a Service, defaults filled in.
 type settings struct {
-	least         bool          // least-request instead of round-robin
+	balance       balance
 	connect, idle time.Duration // negative: no bound
 	maxIdle       int
 	streams       int // exchanges at once on a connection
@@ -177,7 +177,7 @@ const longest = 24 * time.Hour
 
 func settingsOf(svc *model.Service) *settings {
 	set := &settings{
-		least:   svc.Balance == model.LeastRequest,
+		balance: balanceOf(svc),
 		connect: svc.Connect,
 		idle:    svc.Idle,
 		maxIdle: svc.MaxIdle,

@@ -65,13 +65,13 @@ func TestTLSDialersAreMadePerHost(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	if got := *settingsOf(&model.Service{}); got != (settings{false, 5 * time.Second, 30 * time.Second, 1024, 1}) {
+	if got := *settingsOf(&model.Service{}); got != (settings{peakEWMA, 5 * time.Second, 30 * time.Second, 1024, 1}) {
 		t.Errorf("settings %+v", got)
 	}
 	if got := *settingsOf(&model.Service{Connect: 1 << 60, Idle: 1 << 60}); got.connect != 24*time.Hour || got.idle != 24*time.Hour {
 		t.Errorf("settings %+v", got)
 	}
-	if got := *settingsOf(&model.Service{Connect: -1, Idle: -1, MaxIdle: -1}); got != (settings{false, -1, -1, -1, 1}) {
+	if got := *settingsOf(&model.Service{Connect: -1, Idle: -1, MaxIdle: -1}); got != (settings{peakEWMA, -1, -1, -1, 1}) {
 		t.Errorf("settings %+v", got)
 	}
 }

@@ -46,8 +46,9 @@ type BackendPolicySpec struct {
 
 // LoadBalancing says how endpoints share requests.
 type LoadBalancing struct {
-	// Policy is RoundRobin (the default) or LeastRequest: of two at random the
-	// one with fewer requests open.
+	// Policy is PeakEWMA (the default: of two at random the one whose open
+	// requests would take less time), RoundRobin, LeastRequest (of two at random
+	// the one with fewer requests open) or Random.
 	Policy string `json:"policy,omitempty"`
 }
 
@@ -140,14 +141,7 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 	r.policyTargets(p, in.Spec.TargetRefs)
 	p.noun.Host = in.Spec.Host
 	if lb := in.Spec.LoadBalancing; lb != nil {
-		switch lb.Policy {
-		case "", "RoundRobin":
-			p.noun.Balance = model.RoundRobin
-		case "LeastRequest":
-			p.noun.Balance = model.LeastRequest
-		default:
-			r.unknownValue("spec.loadBalancing.policy", lb.Policy, "RoundRobin", "LeastRequest")
-		}
+		r.loadBalancing(p, lb)
 	}
 	if in.Spec.HealthCheck != nil {
 		p.noun.Health = r.healthCheck(in.Spec.HealthCheck)
