@@ -119,6 +119,7 @@ func (s *Service) write(b *content) {
 	b.bool(s.Refused)
 	b.place(&s.Origin)
 	b.lowered(s) // at the end: nothing else changes where it is empty
+	b.balancing(s)
 }
 
 func (r *Route) write(b *content) {

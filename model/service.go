@@ -18,9 +18,12 @@ type Service struct {
 	// who the client is, 1 or 2; 0 sends none. Only for Flows.
 	ProxyProtocol int `json:"proxyProtocol,omitempty"`
 	// TLS is nil for plain connections.
-	TLS     *BackendTLS  `json:"tls,omitempty"`
-	Balance Balance      `json:"balance,omitempty"`
-	Health  *HealthCheck `json:"health,omitempty"`
+	TLS     *BackendTLS `json:"tls,omitempty"`
+	Balance Balance     `json:"balance,omitempty"`
+	// Hash is what RingHash and Maglev go by: the first key that a request has
+	// counts.
+	Hash   []HashKey    `json:"hash,omitempty"`
+	Health *HealthCheck `json:"health,omitempty"`
 	// Connect bounds the time to a usable connection, TLS included.
 	// 0 is 5 s.
 	Connect time.Duration `json:"connect,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream/ring"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -15,11 +16,18 @@ type Ask struct {
 	Tried *Tried
 	// Fresh asks for a connection that nothing was sent on before.
 	Fresh bool
+	// Hash is that of the request's key (HashOf) where Hashed says that it has
+	// one. It counts for services that are balanced by keys.
+	Hash   uint64
+	Hashed bool
 
 	// flow: it is for a connection, whose first answer tells nothing of how
 	// loaded an endpoint is.
 	flow bool
 }
+
+// HashOf hashes a request's key, the same on every proxy.
+func HashOf(key []byte) uint64 { return ring.Sum(key) }
 
 // Outcome is how a try went, as far as its endpoint is concerned.
 type Outcome uint8

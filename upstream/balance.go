@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/upstream/ring"
 )
 
 // balance is how a tier chooses: a model.Balance.
@@ -14,6 +15,8 @@ const (
 	roundRobin
 	leastRequest
 	random
+	ringHash
+	maglev
 )
 
 func balanceOf(svc *model.Service) balance {
@@ -24,15 +27,43 @@ func balanceOf(svc *model.Service) balance {
 		return leastRequest
 	case model.Random:
 		return random
+	case model.RingHash:
+		return ringHash
+	case model.Maglev:
+		return maglev
 	}
 	return peakEWMA
 }
 
-// timed says whether how long endpoints take decides.
-func (b balance) timed() bool { return b == peakEWMA }
+// hashed says whether keys decide.
+func (b balance) hashed() bool { return b == ringHash || b == maglev }
+
+// timed says whether how long endpoints take decides, of requests without a key
+// where keys do.
+func (b balance) timed() bool { return b == peakEWMA || b.hashed() }
 
 // counted says whether what runs on endpoints decides.
-func (b balance) counted() bool { return b == peakEWMA || b == leastRequest }
+func (b balance) counted() bool { return b.timed() || b == leastRequest }
+
+// table is a ring.Ring or ring.Maglev.
+type table interface {
+	Lookup(hash uint64, nth int) int
+}
+
+// tableOf lays out members for keys; nil where keys do not decide.
+func tableOf(members []member, by balance) table {
+	if !by.hashed() {
+		return nil
+	}
+	list := make([]ring.Member, len(members))
+	for i, m := range members {
+		list[i] = ring.Member{Key: m.ep.key, Weight: m.weight}
+	}
+	if by == maglev {
+		return ring.NewMaglev(list)
+	}
+	return ring.NewRing(list, 0)
+}
 
 // candidate is the choice of the balancing alone, the nth that is asked for.
 func (t *tier) candidate(cur *cursor, set *settings, now time.Duration, a *Ask, nth int) *Endpoint {
@@ -43,6 +74,9 @@ func (t *tier) candidate(cur *cursor, set *settings, now time.Duration, a *Ask, 
 		return t.draw(cur).ep
 	case leastRequest:
 		return t.least(cur)
+	}
+	if a.Hashed && t.table != nil {
+		return t.byKey[t.table.Lookup(a.Hash, nth)]
 	}
 	if a.flow {
 		return t.least(cur)

@@ -2,10 +2,13 @@ package upstream
 
 import (
 	"container/heap"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/naru-mesh/naru/observe"
 )
 
 // chiSquare is how far counts are from shares by weight, in standard deviations
@@ -284,6 +287,57 @@ func TestTellIsWhatPicksGoBy(t *testing.T) {
 	}
 	if counts[slow] > 0 {
 		t.Errorf("the slow endpoint got %d of 200", counts[slow])
+	}
+}
+
+// A key's requests go to one endpoint. When that is taken out they go to others,
+// and all else stays; a request without a key goes by load.
+func TestKeysStayWithTheirEndpoint(t *testing.T) {
+	t.Parallel()
+	for _, by := range []balance{ringHash, maglev} {
+		m := membersOf(repeat(1, 20)...)
+		set := &settings{balance: by}
+		all, less := newPlan(m, set, observe.NoEndpoint), newPlan(append(append([]member{}, m[:7]...), m[8:]...), set, observe.NoEndpoint)
+		counts, moved, its := make([]int, len(m)), 0, 0
+		cur := cursor{random: 21}
+		const n = 40_000
+		for k := range uint64(n) {
+			a := &Ask{Hash: HashOf(fmt.Appendf(nil, "user-%d", k)), Hashed: true}
+			ep := all.choose(&cur, 0, a)
+			if again := all.choose(&cur, 0, a); again != ep {
+				t.Fatalf("%s: two requests with one key went to two endpoints", names[by])
+			}
+			for i := range m {
+				if m[i].ep == ep {
+					counts[i]++
+				}
+			}
+			switch other := less.choose(&cur, 0, a); {
+			case ep == m[7].ep:
+				its++
+				tried := &Tried{}
+				tried.Add(ep)
+				if next := all.choose(&cur, 0, &Ask{Hash: a.Hash, Hashed: true, Tried: tried}); next == ep {
+					t.Fatalf("%s: a retry went to the same endpoint", names[by])
+				} else if by == ringHash && next != other {
+					t.Fatalf("%s: a retry goes elsewhere than all do once the endpoint is gone", names[by])
+				}
+			case other != ep:
+				moved++
+			}
+		}
+		if most := map[balance]int{ringHash: 0, maglev: n / 15}[by]; its == 0 || moved > most {
+			t.Errorf("%s: one of 20 with %d of %d keys went, %d of the others' moved", names[by], its, n, moved)
+		}
+		for i, c := range counts {
+			if c < n/20/2 || c > n/20*2 {
+				t.Errorf("%s: endpoint %d has %d of %d keys", names[by], i, c, n)
+			}
+		}
+		without, _ := tally(all, m, 20_000)
+		if x := chiSquare(without, repeat(1, 20)); x > 4 {
+			t.Errorf("%s: requests without a key are %.1f standard deviations from even", names[by], x)
+		}
 	}
 }
 

@@ -22,8 +22,10 @@ type Endpoint struct {
 	tunnels wire.Tunneler
 	inner   string
 	peer    string
-	// at is the workload's own address: inner's, or addr.
-	at netip.AddrPort
+	// at is the workload's own address: inner's, or addr. key is a hash of it,
+	// the same for every proxy.
+	at  netip.AddrPort
+	key uint64
 
 	// pools has one for each loop, made by the loop when it first picks here.
 	pools []atomic.Pointer[pool]

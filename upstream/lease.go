@@ -37,13 +37,15 @@ type Holder interface {
 }
 
 // Lease chooses an endpoint for a connection of the holder's own, as Pick does
-// for a request: of the same plan, by the same health. The holder dials by
+// for a request: of the same plan, by the same health; a is lent. The holder dials by
 // Dial, says what becomes of that by Stands or Failed, and ends the Lease in
 // any case.
-func (c *Cluster) Lease(l wire.Loop, avoid *Tried, holder Holder) (*Lease, observe.Reason) {
+func (c *Cluster) Lease(l wire.Loop, a *Ask, holder Holder) (*Lease, observe.Reason) {
 	p := c.plan.Load()
 	i := l.Index()
-	ep := p.choose(&c.cursors[i], l.Now(), &Ask{Tried: avoid, flow: true})
+	of := *a
+	of.flow = true
+	ep := p.choose(&c.cursors[i], l.Now(), &of)
 	if ep == nil {
 		return nil, p.none
 	}

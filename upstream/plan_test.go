@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream/ring"
 )
 
 // membersOf makes endpoints with weights.
 func membersOf(weights ...uint32) []member {
 	list := make([]member, len(weights))
 	for i, w := range weights {
-		list[i] = member{ep: &Endpoint{}, weight: w}
+		list[i] = member{ep: &Endpoint{key: ring.Mix(uint64(i))}, weight: w}
 	}
 	return list
 }
@@ -25,8 +26,8 @@ func planOf(by balance, weights ...uint32) (*plan, []member) {
 
 // balances are all of them, by names as users write them.
 var (
-	balances = []balance{peakEWMA, roundRobin, leastRequest, random}
-	names    = map[balance]string{peakEWMA: "peak-ewma", roundRobin: "round-robin", leastRequest: "least-request", random: "random"}
+	balances = []balance{peakEWMA, roundRobin, leastRequest, random, ringHash, maglev}
+	names    = map[balance]string{peakEWMA: "peak-ewma", roundRobin: "round-robin", leastRequest: "least-request", random: "random", ringHash: "ring-hash", maglev: "maglev"}
 )
 
 func repeat(w uint32, n int) []uint32 {
@@ -235,9 +236,11 @@ func BenchmarkPick(b *testing.B) {
 						m[i].ep.latency.heard(0, &Result{Status: 200, Took: time.Duration(1+i%7) * time.Millisecond})
 					}
 					cur := cursor{random: 1}
+					a := Ask{Hashed: by.hashed()}
 					b.ReportAllocs()
 					for b.Loop() {
-						if p.choose(&cur, 0, &Ask{}) == nil {
+						a.Hash += 1 << 50
+						if p.choose(&cur, 0, &a) == nil {
 							b.Fatal("nothing chosen")
 						}
 					}

@@ -207,7 +207,7 @@ func sameService(a, b *model.Service) bool {
 	if a == b {
 		return true
 	}
-	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance &&
+	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
 		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health)
 }

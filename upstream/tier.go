@@ -18,6 +18,9 @@ type tier struct {
 	rows  []row
 	count int     // endpoints; rows may be more
 	mean  float32 // of their weights
+	// table finds, for a key, the place in byKey; nil where keys do not decide.
+	table table
+	byKey []*Endpoint
 }
 
 // row is an endpoint's turn.
@@ -39,7 +42,13 @@ const maxExcess = 4
 
 // newTier lays out members, of which there are some.
 func newTier(members []member, set *settings) tier {
-	t := tier{count: len(members)}
+	t := tier{count: len(members), table: tableOf(members, set.balance)}
+	if t.table != nil {
+		t.byKey = make([]*Endpoint, len(members))
+		for i, m := range members {
+			t.byKey[i] = m.ep
+		}
+	}
 	var sum, heaviest uint64
 	for _, m := range members {
 		sum += uint64(m.weight)

@@ -48,8 +48,11 @@ type BackendPolicySpec struct {
 type LoadBalancing struct {
 	// Policy is PeakEWMA (the default: of two at random the one whose open
 	// requests would take less time), RoundRobin, LeastRequest (of two at random
-	// the one with fewer requests open) or Random.
+	// the one with fewer requests open), Random, RingHash or Maglev: requests
+	// with one key go to one endpoint.
 	Policy string `json:"policy,omitempty"`
+	// Hash is what RingHash and Maglev go by: the first that a request has.
+	Hash []HashKey `json:"hash,omitempty"`
 }
 
 // HealthCheck is an active health check.

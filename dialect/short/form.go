@@ -312,7 +312,8 @@ type retry struct {
 // service is where routes lead.
 type service struct {
 	Endpoints endpoints `json:"endpoints" doc:"\"host:port\", one or a list; every address of a DNS name is an endpoint"`
-	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"peak-ewma,round-robin,least-request,random" default:"peak-ewma"`
+	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"peak-ewma,round-robin,least-request,random,ring-hash,maglev" default:"peak-ewma"`
+	Hash      words     `json:"hash" doc:"what ring-hash and maglev go by: header NAME, cookie NAME, query NAME or source (the client's address), one or a list of which the first that a request has counts" default:"required there"`
 	Protocol  text      `json:"protocol" doc:"HTTP version that the endpoints speak; gRPC needs http2, auto asks a TLS endpoint" enum:"http1,http2,auto" default:"http1"`
 	Health    *health   `json:"health" doc:"path to ask each endpoint for, grpc, tcp, or an object" default:"no checks"`
 	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`

@@ -71,6 +71,7 @@ func (s *service) noun(folder string) *model.Service {
 		MaxStreams: s.Streams,
 		Origin:     s.origin,
 	}
+	m.Hash, _ = hashKeys(s.Hash)
 	if s.Mesh != nil {
 		m.Mesh = s.Mesh.noun(s.name)
 	}
