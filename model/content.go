@@ -126,6 +126,7 @@ func (s *Service) write(b *content) {
 	b.place(&s.Origin)
 	s.Ejection.write(b)
 	b.lowered(s) // at the end: nothing else changes where it is empty
+	b.balancing(s)
 }
 
 func (r *Route) write(b *content) {

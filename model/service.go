@@ -2,14 +2,6 @@ package model
 
 import "time"
 
-// Balance is how a Service's endpoints share its requests.
-type Balance string
-
-const (
-	RoundRobin   Balance = "round-robin"   // the default
-	LeastRequest Balance = "least-request" // of two at random, the one with fewer requests open
-)
-
 // Service is where a Route may lead.
 type Service struct {
 	// Name is unique in a Config, for example "orders" or "shop/orders:9002".
@@ -32,6 +24,9 @@ type Service struct {
 	Health  *HealthCheck   `json:"health,omitempty"`
 	// Ejection spares endpoints that fail; nil is with its defaults.
 	Ejection *Ejection `json:"ejection,omitempty"`
+	// Hash is what RingHash and Maglev go by: the first key that a request has
+	// counts.
+	Hash []HashKey `json:"hash,omitempty"`
 	// Connect bounds the time to a usable connection, TLS included.
 	// 0 is 5 s.
 	Connect time.Duration `json:"connect,omitempty"`

@@ -10,13 +10,7 @@ func (v *checker) service(s *Service) *Service {
 	if s.Refused {
 		return nil
 	}
-	switch s.Balance {
-	case "", RoundRobin, LeastRequest:
-	default:
-		v.broken("bad-value", "service "+s.Name+" is balanced by "+strconv.Quote(string(s.Balance)), "write round-robin or least-request")
-		s = copied(s)
-		s.Balance = ""
-	}
+	s = v.balance(s)
 	if s.Host != "" && !isHostPort(s.Host) && !isHostname(strings.ToLower(s.Host), false) {
 		v.broken("bad-hostname", "service "+s.Name+" is sent the host "+strconv.Quote(s.Host), "write a host name, with a port if need be")
 		s = copied(s)

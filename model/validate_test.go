@@ -182,12 +182,26 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Listeners[0].Limits.HeadBytes, c.Listeners[0].Limits.URIBytes = 1000, 2000 }, "warning tiny-limit: listener plain takes longer request targets than heads", ""},
 		{func(c *Config) { c.Listeners[0].Limits.Head = 5 }, "warning tiny-time: a head time of 5ns is hardly meant", ""},
 
-		{func(c *Config) { c.Services[1].Balance = "random" }, `error bad-value: service orders is balanced by "random"`, ""},
 		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{Requests: -1} }, "error bad-value: service orders has a limit below nothing", ""},
 		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{Adaptive: true, Least: 9, Most: 3} }, "error bad-value: service orders has an adaptive limit of at least 9 and at most 3; at least 9 counts", ""},
 		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{Requests: 9, Most: 3} }, "warning unused: service orders has bounds of an adaptive limit, which it does not have", ""},
 		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{} }, "warning unused: service orders has limits that say nothing", ""},
 		{func(c *Config) { c.Routes[0].Priority = "high" }, `error bad-value: route r0 has the priority "high"`, ""},
+		{func(c *Config) { c.Services[1].Balance = "fairest" }, `error bad-value: service orders is balanced by "fairest", it goes on as peak-ewma`, ""},
+		{func(c *Config) { c.Services[1].Balance = Maglev }, "error no-hash: service orders is balanced by maglev and says of no key what requests have in common; it goes on as peak-ewma", ""},
+		{func(c *Config) { c.Services[1].Hash = []HashKey{{Kind: HashSource}} }, "warning unused: service orders has keys to hash, and is not balanced by them", ""},
+		{func(c *Config) {
+			c.Services[1].Balance, c.Services[1].Hash = Maglev, []HashKey{{Kind: HashSource}, {Kind: "user"}}
+		}, `error bad-value: service orders hashes "user"`, ""},
+		{func(c *Config) {
+			c.Services[1].Balance, c.Services[1].Hash = Maglev, []HashKey{{Kind: HashSource}, {Kind: HashSource, Name: "x"}}
+		}, `error bad-value: service orders hashes a source named "x"`, ""},
+		{func(c *Config) {
+			c.Services[1].Balance, c.Services[1].Hash = Maglev, []HashKey{{Kind: HashSource}, {Kind: HashCookie, Name: "a b"}}
+		}, `error bad-value: service orders hashes a cookie named "a b"`, ""},
+		{func(c *Config) {
+			c.Services[1].Balance, c.Services[1].Hash = Maglev, slices.Repeat([]HashKey{{Kind: HashSource}}, MostHashKeys+1)
+		}, "error bad-value: service orders has more than 8 keys to hash; the others are not used", ""},
 		{func(c *Config) { c.Services[1].Host = "a b" }, `error bad-hostname: service orders is sent the host "a b"`, ""},
 		{func(c *Config) { c.Services[1].TLS.ServerName = "*" }, `error bad-hostname: service orders is verified as "*"`, "no service orders, r0 500"},
 		{func(c *Config) { c.Services[1].TLS.CA = []byte("x") }, "error bad-certificate: the CA of service orders holds no PEM certificate", "no service orders, r0 500"},

@@ -228,7 +228,7 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 // backend compiles b. With an error it leads nowhere.
 func (c *compiler) backend(b *model.Backend) (backend, error) {
 	made := backend{noun: b, traffic: make([]*observe.Traffic, c.loops), broken: observe.InvalidBackend}
-	made.cluster, made.host = c.clusters[b.Service], c.host(b.Service)
+	made.cluster, made.host, made.keys = c.clusters[b.Service], c.host(b.Service), c.keys(b.Service)
 	if len(b.Filters) > 0 {
 		chain, err := filter.Compile(c.families, b.Filters)
 		if err != nil {
@@ -265,7 +265,7 @@ func (c *compiler) same(r *rule) bool {
 	}
 	for i := range r.backends {
 		b := &r.backends[i]
-		if b.cluster != c.clusters[b.noun.Service] || b.host != c.host(b.noun.Service) || !c.sameMirrors(b.mirrors) {
+		if b.cluster != c.clusters[b.noun.Service] || b.host != c.host(b.noun.Service) || !c.sameKeys(b) || !c.sameMirrors(b.mirrors) {
 			return false
 		}
 	}

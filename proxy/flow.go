@@ -23,6 +23,7 @@ type flow struct {
 type flowBackend struct {
 	noun    *model.Backend
 	cluster *upstream.Cluster // nil: did not resolve
+	source  bool              // the client's address is the key
 	traffic []*observe.Traffic
 }
 
@@ -48,7 +49,7 @@ func (c *compiler) flows() {
 		for i := range noun.Backends {
 			b := &noun.Backends[i]
 			if b.Weight > 0 {
-				f.backends = append(f.backends, flowBackend{noun: b, cluster: c.clusters[b.Service], traffic: make([]*observe.Traffic, c.loops)})
+				f.backends = append(f.backends, flowBackend{noun: b, cluster: c.clusters[b.Service], source: c.bySource(b.Service), traffic: make([]*observe.Traffic, c.loops)})
 				f.total += b.Weight
 			}
 		}

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"github.com/naru-mesh/naru/observe"
-	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -39,7 +38,8 @@ func (x *exchange) send(data []byte, fresh bool) {
 		x.fail(observe.RequestTimeout)
 		return
 	}
-	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &upstream.Ask{Tried: &x.tried, Fresh: fresh, Class: x.rule.class})
+	a := x.wants(fresh)
+	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &a)
 	if conn == nil {
 		x.fail(why)
 		return

@@ -150,6 +150,7 @@ type backend struct {
 	chain   *filter.Chain     // nil without filters
 	mirrors []mirrorTo
 	host    string // replaces the request's, "" keeps it
+	keys    []hashKey
 	traffic []*observe.Traffic
 }
 

@@ -119,7 +119,8 @@ func (k *conversation) begin(c wire.Conn, held []byte) {
 
 // connect tries the next endpoint.
 func (k *conversation) connect() {
-	lease, why := k.backend.cluster.Lease(k.w.loop, &k.tried, k)
+	a := k.backend.ask(&k.tried, k.client.conn.Peer().Remote)
+	lease, why := k.backend.cluster.Lease(k.w.loop, &a, k)
 	if lease == nil {
 		k.fail(why)
 		return

@@ -167,7 +167,8 @@ func (s *session) begin() bool {
 	c.sessions[s.key] = s
 	c.port.sessions.Add(1)
 	if why == observe.ReasonNone {
-		s.lease, why = b.cluster.Lease(w.loop, nil, s)
+		a := b.ask(nil, s.key.remote)
+		s.lease, why = b.cluster.Lease(w.loop, &a, s)
 	}
 	if s.lease == nil {
 		s.why = why

@@ -80,6 +80,10 @@ func header(h *wire.Head, c *fieldCheck, hit *Hit) ([]byte, bool) {
 	return v, true
 }
 
+// Query gives the first value of a query parameter of h, decoded; it is lent
+// until the Hit is used again.
+func (hit *Hit) Query(h *wire.Head, name string) ([]byte, bool) { return query(h, name, hit) }
+
 // query gives the first value of a query parameter, decoded. A parameter
 // without "=" has the value "".
 func query(h *wire.Head, name string, hit *Hit) ([]byte, bool) {
@@ -126,6 +130,10 @@ func (hit *Hit) unescape(b []byte) []byte {
 	hit.tmp = out[:0]
 	return out
 }
+
+// Cookie gives the first value of a cookie of h, as written; it is lent until h
+// changes.
+func Cookie(h *wire.Head, name string) ([]byte, bool) { return cookie(h, name) }
 
 // cookie gives the first value of a cookie, as written (RFC 6265 section 5.4;
 // HTTP/2 may split the field into several lines).

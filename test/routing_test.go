@@ -81,7 +81,7 @@ func TestWeights(t *testing.T) {
 func TestRoundRobin(t *testing.T) {
 	t.Parallel()
 	one, two := witness(t), witness(t)
-	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: both\nservices:\n  both: [%s, %s]\n", one.addr, two.addr))
+	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: both\nservices:\n  both: {endpoints: [%s, %s], balance: round-robin}\n", one.addr, two.addr))
 	c := g.dial()
 	for range 100 {
 		c.get("/")

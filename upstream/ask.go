@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream/ring"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -20,7 +21,18 @@ type Ask struct {
 	// Untold says that nobody will Tell how the try went: it cannot be the probe of
 	// an ejected endpoint.
 	Untold bool
+	// Hash is that of the request's key (HashOf) where Hashed says that it has
+	// one. It counts for services that are balanced by keys.
+	Hash   uint64
+	Hashed bool
+
+	// flow: it is for a connection, whose first answer tells nothing of how
+	// loaded an endpoint is.
+	flow bool
 }
+
+// HashOf hashes a request's key, the same on every proxy.
+func HashOf(key []byte) uint64 { return ring.Sum(key) }
 
 // Outcome is how a try went, as far as its endpoint is concerned.
 type Outcome uint8
@@ -68,6 +80,9 @@ func (c *Cluster) Tell(l wire.Loop, ep *Endpoint, r *Result) {
 			c.gate.learn(l.Now(), r)
 		}
 		c.watch(l.Now(), p, r)
+	}
+	if c.plan.Load().set.balance.timed() {
+		ep.latency.heard(l.Now(), r)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream/ring"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -169,6 +170,7 @@ func (c *Cluster) rebuild() {
 			if at, err := netip.ParseAddrPort(t.inner); err == nil {
 				ep.at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 			}
+			ep.key = ring.Sum(ep.at.AppendTo(nil))
 			if t.peer != "" {
 				ep.tunnels, ep.inner, ep.peer = c.owner.env.Tunnels, t.inner, t.peer
 			}

@@ -21,7 +21,7 @@
 //
 // A pick neither locks nor allocates; only a new connection does the latter.
 // Loops share atomics: the plan, an endpoint's state, its count of requests
-// in flight (least-request only). Everything in a pool is the loop's own,
+// in flight, how long it takes. Everything in a pool is the loop's own,
 // save its counters, which one loop writes and anyone reads.
 //
 // An unhealthy endpoint is not in the plan, unless all are unhealthy: then

@@ -22,8 +22,10 @@ type Endpoint struct {
 	tunnels wire.Tunneler
 	inner   string
 	peer    string
-	// at is the workload's own address: inner's, or addr.
-	at netip.AddrPort
+	// at is the workload's own address: inner's, or addr. key is a hash of it,
+	// the same for every proxy.
+	at  netip.AddrPort
+	key uint64
 
 	// pools has one for each loop, made by the loop when it first picks here.
 	pools []atomic.Pointer[pool]
@@ -43,11 +45,14 @@ type Endpoint struct {
 	// cluster's mutex.
 	endCheck context.CancelFunc
 
-	// inflight is how many requests run on the endpoint, over all loops. Loops
-	// contend for it, so it is kept for least-request clusters only, and on a
-	// cache line away from what every pick reads.
+	// What loops contend for is on a cache line away from what every pick reads,
+	// and kept only where the balancing wants it. inflight is how many requests
+	// run on the endpoint, over all loops; latency is how long it takes, see
+	// load.go.
 	_        [64]byte
 	inflight atomic.Int64
+	latency  latency
+	_        [48]byte
 }
 
 // Addr is the address that is connected to.

@@ -293,9 +293,10 @@ func (w *world) stats(name string) (st ServiceStats) {
 	return st
 }
 
-// service makes a Service of "host", "host:port" being 10.0.0.N:80 for N.
+// service makes a Service of endpoints 10.0.0.N:80. They have their turn one
+// after the other, so that tests know whose it is.
 func service(name string, endpoints int) *model.Service {
-	s := &model.Service{Name: name}
+	s := &model.Service{Name: name, Balance: model.RoundRobin}
 	for i := range endpoints {
 		s.Endpoints = append(s.Endpoints, model.Endpoint{
 			Host: "10." + strconv.Itoa(i>>16) + "." + strconv.Itoa(i>>8&255) + "." + strconv.Itoa(i&255), Port: 80,

@@ -39,18 +39,20 @@ type Holder interface {
 }
 
 // Lease chooses an endpoint for a connection of the holder's own, as Pick does
-// for a request: of the same plan, by the same health. The holder dials by
+// for a request: of the same plan, by the same health; a is lent. The holder dials by
 // Dial, says what becomes of that by Stands or Failed, and ends the Lease in
 // any case.
-func (c *Cluster) Lease(l wire.Loop, avoid *Tried, holder Holder) (*Lease, observe.Reason) {
+func (c *Cluster) Lease(l wire.Loop, a *Ask, holder Holder) (*Lease, observe.Reason) {
 	p := c.plan.Load()
 	i := l.Index()
+	of := *a
+	of.flow = true
 	var ep *Endpoint
 	if p.out != nil {
-		ep = c.probe(p, l.Now(), &Ask{Tried: avoid})
+		ep = c.probe(p, l.Now(), &of)
 	}
 	if ep == nil {
-		ep = p.choose(&c.cursors[i], l.Now(), &Ask{Tried: avoid})
+		ep = p.choose(&c.cursors[i], l.Now(), &of)
 	}
 	if ep == nil {
 		return nil, p.none
@@ -73,7 +75,7 @@ func (p *pool) lease(holder Holder) *Lease {
 		p.connects.Add(1)
 		p.open.Add(1)
 		p.opening.Add(1)
-		if p.set.least {
+		if p.set.balance.counted() {
 			k.counted = true
 			p.ep.inflight.Add(1)
 		}

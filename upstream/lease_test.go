@@ -20,7 +20,7 @@ func (h *holder) OnRemoved() { h.removed++ }
 func (w *world) lease(t *testing.T, name string, avoid *Tried) (*Lease, *holder) {
 	t.Helper()
 	h := &holder{}
-	k, why := w.cluster(name).Lease(w.loops[0], avoid, h)
+	k, why := w.cluster(name).Lease(w.loops[0], &Ask{Tried: avoid}, h)
 	if k == nil {
 		t.Fatalf("no lease: %v", why)
 	}
@@ -102,7 +102,7 @@ func TestLeaseHearsOfRemoval(t *testing.T) {
 		t.Errorf("told %+v, and who had ended %+v", told, never)
 	}
 	a.End()
-	if k, why := w.cluster("b").Lease(w.loops[0], nil, never); k != nil || why != observe.NoEndpoint {
+	if k, why := w.cluster("b").Lease(w.loops[0], &Ask{}, never); k != nil || why != observe.NoEndpoint {
 		t.Errorf("of a service without endpoints: %v, %v", k, why)
 	}
 }

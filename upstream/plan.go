@@ -34,7 +34,7 @@ type member struct {
 func newPlan(members []member, set *settings, none observe.Reason) *plan {
 	p := &plan{set: set, none: none, count: len(members)}
 	if len(members) > 0 {
-		p.tiers = []tier{newTier(members)}
+		p.tiers = []tier{newTier(members, set)}
 	}
 	return p
 }
@@ -48,11 +48,11 @@ func (p *plan) choose(cur *cursor, now time.Duration, a *Ask) *Endpoint {
 		return nil
 	}
 	t := &p.tiers[0]
-	ep := t.candidate(cur, p.set)
+	ep := t.candidate(cur, p.set, now, a, 0)
 	if ep.usable(now, a.Tried) {
 		return ep
 	}
-	return t.another(cur, p.set, now, a.Tried, ep)
+	return t.another(cur, p.set, now, a, ep)
 }
 
 // holds says whether an endpoint is in the plan that is not among tried.

@@ -125,7 +125,7 @@ func (p *pool) lend(set *settings, fresh bool) wire.ClientConn {
 	if set.gated {
 		k.gated++
 	}
-	if set.least {
+	if set.balance.counted() {
 		k.counted++
 		p.ep.inflight.Add(1)
 	}

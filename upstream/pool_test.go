@@ -266,7 +266,7 @@ func TestInflightFollowsTheBalance(t *testing.T) {
 }
 
 func TestPickAllocatesNothing(t *testing.T) {
-	for _, balance := range []model.Balance{model.RoundRobin, model.LeastRequest} {
+	for _, balance := range model.Balances() {
 		w := newWorld(t, 1)
 		s := service("a", 16)
 		s.Balance = balance
@@ -292,7 +292,7 @@ func TestPickAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkExchange(b *testing.B) {
-	for _, balance := range []model.Balance{model.RoundRobin, model.LeastRequest} {
+	for _, balance := range model.Balances() {
 		b.Run(string(balance), func(b *testing.B) {
 			w := newWorld(b, 1)
 			s := service("a", 10_000)

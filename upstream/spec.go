@@ -28,7 +28,7 @@ type spec struct {
 
 // settings are what a pool and a pick need of a Service, defaults filled in.
 type settings struct {
-	least         bool          // least-request instead of round-robin
+	balance       balance
 	connect, idle time.Duration // negative: no bound
 	maxIdle       int
 	streams       int  // exchanges at once on a connection
@@ -182,7 +182,7 @@ const longest = 24 * time.Hour
 
 func settingsOf(svc *model.Service) *settings {
 	set := &settings{
-		least:   svc.Balance == model.LeastRequest,
+		balance: balanceOf(svc),
 		connect: svc.Connect,
 		idle:    svc.Idle,
 		maxIdle: svc.MaxIdle,
@@ -217,7 +217,7 @@ func sameService(a, b *model.Service) bool {
 	if a == b {
 		return true
 	}
-	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance &&
+	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
 		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health) &&
 		sameLimits(a.Limits, b.Limits) &&

@@ -32,6 +32,7 @@ func TestEverySettingIsAChange(t *testing.T) {
 		"tls own":       func(s *model.Service) { s.TLS.Certificate = "z" },
 		"tls file":      func(s *model.Service) { s.TLS.CAFile = "z" },
 		"balance":       func(s *model.Service) { s.Balance = model.LeastRequest },
+		"hash":          func(s *model.Service) { s.Hash = []model.HashKey{{Kind: model.HashSource}} },
 		"health":        func(s *model.Service) { s.Health.Path = "/x" },
 		"health off":    func(s *model.Service) { s.Health = nil },
 		"connect":       func(s *model.Service) { s.Connect++ },
@@ -65,13 +66,13 @@ func TestTLSDialersAreMadePerHost(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	if got := *settingsOf(&model.Service{}); got != (settings{connect: 5 * time.Second, idle: 30 * time.Second, maxIdle: 1024, streams: 1, failures: 5, connects: 5, watch: true}) {
+	if got := *settingsOf(&model.Service{}); got != (settings{balance: peakEWMA, connect: 5 * time.Second, idle: 30 * time.Second, maxIdle: 1024, streams: 1, failures: 5, connects: 5, watch: true}) {
 		t.Errorf("settings %+v", got)
 	}
 	if got := *settingsOf(&model.Service{Connect: 1 << 60, Idle: 1 << 60}); got.connect != 24*time.Hour || got.idle != 24*time.Hour {
 		t.Errorf("settings %+v", got)
 	}
-	if got := *settingsOf(&model.Service{Connect: -1, Idle: -1, MaxIdle: -1}); got != (settings{connect: -1, idle: -1, maxIdle: -1, streams: 1, failures: 5, connects: 5, watch: true}) {
+	if got := *settingsOf(&model.Service{Connect: -1, Idle: -1, MaxIdle: -1}); got != (settings{balance: peakEWMA, connect: -1, idle: -1, maxIdle: -1, streams: 1, failures: 5, connects: 5, watch: true}) {
 		t.Errorf("settings %+v", got)
 	}
 }

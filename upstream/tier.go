@@ -16,7 +16,11 @@ import (
 // bounds how many rows a pick passes over (about five on average).
 type tier struct {
 	rows  []row
-	count int // endpoints; rows may be more
+	count int     // endpoints; rows may be more
+	mean  float32 // of their weights
+	// table finds, for a key, the place in byKey; nil where keys do not decide.
+	table table
+	byKey []*Endpoint
 }
 
 // row is an endpoint's turn.
@@ -37,14 +41,21 @@ const maxWeight = 1 << 20
 const maxExcess = 4
 
 // newTier lays out members, of which there are some.
-func newTier(members []member) tier {
-	t := tier{count: len(members)}
+func newTier(members []member, set *settings) tier {
+	t := tier{count: len(members), table: tableOf(members, set.balance)}
+	if t.table != nil {
+		t.byKey = make([]*Endpoint, len(members))
+		for i, m := range members {
+			t.byKey[i] = m.ep
+		}
+	}
 	var sum, heaviest uint64
 	for _, m := range members {
 		sum += uint64(m.weight)
 		heaviest = max(heaviest, uint64(m.weight))
 	}
 	n := uint64(len(members))
+	t.mean = float32(sum) / float32(n)
 	if heaviest*n <= maxExcess*sum {
 		t.rows = make([]row, len(members))
 		for i, m := range members {
@@ -115,21 +126,6 @@ func (cur *cursor) next() uint64 {
 	return z ^ z>>31
 }
 
-// candidate is the choice of the balancing alone.
-func (t *tier) candidate(cur *cursor, set *settings) *Endpoint {
-	if !set.least {
-		return t.turn(cur)
-	}
-	a, b := t.draw(cur), t.draw(cur)
-	if a.ep == b.ep && t.count > 1 {
-		b = t.draw(cur)
-	}
-	if b.ep.inflight.Load()*int64(a.weight) < a.ep.inflight.Load()*int64(b.weight) {
-		return b.ep
-	}
-	return a.ep
-}
-
 // turn is round-robin's.
 func (t *tier) turn(cur *cursor) *Endpoint {
 	if !cur.started {
@@ -164,13 +160,14 @@ func (t *tier) draw(cur *cursor) *row {
 // another is tried when something speaks against first: other candidates, then
 // a look along the rows for the best that there is. A retry is rare and a
 // service whose endpoints are all down has time, but not without bound.
-func (t *tier) another(cur *cursor, set *settings, now time.Duration, avoid *Tried, first *Endpoint) *Endpoint {
+func (t *tier) another(cur *cursor, set *settings, now time.Duration, a *Ask, first *Endpoint) *Endpoint {
 	const candidates, look = 8, 256
+	avoid := a.Tried
 	if t.count == 1 {
 		return first
 	}
-	for range candidates {
-		if ep := t.candidate(cur, set); ep.usable(now, avoid) {
+	for n := range candidates {
+		if ep := t.candidate(cur, set, now, a, n+1); ep.usable(now, avoid) {
 			return ep
 		}
 	}

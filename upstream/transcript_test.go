@@ -117,7 +117,7 @@ const stageBegins = time.Hour
 func playScript(t *testing.T, script string) string {
 	s := &stage{
 		t: t, names: map[netip.AddrPort]string{}, addrs: map[string]netip.AddrPort{}, behaves: map[string]behaviour{},
-		open: map[string]*try{}, service: &model.Service{Name: "s"}, chores: make(chan chore, mostChores),
+		open: map[string]*try{}, service: &model.Service{Name: "s", Balance: model.RoundRobin}, chores: make(chan chore, mostChores),
 	}
 	for i, line := range strings.Split(script, "\n") {
 		text, _, _ := strings.Cut(line, "#")

@@ -48,9 +48,13 @@ type BackendPolicySpec struct {
 
 // LoadBalancing says how endpoints share requests.
 type LoadBalancing struct {
-	// Policy is RoundRobin (the default) or LeastRequest: of two at random the
-	// one with fewer requests open.
+	// Policy is PeakEWMA (the default: of two at random the one whose open
+	// requests would take less time), RoundRobin, LeastRequest (of two at random
+	// the one with fewer requests open), Random, RingHash or Maglev: requests
+	// with one key go to one endpoint.
 	Policy string `json:"policy,omitempty"`
+	// Hash is what RingHash and Maglev go by: the first that a request has.
+	Hash []HashKey `json:"hash,omitempty"`
 }
 
 // Limits bounds what runs on a Service at once, through one proxy.
@@ -154,14 +158,7 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 	r.policyTargets(p, in.Spec.TargetRefs)
 	p.noun.Host = in.Spec.Host
 	if lb := in.Spec.LoadBalancing; lb != nil {
-		switch lb.Policy {
-		case "", "RoundRobin":
-			p.noun.Balance = model.RoundRobin
-		case "LeastRequest":
-			p.noun.Balance = model.LeastRequest
-		default:
-			r.unknownValue("spec.loadBalancing.policy", lb.Policy, "RoundRobin", "LeastRequest")
-		}
+		r.loadBalancing(p, lb)
 	}
 	if in.Spec.HealthCheck != nil {
 		p.noun.Health = r.healthCheck(in.Spec.HealthCheck)

@@ -313,7 +313,8 @@ type retry struct {
 // service is where routes lead.
 type service struct {
 	Endpoints endpoints `json:"endpoints" doc:"\"host:port\", one or a list; every address of a DNS name is an endpoint"`
-	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"round-robin,least-request" default:"round-robin"`
+	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"peak-ewma,round-robin,least-request,random,ring-hash,maglev" default:"peak-ewma"`
+	Hash      words     `json:"hash" doc:"what ring-hash and maglev go by: header NAME, cookie NAME, query NAME or source (the client's address), one or a list of which the first that a request has counts" default:"required there"`
 	Protocol  text      `json:"protocol" doc:"HTTP version that the endpoints speak; gRPC needs http2, auto asks a TLS endpoint" enum:"http1,http2,auto" default:"http1"`
 	Health    *health   `json:"health" doc:"path to ask each endpoint for, grpc, tcp, or an object" default:"no checks"`
 	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`
@@ -327,7 +328,7 @@ type service struct {
 	Mesh      *member   `json:"mesh" doc:"a service of the mesh, whose endpoints are workloads: the port that clients call, or an object" default:"not of the mesh"`
 	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
 	_         struct{}  `also:"healthCheck,healthChecks,check,probe,activeHealthCheck" hint:"health checks are health: for example health: /healthz"`
-	_         struct{}  `also:"lb,loadBalancer,loadBalancing,algorithm,strategy,lbPolicy,policy,method" hint:"did you mean balance? round-robin or least-request"`
+	_         struct{}  `also:"lb,loadBalancer,loadBalancing,algorithm,strategy,lbPolicy,policy,method" hint:"did you mean balance? For example balance: least-request"`
 	_         struct{}  `also:"retries,retry,attempts" hint:"retries stand at a route: retry: 2"`
 	_         struct{}  `also:"timeout,timeouts,timeoutMs,readTimeout,requestTimeout,responseTimeout" hint:"an answer is bounded at a route: timeout: 3s; a connection here: connect: 5s"`
 	_         struct{}  `also:"connectTimeout,connectionTimeout,dialTimeout" hint:"did you mean connect? For example connect: 5s"`

@@ -45,15 +45,7 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if len(s.Endpoints) == 0 && s.Mesh == nil && in.Broken() == before {
 		in.Problem(n, "bad-value", "a service has at least one endpoint", "endpoints: [\"10.0.0.1:9002\"]")
 	}
-	switch model.Balance(s.Balance) {
-	case "", model.RoundRobin, model.LeastRequest:
-	default:
-		hint := ""
-		if near := dialect.Nearest(string(s.Balance), []string{string(model.RoundRobin), string(model.LeastRequest)}); near != "" {
-			hint = "did you mean " + near + "?"
-		}
-		in.Problem(n, "bad-value", "balance is round-robin or least-request, not "+strconv.Quote(string(s.Balance)), hint)
-	}
+	s.checkBalance(in, n)
 	if p := string(s.Protocol); p != "" && !slices.Contains(serviceProtocols, p) {
 		in.Problem(n, "bad-value", "a service's protocol is http1, http2 or auto, not "+strconv.Quote(p), "gRPC needs protocol: http2; TLS is tls: true")
 	}
@@ -80,6 +72,7 @@ func (s *service) noun(folder string) *model.Service {
 		Limits:     s.Limits.noun(),
 		Origin:     s.origin,
 	}
+	m.Hash, _ = hashKeys(s.Hash)
 	if s.Mesh != nil {
 		m.Mesh = s.Mesh.noun(s.name)
 	}

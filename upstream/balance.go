@@ -1,0 +1,140 @@
+package upstream
+
+import (
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/upstream/ring"
+)
+
+// balance is how a tier chooses: a model.Balance.
+type balance uint8
+
+const (
+	peakEWMA balance = iota
+	roundRobin
+	leastRequest
+	random
+	ringHash
+	maglev
+)
+
+func balanceOf(svc *model.Service) balance {
+	switch svc.Balance {
+	case model.RoundRobin:
+		return roundRobin
+	case model.LeastRequest:
+		return leastRequest
+	case model.Random:
+		return random
+	case model.RingHash:
+		return ringHash
+	case model.Maglev:
+		return maglev
+	}
+	return peakEWMA
+}
+
+// hashed says whether keys decide.
+func (b balance) hashed() bool { return b == ringHash || b == maglev }
+
+// timed says whether how long endpoints take decides, of requests without a key
+// where keys do.
+func (b balance) timed() bool { return b == peakEWMA || b.hashed() }
+
+// counted says whether what runs on endpoints decides.
+func (b balance) counted() bool { return b.timed() || b == leastRequest }
+
+// table is a ring.Ring or ring.Maglev.
+type table interface {
+	Lookup(hash uint64, nth int) int
+}
+
+// tableOf lays out members for keys; nil where keys do not decide.
+func tableOf(members []member, by balance) table {
+	if !by.hashed() {
+		return nil
+	}
+	list := make([]ring.Member, len(members))
+	for i, m := range members {
+		list[i] = ring.Member{Key: m.ep.key, Weight: m.weight}
+	}
+	if by == maglev {
+		return ring.NewMaglev(list)
+	}
+	return ring.NewRing(list, 0)
+}
+
+// candidate is the choice of the balancing alone, the nth that is asked for.
+func (t *tier) candidate(cur *cursor, set *settings, now time.Duration, a *Ask, nth int) *Endpoint {
+	switch set.balance {
+	case roundRobin:
+		return t.turn(cur)
+	case random:
+		return t.draw(cur).ep
+	case leastRequest:
+		return t.least(cur)
+	}
+	if a.Hashed && t.table != nil {
+		return t.byKey[t.table.Lookup(a.Hash, nth)]
+	}
+	if a.flow {
+		return t.least(cur)
+	}
+	return t.quickest(cur, now)
+}
+
+// two are two endpoints by chance, where there are two: the first by weight, to
+// be taken where nothing speaks for the other. That one is a neighbour of the
+// first where its draws fall on the same, as they do when a weight is great.
+func (t *tier) two(cur *cursor) (a, b *row) {
+	a, b = t.draw(cur), t.draw(cur)
+	if a.ep != b.ep || t.count == 1 {
+		return a, b
+	}
+	b = t.draw(cur)
+	for i := cur.next() >> 32 * uint64(len(t.rows)) >> 32; a.ep == b.ep; i++ {
+		b = &t.rows[i%uint64(len(t.rows))]
+	}
+	return a, b
+}
+
+// least is least-request's: of two by chance the one with less that runs, for
+// its weight. (M. Mitzenmacher, The Power of Two Choices, 2001.)
+func (t *tier) least(cur *cursor) *Endpoint {
+	a, b := t.two(cur)
+	if b.ep.inflight.Load()*int64(a.weight) < a.ep.inflight.Load()*int64(b.weight) {
+		return b.ep
+	}
+	return a.ep
+}
+
+// noise is how many times as long one endpoint may take as another and be no
+// slower: what decides then is what runs on them. Without it a difference of a
+// hair would send all requests one way while there are few of them.
+const noise = 1.25
+
+// quickest is peak-EWMA's: of two by chance the one where what runs would take
+// less time, and one request more.
+func (t *tier) quickest(cur *cursor, now time.Duration) *Endpoint {
+	a, b := t.two(cur)
+	if a.ep == b.ep {
+		return a.ep
+	}
+	na, nb := a.ep.inflight.Load(), b.ep.inflight.Load()
+	va, vb := a.ep.latency.expect(now, na), b.ep.latency.expect(now, nb)
+	if va <= vb*noise && vb <= va*noise {
+		if nb*int64(a.weight) < na*int64(b.weight) {
+			return b.ep
+		}
+		return a.ep
+	}
+	// What an endpoint can carry is for its weight: latency x (pending x mean /
+	// weight + 1), both sides multiplied by both weights. A draw is by weight
+	// already, so the request to come counts the same for both.
+	wa, wb := float32(a.weight), float32(b.weight)
+	if vb*(float32(nb)*t.mean+wb)*wa < va*(float32(na)*t.mean+wa)*wb {
+		return b.ep
+	}
+	return a.ep
+}

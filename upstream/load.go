@@ -1,0 +1,125 @@
+package upstream
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/naru-mesh/naru/observe"
+)
+
+// latency is how long an endpoint takes to answer: a peak-EWMA of the times
+// that were told, in one word, so that it is read and written whole. The upper
+// half is seconds (float32), the lower half when that was (ticks of the loop's
+// clock). Zero is unknown.
+//
+// It rises at once and falls with exp(-t/decay), as Finagle's and Linkerd's do,
+// with these differences, each for a fault that the plain formula has:
+//
+//   - It rises at most fourfold for one request. One that happens to be slow
+//     would otherwise keep its endpoint without requests for a minute, while
+//     the others do its work. Two or three in a row reach any height.
+//   - Below quick it is not told apart: on a local network that is the chance
+//     of when a loop looks.
+//   - An endpoint that is not known gets one request at once, and no second
+//     until that has come back, rather than a time that is a guess: what is
+//     guessed too high starves a new endpoint among quick ones, too low floods
+//     it.
+type latency struct{ word atomic.Uint64 }
+
+const (
+	decay = 10 * time.Second
+	// tick is the resolution of the clock, which wraps after 52 days.
+	tick = 1 << 20 * time.Nanosecond
+
+	quick   float32 = 0.001 // seconds
+	rise    float32 = 4
+	unknown float32 = 1 // what an endpoint is expected to take while its first request runs
+	worst   float32 = 5 // what failures come to
+)
+
+// unpack gives the value as it was told, 0 when it is unknown, and what is left
+// of one at now.
+func unpack(word uint64, now time.Duration) (value, left float32) {
+	value = math.Float32frombits(uint32(word >> 32))
+	// Loops' clocks differ a little: what is from the future is from now.
+	age := max(int32(uint32(now/tick)-uint32(word)), 0)
+	if age < int32(decay/256/tick) {
+		return value, 1
+	}
+	return value, float32(math.Exp(float64(-time.Duration(age)*tick) / float64(decay)))
+}
+
+// expect gives the seconds that one request would take at now where pending run
+// already; 0 where the endpoint is not known and idle.
+func (e *latency) expect(now time.Duration, pending int64) float32 {
+	word := e.word.Load()
+	if word == 0 {
+		if pending == 0 {
+			return 0
+		}
+		return unknown
+	}
+	value, left := unpack(word, now)
+	return max(value*left, quick)
+}
+
+// heard takes note of how a try went.
+func (e *latency) heard(now time.Duration, r *Result) {
+	took, failed := float32(max(r.Took, 1).Seconds()), r.failed()
+	for range 2 { // whoever fails twice lets the others' count
+		word := e.word.Load()
+		var value float32
+		switch was, left := unpack(word, now); {
+		case word == 0 && r.Outcome == Abandoned:
+			return
+		case word == 0 && failed:
+			value = max(took, unknown)
+		case word == 0:
+			value = took
+		default:
+			peak := max(was*left, quick) * rise
+			switch {
+			case failed:
+				// A quick failure must not draw requests: it counts as a slow
+				// answer, so one hardly matters and a row of them does.
+				value = max(min(peak, worst), was*left)
+			case took >= was:
+				value = min(took, peak)
+			case r.Outcome == Abandoned:
+				return // it took longer than that, nobody knows how long
+			default:
+				value = was*left + took*(1-left)
+			}
+		}
+		next := uint64(math.Float32bits(value))<<32 | uint64(uint32(now/tick))
+		if e.word.CompareAndSwap(word, next) {
+			return
+		}
+	}
+}
+
+// seconds is what is known at now, 0 nothing: for figures.
+func (e *latency) seconds(now time.Duration) float64 {
+	value, left := unpack(e.word.Load(), now)
+	return float64(value * left)
+}
+
+// failed says whether the answer, or that there is none, speaks against the
+// endpoint: what Linkerd's penalty counts.
+func (r *Result) failed() bool {
+	switch r.Outcome {
+	case Unreached, Broken, Late, Torn:
+		return true
+	case Abandoned:
+		return false
+	}
+	if r.GRPC > 0 {
+		switch observe.GRPCCode(r.GRPC) {
+		case observe.GRPCUnknown, observe.GRPCDeadlineExceeded, observe.GRPCResourceExhausted,
+			observe.GRPCInternal, observe.GRPCUnavailable, observe.GRPCDataLoss:
+			return true
+		}
+	}
+	return r.Status == 429 || r.Status >= 500 && r.Status != 501
+}

@@ -1,0 +1,203 @@
+package ring
+
+import (
+	"fmt"
+	"math"
+	"testing"
+)
+
+// table is what both are.
+type table interface {
+	Lookup(hash uint64, nth int) int
+}
+
+var kinds = map[string]func([]Member) table{
+	"ring":   func(m []Member) table { return NewRing(m, 0) },
+	"maglev": func(m []Member) table { return NewMaglev(m) },
+}
+
+// some makes n members of weight w.
+func some(n int, w uint32) []Member {
+	list := make([]Member, n)
+	for i := range list {
+		list[i] = Member{Key: Sum(fmt.Appendf(nil, "10.0.%d.%d:80", i>>8, i&255)), Weight: w}
+	}
+	return list
+}
+
+// owners gives the member's key for each of n hashes.
+func owners(t table, m []Member, n int) []uint64 {
+	list := make([]uint64, n)
+	for i := range list {
+		list[i] = m[t.Lookup(Mix(uint64(i)), 0)].Key
+	}
+	return list
+}
+
+func TestSharesFollowWeights(t *testing.T) {
+	t.Parallel()
+	for kind, build := range kinds {
+		// The share of a member differs from its weight's by this much at most,
+		// in relation to it: points of a ring are where chance puts them.
+		bound := map[string]float64{"ring": 0.5, "maglev": 0.03}[kind]
+		for name, m := range map[string][]Member{
+			"three":   some(3, 1),
+			"hundred": some(100, 7),
+			"mixed":   append(some(50, 1)[:25], some(50, 4)[25:]...),
+		} {
+			tab := build(m)
+			var sum float64
+			for i := range m {
+				sum += float64(m[i].Weight)
+			}
+			const n = 1_000_000
+			counts := make([]int, len(m))
+			for i := range n {
+				counts[tab.Lookup(Mix(uint64(i)), 0)]++
+			}
+			for i, c := range counts {
+				want := n * float64(m[i].Weight) / sum
+				if math.Abs(float64(c)-want) > bound*want+4*math.Sqrt(want) {
+					t.Errorf("%s, %s: member %d of weight %d has %d hashes, want about %.0f", kind, name, i, m[i].Weight, c, want)
+				}
+			}
+		}
+	}
+}
+
+// When a member goes, its hashes move and few others; when it comes back, all
+// are where they were.
+func TestChangesMoveLittle(t *testing.T) {
+	t.Parallel()
+	const n = 100_000
+	for kind, build := range kinds {
+		// Maglev gives some evenness for some moves (section 5.3 of its paper).
+		bound := map[string]float64{"ring": 0, "maglev": 0.06}[kind]
+		for _, count := range []int{3, 10, 100} {
+			all := some(count, 1)
+			before := owners(build(all), all, n)
+			gone := all[count/2].Key
+			less := append(append([]Member{}, all[:count/2]...), all[count/2+1:]...)
+			moved, its := 0, 0
+			for i, key := range owners(build(less), less, n) {
+				switch {
+				case before[i] == gone:
+					its++
+				case before[i] != key:
+					moved++
+				}
+			}
+			if its == 0 || float64(moved) > bound*n {
+				t.Errorf("%s: one of %d went, with %d of %d hashes, and %d others moved", kind, count, its, n, moved)
+			}
+			// Another order is the same table.
+			back := append(append([]Member{}, less...), all[count/2])
+			for i, key := range owners(build(back), back, n) {
+				if before[i] != key {
+					t.Fatalf("%s: hash %d belongs to another after one of %d went and came back", kind, i, count)
+				}
+			}
+		}
+	}
+}
+
+func TestNextAreOthers(t *testing.T) {
+	t.Parallel()
+	m := some(5, 1)
+	r := NewRing(m, 0)
+	for hash := range uint64(1000) {
+		seen := map[int]bool{}
+		for nth := range 5 {
+			seen[r.Lookup(Mix(hash), nth)] = true
+		}
+		if len(seen) != 5 {
+			t.Fatalf("hash %d: five looks found %d members", hash, len(seen))
+		}
+		if got := r.Lookup(Mix(hash), 9); got < 0 || got > 4 {
+			t.Fatalf("a look beyond the last member gives %d", got)
+		}
+	}
+	// What follows a member is what comes after it when it is gone.
+	less := m[:4]
+	without := NewRing(less, 0)
+	for hash := range uint64(1000) {
+		if r.Lookup(Mix(hash), 0) == 4 && without.Lookup(Mix(hash), 0) != r.Lookup(Mix(hash), 1) {
+			t.Fatalf("hash %d goes elsewhere when its member is passed over than when it is gone", hash)
+		}
+	}
+	tab := NewMaglev(m)
+	others := 0
+	for hash := range uint64(1000) {
+		if tab.Lookup(Mix(hash), 1) != tab.Lookup(Mix(hash), 0) {
+			others++
+		}
+	}
+	if others < 700 {
+		t.Errorf("a second look at the table finds another member for %d of 1,000 hashes", others)
+	}
+}
+
+func TestOddMembers(t *testing.T) {
+	t.Parallel()
+	for kind, build := range kinds {
+		if got := build(nil).Lookup(1, 0); got != -1 {
+			t.Errorf("%s: of no members %d was found", kind, got)
+		}
+		if got := build(some(1, 0)).Lookup(1, 3); got != 0 {
+			t.Errorf("%s: of one member %d was found", kind, got)
+		}
+		// The heaviest beside the lightest, and two that are the same.
+		m := append(some(500, 1), Member{Key: 7, Weight: 1 << 20}, Member{Key: 7, Weight: 1})
+		heavy := 0
+		tab := build(m)
+		for i := range uint64(10_000) {
+			if tab.Lookup(Mix(i), 0) == 500 {
+				heavy++
+			}
+		}
+		if heavy < 9_800 {
+			t.Errorf("%s: one of weight 1048576 beside 500 of 1 has %d of 10,000", kind, heavy)
+		}
+	}
+	if got := NewRing(some(3, 1), 0).Len(); got < DefaultPoints {
+		t.Errorf("a ring of 3 has %d points", got)
+	}
+	if got := NewMaglev(some(1310, 1)).Len(); got != DefaultSlots {
+		t.Errorf("a table of 1310 has %d slots", got)
+	}
+}
+
+func TestLookupAllocatesNothing(t *testing.T) {
+	for kind, build := range kinds {
+		tab := build(some(100, 1))
+		h := uint64(0)
+		if n := testing.AllocsPerRun(1000, func() { h = Mix(h + uint64(tab.Lookup(h, int(h&3)))) }); n != 0 {
+			t.Errorf("%s: %v allocations", kind, n)
+		}
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	for kind, build := range kinds {
+		b.Run(kind, func(b *testing.B) {
+			tab := build(some(10_000, 1))
+			h := uint64(0)
+			for b.Loop() {
+				h = Mix(h + uint64(tab.Lookup(h, 0)))
+			}
+		})
+	}
+}
+
+func BenchmarkBuild(b *testing.B) {
+	for kind, build := range kinds {
+		for _, n := range []int{10, 10_000} {
+			m := some(n, 1)
+			b.Run(fmt.Sprintf("%s/%d", kind, n), func(b *testing.B) {
+				for b.Loop() {
+					build(m)
+				}
+			})
+		}
+	}
+}
