@@ -198,7 +198,7 @@ func TestHealthChecks(t *testing.T) {
 		}
 	}
 	one, two := serve(t, handler("one", &sick)), serve(t, handler("two", new(atomic.Bool)))
-	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: both\nservices:\n  both:\n    endpoints: [%s, %s]\n    health: {path: /health, interval: 100ms, healthy: 1, unhealthy: 2}\n", one.addr, two.addr))
+	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: both\nservices:\n  both:\n    endpoints: [%s, %s]\n    balance: round-robin\n    health: {path: /health, interval: 100ms, healthy: 1, unhealthy: 2}\n", one.addr, two.addr))
 	c := g.dial()
 	ones := func() int {
 		n := 0
