@@ -39,7 +39,7 @@ const (
 const (
 	originalSize = 24
 	flowSize     = 32 // network namespace cookie, source address, source port, proxy's port
-	dialSize     = 24 // source address, source port, destination port
+	dialSize     = 40 // source address, source port, destination port, destination address
 )
 
 // mapSpecs are the maps of a Capture; they are pinned, and a successor goes on

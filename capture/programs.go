@@ -3,7 +3,6 @@ package capture
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -45,12 +44,12 @@ type hook struct {
 
 // workloadHooks are in the order in which they are attached: what is redirected
 // is tracked by then.
-func workloadHooks(opt *WorkloadOptions) []hook {
+func workloadHooks(opt *WorkloadOptions, number uint32) []hook {
 	addr := func(name string, at ebpf.AttachType, ins asm.Instructions) hook {
 		return hook{name, ebpf.CGroupSockAddr, at, ins}
 	}
 	all := []hook{
-		{"track", ebpf.SockOps, ebpf.AttachCGroupSockOps, trackWorkload(cageNumber(escape(opt.Name)))},
+		{"track", ebpf.SockOps, ebpf.AttachCGroupSockOps, trackWorkload(number)},
 		addr("peer4", ebpf.AttachCgroupInet4GetPeername, restore(opt, false, false)),
 		addr("peer6", ebpf.AttachCgroupInet6GetPeername, restore(opt, true, false)),
 	}
@@ -71,13 +70,6 @@ func proxyHooks(mark uint32) []hook {
 		{"track", ebpf.SockOps, ebpf.AttachCGroupSockOps, trackProxy(mark)},
 		{"answer", ebpf.CGroupSockopt, ebpf.AttachCGroupGetsockopt, answer()},
 	}
-}
-
-// cageNumber of an escaped name is the same after a restart; 0 is nobody.
-func cageNumber(name string) uint32 {
-	h := fnv.New32a()
-	h.Write([]byte(name))
-	return h.Sum32() | 1
 }
 
 func openPrograms(opt *Options) (machinery, error) {
@@ -247,12 +239,6 @@ func (p *programs) folder(name string) string { return filepath.Join(p.pins, "w"
 func (p *programs) workload(k *Cage, opt *WorkloadOptions) error {
 	name := escape(opt.Name)
 	k.Cgroup = filepath.Join(p.parent, name)
-	hooks := workloadHooks(opt)
-	progs, err := p.load(hooks)
-	if err != nil {
-		return err
-	}
-	defer closeAll(progs)
 	if err := os.MkdirAll(k.Cgroup, 0o755); err != nil {
 		return err
 	}
@@ -260,10 +246,20 @@ func (p *programs) workload(k *Cage, opt *WorkloadOptions) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
+	number, err := p.enroll(name)
+	if err != nil {
+		return err
+	}
+	hooks := workloadHooks(opt, number)
+	progs, err := p.load(hooks)
+	if err != nil {
+		return err
+	}
+	defer closeAll(progs)
 	if err := os.Symlink(k.Cgroup, filepath.Join(folder, "cgroup")); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := p.serve(cageNumber(escape(opt.Name)), opt); err != nil {
+	if err := p.serve(number, opt); err != nil {
 		return err
 	}
 	for _, h := range hooks {
@@ -274,7 +270,7 @@ func (p *programs) workload(k *Cage, opt *WorkloadOptions) error {
 	// What the cage had before and has no more.
 	entries, err := os.ReadDir(folder)
 	for _, e := range entries {
-		if progs[e.Name()] == nil && e.Name() != "cgroup" {
+		if progs[e.Name()] == nil && e.Name() != "cgroup" && e.Name() != numberLink {
 			err = errors.Join(err, os.Remove(filepath.Join(folder, e.Name())))
 		}
 	}
@@ -309,6 +305,7 @@ func (p *programs) release(k *Cage) error { return p.remove(escape(k.name)) }
 func (p *programs) remove(name string) error {
 	folder := p.folder(name)
 	target, _ := os.Readlink(filepath.Join(folder, "cgroup"))
+	number, numbered := p.number(name)
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -320,8 +317,9 @@ func (p *programs) remove(name string) error {
 	if len(entries) > 0 {
 		err = errors.Join(err, os.Remove(folder))
 	}
-	number := cageNumber(name)
-	err = errors.Join(err, p.dropPorts(func(_, owner uint32) bool { return owner == number || owner == doorOf(number) }))
+	if numbered { // else it has served nothing, or Sweep finds it
+		err = errors.Join(err, p.dropPorts(func(_, owner uint32) bool { return owner == number || owner == doorOf(number) }))
+	}
 	if target != "" && !populated(target) {
 		err = errors.Join(err, removeCgroup(target))
 	}
@@ -356,7 +354,7 @@ func (p *programs) sweep(keep map[string]bool) error {
 	for _, e := range entries {
 		target, _ := os.Readlink(filepath.Join(p.folder(e.Name()), "cgroup"))
 		if keep[e.Name()] || target != "" && populated(target) {
-			number := cageNumber(e.Name())
+			number := p.assumed(e.Name())
 			owners[number], owners[doorOf(number)], owners[namesOwner] = true, true, true
 			continue
 		}

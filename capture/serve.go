@@ -12,12 +12,7 @@ import (
 
 // doorOf is the owner of a cage's outbound doors in the map of ports: even,
 // where those of workloads' ports are odd.
-func doorOf(cage uint32) uint32 {
-	if cage == 1 {
-		return 1 << 31 // 0 is nobody
-	}
-	return cage &^ 1
-}
+func doorOf(cage uint32) uint32 { return cage &^ 1 }
 
 // serve names the ports of a cage and the sockets that take what comes to them.
 // The sockets go first: a port without one is refused.
@@ -39,7 +34,11 @@ func (p *programs) serve(cage uint32, opt *WorkloadOptions) error {
 
 func (p *programs) taken(name string, port uint16) bool {
 	var owner uint32
-	return p.maps != nil && p.maps["ports"].Lookup(uint32(port), &owner) == nil && owner != doorOf(cageNumber(name))
+	if p.maps == nil || p.maps["ports"].Lookup(uint32(port), &owner) != nil {
+		return false
+	}
+	number, ok := p.number(name)
+	return !ok || owner != doorOf(number)
 }
 
 func (p *programs) serveAs(owner uint32, ports []uint16, sockets []syscall.Conn) error {

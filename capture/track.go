@@ -150,9 +150,12 @@ func (p *track) flow(l string, accepted bool) {
 	p.add(asm.StoreMem(asm.RFP, flowKey+24, asm.R1, asm.Word), asm.StoreMem(asm.RFP, flowKey+28, asm.R2, asm.Word))
 }
 
-// dial writes the key of a connection to a served port.
+// dial writes the key of a connection to a served port: both its ends. Without
+// the address of the far one a stranger could take the source address of a
+// connection that waits for the workload, and get in by another address of it.
 func (p *track) dial(l string) {
 	p.address(l, dialKey, opsLocalIP4, opsLocalIP6)
+	p.address(l+"to", dialKey+24, opsRemoteIP4, opsRemoteIP6)
 	p.load(asm.R1, opsLocalPort)
 	p.add(asm.StoreMem(asm.RFP, dialKey+16, asm.R1, asm.Word),
 		asm.LoadMem(asm.R1, asm.RFP, portKey, asm.Word), asm.StoreMem(asm.RFP, dialKey+20, asm.R1, asm.Word))
@@ -190,20 +193,24 @@ func inbound() asm.Instructions {
 
 	p.add(asm.JEq.Imm(asm.R8, familyIP6, "wide"))
 	p.mapped(dialKey, seekRemoteIP4)
+	p.mapped(dialKey+24, seekLocalIP4)
 	p.add(asm.Ja.Label("from"))
 	p.at("wide")
 	p.wide(dialKey, seekRemoteIP6)
+	p.wide(dialKey+24, seekLocalIP6)
 	p.at("from")
 	p.add(asm.LoadMem(asm.R1, asm.R6, seekRemotePort, asm.Half), asm.HostTo(asm.BE, asm.R1, asm.Half),
 		asm.StoreMem(asm.RFP, dialKey+16, asm.R1, asm.Word))
 	p.find("dials", dialKey)
 	p.add(asm.JNE.Imm(asm.R0, 0, "allow"), asm.Ja.Label("proxy"))
 
-	// What is the proxy's own is on the loopback, and not for other machines.
+	// What is the proxy's own is on the loopback, and not for other machines. It
+	// is at one address: from another one of 127.0.0.0/8 a stranger could connect
+	// with the source of a workload's connection, and be taken for that.
 	p.at("own")
 	p.add(asm.JEq.Imm(asm.R8, familyIP6, "own6"))
 	p.load(asm.R1, seekLocalIP4)
-	p.add(asm.HostTo(asm.BE, asm.R1, asm.Word), asm.RSh.Imm(asm.R1, 24), asm.JEq.Imm(asm.R1, 127, "proxy"), asm.Ja.Label("allow"))
+	p.add(asm.JEq.Imm32(asm.R1, word(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 3), "proxy"), asm.Ja.Label("allow"))
 	p.at("own6")
 	for i := range 4 {
 		p.load(asm.R1, seekLocalIP6+4*int16(i))

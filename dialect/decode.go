@@ -180,6 +180,11 @@ func (in *Decoder) leave()              { in.trail = in.trail[:len(in.trail)-1] 
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
+// isEmpty says whether nothing stands there: null, "", or no items.
+func isEmpty(n *yaml.Node) bool {
+	return isNull(n) || len(n.Content) == 0 && (n.Kind != yaml.ScalarNode || n.Value == "")
+}
+
 func (in *Decoder) value(n *yaml.Node, v reflect.Value, p *plan) {
 	if n == nil || isNull(n) {
 		return
@@ -246,6 +251,9 @@ func readStruct(in *Decoder, n *yaml.Node, v reflect.Value, p *plan) {
 		default:
 			seen[at] = key
 			f := &p.fields[at]
+			if f.some && isEmpty(n.Content[i+1]) {
+				in.Problem(key, "bad-value", key.Value+" is empty, and would narrow nothing down", "write what it may be, or leave "+key.Value+" out")
+			}
 			in.value(n.Content[i+1], fieldOf(v, f.index), f.plan)
 		}
 		in.leave()

@@ -95,7 +95,8 @@ func (d *Document) Problem(n *yaml.Node, field, code, message, hint string) mode
 // names are those of the json tags; inline structs, pointers, slices, maps,
 // json.Unmarshaler and encoding.TextUnmarshaler types are understood;
 // time.Duration is written as "1s", "250ms", "1h30m"; []byte is base64. null
-// is the same as leaving a field out. path is the field path of n in the
+// is the same as leaving a field out, but for fields with the tag empty:"wrong",
+// which must not be empty where they are written. path is the field path of n in the
 // document, "" for the root. A nil n decodes nothing.
 func (d *Document) Decode(n *yaml.Node, path string, into any) []model.Problem {
 	in := d.Decoder(path)

@@ -27,6 +27,7 @@ type plan struct {
 type fieldPlan struct {
 	index []int
 	plan  *plan
+	some  bool // empty is a mistake
 }
 
 // plans remembers the plan of each type (reflect.Type to *plan). It only ever
@@ -135,7 +136,9 @@ func keyReader(t reflect.Type, made map[reflect.Type]*plan) func(*Decoder, *yaml
 
 // addFields follows encoding/json: unexported fields and "-" are left out,
 // an embedded struct without a name of its own counts as if its fields stood
-// here, and the outer of two fields with one name wins.
+// here, and the outer of two fields with one name wins. A field with the tag
+// empty:"wrong" narrows something down: a list without items, or what a template or
+// a comment has left of one, would do the opposite.
 func (p *plan) addFields(t reflect.Type, index []int, made map[reflect.Type]*plan) {
 	var embedded []reflect.StructField
 	for i := range t.NumField() {
@@ -170,6 +173,7 @@ func (p *plan) addFields(t reflect.Type, index []int, made map[reflect.Type]*pla
 		p.fields = append(p.fields, fieldPlan{
 			index: append(append([]int{}, index...), i),
 			plan:  makePlan(f.Type, made),
+			some:  f.Tag.Get("empty") == "wrong",
 		})
 	}
 	for _, f := range embedded {

@@ -146,6 +146,7 @@ type testCA struct {
 	life               time.Duration
 
 	mu      sync.Mutex
+	now     func() time.Time // nil is time.Now
 	bundles *identity.Bundles
 	changed chan struct{}
 	signed  []identity.ID
@@ -192,6 +193,16 @@ func certify(t testing.TB, template, parent *x509.Certificate, key crypto.Signer
 	return c
 }
 
+// clock is by what certificates begin.
+func (ca *testCA) clock() time.Time {
+	ca.mu.Lock()
+	defer ca.mu.Unlock()
+	if ca.now == nil {
+		return time.Now()
+	}
+	return ca.now()
+}
+
 func (ca *testCA) publish(sequence uint64) {
 	ca.mu.Lock()
 	defer ca.mu.Unlock()
@@ -224,7 +235,7 @@ func (ca *testCA) leaf(id identity.ID, public crypto.PublicKey, end time.Time) (
 		return nil, err
 	}
 	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: serial, URIs: []*url.URL{uri}, NotBefore: time.Now().Add(-identity.Backdate), NotAfter: end,
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: serial, URIs: []*url.URL{uri}, NotBefore: ca.clock().Add(-identity.Backdate), NotAfter: end,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}, ca.middle, public, ca.middleKey)
 	return [][]byte{der, ca.middle.Raw}, err
 }

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -135,7 +136,19 @@ func (s *Server) node(ctx context.Context) (caller, *nodeRecord, error) {
 	}
 	r.Grant.Node, r.changed = c.node, item.Changed
 	s.records.keep(c.node, r)
-	return c, r, nil
+	return c, r, s.replaced(c, r)
+}
+
+// began says whether a certificate is not older than the joining of the node.
+func (r *nodeRecord) began(leaf *x509.Certificate) bool { return !leaf.NotBefore.Before(r.Since) }
+
+// replaced refuses a machine whose name another one has by now: it was forgotten,
+// or lost, and its certificate is good for days.
+func (s *Server) replaced(c caller, r *nodeRecord) error {
+	if r.began(c.leaf) {
+		return nil
+	}
+	return s.denied(codes.PermissionDenied, whyUnknownNode, c, fmt.Errorf("another machine has joined as node %s since this certificate was made", c.node))
 }
 
 // follower is node for a stream: configuration is given by the last record, too.
@@ -143,7 +156,7 @@ func (s *Server) follower(ctx context.Context) (caller, *nodeRecord, error) {
 	c, r, err := s.node(ctx)
 	if status.Code(err) == codes.FailedPrecondition {
 		if last := s.records.of(c.node); last != nil {
-			return c, last, nil
+			return c, last, s.replaced(c, last)
 		}
 	}
 	return c, r, err

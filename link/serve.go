@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,14 +126,14 @@ func (s *Server) join(ctx context.Context, q *joinRequest) (*joinResponse, error
 	if err != nil {
 		return nil, s.denied(codes.InvalidArgument, whyCSR, c, err, "node", q.Node)
 	}
-	var use func() error
+	var use func(since time.Time) error
 	switch {
 	case len(q.Token) > 0:
 		item, record, err := s.checkToken(ctx, q.Token, q.Node, key)
 		if err != nil {
 			return nil, s.joinDenied(c, q.Node, err)
 		}
-		use = func() error { return s.useToken(ctx, item, record, q.Node, key) }
+		use = func(since time.Time) error { return s.useToken(ctx, item, record, q.Node, key, since) }
 	case c.joiner != nil:
 		name := c.leaf.Subject.CommonName
 		if name == "" && len(c.leaf.DNSNames) > 0 {
@@ -144,7 +145,10 @@ func (s *Server) join(ctx context.Context, q *joinRequest) (*joinResponse, error
 		grant := c.joiner.Grant
 		grant.Node = name // the certificate proves the name: it may come back
 		record := nodeRecord{Name: name, Grant: grant, Joined: s.options.Now().UTC(), By: c.leaf.Subject.String()}
-		use = func() error { return s.admit(ctx, record, nil, errNodeTaken) }
+		use = func(since time.Time) error {
+			record.Since = since
+			return s.admit(ctx, record, nil, errNodeTaken)
+		}
 	default:
 		return nil, s.joinDenied(c, q.Node, errUnknownToken)
 	}
@@ -154,7 +158,11 @@ func (s *Server) join(ctx context.Context, q *joinRequest) (*joinResponse, error
 	if err != nil {
 		return nil, s.signFailed(c, err, "node", q.Node)
 	}
-	if err := use(); err != nil {
+	leaf, _, err := parseChain(chain)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if err := use(leaf.NotBefore); err != nil {
 		return nil, s.joinDenied(c, q.Node, err)
 	}
 	s.counts.joined.Add(1)
@@ -215,6 +223,10 @@ func (s *Server) sign(ctx context.Context, q *signRequest) (*signResponse, error
 	chain, err := s.options.Authority.SignX509(ctx, identity.ID(q.ID), q.CSR, time.Duration(q.TTL))
 	if err != nil {
 		return nil, s.signFailed(c, err, "id", q.ID)
+	}
+	if leaf, _, err := parseChain(chain); err != nil || !record.began(leaf) && identity.ID(q.ID) == NodeID(s.options.TrustDomain, c.node) {
+		// It would be refused, and what the node has is good.
+		return nil, unavailable(cmp.Or(err, errors.New("the clock of this control plane is behind that of the one by which the node has joined")))
 	}
 	s.counts.signed.Add(1)
 	return &signResponse{Chain: chain}, nil

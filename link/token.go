@@ -55,6 +55,9 @@ type nodeRecord struct {
 	// Set: Grant was changed since. Joining again by a certificate, which each
 	// start may do, does not change it back; a token does, which somebody made.
 	Set bool `json:"set,omitempty"`
+	// Since is when the certificate begins that it has joined with. Older ones
+	// are of a machine that had the name before.
+	Since time.Time `json:"since,omitzero"`
 
 	changed store.Revision // of the record, where it was read
 }
@@ -186,7 +189,7 @@ func (s *Server) checkToken(ctx context.Context, secret []byte, node, key string
 
 // useToken marks a token as used and writes the record of the node, both or
 // neither: of any number that try at once, one gets true.
-func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, node, key string) error {
+func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, node, key string, since time.Time) error {
 	if r.UsedAt != nil {
 		return nil
 	}
@@ -196,7 +199,7 @@ func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, n
 	if err != nil {
 		return err
 	}
-	return s.admit(ctx, nodeRecord{Name: node, Grant: r.Grant, Joined: now, By: byToken},
+	return s.admit(ctx, nodeRecord{Name: node, Grant: r.Grant, Joined: now, By: byToken, Since: since},
 		[]store.Cond{{Key: item.Key, Changed: item.Changed}}, errUsedToken,
 		store.Op{Key: item.Key, Value: used, Lease: item.Lease})
 }

@@ -259,6 +259,11 @@ func (e *entrance) find(x *wire.Exchange) (*listener, []byte, observe.Reason) {
 		case t.noun.Refused:
 			return nil, nil, observe.PlaintextRefused
 		}
+		if len(x.Request.Authority) == 0 {
+			// HTTP/1.0 may leave Host out, HTTP/2 to the other proxy may not: what is
+			// meant is the address that was connected to.
+			x.Request.Authority = x.Request.Keep([]byte(original(x.Peer).String()))
+		}
 		return first, t.host, observe.ReasonNone
 	}
 	if l, ok := e.hosts.Find(x.Request.Authority); ok {

@@ -68,6 +68,11 @@ func TestMeshCarriesRequests(t *testing.T) {
 					t.Fatalf("%d: %d %s", i, status, body)
 				}
 			}
+			// HTTP/1.0 needs no Host: what is meant is the address.
+			status, body := ask(t, p.a.dial(p.to), "GET /old HTTP/1.0\r\n\r\n")
+			if status != 200 || body != "GET /old host="+p.to+" forwarded= body=" {
+				t.Errorf("HTTP/1.0: %d %s", status, body)
+			}
 			for _, m := range []*machine{p.a, p.b} {
 				r := receive(t, m.records)
 				if r.Source != storefront || r.Destination != ordersID || r.Status != 200 {

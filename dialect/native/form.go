@@ -146,9 +146,9 @@ type authorization struct {
 // rule is a conjunction: everything that is set must hold.
 type rule struct {
 	Name string   `json:"name" doc:"for messages and metrics" default:"its number, from 1"`
-	From *from    `json:"from" doc:"who calls" default:"everybody"`
-	To   *to      `json:"to" doc:"what is asked for" default:"everything"`
-	When *when    `json:"when" doc:"further conditions"`
+	From *from    `json:"from" empty:"wrong" doc:"who calls" default:"everybody"`
+	To   *to      `json:"to" empty:"wrong" doc:"what is asked for" default:"everything"`
+	When *when    `json:"when" empty:"wrong" doc:"further conditions"`
 	_    struct{} `also:"source,sources" hint:"did you mean from?"`
 	_    struct{} `also:"operation,operations" hint:"did you mean to?"`
 	_    struct{} `also:"conditions,condition,cel,claims,headers" hint:"it stands under when: for example when: {cel: source.account != \"batch\"}"`
@@ -157,14 +157,14 @@ type rule struct {
 // from says who calls. Of principals and accounts one is enough; the rest must
 // hold besides.
 type from struct {
-	Principals    []string `json:"principals" doc:"SPIFFE IDs, with * at the end or the beginning; \"*\" is whoever has proved one"`
-	NotPrincipals []string `json:"notPrincipals" doc:"none of these; [\"*\"]: whoever has proved none"`
-	Accounts      []string `json:"accounts" doc:"NAME in the policy's namespace, NAMESPACE/NAME, or NAMESPACE/*, of our own trust domain"`
-	NotAccounts   []string `json:"notAccounts" doc:"none of these"`
-	Namespaces    []string `json:"namespaces" doc:"namespaces of our own trust domain"`
-	NotNamespaces []string `json:"notNamespaces" doc:"none of these"`
-	Addresses     []string `json:"addresses" doc:"networks or IP addresses of the connection's other end"`
-	NotAddresses  []string `json:"notAddresses" doc:"none of these"`
+	Principals    []string `json:"principals" empty:"wrong" doc:"SPIFFE IDs, with * at the end or the beginning; \"*\" is whoever has proved one"`
+	NotPrincipals []string `json:"notPrincipals" empty:"wrong" doc:"none of these; [\"*\"]: whoever has proved none"`
+	Accounts      []string `json:"accounts" empty:"wrong" doc:"NAME in the policy's namespace, NAMESPACE/NAME, or NAMESPACE/*, of our own trust domain"`
+	NotAccounts   []string `json:"notAccounts" empty:"wrong" doc:"none of these"`
+	Namespaces    []string `json:"namespaces" empty:"wrong" doc:"namespaces of our own trust domain"`
+	NotNamespaces []string `json:"notNamespaces" empty:"wrong" doc:"none of these"`
+	Addresses     []string `json:"addresses" empty:"wrong" doc:"networks or IP addresses of the connection's other end"`
+	NotAddresses  []string `json:"notAddresses" empty:"wrong" doc:"none of these"`
 	_             struct{} `also:"serviceAccounts,serviceAccount,account" hint:"did you mean accounts?"`
 	_             struct{} `also:"ipBlocks,remoteIpBlocks,ips,cidrs" hint:"did you mean addresses?"`
 	_             struct{} `also:"requestPrincipals" hint:"who is named by a token is compared by when: {claims: {sub: [alice]}}"`
@@ -173,14 +173,14 @@ type from struct {
 
 // to says what is asked for. Ports are also those of connections without HTTP.
 type to struct {
-	Ports      []int    `json:"ports" doc:"ports of the workload"`
-	NotPorts   []int    `json:"notPorts" doc:"none of these"`
-	Methods    []string `json:"methods" doc:"HTTP methods"`
-	NotMethods []string `json:"notMethods" doc:"none of these"`
-	Hosts      []string `json:"hosts" doc:"exact or \"*.example.com\""`
-	NotHosts   []string `json:"notHosts" doc:"none of these"`
-	Paths      []string `json:"paths" doc:"\"/orders\", \"/orders/*\", \"*.png\" or \"/orders/{id}\""`
-	NotPaths   []string `json:"notPaths" doc:"none of these"`
+	Ports      []int    `json:"ports" empty:"wrong" doc:"ports of the workload"`
+	NotPorts   []int    `json:"notPorts" empty:"wrong" doc:"none of these"`
+	Methods    []string `json:"methods" empty:"wrong" doc:"HTTP methods"`
+	NotMethods []string `json:"notMethods" empty:"wrong" doc:"none of these"`
+	Hosts      []string `json:"hosts" empty:"wrong" doc:"exact or \"*.example.com\""`
+	NotHosts   []string `json:"notHosts" empty:"wrong" doc:"none of these"`
+	Paths      []string `json:"paths" empty:"wrong" doc:"\"/orders\", \"/orders/*\", \"*.png\" or \"/orders/{id}\""`
+	NotPaths   []string `json:"notPaths" empty:"wrong" doc:"none of these"`
 	_          struct{} `also:"operation" hint:"ports, methods, hosts and paths stand directly under to"`
 	_          struct{} `also:"method" hint:"did you mean methods?"`
 	_          struct{} `also:"path" hint:"did you mean paths?"`
@@ -189,9 +189,9 @@ type to struct {
 
 // when are further conditions.
 type when struct {
-	Headers []header            `json:"headers" doc:"header fields of the request"`
-	Claims  map[string][]string `json:"claims" doc:"claims of the passport or token, by name or path (realm.roles), and what each may be"`
-	CEL     string              `json:"cel" doc:"an expression that gives true or false; it fails: no match in an allow, a match in a deny"`
+	Headers []header            `json:"headers" empty:"wrong" doc:"header fields of the request"`
+	Claims  map[string][]string `json:"claims" empty:"wrong" doc:"claims of the passport or token, by name or path (realm.roles), and what each may be"`
+	CEL     string              `json:"cel" empty:"wrong" doc:"an expression that gives true or false; it fails: no match in an allow, a match in a deny"`
 	_       struct{}            `also:"expression" hint:"did you mean cel?"`
 	_       struct{}            `also:"key,values" hint:"a condition on a token is claims: {sub: [alice]}"`
 }

@@ -32,13 +32,13 @@ type policy struct {
 	Allow   *callers    `json:"allow" doc:"who may: an account (orders, shop/orders, \"shop/*\"), a SPIFFE ID, \"*\" for whoever has proved an identity, anyone, unproven, or a network; one or a list; [] is nobody. Who is in no allow may not"`
 	Deny    *callers    `json:"deny" doc:"who may not, as in allow"`
 	Audit   *callers    `json:"audit" doc:"who is logged and counted, as in allow"`
-	Methods words       `json:"methods" doc:"HTTP methods: one or a list" default:"every method"`
-	Paths   words       `json:"paths" doc:"\"/orders\", \"/orders/*\", \"*.png\" or \"/orders/{id}\": one or a list" default:"every path"`
-	Hosts   words       `json:"hosts" doc:"exact or \"*.example.com\": one or a list" default:"every host"`
-	Ports   portNumbers `json:"ports" doc:"ports of the workload: one or a list" default:"every port"`
-	Headers conditions  `json:"headers" doc:"all must hold: a value, \"~regex\", \"*\" for any value, or an object"`
-	Claims  claims      `json:"claims" doc:"all must hold: of the passport or token, by name or path (realm.roles); one value or a list"`
-	CEL     text        `json:"cel" doc:"an expression that gives true or false"`
+	Methods words       `json:"methods" empty:"wrong" doc:"HTTP methods: one or a list" default:"every method"`
+	Paths   words       `json:"paths" empty:"wrong" doc:"\"/orders\", \"/orders/*\", \"*.png\" or \"/orders/{id}\": one or a list" default:"every path"`
+	Hosts   words       `json:"hosts" empty:"wrong" doc:"exact or \"*.example.com\": one or a list" default:"every host"`
+	Ports   portNumbers `json:"ports" empty:"wrong" doc:"ports of the workload: one or a list" default:"every port"`
+	Headers conditions  `json:"headers" empty:"wrong" doc:"all must hold: a value, \"~regex\", \"*\" for any value, or an object"`
+	Claims  claims      `json:"claims" empty:"wrong" doc:"all must hold: of the passport or token, by name or path (realm.roles); one value or a list"`
+	CEL     text        `json:"cel" empty:"wrong" doc:"an expression that gives true or false"`
 	DryRun  bool        `json:"dryRun" doc:"only log and count what it would refuse" default:"false"`
 	Tell    bool        `json:"tell" doc:"the answer to who is refused names the policy" default:"false"`
 	_       struct{}    `also:"service,services,target,targets,targetRefs,selector,destination" hint:"did you mean to?"`

@@ -130,7 +130,7 @@ func (v *variables) ResolveName(name string) (any, bool) {
 	case "request.method":
 		return string(h.Method), true
 	case "request.path":
-		return string(h.Path), true
+		return string(v.path), true
 	case "request.query":
 		return string(h.Query), true
 	case "request.host":

@@ -26,6 +26,7 @@ type Decider struct {
 	// what counts and tells where none of them matches. wouldStrict is that of
 	// allow policies of dry runs.
 	strict, wouldStrict       bool
+	reads                     bool // a rule looks at paths
 	unmatched, wouldUnmatched *verdict
 }
 
@@ -67,6 +68,7 @@ func (d *Decider) add(p *model.Policy) error {
 			return err
 		}
 		r.verdict = newVerdict(d.metrics, p, r.name)
+		d.reads = d.reads || r.cel != nil || len(r.paths)+len(r.notPaths) > 0
 		rules = append(rules, r)
 	}
 	switch {
@@ -120,10 +122,20 @@ type input struct {
 	sni                        string
 	service                    string
 	x                          *filter.Exchange // nil where it is not HTTP
+	// path is x's; other is what services may read in it, nil where that is the
+	// same. They are exchanged while the other is looked at: turned.
+	path, other []byte
+	turned      bool
 }
 
 func (d *Decider) fill(in *input, peer *wire.Peer, port uint16) {
 	in.port, in.service = port, d.target.Service
+	if in.x != nil {
+		in.path = in.x.Request.Path
+		if d.reads {
+			in.other = reading(in.path)
+		}
+	}
 	if peer == nil {
 		return
 	}
@@ -151,7 +163,7 @@ func (d *Decider) fill(in *input, peer *wire.Peer, port uint16) {
 func (d *Decider) decide(in *input, quietly bool) (refused, by *verdict) {
 	if !quietly {
 		for _, r := range d.audits {
-			if r.matches(d, in, false) {
+			if r.matches(d, in, false) || in.other != nil && r.matches(d, in, true) {
 				d.metrics.note(r.counters, Audited, in)
 			}
 		}

@@ -20,7 +20,7 @@
 // # Rules
 //
 // No lock and no allocation in a decision; a CEL expression allocates for
-// itself. What does not compile refuses everything that it is for. Whoever has
+// itself, and so does a path that services may read differently. What does not compile refuses everything that it is for. Whoever has
 // proved no identity matches no principal and no namespace.
 //
 // # Not here

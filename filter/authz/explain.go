@@ -108,6 +108,17 @@ func (r *rule) why(d *Decider, in *input, missing bool) string {
 	case r.http && in.x == nil && !missing:
 		return "it wants something of HTTP, and this is a connection"
 	}
+	why := r.whyContent(d, in, missing)
+	if in.other != nil && (why == "") != missing {
+		in.turn()
+		why = r.whyContent(d, in, missing)
+		in.turn()
+	}
+	return why
+}
+
+// whyContent is why for what is asked for.
+func (r *rule) whyContent(d *Decider, in *input, missing bool) string {
 	if r.http && in.x != nil {
 		if why := r.whyNotAsked(in); why != "" {
 			return why
@@ -132,10 +143,10 @@ func (r *rule) whyNotAsked(in *input) string {
 		return "host " + string(h.Authority) + " is not " + inWords(r.hosts)
 	case anyHost(r.notHosts, h.Authority):
 		return "host " + string(h.Authority) + " is excluded"
-	case len(r.paths) > 0 && !anyPath(r.paths, h.Path):
-		return "path " + string(h.Path) + " is not " + inWords(r.paths)
-	case anyPath(r.notPaths, h.Path):
-		return "path " + string(h.Path) + " is excluded"
+	case len(r.paths) > 0 && !anyPath(r.paths, in):
+		return "path " + string(in.path) + " is not " + inWords(r.paths)
+	case anyPath(r.notPaths, in):
+		return "path " + string(in.path) + " is excluded"
 	}
 	for i := range r.headers {
 		if k := &r.headers[i]; !k.holds(h) {

@@ -95,9 +95,19 @@ type path struct {
 	pattern
 	segments []string // of a template, "" for {name}
 	rest     bool     // its last is {name...}
+	other    *path    // what a reading is compared with; nil is this one
 }
 
 func pathOf(s string) path {
+	p := writtenPath(s)
+	if o := reading([]byte(s)); o != nil {
+		as := writtenPath(string(o))
+		p.other = &as
+	}
+	return p
+}
+
+func writtenPath(s string) path {
 	if !strings.Contains(s, "{") {
 		return path{pattern: patternOf(s)}
 	}
@@ -294,7 +304,8 @@ func networks(list []string) (all []netip.Prefix, err error) {
 
 // matches says whether everything that the rule asks for holds, cheapest
 // first. missing is what it makes of HTTP where there is none, and of a CEL
-// expression that fails: true in a deny.
+// expression that fails: true in a deny. Where a path can be read in two ways, it
+// is enough in a deny that one matches, and both must in an allow.
 func (r *rule) matches(d *Decider, in *input, missing bool) bool {
 	if len(r.ports) > 0 && !slices.Contains(r.ports, in.port) || slices.Contains(r.notPorts, in.port) {
 		return false
@@ -315,6 +326,20 @@ func (r *rule) matches(d *Decider, in *input, missing bool) bool {
 	if len(r.principals) > 0 && !anyHolds(r.principals, in.identity) || anyHolds(r.notPrincipals, in.identity) {
 		return false
 	}
+	if !r.http && r.cel == nil {
+		return true
+	}
+	is := r.content(d, in, missing)
+	if in.other != nil && is != missing {
+		in.turn()
+		is = r.content(d, in, missing)
+		in.turn()
+	}
+	return is
+}
+
+// content is the part of matches that looks at what is asked for.
+func (r *rule) content(d *Decider, in *input, missing bool) bool {
 	if r.http {
 		if in.x == nil {
 			if !missing {
@@ -336,7 +361,7 @@ func (r *rule) asked(in *input) bool {
 	if len(r.hosts) > 0 && !anyHost(r.hosts, h.Authority) || anyHost(r.notHosts, h.Authority) {
 		return false
 	}
-	if len(r.paths) > 0 && !anyPath(r.paths, h.Path) || anyPath(r.notPaths, h.Path) {
+	if len(r.paths) > 0 && !anyPath(r.paths, in) || anyPath(r.notPaths, in) {
 		return false
 	}
 	for i := range r.headers {
@@ -383,9 +408,13 @@ func anyHolds(list []pattern, s string) bool {
 	return false
 }
 
-func anyPath(list []path, b []byte) bool {
+func anyPath(list []path, in *input) bool {
 	for i := range list {
-		if list[i].holds(b) {
+		p := &list[i]
+		if in.turned && p.other != nil {
+			p = p.other
+		}
+		if p.holds(in.path) {
 			return true
 		}
 	}
