@@ -83,7 +83,8 @@ type Client struct {
 	own        *ownIdentity
 	conn       *grpc.ClientConn // of the stream that has begun; nil: none
 	stream     *following
-	registered map[string]*model.Workload // by name: registered again at each stream
+	registered map[string]*model.Workload // by full name: registered again at each stream
+	leaving    map[string]string          // full names of those that have left, and their namespaces, until a control plane has heard of it
 	known      map[string]bool            // NAMESPACE/ACCOUNT that the control plane has heard of
 	state      Status
 	changes    int // of what there is
@@ -155,7 +156,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if !IsNodeName(o.Node) {
 		return nil, errors.New("link: " + o.Node + " is no name for a node: letters, digits, dots, dashes and underscores")
 	}
-	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), serves: make(chan struct{}, 1), registered: map[string]*model.Workload{}, known: map[string]bool{}}
+	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), serves: make(chan struct{}, 1), registered: map[string]*model.Workload{}, leaving: map[string]string{}, known: map[string]bool{}}
 	if o.Token != "" {
 		t, err := ParseToken(o.Token)
 		if err != nil {
@@ -383,7 +384,10 @@ func (c *Client) SignJWT(ctx context.Context, id identity.ID, audience []string,
 // as there is.
 func (c *Client) Register(ctx context.Context, w *model.Workload) error {
 	w = workloadOf(*w, c.options.Node)
-	c.update(func() { c.registered[w.Name] = w })
+	c.update(func() {
+		c.registered[w.Name] = w
+		delete(c.leaving, w.Name)
+	})
 	err := c.call(ctx, "Register", &registerRequest{Workload: w}, &empty{})
 	if err == nil {
 		c.update(func() { c.known[w.Namespace+"/"+w.Account] = true })
@@ -411,14 +415,37 @@ func (d denial) Unwrap() error        { return d.error }
 func (d denial) Is(target error) bool { return target == ErrDenied }
 
 func workloadOf(w model.Workload, node string) *model.Workload {
-	w.Node = node
+	w.Node, w.Name = node, fullName(w.Namespace, w.Name)
 	return &w
 }
 
-// Unregister takes a workload of this node away.
+// fullName is a workload's name with its namespace, whether it has it or not.
+func fullName(namespace, name string) string { return namespace + "/" + instanceOf(namespace, name) }
+
+// mostLeaving bounds how many workloads may have left unheard. A control plane
+// that was away for so many has forgotten them with the node's lease.
+const mostLeaving = 10000
+
+// Unregister takes a workload of this node away; name may have the namespace in
+// front. An error: no control plane has heard of it until ctx ended. One hears
+// of it before anything else when there is one again.
 func (c *Client) Unregister(ctx context.Context, namespace, name string) error {
-	c.update(func() { delete(c.registered, name) })
-	return c.call(ctx, "Unregister", &registerRequest{Workload: &model.Workload{Namespace: namespace, Name: name}}, &empty{})
+	name = fullName(namespace, name)
+	c.update(func() {
+		delete(c.registered, name)
+		if len(c.leaving) < mostLeaving {
+			c.leaving[name] = namespace
+		}
+	})
+	err := c.call(ctx, "Unregister", departure(namespace, name), &empty{})
+	if err == nil || status.Code(err) == codes.PermissionDenied {
+		c.update(func() { delete(c.leaving, name) })
+	}
+	return err
+}
+
+func departure(namespace, name string) *registerRequest {
+	return &registerRequest{Workload: &model.Workload{Namespace: namespace, Name: name}}
 }
 
 // Subscribe replaces what is subscribed to; only the difference travels.

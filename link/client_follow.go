@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -309,9 +310,45 @@ func readFrames(text string) (list []Resource, err error) {
 // plane refused: what the node may have can be changed there.
 const deniedPause = 5 * time.Second
 
-// registerAll says again what runs here: another replica may not know, or the
-// lease has ended.
+// unregisterAll says what has left while no control plane could be told, with
+// the stream f. A lease that goes on would keep it in service.
+func (c *Client) unregisterAll(ctx context.Context, f *following) error {
+	c.mu.Lock()
+	left, conn := maps.Clone(c.leaving), c.conn
+	if c.stream != f {
+		conn = nil
+	}
+	c.mu.Unlock()
+	for name, namespace := range left {
+		if conn == nil {
+			return nil // another stream has begun, which says it
+		}
+		err := conn.Invoke(ctx, "/"+serviceName+"/Unregister", departure(namespace, name), &empty{})
+		switch status.Code(err) {
+		case codes.OK, codes.PermissionDenied, codes.InvalidArgument:
+			c.update(func() { delete(c.leaving, name) })
+		default:
+			return fmt.Errorf("unregister workload %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// registerAll says again what runs here, and what does no more: another replica
+// may not know, or the lease has ended.
 func (c *Client) registerAll(ctx context.Context, f *following) {
+	for err := c.unregisterAll(ctx, f); err != nil; err = c.unregisterAll(ctx, f) {
+		if ctx.Err() != nil {
+			return
+		}
+		if status.Code(errors.Unwrap(err)) != codes.FailedPrecondition { // the store is away, which is said
+			f.end(err)
+			return
+		}
+		if !pause(ctx, storeEvery) {
+			return
+		}
+	}
 	c.mu.Lock()
 	list := make([]*model.Workload, 0, len(c.registered))
 	for _, w := range c.registered {
