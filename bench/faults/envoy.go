@@ -20,7 +20,7 @@ import (
 //
 // Overload: circuit breakers know the capacity, and routing priority HIGH has
 // thresholds of its own for the critical path. What waits is bounded by what
-// can be done in 200 ms.
+// can be done in 250 ms. A host that is the only one is not put aside.
 func startEnvoy(program string, j *job) (*exec.Cmd, error) {
 	var endpoints strings.Builder
 	for _, a := range j.instances {
@@ -33,11 +33,24 @@ func startEnvoy(program string, j *job) (*exec.Cmd, error) {
 	reads, writes := retry("5xx,reset,connect-failure,refused-stream"), retry("connect-failure,refused-stream")
 	const budget = "retry_budget: {budget_percent: {value: 50}, min_retry_concurrency: 20}"
 	limits := fmt.Sprintf("{priority: DEFAULT, max_connections: %[1]d, max_pending_requests: %[1]d, max_requests: %[1]d, %[2]s}", mostConns, budget)
+	outliers := fmt.Sprintf(`    outlier_detection:
+      interval: %s
+      base_ejection_time: %s
+      max_ejection_percent: 50
+      consecutive_5xx: 5
+      success_rate_minimum_hosts: 3
+      success_rate_request_volume: 20
+      failure_percentage_minimum_hosts: 3
+      failure_percentage_request_volume: 20
+      failure_percentage_threshold: 40
+      enforcing_failure_percentage: 100
+`, checkTime, aside)
 	critical := ""
 	if j.overload {
-		const waiting = int(capacity) / 5
+		const pending = int(capacity) / 4
+		outliers = ""
 		limits = fmt.Sprintf("{priority: DEFAULT, max_connections: %[1]d, max_pending_requests: %[2]d, max_requests: %[1]d}, {priority: HIGH, max_connections: %[1]d, max_pending_requests: %[2]d, max_requests: %[1]d}",
-			poolMost, waiting)
+			poolMost, pending)
 		critical = fmt.Sprintf("\n              - {match: {path: /critical}, route: {cluster: service, priority: HIGH, timeout: 5s, retry_policy: %s}}", reads)
 	}
 	conf, err := j.file("envoy.yaml", fmt.Sprintf(`static_resources:
@@ -75,22 +88,11 @@ func startEnvoy(program string, j *job) (*exec.Cmd, error) {
       unhealthy_threshold: %d
       healthy_threshold: %d
       http_health_check: {path: %s}
-    outlier_detection:
-      interval: %s
-      base_ejection_time: %s
-      max_ejection_percent: 50
-      consecutive_5xx: 5
-      success_rate_minimum_hosts: 3
-      success_rate_request_volume: 20
-      failure_percentage_minimum_hosts: 3
-      failure_percentage_request_volume: 20
-      failure_percentage_threshold: 40
-      enforcing_failure_percentage: 100
-    load_assignment:
+%s    load_assignment:
       cluster_name: service
       endpoints:
       - lb_endpoints:
 %s`, j.listen.Addr(), j.listen.Port(), critical, writes, reads, connectTime, slowStart, limits, checkTime, checkTime, checkTime, checksBad, checksGood, healthPath,
-		checkTime, aside, strings.ReplaceAll(endpoints.String(), "      - endpoint", "        - endpoint")))
+		outliers, strings.ReplaceAll(endpoints.String(), "      - endpoint", "        - endpoint")))
 	return exec.Command(program, "-c", conf, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"), err
 }

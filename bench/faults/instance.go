@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -24,9 +25,11 @@ const (
 	coldFor       = 2 * time.Second
 	slowBodyTime  = 2 * time.Second
 	pieces        = 8 // of a slow body
-	// A service of fixed capacity: the others wait.
+	// A service of fixed capacity: others wait, so many of them, and who comes
+	// then is told 503.
 	workers  = 8
-	busyTime = 10 * time.Millisecond
+	waiting  = 1000
+	busyTime = 20 * time.Millisecond
 	capacity = float64(workers) / (float64(busyTime) / float64(time.Second)) // requests a second
 )
 
@@ -62,6 +65,7 @@ type instance struct {
 	cold   time.Time
 	few    chan struct{} // places while cold
 	places chan struct{} // of fixed capacity
+	inside atomic.Int64  // who waits for a place or has one
 	body   string
 	server *http.Server
 	out    chan string
@@ -119,7 +123,7 @@ func (s *instance) listen() error {
 	if err != nil {
 		return err
 	}
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
+	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	go func(srv *http.Server) { _ = srv.Serve(l) }(s.server)
 	return nil
 }
@@ -136,6 +140,11 @@ func (s *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch state := s.state.Load().(string); state {
 	case doCapacity:
+		defer s.inside.Add(-1)
+		if s.inside.Add(1) > workers+waiting {
+			http.Error(w, "full", http.StatusServiceUnavailable)
+			return
+		}
 		// Whether the client still waits nobody looks, as in most services.
 		s.places <- struct{}{}
 		time.Sleep(busyTime)

@@ -27,8 +27,8 @@ const (
 	cpusVariable   = "NARU_FAULTS_CPUS"   // of the proxies, and of all else: "0;1,2"
 )
 
-// before is our priority: before what others run.
-const before = -10
+// priority is ours, before what others run.
+const priority = -10
 
 // enter makes this process the same program with args, in a network namespace
 // of its own where the machine allows that, on the processors that are not the
@@ -49,7 +49,7 @@ func enter(args []string) error {
 	}
 	// Other programs of the machine would be seen in every 99th percentile.
 	// Where this is not allowed they are.
-	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, before)
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, priority)
 	env := append(os.Environ(), insideVariable+"="+inside, cpusVariable+"="+written(cpus)+";"+written(rest))
 	return syscall.Exec(self, append([]string{self}, args...), env)
 }

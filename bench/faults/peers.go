@@ -37,6 +37,8 @@ const (
 	// poolMost is how many requests a proxy that knows the capacity of a
 	// service sends there at once.
 	poolMost = workers
+	// queueTime is how long a request may wait for its turn there.
+	queueTime = "250ms"
 )
 
 // kind is a product as it is configured here.
@@ -148,10 +150,15 @@ func quoted(list []netip.AddrPort) string {
 // slowstart for a server that is back; leastconn, which keeps away from a
 // server whose answers take long.
 //
-// Overload: the manual's way is a maxconn of the server, a queue with a limit
-// of time before it, and a priority class for what is critical; abortonclose
-// lets go of requests whose client has left.
+// Overload: the manual's way is a maxconn of the server, a queue before it with
+// a limit of time that leaves enough for the work, and a priority class for
+// what is critical; abortonclose lets go of requests whose client has left. A
+// server that is the only one is not put aside for its errors.
 func startHAProxy(program string, j *job) (*exec.Cmd, error) {
+	queue, observe, server := tryTime, "observe layer7 error-limit 10 on-error mark-down ", ""
+	if j.overload {
+		queue, observe, server = queueTime, "", fmt.Sprintf(" maxconn %d", poolMost)
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
   nbthread 1
@@ -178,14 +185,12 @@ backend service
   http-check send meth GET uri %s ver HTTP/1.1 hdr Host bench.example.com
   http-check expect status 200
   http-request disable-l7-retry if METH_POST
-`, mostConns, connectTime, tryTime, tryTime, furtherTries, j.listen, healthPath)
-	server := ""
+`, mostConns, connectTime, tryTime, queue, furtherTries, j.listen, healthPath)
 	if j.overload {
 		b.WriteString("  http-request set-priority-class int(-10) if { path /critical }\n")
-		server = fmt.Sprintf(" maxconn %d", poolMost)
 	}
-	fmt.Fprintf(&b, "  default-server check inter %s fall %d rise %d observe layer7 error-limit 10 on-error mark-down slowstart %s pool-max-conn 1024%s\n",
-		checkTime, checksBad, checksGood, slowStart, server)
+	fmt.Fprintf(&b, "  default-server check inter %s fall %d rise %d %sslowstart %s pool-max-conn 1024%s\n",
+		checkTime, checksBad, checksGood, observe, slowStart, server)
 	for i, a := range j.instances {
 		fmt.Fprintf(&b, "  server s%d %s\n", i, a)
 	}
