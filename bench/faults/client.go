@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -198,6 +197,7 @@ func (k *keptConn) open() bool {
 // reason names a failure without addresses, so that equal ones count together.
 func reason(err error) string {
 	var bad wrong
+	var late net.Error
 	in := ""
 	if strings.HasPrefix(err.Error(), "in the body") {
 		in = " in the body"
@@ -205,7 +205,7 @@ func reason(err error) string {
 	switch {
 	case errors.As(err, &bad):
 		return string(bad)
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.As(err, &late) && late.Timeout():
 		return "no end in time"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "reset" + in

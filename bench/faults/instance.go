@@ -71,13 +71,19 @@ type instance struct {
 	out    chan string
 }
 
-// serveInstance is an instance's main function.
-func serveInstance() error {
+func newInstance(number string) *instance {
 	s := &instance{
-		number: os.Getenv(numberVariable), addr: os.Getenv(listenVariable), cold: time.Now().Add(coldFor),
-		few: make(chan struct{}, 4), places: make(chan struct{}, workers), body: strings.Repeat("naru\n", bodySize)[:bodySize], out: make(chan string, 1024),
+		number: number, cold: time.Now().Add(coldFor), few: make(chan struct{}, 4), places: make(chan struct{}, workers),
+		body: strings.Repeat("naru\n", bodySize)[:bodySize], out: make(chan string, 1024),
 	}
 	s.state.Store(doWell)
+	return s
+}
+
+// serveInstance is an instance's main function.
+func serveInstance() error {
+	s := newInstance(os.Getenv(numberVariable))
+	s.addr = os.Getenv(listenVariable)
 	if state := os.Getenv(stateVariable); state != "" {
 		s.state.Store(state)
 	}

@@ -274,8 +274,13 @@ func (r *report) judge(b *strings.Builder, t *table) {
 	if fewest == "" {
 		return
 	}
-	verdict(b, ours.share <= least+tieShare, "%s failed: %s; the best other, %s, %s", title, percent(ours.share), fewest, percent(least))
+	fewer, no := ours.share <= least+tieShare, ""
+	if t.row.why != "" && (!fewer || t.row.single && ours.gets >= mostFailed) {
+		no = "        " + t.row.why + "\n"
+	}
+	verdict(b, fewer, "%s failed: %s; the best other, %s, %s", title, percent(ours.share), fewest, percent(least))
 	verdict(b, noLater(ours.recovery, soonest), "%s normal after %s s; the best other, %s, %s s", title, seconds(ours.recovery), quickest, seconds(soonest))
+	b.WriteString(no)
 }
 
 // noLater says whether a comes before b, or as good as; never comes last.

@@ -25,6 +25,8 @@ type row struct {
 	// several instances are broken, or none is left: recovery counts from when
 	// they are back.
 	outage, several bool
+	// why a goal may be missed, where that lies in the fault itself.
+	why string
 }
 
 // What lasts how long, in a turn.
@@ -68,7 +70,8 @@ func rows() []*row {
 			begin: func(_ context.Context, s *site) error { return s.net.drop(1, s.real[0].Addr()) },
 			heal:  func(_ context.Context, s *site) error { return s.net.heal() }},
 		{key: "slowbody", title: "slow body (2 s) at one", single: true, begin: telling(doDrip), heal: telling(doWell)},
-		{key: "reset", title: "reset in mid-response at one", single: true, begin: telling(doReset), heal: telling(doWell)},
+		{key: "reset", title: "reset in mid-response at one", single: true, begin: telling(doReset), heal: telling(doWell),
+			why: "what has been passed on of an answer cannot be taken back, so requests fail until the instance stands aside"},
 		{key: "return", title: "one returns with an empty cache", single: true,
 			// Load goes on while it is dead, so that those notice who notice
 			// only by requests.

@@ -13,7 +13,7 @@ const (
 	patience = 5 * time.Second
 	// calmTries is how often a quiet time is waited for that is quiet: others
 	// use the machine, too.
-	calmTries = 4
+	calmTries = 3
 )
 
 // turn gives one proxy its turn at a fault.
