@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 # Two test packages at a time: many of them keep loops busy.
 TEST_FLAGS ?= -p 2
 
-.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench bench-link bench-mesh bench-rotate check clean
+.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench bench-link bench-mesh bench-rotate bench-faults check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ bench-mesh: ## mutual TLS between two nodes, beside one hop and a direct call
 
 bench-rotate: ## 1,000 certificates replaced between two nodes under load: no request may fail
 	$(GO) run ./bench/mesh -rotations 1000
+
+bench-faults: ## broken instances and networks, and overload: side by side with HAProxy and nginx (and Envoy when on PATH)
+	$(GO) run ./bench/faults
 
 check: test vet staticcheck race fuzz ## all of CI
 

@@ -26,5 +26,6 @@
 // # Not here
 //
 // The load itself (bench/load), configurations (bench/peer), processor time
-// and memory of processes (bench/cost).
+// and memory of processes (bench/cost), what happens when something breaks
+// (bench/faults).
 package main
