@@ -72,6 +72,7 @@ func (p *pool) lease(holder Holder) *Lease {
 	k.timer.Handler = k
 	if !k.tunnel {
 		p.picks.Add(1)
+		p.untold.Add(1)
 		p.connects.Add(1)
 		p.open.Add(1)
 		p.opening.Add(1)
@@ -99,9 +100,15 @@ func (k *Lease) Endpoint() *Endpoint { return k.pool.ep }
 func (k *Lease) Dial(h wire.ConnHandler) wire.Conn {
 	ep := k.pool.ep
 	if k.tunnel {
-		return ep.tunnels.Dial(k.pool.lend(k.pool.set, k.Fresh), k.pool.loop, ep.addr, ep.inner, h)
+		return ep.tunnels.Dial(k.pool.lendUntold(k.pool.set, k.Fresh), k.pool.loop, ep.addr, ep.inner, h)
 	}
 	return ep.raw.Dial(k.pool.loop, ep.addr, h)
+}
+
+// lendUntold lends for what nobody tells of.
+func (p *pool) lendUntold(set *settings, fresh bool) wire.ClientConn {
+	p.untold.Add(1)
+	return p.lend(set, fresh)
 }
 
 // Stands says that the connection can be used.

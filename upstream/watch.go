@@ -205,6 +205,9 @@ func (c *Cluster) probe(p *plan, now time.Duration, a *Ask) *Endpoint {
 // after it might have been probed, for want of others.
 func (c *Cluster) probed(now, picked time.Duration, ep *Endpoint, v verdict, r *Result) {
 	at, due := ep.probed.Load(), ep.due.Load()
+	if slow := c.slower.Load(); v == silent && slow > 0 && int64(r.Took) >= slow {
+		v = bad // somebody waited in vain for long enough
+	}
 	switch {
 	case at != 0 && int64(picked) >= at && v == silent:
 		// Nobody waited for it: let another find out.
