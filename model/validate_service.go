@@ -35,6 +35,9 @@ func (v *checker) service(s *Service) *Service {
 		s = copied(s)
 		s.Health = nil
 	}
+	if s.Ejection != nil {
+		s = v.ejection(s)
+	}
 	if s.Connect < 0 || s.Idle < 0 || s.MaxIdle < 0 {
 		v.broken("bad-value", "service "+s.Name+" has a negative bound", "leave it out for the default")
 		s = copied(s)

@@ -31,6 +31,9 @@ type BackendPolicySpec struct {
 	LoadBalancing *LoadBalancing `json:"loadBalancing,omitempty"`
 	// HealthCheck asks each endpoint and believes the answer; none by default.
 	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
+	// OutlierDetection says how endpoints that fail are found and spared; it is on
+	// without.
+	OutlierDetection *OutlierDetection `json:"outlierDetection,omitempty"`
 	// Connection bounds the connections to the endpoints.
 	Connection *Connection `json:"connection,omitempty"`
 	// Limits bounds what runs on a Service at once; none by default.
@@ -162,6 +165,9 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 	}
 	if in.Spec.HealthCheck != nil {
 		p.noun.Health = r.healthCheck(in.Spec.HealthCheck)
+	}
+	if in.Spec.OutlierDetection != nil {
+		p.noun.Ejection = r.outlierDetection(in.Spec.OutlierDetection)
 	}
 	if c := in.Spec.Connection; c != nil {
 		p.noun.Connect = r.bound("spec.connection.connectTimeout", c.ConnectTimeout)

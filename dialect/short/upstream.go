@@ -107,6 +107,9 @@ func (s *service) noun(folder string) *model.Service {
 			m.Health.Kind, m.Health.Path = model.HealthTCP, ""
 		}
 	}
+	if s.Ejection != nil {
+		m.Ejection = &s.Ejection.noun
+	}
 	return m
 }
 
