@@ -117,7 +117,7 @@ func (k *Lease) Stands() {
 		k.opened()
 	}
 	k.pool.ep.connected()
-	k.pool.flowed(k.picked, good)
+	k.pool.flowed(k.picked, works)
 }
 
 // Unconnected says that nothing is going to stand, which is how datagrams are
@@ -141,7 +141,7 @@ func (k *Lease) Failed(err error) observe.Reason {
 	p := k.pool
 	p.failed[i].Add(1)
 	p.connectFailed()
-	p.flowed(k.picked, bad)
+	p.flowed(k.picked, fails)
 	k.End()
 	return connectReasons[i]
 }
@@ -155,7 +155,7 @@ func (k *Lease) noTunnel(err error) observe.Reason {
 	}
 	if !errors.Is(err, wire.ErrStale) && why != observe.PolicyDenied {
 		k.pool.connectFailed()
-		k.pool.flowed(k.picked, bad)
+		k.pool.flowed(k.picked, fails)
 	}
 	k.End()
 	return why
@@ -168,7 +168,7 @@ func (k *Lease) End() {
 		return
 	}
 	k.ended = true
-	k.pool.flowed(k.picked, silent) // unless it was told before
+	k.pool.flowed(k.picked, saysNothing) // unless it was told before
 	if k.opening {
 		k.opened()
 	}
