@@ -74,8 +74,8 @@ type Limits struct {
 
 // HealthCheck is an active health check.
 type HealthCheck struct {
-	// Kind is http (the default), grpc (grpc.health.v1) or tcp (a connection,
-	// nothing more). path, host and statuses are for http.
+	// Kind is http (the default), grpc (grpc.health.v1), tcp (a connection,
+	// nothing more) or tls (a connection and its handshake). path, host and statuses are for http.
 	Kind string `json:"kind,omitempty"`
 	// Service is what grpc.health.v1 is asked about; "" is the whole server.
 	Service  string           `json:"service,omitempty"`
@@ -260,8 +260,10 @@ func (r *reader) healthCheck(in *HealthCheck) *model.HealthCheck {
 		out.Kind = model.HealthGRPC
 	case "tcp":
 		out.Kind = model.HealthTCP
+	case "tls":
+		out.Kind = model.HealthTLS
 	default:
-		r.unknownValue(field+".kind", in.Kind, "http", "grpc", "tcp")
+		r.unknownValue(field+".kind", in.Kind, "http", "grpc", "tcp", "tls")
 	}
 	if out.Kind != model.HealthHTTP && (in.Path != "" || in.Statuses != nil) {
 		r.broken(field, "conflict", "path and statuses are for kind http", "remove them")

@@ -316,7 +316,7 @@ type service struct {
 	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"peak-ewma,round-robin,least-request,random,ring-hash,maglev" default:"peak-ewma"`
 	Hash      words     `json:"hash" doc:"what ring-hash and maglev go by: header NAME, cookie NAME, query NAME or source (the client's address), one or a list of which the first that a request has counts" default:"required there"`
 	Protocol  text      `json:"protocol" doc:"HTTP version that the endpoints speak; gRPC needs http2, auto asks a TLS endpoint" enum:"http1,http2,auto" default:"http1"`
-	Health    *health   `json:"health" doc:"path to ask each endpoint for, grpc, tcp, or an object" default:"no checks"`
+	Health    *health   `json:"health" doc:"path to ask each endpoint for, grpc, tcp, tls, or an object" default:"no checks"`
 	Ejection  *ejection `json:"ejection" doc:"off, or an object: how endpoints that fail are found and spared" default:"on, with defaults"`
 	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`
 	Connect   *span     `json:"connect" doc:"until a connection can be used, TLS included" default:"5s" unit:"duration"`
@@ -390,6 +390,7 @@ type health struct {
 	Path      text     `json:"path" doc:"path to ask for" default:"/"`
 	GRPC      *asked   `json:"grpc" doc:"ask by grpc.health.v1: true for the server, or one of its services"`
 	TCP       bool     `json:"tcp" doc:"only connect" default:"false"`
+	TLS       bool     `json:"tls" doc:"only connect and shake hands, as the service's tls says" default:"false"`
 	Host      text     `json:"host" doc:"Host header" default:"the service's host, or the endpoint"`
 	Interval  *span    `json:"interval" doc:"between two checks" default:"5s" unit:"duration"`
 	Timeout   *span    `json:"timeout" doc:"for an answer" default:"2s" unit:"duration"`
