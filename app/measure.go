@@ -110,6 +110,7 @@ func (g *gateway) measureServices() {
 				}
 			})
 		})
+	g.measureEjections()
 	g.registry.Func("naru_service_endpoint_picks_total", "Times the endpoint was chosen.", observe.KindCounter, []string{"service", "endpoint"},
 		func(emit func(float64, ...string)) {
 			g.clusters.Stats(func(s *upstream.ServiceStats) {
@@ -118,4 +119,40 @@ func (g *gateway) measureServices() {
 				}
 			})
 		})
+}
+
+// measureEjections counts what failure detection does.
+func (g *gateway) measureEjections() {
+	each := func(name, help string, kind observe.Kind, labels []string, value func(s *upstream.ServiceStats, emit func(float64, ...string))) {
+		g.registry.Func(name, help, kind, labels, func(emit func(float64, ...string)) {
+			g.clusters.Stats(func(s *upstream.ServiceStats) { value(s, emit) })
+		})
+	}
+	each("naru_service_endpoint_ejected", "1 while failure detection keeps requests from the endpoint.", observe.KindGauge, []string{"service", "endpoint"},
+		func(s *upstream.ServiceStats, emit func(float64, ...string)) {
+			for i := range s.Endpoints {
+				out := 0.0
+				if s.Endpoints[i].Ejection != "" {
+					out = 1
+				}
+				emit(out, s.Service, s.Endpoints[i].Addr.String())
+			}
+		})
+	reasons := upstream.EjectionReasons()
+	each("naru_service_ejections_total", "Times an endpoint of the service was ejected, by reason.", observe.KindCounter, []string{"service", "reason"},
+		func(s *upstream.ServiceStats, emit func(float64, ...string)) {
+			for i, n := range s.Ejections {
+				if n > 0 {
+					emit(float64(n), s.Service, reasons[i])
+				}
+			}
+		})
+	each("naru_service_probes_total", "Requests that have probed an ejected endpoint of the service, failed ones included.", observe.KindCounter, []string{"service"},
+		func(s *upstream.ServiceStats, emit func(float64, ...string)) { emit(float64(s.Probes), s.Service) })
+	each("naru_service_probes_failed_total", "Requests that have probed an ejected endpoint of the service, and failed.", observe.KindCounter, []string{"service"},
+		func(s *upstream.ServiceStats, emit func(float64, ...string)) {
+			emit(float64(s.ProbesFailed), s.Service)
+		})
+	each("naru_service_ejections_held_total", "Times an endpoint of the service was not ejected because it was the last, or too many were.", observe.KindCounter, []string{"service"},
+		func(s *upstream.ServiceStats, emit func(float64, ...string)) { emit(float64(s.Held), s.Service) })
 }

@@ -68,6 +68,15 @@ type endpointStatus struct {
 	Healthy     bool   `json:"healthy"`
 	Active      int64  `json:"active"`
 	Connections int64  `json:"connections"`
+	// Ejection is there while it is ejected.
+	Ejection *ejectionStatus `json:"ejection,omitempty"`
+}
+
+type ejectionStatus struct {
+	Reason  string    `json:"reason"`
+	Because string    `json:"because"` // figures
+	Since   time.Time `json:"since"`
+	Probe   time.Time `json:"probe"` // the next request after that is one
 }
 
 func (g *gateway) status() status {
@@ -92,8 +101,12 @@ func (g *gateway) status() status {
 			if host == ep.Addr.Addr().String() {
 				host = ""
 			}
+			var out *ejectionStatus
+			if ep.Ejection != "" {
+				out = &ejectionStatus{Reason: ep.Ejection, Because: ep.Figures, Since: ep.Ejected, Probe: ep.Probe}
+			}
 			one.Endpoints = append(one.Endpoints, endpointStatus{
-				Address: ep.Addr.String(), Host: host, Healthy: ep.Healthy, Active: ep.Active, Connections: ep.Open,
+				Address: ep.Addr.String(), Host: host, Healthy: ep.Healthy, Active: ep.Active, Connections: ep.Open, Ejection: out,
 			})
 		}
 		s.Services = append(s.Services, one)

@@ -116,6 +116,7 @@ const (
 	HealthHTTP HealthKind = ""     // a GET of Path
 	HealthGRPC HealthKind = "grpc" // grpc.health.v1.Health/Check
 	HealthTCP  HealthKind = "tcp"  // a connection, nothing more
+	HealthTLS  HealthKind = "tls"  // a connection and its handshake, as requests make it
 )
 
 // HealthCheck asks each endpoint for a path and believes the answer.
@@ -125,7 +126,7 @@ type HealthCheck struct {
 	Service  string        `json:"service,omitempty"`
 	Path     string        `json:"path"`               // default "/"
 	Host     string        `json:"host,omitempty"`     // default: the service's host, else the endpoint
-	Interval time.Duration `json:"interval,omitempty"` // default 5 s, with 10% jitter
+	Interval time.Duration `json:"interval,omitempty"` // default 5 s, with 10% jitter; a fifth of it while results contradict the state
 	Timeout  time.Duration `json:"timeout,omitempty"`  // default 2 s
 	// Healthy and Unhealthy are how many results in a row change the state.
 	// Defaults 2 and 3. A new endpoint starts healthy.

@@ -35,6 +35,9 @@ func (v *checker) service(s *Service) *Service {
 		s = copied(s)
 		s.Health = nil
 	}
+	if s.Ejection != nil {
+		s = v.ejection(s)
+	}
 	if s.Connect < 0 || s.Idle < 0 || s.MaxIdle < 0 {
 		v.broken("bad-value", "service "+s.Name+" has a negative bound", "leave it out for the default")
 		s = copied(s)
@@ -134,9 +137,12 @@ func (v *checker) health(s *Service) bool {
 		v.broken("bad-path", "the health check of service "+s.Name+" asks for "+strconv.Quote(h.Path), "a path begins with /")
 	}
 	switch h.Kind {
-	case HealthHTTP, HealthGRPC, HealthTCP:
+	case HealthHTTP, HealthGRPC, HealthTCP, HealthTLS:
 	default:
-		v.broken("bad-value", "the health check of service "+s.Name+" is of the kind "+strconv.Quote(string(h.Kind)), "leave it out for HTTP, or write grpc or tcp")
+		v.broken("bad-value", "the health check of service "+s.Name+" is of the kind "+strconv.Quote(string(h.Kind)), "leave it out for HTTP, or write grpc, tcp or tls")
+	}
+	if h.Kind == HealthTLS && s.TLS == nil {
+		v.broken("bad-value", "the health check of service "+s.Name+" shakes hands by TLS, but its requests do not", "give the service TLS, or check by tcp")
 	}
 	if h.Service != "" && (h.Kind != HealthGRPC || hasControl(h.Service) || len(h.Service) > 1024) {
 		v.broken("bad-value", "the health check of service "+s.Name+" asks about "+strconv.Quote(h.Service), "a name is for kind grpc")

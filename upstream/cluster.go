@@ -108,6 +108,9 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 		pl.multi.Store(p.set.streams > 1)
 		ep.pools[i].Store(pl)
 	}
+	if a.Untold {
+		pl.untold.Add(1)
+	}
 	return pl.lend(p.set, a.Fresh), ep, observe.ReasonNone
 }
 

@@ -30,7 +30,7 @@ func (d *detection) begin(random func() float64) { d.outliers = outlier.New(outl
 
 // ejectionReasons are the indices of Counts.Ejections.
 var ejectionReasons = [...]outlier.Reason{
-	outlier.Failures, outlier.Connects, outlier.SuccessRate, outlier.ConnectRate, outlier.Deviation, outlier.Slow,
+	outlier.Failures, outlier.Connects, outlier.SuccessRate, outlier.ConnectRate, outlier.Deviation, outlier.Slow, outlier.Silent,
 }
 
 // EjectionReasons name the indices of Counts.Ejections.
@@ -177,11 +177,18 @@ func (c *Cluster) judgeAll(now time.Duration) {
 func (ep *Endpoint) observe(now time.Duration, timed bool) {
 	var t outlier.Totals
 	var took outlier.Histogram
+	var told uint64
 	for i := range ep.pools {
 		p := ep.pools[i].Load()
 		if p == nil {
 			continue
 		}
+		for o := range outcomes {
+			if o != Torn {
+				told += p.results[o].Load()
+			}
+		}
+		told += p.untold.Load()
 		// What is part of another figure is read before it.
 		bads, limits, cut := p.bad.Load(), p.limited.Load(), p.results[Torn].Load()
 		answered := p.results[Answered].Load()
@@ -198,6 +205,12 @@ func (ep *Endpoint) observe(now time.Duration, timed bool) {
 			}
 		}
 	}
+	for i := range ep.pools { // after what was told: each was picked before
+		if p := ep.pools[i].Load(); p != nil {
+			t.Pending += p.picks.Load()
+		}
+	}
+	t.Pending -= min(t.Pending, told)
 	t.FailedRow, t.UnreachedRow = int(ep.failedRow.Load()), int(ep.failures.Load())
 	if timed {
 		ep.state.Observe(now, &t, &took)

@@ -129,8 +129,26 @@ func orDefault[T time.Duration | int](v *T, def T) {
 	}
 }
 
-// run asks until ctx ends: at once, then every interval, give or take a tenth,
-// so that the checks of many gateways do not come together.
+// Results that contradict the state are soon followed by the next question, so
+// that a change is known early: after a share of the interval, but no sooner
+// than fastLeast.
+const (
+	fastShare = 5
+	fastLeast = 200 * time.Millisecond
+)
+
+// pause is until the next question: the interval, give or take a tenth, so that
+// the checks of many gateways do not come together.
+func (k *check) pause(pending bool) time.Duration {
+	d := k.cfg.Interval
+	if pending {
+		d = min(d, max(d/fastShare, fastLeast))
+	}
+	return d * time.Duration(900+rand.IntN(201)) / 1000
+}
+
+// run asks until ctx ends: at once, and then again and again, one question at a
+// time. An address that never answers costs one attempt, bounded in time.
 func (k *check) run(ctx context.Context) {
 	log := k.cluster.owner.env.Log.With("service", k.cluster.name, "endpoint", k.ep.addr)
 	ask, err := k.prepare(ctx)
@@ -169,7 +187,7 @@ func (k *check) run(ctx context.Context) {
 				log.Warn("endpoint is unhealthy", "error", err)
 			}
 		}
-		timer.Reset(k.cfg.Interval * time.Duration(900+rand.IntN(201)) / 1000)
+		timer.Reset(k.pause(against > 0))
 	}
 }
 
@@ -197,6 +215,13 @@ func (n *streak) add(failed, sick bool, h *model.HealthCheck) bool {
 func (k *check) prepare(ctx context.Context) (ask func(context.Context) error, err error) {
 	if k.cfg.Kind == model.HealthTCP {
 		return k.connect, nil
+	}
+	if k.cfg.Kind == model.HealthTLS {
+		lender, err := k.lender()
+		if err != nil {
+			return nil, err
+		}
+		return func(ctx context.Context) error { return k.shake(ctx, lender) }, nil
 	}
 	client, err := k.client()
 	if err != nil {
@@ -318,6 +343,15 @@ func (k *check) dial(ctx context.Context) (net.Conn, error) {
 // connect is the check of kind tcp.
 func (k *check) connect(ctx context.Context) error {
 	c, err := k.dial(ctx)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// shake is the check of kind tls.
+func (k *check) shake(ctx context.Context, lender wire.Lender) error {
+	c, err := k.secure(ctx, lender)
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,7 @@ func (p *pool) lease(holder Holder) *Lease {
 	k.timer.Handler = k
 	if !k.tunnel {
 		p.picks.Add(1)
+		p.untold.Add(1)
 		p.connects.Add(1)
 		p.open.Add(1)
 		p.opening.Add(1)
@@ -99,9 +100,15 @@ func (k *Lease) Endpoint() *Endpoint { return k.pool.ep }
 func (k *Lease) Dial(h wire.ConnHandler) wire.Conn {
 	ep := k.pool.ep
 	if k.tunnel {
-		return ep.tunnels.Dial(k.pool.lend(k.pool.set, k.Fresh), k.pool.loop, ep.addr, ep.inner, h)
+		return ep.tunnels.Dial(k.pool.lendUntold(k.pool.set, k.Fresh), k.pool.loop, ep.addr, ep.inner, h)
 	}
 	return ep.raw.Dial(k.pool.loop, ep.addr, h)
+}
+
+// lendUntold lends for what nobody tells of.
+func (p *pool) lendUntold(set *settings, fresh bool) wire.ClientConn {
+	p.untold.Add(1)
+	return p.lend(set, fresh)
 }
 
 // Stands says that the connection can be used.
@@ -110,7 +117,7 @@ func (k *Lease) Stands() {
 		k.opened()
 	}
 	k.pool.ep.connected()
-	k.pool.flowed(k.picked, good)
+	k.pool.flowed(k.picked, works)
 }
 
 // Unconnected says that nothing is going to stand, which is how datagrams are
@@ -134,7 +141,7 @@ func (k *Lease) Failed(err error) observe.Reason {
 	p := k.pool
 	p.failed[i].Add(1)
 	p.connectFailed()
-	p.flowed(k.picked, bad)
+	p.flowed(k.picked, fails)
 	k.End()
 	return connectReasons[i]
 }
@@ -148,7 +155,7 @@ func (k *Lease) noTunnel(err error) observe.Reason {
 	}
 	if !errors.Is(err, wire.ErrStale) && why != observe.PolicyDenied {
 		k.pool.connectFailed()
-		k.pool.flowed(k.picked, bad)
+		k.pool.flowed(k.picked, fails)
 	}
 	k.End()
 	return why
@@ -161,7 +168,7 @@ func (k *Lease) End() {
 		return
 	}
 	k.ended = true
-	k.pool.flowed(k.picked, silent) // unless it was told before
+	k.pool.flowed(k.picked, saysNothing) // unless it was told before
 	if k.opening {
 		k.opened()
 	}

@@ -53,6 +53,7 @@ type pool struct {
 	// Of those that were Answered, how many were bad, and refused because they
 	// were too many; and how long the others took.
 	bad, limited atomic.Uint64
+	untold       atomic.Uint64 // of the picks, those that nobody tells of
 	took         [outlier.Buckets]atomic.Uint32
 }
 

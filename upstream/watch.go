@@ -54,12 +54,12 @@ const (
 type verdict uint8
 
 const (
-	silent    verdict = iota // nothing
-	good                     // it works
-	bad                      // it does not
-	limited                  // it has too much to do
-	unreached                // it could not be connected to, which the pool counts
-	torn                     // what was good ended badly
+	saysNothing verdict = iota // nothing
+	works                      // it works
+	fails                      // it does not
+	overfull                   // it has too much to do
+	noConnect                  // it could not be connected to, which the pool counts
+	cutOff                     // what was good ended badly
 )
 
 // verdictOf judges a try. Of the 5xx, 501 and 505 are the request's fault. gRPC:
@@ -69,27 +69,27 @@ func verdictOf(r *Result) verdict {
 	switch r.Outcome {
 	case Answered:
 	case Unreached:
-		return unreached
+		return noConnect
 	case Abandoned:
-		return silent
+		return saysNothing
 	case Torn:
-		return torn
+		return cutOff
 	default:
-		return bad
+		return fails
 	}
 	switch r.GRPC {
 	case 2, 4, 13, 14, 15:
-		return bad
+		return fails
 	case 8: // RESOURCE_EXHAUSTED
-		return limited
+		return overfull
 	}
 	switch {
 	case r.Status == 429:
-		return limited
+		return overfull
 	case r.Status >= 500 && r.Status != 501 && r.Status != 505:
-		return bad
+		return fails
 	}
-	return good
+	return works
 }
 
 // watching takes the bounds that the loops need.
@@ -108,21 +108,21 @@ func (c *Cluster) watch(now time.Duration, p *pool, r *Result) {
 	}
 	ep, v := p.ep, verdictOf(r)
 	switch v {
-	case good:
+	case works:
 		p.took[outlier.Bucket(r.Took)].Add(1)
 		if ep.failedRow.Load() != 0 {
 			ep.failedRow.Store(0)
 		}
-	case limited:
+	case overfull:
 		p.limited.Add(1)
-	case bad:
+	case fails:
 		if r.Outcome == Answered {
 			p.bad.Add(1)
 		}
 		if n := ep.failedRow.Add(1); p.set.failures > 0 && n%p.set.failures == 0 {
 			c.hurry(now)
 		}
-	case silent:
+	case saysNothing:
 		// Somebody waited in vain for as long as would have been slow.
 		if slow := c.slower.Load(); slow > 0 && int64(r.Took) >= slow {
 			p.took[outlier.Bucket(r.Took)].Add(1)
@@ -205,8 +205,11 @@ func (c *Cluster) probe(p *plan, now time.Duration, a *Ask) *Endpoint {
 // after it might have been probed, for want of others.
 func (c *Cluster) probed(now, picked time.Duration, ep *Endpoint, v verdict, r *Result) {
 	at, due := ep.probed.Load(), ep.due.Load()
+	if slow := c.slower.Load(); v == saysNothing && slow > 0 && int64(r.Took) >= slow {
+		v = fails // somebody waited in vain for long enough
+	}
 	switch {
-	case at != 0 && int64(picked) >= at && v == silent:
+	case at != 0 && int64(picked) >= at && v == saysNothing:
 		// Nobody waited for it: let another find out.
 		if ep.probed.CompareAndSwap(at, 0) {
 			ep.release(now)
@@ -216,10 +219,10 @@ func (c *Cluster) probed(now, picked time.Duration, ep *Endpoint, v verdict, r *
 		if !ep.probed.CompareAndSwap(at, 0) {
 			return
 		}
-	case at != 0 || due == 0 || int64(picked) < due || v == silent || !ep.due.CompareAndSwap(due, never):
+	case at != 0 || due == 0 || int64(picked) < due || v == saysNothing || !ep.due.CompareAndSwap(due, never):
 		return
 	}
-	if !c.owner.post(chore{cluster: c, now: now, ep: ep, good: v == good, result: *r}) {
+	if !c.owner.post(chore{cluster: c, now: now, ep: ep, good: v == works, result: *r}) {
 		ep.release(now)
 	}
 }

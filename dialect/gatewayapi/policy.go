@@ -31,6 +31,9 @@ type BackendPolicySpec struct {
 	LoadBalancing *LoadBalancing `json:"loadBalancing,omitempty"`
 	// HealthCheck asks each endpoint and believes the answer; none by default.
 	HealthCheck *HealthCheck `json:"healthCheck,omitempty"`
+	// OutlierDetection says how endpoints that fail are found and spared; it is on
+	// without.
+	OutlierDetection *OutlierDetection `json:"outlierDetection,omitempty"`
 	// Connection bounds the connections to the endpoints.
 	Connection *Connection `json:"connection,omitempty"`
 	// Limits bounds what runs on a Service at once; none by default.
@@ -71,8 +74,8 @@ type Limits struct {
 
 // HealthCheck is an active health check.
 type HealthCheck struct {
-	// Kind is http (the default), grpc (grpc.health.v1) or tcp (a connection,
-	// nothing more). path, host and statuses are for http.
+	// Kind is http (the default), grpc (grpc.health.v1), tcp (a connection,
+	// nothing more) or tls (a connection and its handshake). path, host and statuses are for http.
 	Kind string `json:"kind,omitempty"`
 	// Service is what grpc.health.v1 is asked about; "" is the whole server.
 	Service  string           `json:"service,omitempty"`
@@ -162,6 +165,9 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 	}
 	if in.Spec.HealthCheck != nil {
 		p.noun.Health = r.healthCheck(in.Spec.HealthCheck)
+	}
+	if in.Spec.OutlierDetection != nil {
+		p.noun.Ejection = r.outlierDetection(in.Spec.OutlierDetection)
 	}
 	if c := in.Spec.Connection; c != nil {
 		p.noun.Connect = r.bound("spec.connection.connectTimeout", c.ConnectTimeout)
@@ -254,8 +260,10 @@ func (r *reader) healthCheck(in *HealthCheck) *model.HealthCheck {
 		out.Kind = model.HealthGRPC
 	case "tcp":
 		out.Kind = model.HealthTCP
+	case "tls":
+		out.Kind = model.HealthTLS
 	default:
-		r.unknownValue(field+".kind", in.Kind, "http", "grpc", "tcp")
+		r.unknownValue(field+".kind", in.Kind, "http", "grpc", "tcp", "tls")
 	}
 	if out.Kind != model.HealthHTTP && (in.Path != "" || in.Statuses != nil) {
 		r.broken(field, "conflict", "path and statuses are for kind http", "remove them")

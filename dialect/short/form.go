@@ -316,7 +316,8 @@ type service struct {
 	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"peak-ewma,round-robin,least-request,random,ring-hash,maglev" default:"peak-ewma"`
 	Hash      words     `json:"hash" doc:"what ring-hash and maglev go by: header NAME, cookie NAME, query NAME or source (the client's address), one or a list of which the first that a request has counts" default:"required there"`
 	Protocol  text      `json:"protocol" doc:"HTTP version that the endpoints speak; gRPC needs http2, auto asks a TLS endpoint" enum:"http1,http2,auto" default:"http1"`
-	Health    *health   `json:"health" doc:"path to ask each endpoint for, grpc, tcp, or an object" default:"no checks"`
+	Health    *health   `json:"health" doc:"path to ask each endpoint for, grpc, tcp, tls, or an object" default:"no checks"`
+	Ejection  *ejection `json:"ejection" doc:"off, or an object: how endpoints that fail are found and spared" default:"on, with defaults"`
 	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`
 	Connect   *span     `json:"connect" doc:"until a connection can be used, TLS included" default:"5s" unit:"duration"`
 	Idle      *span     `json:"idle" doc:"unused connections are kept" default:"30s" unit:"duration"`
@@ -327,6 +328,7 @@ type service struct {
 	Proxy     text      `json:"proxyProtocol" doc:"tell the service by the PROXY protocol who the client of a tcp or tls route is" enum:"v1,v2" default:"no header"`
 	Mesh      *member   `json:"mesh" doc:"a service of the mesh, whose endpoints are workloads: the port that clients call, or an object" default:"not of the mesh"`
 	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
+	_         struct{}  `also:"outlier,outlierDetection,passiveHealth,passiveHealthCheck,circuitBreaker,breaker,maxFails" hint:"endpoints that fail are spared by themselves; how is ejection: for example ejection: {failures: 3}, or ejection: off"`
 	_         struct{}  `also:"healthCheck,healthChecks,check,probe,activeHealthCheck" hint:"health checks are health: for example health: /healthz"`
 	_         struct{}  `also:"lb,loadBalancer,loadBalancing,algorithm,strategy,lbPolicy,policy,method" hint:"did you mean balance? For example balance: least-request"`
 	_         struct{}  `also:"retries,retry,attempts" hint:"retries stand at a route: retry: 2"`
@@ -365,11 +367,30 @@ type bounds struct {
 	_        struct{} `also:"connections,maxConnections,pending,maxPendingRequests" hint:"requests bounds what runs at once; one HTTP/1.1 connection carries one"`
 }
 
+// ejection spares endpoints that fail.
+type ejection struct {
+	Failures    text     `json:"failures" doc:"failed requests in a row, or off" default:"5"`
+	Connects    text     `json:"connects" doc:"failed connections in a row, or off" default:"5"`
+	SuccessRate text     `json:"successRate" doc:"percentage of requests within 10s that must succeed, or off" default:"80%"`
+	Deviation   text     `json:"deviation" doc:"standard deviations that the success rate may be below the mean of the other endpoints, or off" default:"1.9"`
+	Slowness    text     `json:"slowness" doc:"how many times the median latency of the other endpoints that of one may be, or off" default:"3"`
+	MaxEjected  text     `json:"maxEjected" doc:"percentage of endpoints at which no more are ejected" default:"50%"`
+	Backoff     *span    `json:"backoff" doc:"until a request probes an ejected endpoint; it doubles" default:"1s" unit:"duration"`
+	MaxBackoff  *span    `json:"maxBackoff" doc:"most that it doubles to" default:"60s" unit:"duration"`
+	_           struct{} `also:"consecutive,consecutiveErrors,consecutive5xxErrors,consecutiveGatewayErrors,maxFails,errors" hint:"did you mean failures?"`
+	_           struct{} `also:"baseEjectionTime,ejectionTime,failTimeout,timeout,duration" hint:"did you mean backoff? It doubles with each failed probe"`
+	_           struct{} `also:"maxEjectionPercent,max,percent" hint:"did you mean maxEjected?"`
+	_           struct{} `also:"interval,window" hint:"requests of the last 10s count; there is no interval to set"`
+
+	noun model.Ejection
+}
+
 // health asks each endpoint and believes the answer.
 type health struct {
 	Path      text     `json:"path" doc:"path to ask for" default:"/"`
 	GRPC      *asked   `json:"grpc" doc:"ask by grpc.health.v1: true for the server, or one of its services"`
 	TCP       bool     `json:"tcp" doc:"only connect" default:"false"`
+	TLS       bool     `json:"tls" doc:"only connect and shake hands, as the service's tls says" default:"false"`
 	Host      text     `json:"host" doc:"Host header" default:"the service's host, or the endpoint"`
 	Interval  *span    `json:"interval" doc:"between two checks" default:"5s" unit:"duration"`
 	Timeout   *span    `json:"timeout" doc:"for an answer" default:"2s" unit:"duration"`

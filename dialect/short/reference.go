@@ -32,6 +32,7 @@ func sections() []section {
 		{"service", reflect.TypeFor[service]()},
 		{"endpoint", reflect.TypeFor[endpoint]()},
 		{"health", reflect.TypeFor[health]()},
+		{"ejection", reflect.TypeFor[ejection]()},
 		{"bounds", reflect.TypeFor[bounds]()},
 		{"trust", reflect.TypeFor[trust]()},
 		{"member", reflect.TypeFor[member]()},

@@ -159,6 +159,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("retry", t, aNumber), "number, retry"}
 	case *transcode:
 		return way{item("transcode", t, aString), "text, transcode"}
+	case *ejection:
+		return way{item("ejection", t, aBoolean, aString), "off, ejection"}
 	case *health:
 		return way{item("health", t, aBoolean, aString), "text, true, health"}
 	case *clientAuth:

@@ -105,7 +105,12 @@ func (s *service) noun(folder string) *model.Service {
 			m.Health.Kind, m.Health.Service, m.Health.Path = model.HealthGRPC, h.GRPC.service, ""
 		case h.TCP:
 			m.Health.Kind, m.Health.Path = model.HealthTCP, ""
+		case h.TLS:
+			m.Health.Kind, m.Health.Path = model.HealthTLS, ""
 		}
+	}
+	if s.Ejection != nil {
+		m.Ejection = &s.Ejection.noun
 	}
 	return m
 }
@@ -194,7 +199,7 @@ func (a *asked) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	a.service = string(t)
 }
 
-// ReadNode takes a path, grpc, tcp, true or an object.
+// ReadNode takes a path, grpc, tcp, tls, true or an object.
 // ReadNode takes a number, adaptive, or an object.
 func (b *bounds) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	switch {
@@ -231,6 +236,8 @@ func (h *health) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		h.GRPC = &asked{}
 	case n.Value == string(model.HealthTCP):
 		h.TCP = true
+	case n.Value == string(model.HealthTLS):
+		h.TLS = true
 	default:
 		in.Into(n, &h.Path)
 	}
@@ -262,10 +269,10 @@ func (h *health) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 // oneKind checks that a check is of one kind.
 func (h *health) oneKind(in *dialect.Decoder, n *yaml.Node) {
 	grpc := h.GRPC != nil && !h.GRPC.off
-	if http := h.Path != "" || h.Status != ""; grpc && h.TCP || http && (grpc || h.TCP) {
-		in.Problem(n, "bad-value", "a health check asks for a path, or by grpc, or by tcp", "leave path and status out for grpc and tcp")
+	if http := h.Path != "" || h.Status != ""; grpc && (h.TCP || h.TLS) || h.TCP && h.TLS || http && (grpc || h.TCP || h.TLS) {
+		in.Problem(n, "bad-value", "a health check asks for a path, or by grpc, or by tcp, or by tls", "leave path and status out for grpc, tcp and tls")
 	}
-	if h.Host != "" && h.TCP {
+	if h.Host != "" && (h.TCP || h.TLS) {
 		in.Problem(n, "bad-value", "a connection alone names no host", "leave host out, or ask for a path")
 	}
 }

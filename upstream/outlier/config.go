@@ -34,6 +34,11 @@ const (
 	Window = 10 * time.Second
 	Slots  = 10
 	slot   = Window / Slots
+	// certainRow failures in a row are no chance, where peers are compared.
+	certainRow = 3
+	// recent is how many slots, that which runs included, show how it is now: what
+	// got better is not ejected for what was, and what broke is not spared for it.
+	recent = 3
 
 	// leastRequests make a rate. Whether so few are enough is for certainty to
 	// say: a rate counts when it is too low with 99.5% confidence (the bound of
@@ -62,6 +67,11 @@ const (
 	leastTimed  = 20
 	leastTimers = 2
 	leastSlower = 10 * time.Millisecond
+
+	// An endpoint is silent when leastPending requests or more wait for it, and it
+	// has answered none for silence, while leastTimed were answered elsewhere.
+	leastPending = 5
+	silence      = 3 * time.Second
 
 	// ProbeTime is after what a probe that nobody has heard of counts as failed.
 	ProbeTime = 10 * time.Second

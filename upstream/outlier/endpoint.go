@@ -15,6 +15,8 @@ type Totals struct {
 	// FailedRow is how many requests in a row have failed until now, UnreachedRow
 	// how many connects.
 	FailedRow, UnreachedRow int
+	// Pending is how many requests wait for an answer now.
+	Pending uint64
 }
 
 // Reason is why an endpoint is ejected.
@@ -34,18 +36,15 @@ const (
 	Deviation
 	// Slow: it answers slower than the peers.
 	Slow
+	// Silent: requests wait for it, and it answers none.
+	Silent
 
 	reasons
 )
 
 // String is the reason's name in metrics, logs and admin answers.
 func (r Reason) String() string {
-	return [reasons]string{"", "failures", "connects", "success_rate", "connect_rate", "deviation", "slow"}[r]
-}
-
-// Reasons are all there are, None not among them.
-func Reasons() []Reason {
-	return []Reason{Failures, Connects, SuccessRate, ConnectRate, Deviation, Slow}
+	return [reasons]string{"", "failures", "connects", "success_rate", "connect_rate", "deviation", "slow", "silent"}[r]
 }
 
 // tally is what was counted in a part of the window.
@@ -87,7 +86,8 @@ type Endpoint struct {
 	seen     Totals
 	observed time.Duration // when seen was; 0 is not yet
 	ring     [Slots]tally
-	sum      tally // of the window, at the last Sweep
+	sum, now tally         // of the window and of what is recent, at the last Sweep
+	silent   time.Duration // since when requests wait in vain, 0 when they do not
 
 	took, timed Histogram     // counted until now, and when median was taken
 	median      time.Duration // of what was counted between two of these times
@@ -129,6 +129,12 @@ func (e *Endpoint) Observe(now time.Duration, t *Totals, took *Histogram) {
 	if took != nil {
 		e.took = *took
 	}
+	switch {
+	case t.Pending < leastPending || t.Good != last.Good || t.Bad != last.Bad || t.Limited != last.Limited:
+		e.silent = 0
+	case e.silent == 0:
+		e.silent = now
+	}
 	// What was counted before a pause belongs to no slot that is still in the
 	// window.
 	paused := e.observed != 0 && now-e.observed > Window
@@ -153,19 +159,49 @@ func (e *Endpoint) slot(now time.Duration) *tally {
 	return s
 }
 
-// window adds up the last Window.
-func (e *Endpoint) window(now time.Duration) (sum tally) {
+// addUp makes the sums of the last Window and of what is recent.
+func (e *Endpoint) addUp(now time.Duration) {
 	at := int64(now / slot)
+	e.sum, e.now = tally{}, tally{}
 	for i := range e.ring {
-		if s := &e.ring[i]; s.at > at-Slots && s.at <= at {
-			sum.add(s)
+		s := &e.ring[i]
+		if s.at > at-Slots && s.at <= at {
+			e.sum.add(s)
+			if s.at > at-recent {
+				e.now.add(s)
+			}
 		}
 	}
-	return sum
+}
+
+// failing is the share of requests that fail: of the recent ones where they
+// are enough; all, when the last few did. Without any, the last one that there
+// was says how it is.
+func (e *Endpoint) failing() float64 {
+	switch {
+	case e.seen.FailedRow >= certainRow:
+		return 1
+	case e.now.good+e.now.bad >= leastRequests:
+		return e.now.failing()
+	case e.sum.good+e.sum.bad == 0 && e.seen.FailedRow > 0:
+		return 1
+	}
+	return e.sum.failing()
+}
+
+// unreachable is the same of connects.
+func (e *Endpoint) unreachable() float64 {
+	switch {
+	case e.seen.UnreachedRow > 0: // connects are few, and chance has little to do with them
+		return 1
+	case e.now.connects >= leastRequests:
+		return e.now.unreachable()
+	}
+	return e.sum.unreachable()
 }
 
 // forget drops what is in the window: it was before the endpoint came back.
 func (e *Endpoint) forget() {
 	e.ring = [Slots]tally{}
-	e.slows, e.medianAt = 0, 0
+	e.slows, e.medianAt, e.silent = 0, 0, 0
 }

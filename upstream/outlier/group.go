@@ -22,6 +22,7 @@ type Group struct {
 	// least and the next share of failures among the latter.
 	out, in              int
 	failing, unreachable best
+	answered             uint64 // recently, by all that are in
 }
 
 // never is more than any share.
@@ -102,7 +103,7 @@ func (g *Group) Sweep(now time.Duration) []Event {
 		if e.out != None {
 			continue
 		}
-		why, figures := g.alone(e)
+		why, figures := g.alone(now, e)
 		if why == None {
 			e.held = false
 			continue
@@ -122,40 +123,51 @@ func (g *Group) Sweep(now time.Duration) []Event {
 
 // survey counts the members.
 func (g *Group) survey(now time.Duration) {
-	g.out, g.in = 0, 0
+	g.out, g.in, g.answered = 0, 0, 0
 	g.failing, g.unreachable = best{least: never, next: never}, best{least: never, next: never}
 	for _, e := range g.members {
 		if e.out != None {
 			g.out++
 			continue
 		}
-		e.sum = e.window(now)
+		e.addUp(now)
+		g.answered += e.now.good + e.now.bad
 		if !e.Spare {
 			g.in++
-			g.failing.add(e, e.sum.failing())
-			g.unreachable.add(e, e.sum.unreachable())
+			g.failing.add(e, e.failing())
+			g.unreachable.add(e, e.unreachable())
 		}
 	}
 }
 
 // alone looks at an endpoint by itself, and at its peers only when something is
 // wrong.
-func (g *Group) alone(e *Endpoint) (Reason, string) {
-	c, t, w := &g.config, &e.seen, &e.sum
-	if c.Connects > 0 && t.UnreachedRow >= c.Connects && g.unreachable.than(e, w.unreachable()) {
+func (g *Group) alone(now time.Duration, e *Endpoint) (Reason, string) {
+	c, t := &g.config, &e.seen
+	if c.Connects > 0 && t.UnreachedRow >= c.Connects && g.unreachable.than(e, e.unreachable()) {
 		return Connects, fmt.Sprintf("%d connects in a row failed", t.UnreachedRow)
 	}
-	if c.Failures > 0 && t.FailedRow >= c.Failures && g.failing.than(e, w.failing()) {
+	if c.Failures > 0 && t.FailedRow >= c.Failures && g.failing.than(e, e.failing()) {
 		return Failures, fmt.Sprintf("%d requests in a row failed", t.FailedRow)
+	}
+	if c.Slowness > 0 && e.silent != 0 && now-e.silent >= silence && g.answered >= leastTimed {
+		return Silent, fmt.Sprintf("%d requests wait, none was answered for %v", t.Pending, (now - e.silent).Round(time.Second))
 	}
 	if c.SuccessRate <= 0 {
 		return None, ""
 	}
-	if tooMany(w.bad, w.good+w.bad, 1-c.SuccessRate) && g.failing.than(e, w.failing()) {
-		return SuccessRate, fmt.Sprintf("%d of %d requests failed within %v", w.bad, w.good+w.bad, Window)
-	}
-	if tooMany(w.unreached, w.connects, 1-c.SuccessRate) && g.unreachable.than(e, w.unreachable()) {
-		return ConnectRate, fmt.Sprintf("%d of %d connects failed within %v", w.unreached, w.connects, Window)
+	most := 1 - c.SuccessRate
+	for _, w := range [...]struct {
+		tally *tally
+		is    time.Duration
+	}{{&e.now, recent * slot}, {&e.sum, Window}} {
+		t := w.tally
+		if tooMany(t.bad, t.good+t.bad, most) && e.now.failing() > most && g.failing.than(e, e.failing()) {
+			return SuccessRate, fmt.Sprintf("%d of %d requests failed within %v", t.bad, t.good+t.bad, w.is)
+		}
+		if tooMany(t.unreached, t.connects, most) && e.now.unreachable() > most && g.unreachable.than(e, e.unreachable()) {
+			return ConnectRate, fmt.Sprintf("%d of %d connects failed within %v", t.unreached, t.connects, w.is)
+		}
 	}
 	return None, ""
 }
@@ -224,12 +236,13 @@ func (g *Group) slow(now time.Duration) {
 			medians = append(medians, e.median)
 		}
 	}
+	slices.Sort(medians)
+	if g.slower = 0; len(medians) > 0 {
+		g.slower = g.tooSlow(medians[(len(medians)-1)/2])
+	}
 	if len(medians) <= leastTimers {
-		g.slower = 0
 		return
 	}
-	slices.Sort(medians)
-	g.slower = g.tooSlow(medians[(len(medians)-1)/2])
 	for _, e := range fresh {
 		// The median of the others: of all medians, without this one.
 		at := (len(medians) - 2) / 2

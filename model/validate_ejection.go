@@ -1,0 +1,56 @@
+package model
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// Defaults of an Ejection's back-off.
+const (
+	DefaultBackoff    = time.Second
+	DefaultMaxBackoff = time.Minute
+)
+
+// ejection replaces what makes no sense by its default.
+func (v *checker) ejection(s *Service) *Service {
+	e := *s.Ejection
+	if (e != Ejection{Off: true}) && e.Off {
+		v.doubtful("unused", "service "+s.Name+" ejects no endpoint, so its other settings of ejection are not used", "leave off out, or the rest")
+	}
+	percent := func(name string, n *int) {
+		if *n > 100 {
+			v.broken("bad-value", fmt.Sprintf("the %s of service %s is %d%%; its default counts", name, s.Name, *n), "write 1 to 100")
+			*n = 0
+		}
+	}
+	percent("success rate", &e.SuccessRate)
+	percent("share of endpoints that are ejected", &e.MaxEjected)
+	if e.SuccessRate == 100 {
+		v.doubtful("strict", "service "+s.Name+" ejects endpoints of which a single request fails now and then", "a success rate of 95% is strict already")
+	}
+	if e.Failures == 1 {
+		v.doubtful("strict", "service "+s.Name+" ejects an endpoint for a single failed request", "the default is 5 in a row")
+	}
+	if e.Slowness > 0 && e.Slowness <= 100 {
+		v.broken("bad-value", fmt.Sprintf("service %s ejects endpoints that take %.2f times as long as the others, half of all; the default of 3 counts", s.Name, float64(e.Slowness)/100), "write more than 1, for example 3")
+		e.Slowness = 0
+	}
+	for _, d := range []*time.Duration{&e.Backoff, &e.MaxBackoff} {
+		if *d < 0 {
+			v.broken("bad-value", "the back-off of service "+s.Name+" is below nothing; its default counts", "write for example 1s")
+			*d = 0
+		}
+	}
+	v.short("a back-off of ejected endpoints", e.Backoff)
+	if first, most := cmp.Or(e.Backoff, DefaultBackoff), cmp.Or(e.MaxBackoff, DefaultMaxBackoff); most < first {
+		v.broken("bad-value", fmt.Sprintf("the back-off of service %s is at most %v, but begins with %v; both are %v", s.Name, most, first, first), "the first is the shorter one")
+		e.MaxBackoff = first
+	}
+	if e == *s.Ejection {
+		return s
+	}
+	s = copied(s)
+	s.Ejection = &e
+	return s
+}
