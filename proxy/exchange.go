@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/route"
 	"github.com/naru-mesh/naru/upstream"
@@ -39,14 +40,17 @@ type exchange struct {
 	picked   time.Duration // when this try began
 	untold   bool          // how it went has not been told
 	tries    int
-	extra    int           // tries made without being declared: unsent or stale
-	asked    time.Duration // when the first try began
+	extra    int            // tries made without being declared: unsent or stale
+	cause    upstream.Cause // of the last try after the first
+	notAgain observe.Reason // why another try was not made
+	asked    time.Duration  // when the first try began
 	upstream time.Duration
 	detail   error
 
-	// Of a gRPC call: when its time is over (Loop.Now; 0 never), and its status
-	// if one was told.
-	due   time.Duration
+	// until is when the exchange's time is over (Loop.Now; 0 never). due is the
+	// same where the service is to be told, 0 otherwise.
+	until, due time.Duration
+	// Of a gRPC call: its status if one was told.
 	code  observe.GRPCCode
 	coded bool
 
@@ -99,8 +103,9 @@ const (
 	timerRequest            // the whole takes too long
 )
 
-// keepReplay bounds what of a request's body is kept for another try.
-const keepReplay = 64 << 10
+// keepReplay is how much of a request's body is kept for another try where no rule
+// says otherwise.
+const keepReplay = model.DefaultRetryBody
 
 // begin pins the Program of now.
 func (x *exchange) begin() {
@@ -231,7 +236,8 @@ func (x *exchange) clear() {
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold = 0, 0, 0, 0, 0, false
 	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false
-	x.status, x.due, x.code, x.coded = 0, 0, 0, false
+	x.status, x.until, x.due, x.code, x.coded = 0, 0, 0, 0, false
+	x.cause, x.notAgain = upstream.NoCause, observe.ReasonNone
 }
 
 // OnTimer ends what takes too long, and begins the next try after a back-off.

@@ -16,10 +16,12 @@ func (x *exchange) forward(data []byte, end bool) {
 		x.Request.Authority = x.Request.Keep([]byte(x.backend.host))
 	}
 	if limit := x.patient(); limit > 0 {
+		x.until = x.w.loop.Now() + limit
 		x.requestTimer.Set(x.w.loop, limit)
 	}
-	x.whole = len(data) <= keepReplay
+	x.whole = len(data) <= x.rule.retry.body
 	x.keep(data)
+	x.backend.cluster.Asked(x.w.loop)
 	x.send(data, false)
 }
 
@@ -79,7 +81,7 @@ func (x *exchange) keep(data []byte) {
 	if len(data) == 0 || !x.whole {
 		return
 	}
-	if x.client != nil && (x.answered || len(x.replay)+len(data) > keepReplay || !x.mayRepeat()) {
+	if x.client != nil && (x.answered || len(x.replay)+len(data) > x.rule.retry.body || !x.mayRepeat()) {
 		x.whole = false
 		x.letGo()
 		return

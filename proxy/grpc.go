@@ -90,16 +90,6 @@ func (x *exchange) called(h *wire.Head) {
 	}
 }
 
-// undone says whether a response is one that the rule tries again: by its
-// status, or by the gRPC status of one that is nothing else.
-func (x *exchange) undone(end bool) bool {
-	r := &x.rule.retry
-	if r.on(x.Response.Status) {
-		return true
-	}
-	return end && x.coded && r.declared && r.grpc>>x.code&1 != 0
-}
-
 // grpcStatus is the call's status for the record: what was said, what naru
 // said instead, or what stands for the HTTP status.
 func (x *exchange) grpcStatus() observe.GRPCCode {

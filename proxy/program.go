@@ -162,19 +162,6 @@ type mirrorTo struct {
 	n, of   int
 }
 
-// retry is a model.Retry compiled.
-type retry struct {
-	declared bool
-	attempts int
-	codes    [10]uint64 // a bit for each status up to 639
-	grpc     uint32     // a bit for each gRPC status
-	backoff  time.Duration
-}
-
-func (r *retry) on(status int) bool {
-	return r.declared && status >= 0 && status < 640 && r.codes[status>>6]&(1<<(status&63)) != 0
-}
-
 // counts gives the traffic of loop, which is made when it is first needed.
 func (r *rule) counts(g *observe.Registry, loop int) *observe.Traffic {
 	t := r.traffic[loop]

@@ -81,10 +81,11 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 		x.called(&x.Response)
 	}
 	x.told(upstream.Answered)
-	if x.undone(end) && x.whole && x.declared() {
-		x.cancel()
-		x.later()
+	if x.undone(end) && x.anew() {
 		return
+	}
+	if x.cause != upstream.NoCause && x.Response.Status < 500 {
+		x.backend.cluster.Won(x.w.loop, x.cause)
 	}
 	x.detail = nil // of a try before this one
 	if x.Response.Status >= 400 || x.GRPC {
