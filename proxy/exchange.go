@@ -47,9 +47,8 @@ type exchange struct {
 	upstream time.Duration
 	detail   error
 
-	// until is when the exchange's time is over (Loop.Now; 0 never). due is the
-	// same where the service is to be told, 0 otherwise.
-	until, due time.Duration
+	// due is when the exchange's time is over (Loop.Now; 0 never).
+	due time.Duration
 	// Of a gRPC call: its status if one was told.
 	code  observe.GRPCCode
 	coded bool
@@ -236,7 +235,7 @@ func (x *exchange) clear() {
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold = 0, 0, 0, 0, 0, false
 	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false
-	x.status, x.until, x.due, x.code, x.coded = 0, 0, 0, 0, false
+	x.status, x.due, x.code, x.coded = 0, 0, 0, false
 	x.cause, x.notAgain = upstream.NoCause, observe.ReasonNone
 }
 

@@ -16,7 +16,6 @@ func (x *exchange) forward(data []byte, end bool) {
 		x.Request.Authority = x.Request.Keep([]byte(x.backend.host))
 	}
 	if limit := x.patient(); limit > 0 {
-		x.until = x.w.loop.Now() + limit
 		x.requestTimer.Set(x.w.loop, limit)
 	}
 	x.whole = len(data) <= x.rule.retry.body

@@ -106,6 +106,7 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 		// From here on bytes pass both ways for as long as they like.
 		x.requestEnded = false
 		x.requestTimer.Stop()
+		x.due = 0
 	}
 	if end {
 		x.stream.Respond(&x.Response, data, true)

@@ -247,7 +247,7 @@ func (x *exchange) later(why upstream.Cause, after time.Duration) bool {
 	if after > 0 {
 		wait = after + time.Duration(x.w.rnd.Int64N(int64(r.backoff)+1)) // not all at once
 	}
-	if x.until != 0 && x.w.loop.Now()+wait >= x.until {
+	if x.due != 0 && x.w.loop.Now()+wait >= x.due {
 		x.not(observe.RetryLate)
 		return false
 	}

@@ -33,14 +33,15 @@ func (x *exchange) asksToWait() (after time.Duration, ok bool) {
 	return max(at.Sub(x.w.loop.Wall()), 0), err == nil
 }
 
-// digits reads a number; more than a week of seconds is that.
+// digits reads a number; more than 86,400,000, the milliseconds of a day, is
+// that.
 func digits(v []byte) (n int64, ok bool) {
-	const week = 7 * 24 * 3600
+	const most = 24 * 3600 * 1000
 	for _, c := range v {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		n = min(n*10+int64(c-'0'), week)
+		n = min(n*10+int64(c-'0'), most)
 	}
 	return n, len(v) > 0
 }

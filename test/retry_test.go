@@ -38,7 +38,7 @@ func TestRetryWithoutAWord(t *testing.T) {
 	for _, ask := range []string{"POST /status", "GET /later", "GET /off"} {
 		failed := 0
 		for range 4 {
-			c.send(ask + " HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+			c.send(ask + " HTTP/1.1\nHost: a\nContent-Length: 0\n\n")
 			if a := c.answer(strings.Fields(ask)[0]); a.StatusCode == 503 {
 				failed++
 			}
