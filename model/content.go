@@ -155,6 +155,11 @@ func (r *Route) write(b *content) {
 	if t := r.Retry; b.bool(t != nil) {
 		t.write(b)
 	}
+	if h := r.Hedge; h != nil {
+		b.text("hedge")
+		b.time(h.After)
+		b.int(int64(h.Quantile))
+	}
 	b.bool(r.CountCalls)
 	b.text(string(r.Priority))
 	b.int(r.Order.Created)

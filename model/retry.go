@@ -74,6 +74,19 @@ func DefaultRetry() *Retry {
 	return &Retry{Attempts: 1, On: []RetryOn{OnReset, OnGatewayError}, GRPC: []int{14}}
 }
 
+// Hedge makes a second try, on another endpoint, beside a first one that takes
+// long; the first answer that is not one to be tried again wins, and the other
+// try is cancelled. It is for requests whose method is idempotent or stands in
+// Retry.Methods, and within the service's budget. Just one of the two is set.
+type Hedge struct {
+	// After is how long the first try has for its response's head.
+	After time.Duration `json:"after,omitempty"`
+	// Quantile is a percentage, 50 to 99: so many of the route's responses came
+	// faster than the time that is waited. Nothing is hedged before a hundred of
+	// them were seen.
+	Quantile int `json:"quantile,omitempty"`
+}
+
 // RetryBudget bounds the tries after the first of all requests to a Service
 // together: Percent of the requests of the last TTL, and MinPerSecond besides.
 type RetryBudget struct {

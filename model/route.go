@@ -26,6 +26,7 @@ type Route struct {
 	Backends []Backend `json:"backends,omitempty"`
 	Timeouts Timeouts  `json:"timeouts"`
 	Retry    *Retry    `json:"retry,omitempty"`
+	Hedge    *Hedge    `json:"hedge,omitempty"`
 	// CountCalls counts gRPC calls by service, method and status, besides what
 	// is counted of every Route. Methods are names that clients send: at most
 	// MostMethods of a Route are counted each by itself.

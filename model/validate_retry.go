@@ -17,6 +17,7 @@ func (v *checker) endurance(r *Route) *Route {
 		v.doubtful("long-timeout", fmt.Sprintf("route %s gives one try %v, but the whole request only %v", r.Name, t.Backend, t.Request),
 			"the request timeout ends it first; make it the longer one")
 	}
+	r = v.hedge(r)
 	if r.Retry == nil {
 		return r
 	}
@@ -76,6 +77,38 @@ func (v *checker) retry(r *Route) {
 		v.doubtful("contradiction", fmt.Sprintf("route %s waits at least %v before it retries, but the whole request has only %v: it never retries", r.Name, base/2, r.Timeouts.Request),
 			"make the back-off shorter, or the request timeout longer")
 	}
+}
+
+// hedge takes away what cannot be; the requests are served without.
+func (v *checker) hedge(r *Route) *Route {
+	h := r.Hedge
+	if h == nil {
+		return r
+	}
+	t := r.Timeouts.Backend
+	if r.Timeouts.Request > 0 && (t <= 0 || t > r.Timeouts.Request) {
+		t = r.Timeouts.Request
+	}
+	switch {
+	case (h.After != 0) == (h.Quantile != 0):
+		v.broken("bad-hedge", "route "+r.Name+" hedges after both a time and a quantile, or after neither", "write one: 50ms, or p95")
+	case h.After < 0:
+		v.broken("bad-hedge", fmt.Sprintf("route %s hedges after %v", r.Name, h.After), "write a time that is more than nothing")
+	case h.Quantile != 0 && (h.Quantile < 50 || h.Quantile > 99):
+		v.broken("bad-hedge", fmt.Sprintf("route %s hedges after the quantile p%d", r.Name, h.Quantile), "write p50 to p99")
+	case r.Retry != nil && r.Retry.Attempts == 0:
+		v.doubtful("contradiction", "route "+r.Name+" hedges, but its retries are off: it never hedges", "leave one of them out")
+		return r
+	case t > 0 && h.After >= t:
+		v.doubtful("contradiction", fmt.Sprintf("route %s hedges after %v, but a try has only %v: it never hedges", r.Name, h.After, t), "make it shorter")
+		return r
+	default:
+		v.short("the wait of a hedge", h.After)
+		return r
+	}
+	r = copied(r)
+	r.Hedge = nil
+	return r
 }
 
 // retryBudget checks the budget of s, and takes a broken one away: the default

@@ -25,6 +25,11 @@ func TestRetriesThatCannotBe(t *testing.T) {
 		{func(_ *Route, s *Service) { s.RetryBudget = &RetryBudget{MinPerSecond: 1e7} }, "bad-retry: the retry budget of service a has a minimum of 10000000 a second", false},
 		{func(_ *Route, s *Service) { s.RetryBudget = &RetryBudget{TTL: time.Hour} }, "bad-retry: the retry budget of service a counts the requests of 1h0m0s", false},
 		{func(_ *Route, s *Service) { s.RetryBudget = &RetryBudget{Percent: -1, MinPerSecond: -1} }, "contradiction: the retry budget of service a is nothing", true},
+		{func(r *Route, _ *Service) { r.Hedge = &Hedge{} }, "bad-hedge: route r0 hedges after both a time and a quantile, or after neither", false},
+		{func(r *Route, _ *Service) { r.Hedge = &Hedge{After: -1} }, "bad-hedge: route r0 hedges after -1ns", false},
+		{func(r *Route, _ *Service) { r.Hedge = &Hedge{Quantile: 100} }, "bad-hedge: route r0 hedges after the quantile p100", false},
+		{func(r *Route, _ *Service) { r.Hedge = &Hedge{After: 2 * time.Minute} }, "contradiction: route r0 hedges after 2m0s, but a try has only 1m0s: it never hedges", true},
+		{func(r *Route, _ *Service) { r.Hedge = &Hedge{Quantile: 95}; r.Retry.Attempts = 0 }, "contradiction: route r0 hedges, but its retries are off: it never hedges", true},
 	} {
 		cfg := &Config{
 			Listeners: []*Listener{{Name: "l", Port: 80, Protocol: HTTP}},
@@ -40,7 +45,8 @@ func TestRetriesThatCannotBe(t *testing.T) {
 			t.Errorf("problems %v, want %q", problems, c.want)
 			continue
 		}
-		if (problems[0].Severity == Doubtful) != c.kept || (good.Routes[0].Retry != nil && good.Services[0].RetryBudget != nil) != c.kept {
+		if g := good.Routes[0]; (problems[0].Severity == Doubtful) != c.kept ||
+			(g.Retry != nil && (g.Hedge != nil || cfg.Routes[0].Hedge == nil) && good.Services[0].RetryBudget != nil) != c.kept {
 			t.Errorf("%s: retry %v, budget %v, want kept: %v", c.want, good.Routes[0].Retry, good.Services[0].RetryBudget, c.kept)
 		}
 	}

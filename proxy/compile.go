@@ -219,7 +219,7 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		r.backends = append(r.backends, made)
 		r.total += b.Weight
 	}
-	r.retry = compileRetry(noun.Retry)
+	r.retry, r.hedge = compileRetry(noun.Retry), compileHedge(noun.Hedge, c.loops)
 	return r
 }
 

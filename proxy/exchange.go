@@ -71,6 +71,7 @@ type exchange struct {
 	away      *abroad          // to what is no service; nil otherwise
 
 	mirrors      []*mirror
+	hedge        *hedge // nil without a second try beside the first, made or to be made
 	tryTimer     wire.Deadline
 	requestTimer wire.Deadline
 }
@@ -127,6 +128,9 @@ func (x *exchange) begin() {
 // not keep services that were removed alive.
 func (x *exchange) settle() {
 	x.answered = true
+	if h := x.hedge; h != nil && !h.won {
+		h.abandon()
+	}
 	x.advertise()
 	x.unpin()
 	x.letGo()
@@ -142,6 +146,9 @@ func (x *exchange) unpin() {
 // drop gives up whatever runs for the exchange on the service's side.
 func (x *exchange) drop() {
 	x.cancel()
+	if h := x.hedge; h != nil {
+		h.abandon()
+	}
 	for _, m := range x.mirrors {
 		m.abandon()
 	}
@@ -231,7 +238,7 @@ func (x *exchange) clear() {
 	x.Matched, x.Params, x.Body, x.Why, x.Detail, x.Caller = 0, nil, nil, observe.ReasonNone, nil, nil
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
 	x.method, x.host, x.path, x.query, x.hops = nil, nil, nil, nil, nil
-	x.client, x.endpoint, x.detail, x.in, x.out, x.away = nil, nil, nil, nil, nil, nil
+	x.client, x.endpoint, x.detail, x.in, x.out, x.away, x.hedge = nil, nil, nil, nil, nil, nil, nil
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold = 0, 0, 0, 0, 0, false
 	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false

@@ -55,6 +55,9 @@ func (x *exchange) send(data []byte, fresh bool) {
 		x.unhold()
 	}
 	x.patience()
+	if x.rule.hedge != nil && x.tries == 1 {
+		x.prepare()
+	}
 	if x.in != nil && x.in.stuck {
 		x.in.resume()
 	}
@@ -156,6 +159,9 @@ func (x *exchange) tryFailed(f wire.Failure) {
 	x.tryTimer.Stop()
 	if x.overdue() {
 		x.fail(observe.RequestTimeout)
+		return
+	}
+	if !x.answered && x.succeed() {
 		return
 	}
 	if x.answered || !x.again(f) {

@@ -81,7 +81,10 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 		x.called(&x.Response)
 	}
 	x.told(upstream.Answered)
-	if x.undone(end) && x.anew() {
+	if g := x.rule.hedge; g != nil && x.cause == upstream.NoCause {
+		g.seen[x.w.index].observe(x.upstream, g.quantile)
+	}
+	if x.undone(end) && (x.succeed() || x.anew()) {
 		return
 	}
 	if x.cause != upstream.NoCause && x.Response.Status < 500 {

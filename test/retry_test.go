@@ -69,3 +69,39 @@ func TestRetryBudget(t *testing.T) {
 		t.Errorf("%d tries of %d requests", n, requests)
 	}
 }
+
+// TestHedge: of two instances one never answers; nobody waits for it, and it is
+// told so.
+func TestHedge(t *testing.T) {
+	t.Parallel()
+	gone := make(chan struct{}, 100)
+	slow := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		gone <- struct{}{}
+	})
+	good := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Method) })
+	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- {match: /, to: both, hedge: 5ms}\nservices:\n  both: [%q, %q]\n", slow.addr, good.addr))
+	c := g.dial()
+	for range 10 {
+		c.get("/").is(t, 200, "GET")
+	}
+	m := g.metrics()
+	if made := m.value("naru_service_retries_total", "both", "hedge"); made < 1 || m.value("naru_service_retries_won_total", "both", "hedge") < 1 {
+		t.Errorf("%v hedges were made", made)
+	}
+	<-gone
+}
+
+// TestTimeIsPassedOn: a service is told what is left, by whoever may say so.
+func TestTimeIsPassedOn(t *testing.T) {
+	t.Parallel()
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, len(r.Header.Get("X-Request-Timeout-Ms")))
+	})
+	g := start(t, "listen: $LISTEN\nroutes:\n- {match: /, to: \"http://"+up.addr+"\", timeout: 9s}\n- {match: /none, to: \"http://"+up.addr+"\"}\n")
+	c := g.dial()
+	c.get("/").is(t, 200, "4")
+	c.get("/none").is(t, 200, "0")
+	c.send("GET /none HTTP/1.1\nHost: a\nX-Request-Timeout-Ms: 500\n\n")
+	c.answer("GET").is(t, 200, "0")
+}

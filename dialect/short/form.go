@@ -156,6 +156,7 @@ type route struct {
 	Timeout   *timeouts     `json:"timeout" doc:"for the whole request, or an object" unit:"duration"`
 	Retry     *retry        `json:"retry" doc:"how many further tries, off, or an object" default:"one more, on another endpoint, where it is safe"`
 	Priority  text          `json:"priority" doc:"which requests are refused first, and which last, where a service has limits" enum:"low,normal,critical" default:"normal"`
+	Hedge     *hedge        `json:"hedge" doc:"a second try on another endpoint when the first takes so long: a time, or p95 for what 95% of the answers take" default:"off"`
 	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
 	Transcode *transcode    `json:"transcode" doc:"clients call a gRPC service with JSON: a descriptor file, or an object"`
 	Auth      *later        `json:"auth" doc:"who may call; not in this version"`

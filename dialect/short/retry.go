@@ -107,6 +107,30 @@ func (c *codes) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	}
 }
 
+// hedge is when a second try is made beside the first.
+type hedge struct{ noun *model.Hedge }
+
+// ReadNode takes a time, p50 to p99, or off.
+func (h *hedge) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Value == off {
+		return
+	}
+	if p, ok := strings.CutPrefix(n.Value, "p"); ok && n.Kind == yaml.ScalarNode {
+		if percent, err := strconv.Atoi(p); err == nil && percent >= 50 && percent <= 99 {
+			h.noun = &model.Hedge{Quantile: percent}
+			return
+		}
+		in.Wrong(n, "a time, or p50 to p99", "NAME: 50ms, or NAME: p95")
+		return
+	}
+	var after span
+	before := in.Broken()
+	in.Into(n, &after)
+	if in.Broken() == before {
+		h.noun = &model.Hedge{After: after.duration()}
+	}
+}
+
 // budget bounds the tries after the first of a service's requests.
 type budget struct {
 	Percent *int     `json:"percent" doc:"share of the requests of the last ttl, 0 to 1000" default:"20" unit:"%"`
