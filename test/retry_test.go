@@ -86,7 +86,7 @@ func TestHedge(t *testing.T) {
 		c.get("/").is(t, 200, "GET")
 	}
 	m := g.metrics()
-	if made := m.value("naru_service_retries_total", "both", "hedge"); made < 1 || m.value("naru_service_retries_won_total", "both", "hedge") < 1 {
+	if made := m.value("naru_service_retries_total", "service", "both", "cause", "hedge"); made < 1 || m.value("naru_service_retries_won_total", "service", "both", "cause", "hedge") < 1 {
 		t.Errorf("%v hedges were made", made)
 	}
 	<-gone
