@@ -124,7 +124,7 @@ func (h *hedge) OnTimer(*wire.Timer) {
 		x.notAgain = observe.RetryBudget
 		return
 	}
-	conn, ep, _ := c.Pick(l, &upstream.Ask{Tried: &x.tried})
+	conn, ep, _ := c.Pick(l, &upstream.Ask{Tried: &x.tried, Class: x.rule.class})
 	if conn == nil {
 		return
 	}
