@@ -98,6 +98,7 @@ func (g *gateway) measureServices() {
 				}
 			})
 		})
+	g.measureRetries()
 	g.registry.Func("naru_service_endpoint_healthy", "1 where health checks find the endpoint healthy or there are none, 0 where not.", observe.KindGauge, []string{"service", "endpoint"},
 		func(emit func(float64, ...string)) {
 			g.clusters.Stats(func(s *upstream.ServiceStats) {
@@ -155,4 +156,33 @@ func (g *gateway) measureEjections() {
 		})
 	each("naru_service_ejections_held_total", "Times an endpoint of the service was not ejected because it was the last, or too many were.", observe.KindCounter, []string{"service"},
 		func(s *upstream.ServiceStats, emit func(float64, ...string)) { emit(float64(s.Held), s.Service) })
+}
+
+func (g *gateway) measureRetries() {
+	byCause := func(name, help string, counts func(*upstream.RetryStats, upstream.Cause) uint64) {
+		g.registry.Func(name, help, observe.KindCounter, []string{"service", "cause"}, func(emit func(float64, ...string)) {
+			g.clusters.Stats(func(s *upstream.ServiceStats) {
+				for _, c := range upstream.Causes() {
+					if n := counts(&s.Retries, c); n > 0 {
+						emit(float64(n), s.Service, c.String())
+					}
+				}
+			})
+		})
+	}
+	byCause("naru_service_retries_total", "Tries after the first that requests to the service caused, by why: closed (a pooled connection), unconnected, reset, timeout, status, grpc_status, hedge.",
+		func(s *upstream.RetryStats, c upstream.Cause) uint64 { return s.Made[c] })
+	byCause("naru_service_retries_won_total", "Tries after the first that brought the answer, below 500, by why they were made.",
+		func(s *upstream.RetryStats, c upstream.Cause) uint64 { return s.Won[c] })
+	g.registry.Func("naru_service_retries_refused_total", "Tries after the first that were not made though the rule would have allowed them, by reason: retry_budget, retry_late, retry_after.", observe.KindCounter, []string{"service", "reason"},
+		func(emit func(float64, ...string)) {
+			reasons := upstream.NoRetries()
+			g.clusters.Stats(func(s *upstream.ServiceStats) {
+				for i, n := range s.Retries.Refused {
+					if n > 0 {
+						emit(float64(n), s.Service, reasons[i].String())
+					}
+				}
+			})
+		})
 }

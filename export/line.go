@@ -66,6 +66,8 @@ func (l *lines) json(b []byte, r *observe.Record) []byte {
 	if r.Attempts > 0 {
 		b = appendMillis(append(b, `,"upstream_ms":`...), r.Upstream)
 		b = strconv.AppendInt(append(b, `,"attempts":`...), int64(r.Attempts), 10)
+		b = appendJSONField(b, `,"retried":`, r.Retried)
+		b = appendJSONField(b, `,"not_retried":`, r.NotRetried.String())
 	}
 	b = appendJSONField(b, `,"listener":`, r.Listener)
 	b = appendJSONField(b, `,"route":`, r.Route)
@@ -121,6 +123,12 @@ func (l *lines) common(b []byte, r *observe.Record) []byte {
 		b = appendWord(append(b, " destination="...), r.Destination)
 	}
 	b = strconv.AppendInt(append(b, " attempts="...), int64(r.Attempts), 10)
+	if r.Retried != "" {
+		b = appendWord(append(b, " retried="...), r.Retried)
+	}
+	if r.NotRetried != observe.ReasonNone {
+		b = appendWord(append(b, " not_retried="...), r.NotRetried.String())
+	}
 	if r.GRPC {
 		b = appendWord(append(b, " grpc_status="...), r.GRPCStatus.String())
 		b = appendWord(append(b, " grpc_method="...), r.GRPCMethod)

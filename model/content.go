@@ -125,6 +125,10 @@ func (s *Service) write(b *content) {
 	b.bool(s.Refused)
 	b.place(&s.Origin)
 	s.Ejection.write(b)
+	if t := s.RetryBudget; t != nil {
+		b.text("retry-budget")
+		t.write(b)
+	}
 	b.lowered(s) // at the end: nothing else changes where it is empty
 	b.balancing(s)
 }
@@ -149,16 +153,12 @@ func (r *Route) write(b *content) {
 	b.time(r.Timeouts.Request)
 	b.time(r.Timeouts.Backend)
 	if t := r.Retry; b.bool(t != nil) {
-		b.int(int64(t.Attempts))
-		b.number(uint64(len(t.Codes)))
-		for _, code := range t.Codes {
-			b.int(int64(code))
-		}
-		b.number(uint64(len(t.GRPC)))
-		for _, code := range t.GRPC {
-			b.int(int64(code))
-		}
-		b.time(t.Backoff)
+		t.write(b)
+	}
+	if h := r.Hedge; h != nil {
+		b.text("hedge")
+		b.time(h.After)
+		b.int(int64(h.Quantile))
 	}
 	b.bool(r.CountCalls)
 	b.text(string(r.Priority))

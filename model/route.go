@@ -26,6 +26,7 @@ type Route struct {
 	Backends []Backend `json:"backends,omitempty"`
 	Timeouts Timeouts  `json:"timeouts"`
 	Retry    *Retry    `json:"retry,omitempty"`
+	Hedge    *Hedge    `json:"hedge,omitempty"`
 	// CountCalls counts gRPC calls by service, method and status, besides what
 	// is counted of every Route. Methods are names that clients send: at most
 	// MostMethods of a Route are counted each by itself.
@@ -117,18 +118,3 @@ type Timeouts struct {
 
 // DefaultBackendTimeout is Timeouts.Backend where nothing is said.
 const DefaultBackendTimeout = 60 * time.Second
-
-// Retry says when a try that failed is made again.
-type Retry struct {
-	// Attempts is the number of tries after the first; at most 10.
-	Attempts int `json:"attempts"`
-	// Codes are response statuses that count as failed. A connection that
-	// fails before the request was sent is always retried while Attempts last.
-	Codes []int `json:"codes,omitempty"`
-	// GRPC are gRPC status codes that count as failed, where the answer is
-	// nothing but a status (a trailers-only response).
-	GRPC []int `json:"grpc,omitempty"`
-	// Backoff is the most to wait before the second try, and half of it the
-	// least; it doubles with each try, up to ten times itself. 0 is 25 ms.
-	Backoff time.Duration `json:"backoff,omitempty"`
-}

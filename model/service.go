@@ -36,6 +36,9 @@ type Service struct {
 	// MaxIdle bounds the unused connections per endpoint and loop. 0 is
 	// 1024, as many as the field pools: what is not used ends after Idle.
 	MaxIdle int `json:"maxIdle,omitempty"`
+	// RetryBudget bounds the tries after the first of all its requests; nil is
+	// DefaultRetryBudget.
+	RetryBudget *RetryBudget `json:"retryBudget,omitempty"`
 	// Mesh makes it a service of the mesh: Workloads that name it are its
 	// endpoints. nil: it has those that are written and no others.
 	Mesh *MeshService `json:"mesh,omitempty"`

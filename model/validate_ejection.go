@@ -8,8 +8,8 @@ import (
 
 // Defaults of an Ejection's back-off.
 const (
-	DefaultBackoff    = time.Second
-	DefaultMaxBackoff = time.Minute
+	DefaultEjection = time.Second
+	MostEjection    = time.Minute
 )
 
 // ejection replaces what makes no sense by its default.
@@ -43,7 +43,7 @@ func (v *checker) ejection(s *Service) *Service {
 		}
 	}
 	v.short("a back-off of ejected endpoints", e.Backoff)
-	if first, most := cmp.Or(e.Backoff, DefaultBackoff), cmp.Or(e.MaxBackoff, DefaultMaxBackoff); most < first {
+	if first, most := cmp.Or(e.Backoff, DefaultEjection), cmp.Or(e.MaxBackoff, MostEjection); most < first {
 		v.broken("bad-value", fmt.Sprintf("the back-off of service %s is at most %v, but begins with %v; both are %v", s.Name, most, first, first), "the first is the shorter one")
 		e.MaxBackoff = first
 	}

@@ -318,39 +318,3 @@ func (v *checker) mirror(r *Route, m *Mirror) bool {
 	}
 	return true
 }
-
-// endurance checks time-outs and retries.
-func (v *checker) endurance(r *Route) *Route {
-	t := r.Timeouts
-	v.short("a request timeout", t.Request)
-	v.short("a backend timeout", t.Backend)
-	if t.Request > 0 && t.Backend > t.Request {
-		v.doubtful("long-timeout", fmt.Sprintf("route %s gives one try %v, but the whole request only %v", r.Name, t.Backend, t.Request),
-			"the request timeout ends it first; make it the longer one")
-	}
-	if r.Retry == nil {
-		return r
-	}
-	said := len(v.problems)
-	if r.Retry.Attempts < 0 || r.Retry.Attempts > 10 {
-		v.broken("bad-retry", fmt.Sprintf("route %s retries %d times", r.Name, r.Retry.Attempts), "write 0 to 10")
-	}
-	for _, code := range r.Retry.Codes {
-		if code < 400 || code > 599 {
-			v.broken("bad-status", fmt.Sprintf("route %s retries on status %d", r.Name, code), "write 400 to 599")
-		}
-	}
-	for _, code := range r.Retry.GRPC {
-		if code < 1 || code > 16 {
-			v.broken("bad-status", fmt.Sprintf("route %s retries on gRPC status %d", r.Name, code), "write 1 to 16")
-		}
-	}
-	if r.Retry.Backoff < 0 {
-		v.broken("bad-retry", fmt.Sprintf("route %s waits %v before it retries", r.Name, r.Retry.Backoff), "leave it out for the default, 25ms")
-	}
-	if len(v.problems) > said {
-		r = copied(r)
-		r.Retry = nil
-	}
-	return r
-}

@@ -43,6 +43,7 @@ func (v *checker) service(s *Service) *Service {
 		s = copied(s)
 		s.Connect, s.Idle, s.MaxIdle = max(s.Connect, 0), max(s.Idle, 0), max(s.MaxIdle, 0)
 	}
+	s = v.retryBudget(s)
 	v.short("a connect time", s.Connect)
 	v.short("an idle time", s.Idle)
 	if s.Limits != nil {

@@ -80,6 +80,10 @@ const (
 	UpstreamBadMessage
 	UpstreamTimeout
 	RequestTimeout
+	// Why a try that failed was not made again.
+	RetryBudget
+	RetryLate
+	RetryAfter
 	// Connections and datagrams that are not requests.
 	BadProxyHeader
 	ProxyHeaderTimeout

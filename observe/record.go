@@ -21,6 +21,11 @@ type Record struct {
 	// without one; Attempts counts tries.
 	Upstream time.Duration
 	Attempts int
+	// Retried is why the last try after the first was made, "" without one.
+	// NotRetried is why another one was not made that the rule would have
+	// allowed: RetryBudget, RetryLate or RetryAfter.
+	Retried    string
+	NotRetried Reason
 
 	Method, Host, Path, Query []byte
 	UserAgent, RequestID      []byte

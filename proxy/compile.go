@@ -219,9 +219,7 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		r.backends = append(r.backends, made)
 		r.total += b.Weight
 	}
-	if noun.Retry != nil {
-		r.retry = compileRetry(noun.Retry)
-	}
+	r.retry, r.hedge = compileRetry(noun.Retry), compileHedge(noun.Hedge, c.loops)
 	return r
 }
 
@@ -279,27 +277,6 @@ func (c *compiler) sameMirrors(list []mirrorTo) bool {
 		}
 	}
 	return true
-}
-
-// defaultBackoff is model.Retry.Backoff where nothing is said.
-const defaultBackoff = 25 * time.Millisecond
-
-func compileRetry(m *model.Retry) retry {
-	r := retry{declared: true, attempts: min(max(m.Attempts, 0), 10), backoff: min(m.Backoff, longest/10)}
-	if r.backoff <= 0 {
-		r.backoff = defaultBackoff
-	}
-	for _, code := range m.Codes {
-		if code > 0 && code < 640 {
-			r.codes[code>>6] |= 1 << (code & 63)
-		}
-	}
-	for _, code := range m.GRPC {
-		if code > 0 && code < int(observe.GRPCCodes) {
-			r.grpc |= 1 << code
-		}
-	}
-	return r
 }
 
 // entrances groups the Program's listeners by address.

@@ -118,10 +118,10 @@ func TestDefaultsAndBounds(t *testing.T) {
 		}
 	}
 	r := compileRetry(&model.Retry{Attempts: 99, Codes: []int{500, 639, 640, -1, 0, 9999}, Backoff: 1000 * time.Hour})
-	if r.attempts != 10 || !r.on(500) || !r.on(639) || r.on(640) || r.on(-1) || r.on(0) || r.on(502) || r.backoff > longest/10 {
+	if r.attempts != 10 || !r.answered(500) || !r.answered(639) || r.answered(640) || r.answered(-1) || r.answered(0) || r.answered(502) || r.backoff > longest/10 {
 		t.Errorf("retry: %+v", r)
 	}
-	if r := compileRetry(&model.Retry{}); r.backoff != defaultBackoff {
+	if r := compileRetry(&model.Retry{}); r.backoff != model.DefaultBackoff {
 		t.Errorf("back-off %v", r.backoff)
 	}
 	lim, conns := limitsOf(&model.Limits{Idle: 1000 * time.Hour, Connections: -1, BodyBytes: 5})

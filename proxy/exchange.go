@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/route"
 	"github.com/naru-mesh/naru/upstream"
@@ -39,14 +40,16 @@ type exchange struct {
 	picked   time.Duration // when this try began
 	untold   bool          // how it went has not been told
 	tries    int
-	extra    int           // tries made without being declared: unsent or stale
-	asked    time.Duration // when the first try began
+	extra    int            // tries made without being declared: unsent or stale
+	cause    upstream.Cause // of the last try after the first
+	notAgain observe.Reason // why another try was not made
+	asked    time.Duration  // when the first try began
 	upstream time.Duration
 	detail   error
 
-	// Of a gRPC call: when its time is over (Loop.Now; 0 never), and its status
-	// if one was told.
-	due   time.Duration
+	// due is when the exchange's time is over (Loop.Now; 0 never).
+	due time.Duration
+	// Of a gRPC call: its status if one was told.
 	code  observe.GRPCCode
 	coded bool
 
@@ -68,6 +71,7 @@ type exchange struct {
 	away      *abroad          // to what is no service; nil otherwise
 
 	mirrors      []*mirror
+	hedge        *hedge // nil without a second try beside the first, made or to be made
 	tryTimer     wire.Deadline
 	requestTimer wire.Deadline
 }
@@ -99,8 +103,9 @@ const (
 	timerRequest            // the whole takes too long
 )
 
-// keepReplay bounds what of a request's body is kept for another try.
-const keepReplay = 64 << 10
+// keepReplay is how much of a request's body is kept for another try where no rule
+// says otherwise.
+const keepReplay = model.DefaultRetryBody
 
 // begin pins the Program of now.
 func (x *exchange) begin() {
@@ -123,6 +128,9 @@ func (x *exchange) begin() {
 // not keep services that were removed alive.
 func (x *exchange) settle() {
 	x.answered = true
+	if h := x.hedge; h != nil && !h.won {
+		h.abandon()
+	}
 	x.advertise()
 	x.unpin()
 	x.letGo()
@@ -138,6 +146,9 @@ func (x *exchange) unpin() {
 // drop gives up whatever runs for the exchange on the service's side.
 func (x *exchange) drop() {
 	x.cancel()
+	if h := x.hedge; h != nil {
+		h.abandon()
+	}
 	for _, m := range x.mirrors {
 		m.abandon()
 	}
@@ -227,11 +238,12 @@ func (x *exchange) clear() {
 	x.Matched, x.Params, x.Body, x.Why, x.Detail, x.Caller = 0, nil, nil, observe.ReasonNone, nil, nil
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
 	x.method, x.host, x.path, x.query, x.hops = nil, nil, nil, nil, nil
-	x.client, x.endpoint, x.detail, x.in, x.out, x.away = nil, nil, nil, nil, nil, nil
+	x.client, x.endpoint, x.detail, x.in, x.out, x.away, x.hedge = nil, nil, nil, nil, nil, nil, nil
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold = 0, 0, 0, 0, 0, false
 	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false
 	x.status, x.due, x.code, x.coded = 0, 0, 0, false
+	x.cause, x.notAgain = upstream.NoCause, observe.ReasonNone
 }
 
 // OnTimer ends what takes too long, and begins the next try after a back-off.

@@ -317,13 +317,15 @@ func TestTimeouts(t *testing.T) {
 		}
 		w.settled(1)
 	})
-	t.Run("request, in a back-off", func(t *testing.T) {
+	t.Run("request, before a back-off would end", func(t *testing.T) {
 		w := newWorld(t, 1)
 		w.apply(shop(1, times(20*time.Millisecond, -1), retries(5)))
 		s := w.get("/")
 		w.conn(0).fail(dropped)
-		w.loops[0].pass(time.Second)
-		w.expect(s, 504, "", observe.RequestTimeout)
+		w.expect(s, 502, "", observe.UpstreamReset) // at once: nothing can follow
+		if w.last.NotRetried != observe.RetryLate {
+			t.Errorf("the record says %q", w.last.NotRetried)
+		}
 		w.settled(1)
 	})
 	t.Run("try", func(t *testing.T) {

@@ -18,8 +18,9 @@ func (x *exchange) forward(data []byte, end bool) {
 	if limit := x.patient(); limit > 0 {
 		x.requestTimer.Set(x.w.loop, limit)
 	}
-	x.whole = len(data) <= keepReplay
+	x.whole = len(data) <= x.rule.retry.body
 	x.keep(data)
+	x.backend.cluster.Asked(x.w.loop)
 	x.send(data, false)
 }
 
@@ -54,6 +55,9 @@ func (x *exchange) send(data []byte, fresh bool) {
 		x.unhold()
 	}
 	x.patience()
+	if x.rule.hedge != nil && x.tries == 1 {
+		x.prepare()
+	}
 	if x.in != nil && x.in.stuck {
 		x.in.resume()
 	}
@@ -79,7 +83,7 @@ func (x *exchange) keep(data []byte) {
 	if len(data) == 0 || !x.whole {
 		return
 	}
-	if x.client != nil && (x.answered || len(x.replay)+len(data) > keepReplay || !x.mayRepeat()) {
+	if x.client != nil && (x.answered || len(x.replay)+len(data) > x.rule.retry.body || !x.mayRepeat()) {
 		x.whole = false
 		x.letGo()
 		return
@@ -155,6 +159,9 @@ func (x *exchange) tryFailed(f wire.Failure) {
 	x.tryTimer.Stop()
 	if x.overdue() {
 		x.fail(observe.RequestTimeout)
+		return
+	}
+	if !x.answered && x.succeed() {
 		return
 	}
 	if x.answered || !x.again(f) {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"time"
 
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
@@ -35,69 +34,12 @@ func (x *exchange) asStatus() {
 	x.Body = nil
 }
 
-// patient gives how long the exchange may take from now on: the rule's time or
-// what is left of the client's, whichever is shorter; 0 is no bound. due is
-// set where the service has to be told.
-func (x *exchange) patient() time.Duration {
-	limit := x.rule.request
-	if !x.GRPC {
-		return limit
-	}
-	v, ok := x.Request.Get(wire.KeyGRPCTimeout)
-	if !ok {
-		return limit
-	}
-	asked, ok := wire.ParseGRPCTimeout(v)
-	if !ok {
-		return limit // the service will say what it thinks of that
-	}
-	now := x.w.loop.Now()
-	left := min(asked, longest) - (now - x.Headed)
-	if limit > 0 {
-		left = min(left, limit)
-	}
-	x.due = max(now+left, 1)
-	return max(left, 1)
-}
-
-// tellTime writes what is left of the client's time where the service looks
-// for it, and says whether there is some.
-func (x *exchange) tellTime() bool {
-	if x.due == 0 {
-		return true
-	}
-	left := x.due - x.w.loop.Now()
-	if left <= 0 {
-		return false
-	}
-	x.w.out = wire.AppendGRPCTimeout(x.w.out[:0], left)
-	x.Request.Set(wire.KeyGRPCTimeout, x.w.out)
-	return true
-}
-
-// overdue says whether the client's time is over. The service, which was told,
-// may be the first to give up.
-func (x *exchange) overdue() bool {
-	const early = 2 * time.Millisecond // its clock, and ours, which is coarse
-	return x.due != 0 && x.w.loop.Now()+early >= x.due
-}
-
 // called notes the status of a call, from trailers, or from a head that has
 // nothing behind it.
 func (x *exchange) called(h *wire.Head) {
 	if code, ok := h.GRPCStatus(); ok {
 		x.code, x.coded = code, true
 	}
-}
-
-// undone says whether a response is one that the rule tries again: by its
-// status, or by the gRPC status of one that is nothing else.
-func (x *exchange) undone(end bool) bool {
-	r := &x.rule.retry
-	if r.on(x.Response.Status) {
-		return true
-	}
-	return end && x.coded && r.declared && r.grpc>>x.code&1 != 0
 }
 
 // grpcStatus is the call's status for the record: what was said, what naru

@@ -134,6 +134,7 @@ type rule struct {
 	mirrors  []mirrorTo
 	retry    retry
 	class    upstream.Class
+	hedge    *hedging      // nil: there is never a second try beside the first
 	request  time.Duration // 0 none
 	try      time.Duration // 0 none
 	broken   observe.Reason
@@ -160,19 +161,6 @@ type mirrorTo struct {
 	cluster *upstream.Cluster
 	host    string
 	n, of   int
-}
-
-// retry is a model.Retry compiled.
-type retry struct {
-	declared bool
-	attempts int
-	codes    [10]uint64 // a bit for each status up to 639
-	grpc     uint32     // a bit for each gRPC status
-	backoff  time.Duration
-}
-
-func (r *retry) on(status int) bool {
-	return r.declared && status >= 0 && status < 640 && r.codes[status>>6]&(1<<(status&63)) != 0
 }
 
 // counts gives the traffic of loop, which is made when it is first needed.

@@ -154,6 +154,7 @@ type worker struct {
 	shelf          wire.Shelf       // the responses' heads
 	hit            route.Hit        // of the request in hand
 	spare          []*mirror
+	hedges         []*hedge
 	pipes          []*pipe
 	rooms          [][]byte // for what a Body makes, by stage, for the length of one call
 	kept           [][]byte // buffers for request bodies that may be sent again

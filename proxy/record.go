@@ -56,6 +56,7 @@ func (x *exchange) describe(r *observe.Record) {
 	h := &x.Request
 	r.Start = x.w.wall(x.Began)
 	r.Upstream, r.Attempts, r.Detail = x.upstream, x.tries, x.detail
+	r.Retried, r.NotRetried = x.cause.String(), x.notAgain
 	if x.Detail != nil {
 		r.Detail = x.Detail
 	}

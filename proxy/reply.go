@@ -81,10 +81,14 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 		x.called(&x.Response)
 	}
 	x.told(upstream.Answered)
-	if x.undone(end) && x.whole && x.declared() {
-		x.cancel()
-		x.later()
+	if g := x.rule.hedge; g != nil && x.cause == upstream.NoCause {
+		g.seen[x.w.index].observe(x.upstream, g.quantile)
+	}
+	if x.undone(end) && (x.succeed() || x.anew()) {
 		return
+	}
+	if x.cause != upstream.NoCause && x.Response.Status < 500 {
+		x.backend.cluster.Won(x.w.loop, x.cause)
 	}
 	x.detail = nil // of a try before this one
 	if x.Response.Status >= 400 || x.GRPC {
@@ -105,6 +109,7 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 		// From here on bytes pass both ways for as long as they like.
 		x.requestEnded = false
 		x.requestTimer.Stop()
+		x.due = 0
 	}
 	if end {
 		x.stream.Respond(&x.Response, data, true)

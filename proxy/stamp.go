@@ -70,7 +70,7 @@ func (x *exchange) stamp() {
 		h.Remove(wire.KeyXForwardedPort)
 	}
 	x.certificate(trusted)
-	dropLookalikes(h)
+	dropLookalikes(h, !trusted)
 	if id, ok := h.Get(keyRequestID); !trusted || !ok || len(id) == 0 || len(id) > maxRequestID {
 		x.identify()
 	}
@@ -81,7 +81,7 @@ func (x *exchange) stamp() {
 // taken off what its clients said, and tells of those.
 func (x *exchange) workload(m *model.MeshDoor) {
 	h, t, gateway := &x.Request, x.Peer.TLS, x.w.proxy.opt.Gateway
-	dropLookalikes(h)
+	dropLookalikes(h, !x.trustsTime())
 	w := x.w
 	w.out = w.out[:0]
 	if gateway != nil && t != nil && m.Side == model.Inbound && gateway(t.Identity) {
@@ -104,8 +104,9 @@ func (x *exchange) workload(m *model.MeshDoor) {
 
 // dropLookalikes removes X_Forwarded_For and its like: to services behind CGI,
 // WSGI and PHP they are the same as the ones with hyphens, so a client could
-// say by them what it may not say by those.
-func dropLookalikes(h *wire.Head) {
+// say by them what it may not say by those. With time it also removes how long a
+// client says that it waits.
+func dropLookalikes(h *wire.Head, time bool) {
 	const prefix = "x_forwarded_"
 	for i := range h.Fields {
 		f := &h.Fields[i]
@@ -116,7 +117,8 @@ func dropLookalikes(h *wire.Head) {
 		if c := name[0] | 0x20; c != 'x' && c != 'n' {
 			continue
 		}
-		if lookalike(name[:len(prefix)], prefix) || lookalike(name, "x_request_id") || lookalike(name, "naru_passport") {
+		if lookalike(name[:len(prefix)], prefix) || lookalike(name, "x_request_id") || lookalike(name, "naru_passport") ||
+			time && wire.EqualFold(name, requestTimeout) {
 			f.Dropped = true
 		}
 	}

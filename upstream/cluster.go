@@ -8,6 +8,7 @@ import (
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream/budget"
 	"github.com/naru-mesh/naru/upstream/ring"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -20,6 +21,8 @@ type Cluster struct {
 	plan    atomic.Pointer[plan]
 	cursors []cursor // one for each loop
 	gate    gate
+	budget  atomic.Pointer[budget.Budget]
+	retries []retries // one for each loop
 
 	// mu orders changes; no loop takes it.
 	mu        sync.Mutex
@@ -50,10 +53,12 @@ func newCluster(s *Set, svc *model.Service) *Cluster {
 		name:      svc.Name,
 		owner:     s,
 		cursors:   make([]cursor, len(s.loops)),
+		retries:   make([]retries, len(s.loops)),
 		endpoints: map[endpointKey]*Endpoint{},
 	}
 	c.plan.Store(newPlan(nil, settingsOf(svc), observe.NoEndpoint))
 	c.detection.begin(s.random)
+	c.rebudget(svc)
 	// Loops start evenly spread over the rows, from a place that differs from
 	// cluster to cluster: two loops never march in step.
 	hash := fnv.New64a()
@@ -130,6 +135,7 @@ func (c *Cluster) adopt(sp *spec) {
 	}
 	c.gate.configure(was, sp.service.Limits)
 	old.release(c)
+	c.rebudget(sp.service)
 	if c.retired {
 		sp.release(c)
 		return

@@ -88,7 +88,9 @@ func TestPassedCheckEndsEjection(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	one, two := newInstance(t, false), newInstance(t, false)
-	w.apply(checked(model.HealthCheck{Interval: time.Hour}, one, two))
+	svc := checked(model.HealthCheck{Interval: time.Hour}, one, two)
+	svc.Balance = model.RoundRobin
+	w.apply(svc)
 	<-one.seen
 	c := w.cluster("a")
 	var ep *Endpoint

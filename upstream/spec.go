@@ -221,7 +221,8 @@ func sameService(a, b *model.Service) bool {
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
 		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health) &&
 		sameLimits(a.Limits, b.Limits) &&
-		sameEjection(a.Ejection, b.Ejection)
+		sameEjection(a.Ejection, b.Ejection) &&
+		a.RetryBudget.Filled() == b.RetryBudget.Filled()
 }
 
 func sameLimits(a, b *model.ServiceLimits) bool {

@@ -58,6 +58,8 @@ type ServiceStats struct {
 	// was not, because it was the last, or too many were.
 	Held uint64
 	Counts
+	// Retries are the tries after the first.
+	Retries RetryStats
 }
 
 // Stats calls visit for each current cluster, by name. What it gets is lent
@@ -82,7 +84,7 @@ func (c *Cluster) stats(st *ServiceStats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.prune()
-	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Held: c.outliers.Held(), Counts: c.past}
+	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Held: c.outliers.Held(), Counts: c.past, Retries: c.retryStats()}
 	if p := c.plan.Load(); p.set.gated {
 		st.Running, st.Limit = int(c.gate.active.Load()), int(c.gate.limit.Load())
 	}

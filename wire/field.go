@@ -257,9 +257,11 @@ var (
 	KeyServer               = KeyOf("Server")
 	KeyVary                 = KeyOf("Vary")
 	KeyRetryAfter           = KeyOf("Retry-After")
-	KeyReferer              = KeyOf("Referer")
-	KeyACRequestMethod      = KeyOf("Access-Control-Request-Method")
-	KeyACRequestHeaders     = KeyOf("Access-Control-Request-Headers")
+	// KeyXRequestTimeout tells how many milliseconds are left for a request.
+	KeyXRequestTimeout  = KeyOf("X-Request-Timeout-Ms")
+	KeyReferer          = KeyOf("Referer")
+	KeyACRequestMethod  = KeyOf("Access-Control-Request-Method")
+	KeyACRequestHeaders = KeyOf("Access-Control-Request-Headers")
 )
 
 // classes of bytes, for parsers and checks (RFC 9110 section 5.6.2).

@@ -52,6 +52,8 @@ var (
 	KeyGRPCStatus  = KeyOf("grpc-status")
 	KeyGRPCMessage = KeyOf("grpc-message")
 	KeyGRPCTimeout = KeyOf("grpc-timeout")
+	// KeyGRPCPushback says when a call may be tried again (gRFC A6).
+	KeyGRPCPushback = KeyOf("grpc-retry-pushback-ms")
 	// KeyReason carries the code of a Reason where the body cannot.
 	KeyReason = KeyOf("x-naru-reason")
 )

@@ -45,6 +45,8 @@ type BackendPolicySpec struct {
 	// ProxyProtocol is the version, 1 or 2, of the header that tells endpoints
 	// behind TCPRoutes and TLSRoutes who the client is; 0 sends none.
 	ProxyProtocol int `json:"proxyProtocol,omitempty"`
+	// RetryBudget bounds the tries after the first of all requests together.
+	RetryBudget *RetryBudget `json:"retryBudget,omitempty"`
 	// TLS encrypts the connections; plain by default.
 	TLS *BackendTLS `json:"tls,omitempty"`
 }
@@ -192,6 +194,7 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 	if p.noun.ProxyProtocol = in.Spec.ProxyProtocol; p.noun.ProxyProtocol < 0 || p.noun.ProxyProtocol > 2 {
 		r.broken("spec.proxyProtocol", "bad-value", "proxyProtocol is 1 or 2", "leave it out for none")
 	}
+	p.noun.RetryBudget = r.retryBudget(in.Spec.RetryBudget)
 	if in.Spec.TLS != nil {
 		r.backendTLS(p, in.Spec.TLS)
 	}

@@ -229,32 +229,6 @@ func (t *timeouts) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	in.Into(n, t.Request)
 }
 
-// ReadNode takes a number or an object.
-func (r *retry) ReadNode(in *dialect.Decoder, n *yaml.Node) {
-	const most = 10
-	if n.Kind == yaml.MappingNode {
-		type plain retry
-		r.Attempts = 1
-		in.Into(n, (*plain)(r))
-	} else {
-		in.Into(n, &r.Attempts)
-	}
-	if r.Attempts < 0 || r.Attempts > most {
-		in.Problem(n, "bad-value", "a request is retried 0 to 10 times, not "+strconv.Itoa(r.Attempts), "for example retry: 2")
-	}
-}
-
-func (r *retry) noun() *model.Retry {
-	if r.Attempts == 0 {
-		return nil
-	}
-	m := &model.Retry{Attempts: r.Attempts, Codes: []int{502, 503, 504}, Backoff: r.Backoff.duration()}
-	if r.On != nil {
-		m.Codes, m.GRPC = r.On.http, r.On.grpc
-	}
-	return m
-}
-
 // ReadNode checks the names to remove; set and add check their own.
 func (e *edit) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	type plain edit

@@ -154,8 +154,9 @@ type route struct {
 	CORS      *cors         `json:"cors" doc:"which pages of other origins may call: true, an origin, a list, or an object"`
 	Mirror    mirrors       `json:"mirror" doc:"where a copy goes, whose answer nobody sees: a service, a URL, an object, or a list"`
 	Timeout   *timeouts     `json:"timeout" doc:"for the whole request, or an object" unit:"duration"`
-	Retry     *retry        `json:"retry" doc:"how many further tries, or an object" default:"0"`
+	Retry     *retry        `json:"retry" doc:"how many further tries, off, or an object" default:"one more, on another endpoint, where it is safe"`
 	Priority  text          `json:"priority" doc:"which requests are refused first, and which last, where a service has limits" enum:"low,normal,critical" default:"normal"`
+	Hedge     *hedge        `json:"hedge" doc:"a second try on another endpoint when the first takes so long: a time, or p95 for what 95% of the answers take" default:"off"`
 	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
 	Transcode *transcode    `json:"transcode" doc:"clients call a gRPC service with JSON: a descriptor file, or an object"`
 	Auth      *later        `json:"auth" doc:"who may call; not in this version"`
@@ -300,16 +301,6 @@ type timeouts struct {
 	_       struct{} `also:"connect" hint:"a connection is bounded at the service: connect: 5s"`
 }
 
-// retry says when a failed try is made again.
-type retry struct {
-	Attempts int      `json:"attempts" doc:"tries after the first, at most 10" default:"1"`
-	On       *codes   `json:"on" doc:"statuses that count as failed, gRPC ones by name (unavailable); connections that fail always do" default:"[502, 503, 504]"`
-	Backoff  *span    `json:"backoff" doc:"most to wait before the second try, at least half of it; it doubles" default:"25ms" unit:"duration"`
-	_        struct{} `also:"retries,count,max,maxAttempts,numRetries,tries" hint:"did you mean attempts?"`
-	_        struct{} `also:"codes,statuses,statusCodes,retryOn,conditions" hint:"did you mean on? For example on: [502, 503, 504]"`
-	_        struct{} `also:"perTryTimeout,timeout" hint:"one try is bounded at the route: timeout: {backend: 2s}"`
-}
-
 // service is where routes lead.
 type service struct {
 	Endpoints endpoints `json:"endpoints" doc:"\"host:port\", one or a list; every address of a DNS name is an endpoint"`
@@ -326,6 +317,7 @@ type service struct {
 	Streams   int       `json:"maxStreams" doc:"requests at once on one HTTP/2 connection" default:"100"`
 	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
 	Proxy     text      `json:"proxyProtocol" doc:"tell the service by the PROXY protocol who the client of a tcp or tls route is" enum:"v1,v2" default:"no header"`
+	Budget    *budget   `json:"retryBudget" doc:"bounds the tries after the first of all requests to the service: a share of the requests in percent, or an object" default:"20"`
 	Mesh      *member   `json:"mesh" doc:"a service of the mesh, whose endpoints are workloads: the port that clients call, or an object" default:"not of the mesh"`
 	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
 	_         struct{}  `also:"outlier,outlierDetection,passiveHealth,passiveHealthCheck,circuitBreaker,breaker,maxFails" hint:"endpoints that fail are spared by themselves; how is ejection: for example ejection: {failures: 3}, or ejection: off"`

@@ -10,7 +10,6 @@ import (
 
 	"github.com/naru-mesh/naru/dialect"
 	"github.com/naru-mesh/naru/model"
-	"github.com/naru-mesh/naru/observe"
 )
 
 // calls are the words of a route under grpc.
@@ -93,29 +92,6 @@ func exposeStatus(c *model.CORS) {
 		if !slices.ContainsFunc(c.ExposeHeaders, func(have string) bool { return strings.EqualFold(have, name) }) {
 			c.ExposeHeaders = append(c.ExposeHeaders, name)
 		}
-	}
-}
-
-// codes are what counts as failed: response statuses and gRPC statuses.
-type codes struct{ http, grpc []int }
-
-// ReadNode takes a status or a list of statuses: 503, or unavailable.
-func (c *codes) ReadNode(in *dialect.Decoder, n *yaml.Node) {
-	nodes := []*yaml.Node{n}
-	if n.Kind == yaml.SequenceNode {
-		nodes = n.Content
-	}
-	*c = codes{http: []int{}}
-	for _, node := range nodes {
-		if code, ok := observe.GRPCCodeByName(node.Value); ok && code != observe.GRPCOK {
-			c.grpc = append(c.grpc, int(code))
-			continue
-		}
-		if code, err := strconv.Atoi(node.Value); err == nil && code >= 400 && code <= 599 {
-			c.http = append(c.http, code)
-			continue
-		}
-		in.Wrong(node, "a status between 400 and 599, or a gRPC status", "NAME: [502, 503], or NAME: unavailable")
 	}
 }
 

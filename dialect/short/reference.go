@@ -28,6 +28,7 @@ func sections() []section {
 		{"mirror", reflect.TypeFor[mirror]()},
 		{"timeouts", reflect.TypeFor[timeouts]()},
 		{"retry", reflect.TypeFor[retry]()},
+		{"retryBudget", reflect.TypeFor[budget]()},
 		{"transcode", reflect.TypeFor[transcode]()},
 		{"service", reflect.TypeFor[service]()},
 		{"endpoint", reflect.TypeFor[endpoint]()},

@@ -170,6 +170,9 @@ func (c *compiler) compile(r *route, index int) rule {
 	if r.Priority != "normal" {
 		base.Priority = model.Priority(r.Priority)
 	}
+	if r.Hedge != nil {
+		base.Hedge = r.Hedge.noun
+	}
 	base.CountCalls = r.GRPC != nil && r.GRPC.metrics
 	left := r.Match
 	for len(left) > 0 {

@@ -156,7 +156,11 @@ func (s *schemas) noun(t reflect.Type) way {
 	case *timeouts:
 		return way{item("timeouts", t, isOff, aDuration), "duration, timeouts"}
 	case *retry:
-		return way{item("retry", t, aNumber), "number, retry"}
+		return way{item("retry", t, isOff, aNumber), "number, off, retry"}
+	case *hedge:
+		return way{dialect.EitherOf(isOff, schema{"type": "string", "pattern": "^p[5-9][0-9]$"}, aDuration), "duration, p50 to p99, off"}
+	case *budget:
+		return way{item("retryBudget", t, aNumber), "number, retryBudget"}
 	case *transcode:
 		return way{item("transcode", t, aString), "text, transcode"}
 	case *ejection:

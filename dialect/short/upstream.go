@@ -71,6 +71,8 @@ func (s *service) noun(folder string) *model.Service {
 		MaxStreams: s.Streams,
 		Limits:     s.Limits.noun(),
 		Origin:     s.origin,
+
+		RetryBudget: s.Budget.noun(),
 	}
 	m.Hash, _ = hashKeys(s.Hash)
 	if s.Mesh != nil {

@@ -1,0 +1,123 @@
+package upstream
+
+import (
+	"sync/atomic"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream/budget"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// Cause is why a try was made after the first.
+type Cause uint8
+
+const (
+	NoCause Cause = iota
+	// Closed: a pooled connection turned out to be closed.
+	Closed
+	// Unconnected: no connection could be made.
+	Unconnected
+	// Reset: the connection ended before a response.
+	Reset
+	// TimedOut: there was no response head in time.
+	TimedOut
+	// Status and GRPCStatus: the response was one that is tried again.
+	Status
+	GRPCStatus
+	// Hedged: the first try took long, and this one was made beside it.
+	Hedged
+
+	causes
+)
+
+// String is the cause's name in metrics and records, "" for NoCause.
+func (c Cause) String() string {
+	return [causes]string{"", "closed", "unconnected", "reset", "timeout", "status", "grpc_status", "hedge"}[c]
+}
+
+// Causes are all but NoCause.
+func Causes() (list []Cause) {
+	for c := Closed; c < causes; c++ {
+		list = append(list, c)
+	}
+	return list
+}
+
+// noRetries are why a try was not made that a rule would have allowed.
+var noRetries = [...]observe.Reason{observe.RetryBudget, observe.RetryLate, observe.RetryAfter}
+
+// NoRetries are the reasons of RetryStats.Refused, in its order.
+func NoRetries() [len(noRetries)]observe.Reason { return noRetries }
+
+// retries are one loop's figures. They change seldom, so locked additions cost
+// nothing that counts.
+type retries struct {
+	made, won [causes]atomic.Uint64
+	refused   [len(noRetries)]atomic.Uint64
+	_         [64]byte // loops stay off each other's cache lines
+}
+
+// RetryStats are figures of the tries after the first.
+type RetryStats struct {
+	// Made is how many there were, by Cause; Won is how many of them brought an
+	// answer that was not tried again.
+	Made, Won [causes]uint64
+	// Refused is how many were not made, by NoRetries.
+	Refused [len(noRetries)]uint64
+}
+
+// Asked counts a request in the budget; it is called on l before the request's
+// first try.
+func (c *Cluster) Asked(l wire.Loop) { c.budget.Load().Deposit(l.Index(), l.Now()) }
+
+// Again says whether the budget allows another try, which is counted as made
+// then; otherwise it is counted as refused. It is called on l.
+func (c *Cluster) Again(l wire.Loop, why Cause) bool {
+	if !c.budget.Load().Withdraw(l.Index(), l.Now()) {
+		c.NotAgain(l, observe.RetryBudget)
+		return false
+	}
+	c.Free(l, why)
+	return true
+}
+
+// Free counts another try that costs the service nothing: it has seen nothing of
+// the one before, nor was a connection made for that.
+func (c *Cluster) Free(l wire.Loop, why Cause) { c.retries[l.Index()].made[why].Add(1) }
+
+// NotAgain counts that another try was not made, for one of NoRetries.
+func (c *Cluster) NotAgain(l wire.Loop, why observe.Reason) {
+	for i, r := range noRetries {
+		if r == why {
+			c.retries[l.Index()].refused[i].Add(1)
+		}
+	}
+}
+
+// Won counts that a try that was made for why brought the answer.
+func (c *Cluster) Won(l wire.Loop, why Cause) { c.retries[l.Index()].won[why].Add(1) }
+
+// rebudget gives the cluster the budget of svc, unless it has it.
+func (c *Cluster) rebudget(svc *model.Service) {
+	b := svc.RetryBudget.Filled()
+	set := budget.Settings{Percent: b.Percent, MinPerSecond: b.MinPerSecond, TTL: b.TTL}
+	if old := c.budget.Load(); old == nil || old.Settings() != set {
+		c.budget.Store(budget.New(set, len(c.owner.loops)))
+	}
+}
+
+// retryStats adds up what the loops counted.
+func (c *Cluster) retryStats() (s RetryStats) {
+	for i := range c.retries {
+		r := &c.retries[i]
+		for j := range r.made {
+			s.Made[j] += r.made[j].Load()
+			s.Won[j] += r.won[j].Load()
+		}
+		for j := range r.refused {
+			s.Refused[j] += r.refused[j].Load()
+		}
+	}
+	return s
+}
