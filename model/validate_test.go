@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -202,6 +203,8 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) {
 			c.Services[1].Balance, c.Services[1].Hash = Maglev, slices.Repeat([]HashKey{{Kind: HashSource}}, MostHashKeys+1)
 		}, "error bad-value: service orders has more than 8 keys to hash; the others are not used", ""},
+		{func(c *Config) { c.Services[1].SlowStart = &SlowStart{Window: -1} }, "error bad-value: service orders has a slow start that cannot be; its new endpoints get their share at once", ""},
+		{func(c *Config) { c.Services[1].SlowStart = &SlowStart{Window: time.Second, Aggression: math.NaN()} }, "error bad-value: service orders has a slow start that cannot be; its new endpoints get their share at once", ""},
 		{func(c *Config) { c.Services[1].Host = "a b" }, `error bad-hostname: service orders is sent the host "a b"`, ""},
 		{func(c *Config) { c.Services[1].TLS.ServerName = "*" }, `error bad-hostname: service orders is verified as "*"`, "no service orders, r0 500"},
 		{func(c *Config) { c.Services[1].TLS.CA = []byte("x") }, "error bad-certificate: the CA of service orders holds no PEM certificate", "no service orders, r0 500"},

@@ -174,6 +174,9 @@ func (c *Cluster) rebuild() {
 				ep.at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 			}
 			ep.key = ring.Sum(ep.at.AppendTo(nil))
+			if len(c.endpoints) > 0 { // those that the service begins with have no others to rely on
+				ep.warm(fromFirstLook)
+			}
 			if t.peer != "" {
 				ep.tunnels, ep.inner, ep.peer = c.owner.env.Tunnels, t.inner, t.peer
 			}

@@ -3,6 +3,8 @@ package gatewayapi
 import (
 	"strings"
 
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
+
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -12,6 +14,34 @@ type HashKey struct {
 	Type string `json:"type,omitempty"`
 	// Name is that of the header, cookie or parameter.
 	Name string `json:"name,omitempty"`
+}
+
+// SlowStart gives endpoints that arrive or come back less at first: weight x
+// max(minPercent/100, (t/window)^(1/aggression)).
+type SlowStart struct {
+	Window     gateway.Duration `json:"window,omitempty"`     // required
+	Aggression float64          `json:"aggression,omitempty"` // default 1: a straight line
+	MinPercent int              `json:"minPercent,omitempty"` // default 10
+}
+
+// slowStart reads one.
+func (r *reader) slowStart(in *SlowStart) *model.SlowStart {
+	const field = "spec.loadBalancing.slowStart"
+	if in.Window == "" {
+		r.broken(field, "missing-field", "a slow start has a window", "slowStart: {window: 30s}")
+		return nil
+	}
+	out := &model.SlowStart{Window: r.bound(field+".window", in.Window), Aggression: in.Aggression, Floor: in.MinPercent}
+	if out.Window > model.MostSlowStart {
+		r.broken(field+".window", "bad-value", "a slow start takes an hour at most", "")
+	}
+	if in.Aggression < 0 || in.Aggression > 100 {
+		r.broken(field+".aggression", "bad-value", "aggression is above 0, up to 100", "")
+	}
+	if in.MinPercent < 0 || in.MinPercent > 100 {
+		r.broken(field+".minPercent", "bad-value", "minPercent is from 1 to 100", "")
+	}
+	return out
 }
 
 // loadBalancing reads how endpoints share requests.
@@ -54,6 +84,9 @@ func (r *reader) loadBalancing(p *backendPolicy, in *LoadBalancing) {
 			continue
 		}
 		p.noun.Hash = append(p.noun.Hash, key)
+	}
+	if in.SlowStart != nil {
+		p.noun.SlowStart = r.slowStart(in.SlowStart)
 	}
 	if p.noun.Balance.Hashes() && len(in.Hash) == 0 {
 		r.broken(field+".policy", "no-hash", in.Policy+" needs hash: what requests have in common", "hash: [{type: Cookie, name: session}]")

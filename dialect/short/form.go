@@ -315,6 +315,7 @@ type service struct {
 	Endpoints endpoints `json:"endpoints" doc:"\"host:port\", one or a list; every address of a DNS name is an endpoint"`
 	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"peak-ewma,round-robin,least-request,random,ring-hash,maglev" default:"peak-ewma"`
 	Hash      words     `json:"hash" doc:"what ring-hash and maglev go by: header NAME, cookie NAME, query NAME or source (the client's address), one or a list of which the first that a request has counts" default:"required there"`
+	SlowStart *span     `json:"slowStart" doc:"an endpoint that arrives or comes back gets its full share after this time, at first a tenth" default:"at once" unit:"duration"`
 	Protocol  text      `json:"protocol" doc:"HTTP version that the endpoints speak; gRPC needs http2, auto asks a TLS endpoint" enum:"http1,http2,auto" default:"http1"`
 	Health    *health   `json:"health" doc:"path to ask each endpoint for, grpc, tcp, tls, or an object" default:"no checks"`
 	Ejection  *ejection `json:"ejection" doc:"off, or an object: how endpoints that fail are found and spared" default:"on, with defaults"`
