@@ -134,6 +134,7 @@ type rule struct {
 	mirrors  []mirrorTo
 	retry    retry
 	class    upstream.Class
+	session  *persistence
 	request  time.Duration // 0 none
 	try      time.Duration // 0 none
 	broken   observe.Reason

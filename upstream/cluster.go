@@ -14,10 +14,13 @@ import (
 
 // Cluster is a Service that runs.
 type Cluster struct {
-	name    string
-	owner   *Set
-	spec    atomic.Pointer[spec]
-	plan    atomic.Pointer[plan]
+	name  string
+	owner *Set
+	spec  atomic.Pointer[spec]
+	plan  atomic.Pointer[plan]
+	// tokens are the members by their tokens; nil where no route has sessions.
+	tokens  atomic.Pointer[map[uint64]*Endpoint]
+	salt    uint64   // of tokens: the service's
 	cursors []cursor // one for each loop
 	gate    gate
 
@@ -58,6 +61,7 @@ func newCluster(s *Set, svc *model.Service) *Cluster {
 	// cluster to cluster: two loops never march in step.
 	hash := fnv.New64a()
 	hash.Write([]byte(svc.Name))
+	c.salt = ring.Mix(hash.Sum64())
 	start := cursor{random: s.seed ^ hash.Sum64()}
 	base := start.next()
 	for i := range c.cursors {
@@ -89,7 +93,10 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 		return nil, nil, observe.Overloaded
 	}
 	i := l.Index()
-	if p.out != nil {
+	if a.Session != 0 {
+		ep = c.kept(l.Now(), a)
+	}
+	if ep == nil && p.out != nil {
 		ep = c.probe(p, l.Now(), a)
 	}
 	if ep == nil {
@@ -203,6 +210,7 @@ func (c *Cluster) rebuild() {
 	}
 	c.endpoints, c.members = kept, members
 	c.detect()
+	c.retoken(false)
 	c.replan()
 	c.remove(removed)
 	c.startChecks()

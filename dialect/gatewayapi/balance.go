@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"strconv"
 	"strings"
 
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
@@ -91,4 +92,43 @@ func (r *reader) loadBalancing(p *backendPolicy, in *LoadBalancing) {
 	if p.noun.Balance.Hashes() && len(in.Hash) == 0 {
 		r.broken(field+".policy", "no-hash", in.Policy+" needs hash: what requests have in common", "hash: [{type: Cookie, name: session}]")
 	}
+}
+
+// session reads how a rule's clients stay with an endpoint.
+func (r *reader) session(field string, in *gateway.SessionPersistence) *model.Session {
+	if in == nil {
+		return nil
+	}
+	field += ".sessionPersistence"
+	before := len(r.problems)
+	out := &model.Session{Kind: model.SessionCookie, Name: or(in.SessionName, "")}
+	if out.Name != "" && !isToken(out.Name) {
+		r.broken(field+".sessionName", "bad-value", strconv.Quote(out.Name)+" can name no cookie or header", "")
+	}
+	switch kind := or(in.Type, gateway.CookieBasedSessionPersistence); kind {
+	case gateway.CookieBasedSessionPersistence:
+	case gateway.HeaderBasedSessionPersistence:
+		out.Kind = model.SessionHeader
+	default:
+		r.unknownValue(field+".type", string(kind), "Cookie", "Header")
+	}
+	if in.AbsoluteTimeout != nil {
+		out.Lifetime = r.bound(field+".absoluteTimeout", *in.AbsoluteTimeout)
+	}
+	if c := in.CookieConfig; c != nil {
+		switch kind := or(c.LifetimeType, gateway.SessionCookieLifetimeType); kind {
+		case gateway.SessionCookieLifetimeType:
+		case gateway.PermanentCookieLifetimeType:
+			out.Permanent = true
+		default:
+			r.unknownValue(field+".cookieConfig.lifetimeType", string(kind), "Session", "Permanent")
+		}
+		if out.Permanent && (out.Kind != model.SessionCookie || out.Lifetime == 0) {
+			r.broken(field, "bad-value", "a permanent session is a cookie with an absoluteTimeout", "absoluteTimeout: 24h")
+		}
+	}
+	if len(r.problems) > before {
+		return nil
+	}
+	return out
 }

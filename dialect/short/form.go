@@ -155,6 +155,7 @@ type route struct {
 	Mirror    mirrors       `json:"mirror" doc:"where a copy goes, whose answer nobody sees: a service, a URL, an object, or a list"`
 	Timeout   *timeouts     `json:"timeout" doc:"for the whole request, or an object" unit:"duration"`
 	Retry     *retry        `json:"retry" doc:"how many further tries, or an object" default:"0"`
+	Session   text          `json:"session" doc:"a client stays with the endpoint that served it first: cookie, header, or cookie NAME, header NAME" default:"each request is balanced"`
 	Priority  text          `json:"priority" doc:"which requests are refused first, and which last, where a service has limits" enum:"low,normal,critical" default:"normal"`
 	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
 	Transcode *transcode    `json:"transcode" doc:"clients call a gRPC service with JSON: a descriptor file, or an object"`
