@@ -1,5 +1,10 @@
 package model
 
+import (
+	"math"
+	"time"
+)
+
 // Balance is how a Service's endpoints share its requests. All respect the
 // endpoints' weights.
 type Balance string
@@ -42,6 +47,27 @@ type HashKey struct {
 	Name string `json:"name,omitempty"`
 }
 
+// SlowStart gives an endpoint that has arrived, or has come back after it was
+// ejected, less than its weight for a while: weight x max(Floor/100, (t /
+// Window)^(1 / Aggression)). Those that a Service begins with are not held
+// back, and neither are requests that go by their keys.
+type SlowStart struct {
+	// Window is how long that takes; 0 is none.
+	Window time.Duration `json:"window"`
+	// Aggression is how early it gets more: above 1 the share grows fast at first,
+	// below 1 late. 0 is 1, a straight line.
+	Aggression float64 `json:"aggression,omitempty"`
+	// Floor is the percentage of the weight to begin with; 0 is
+	// DefaultSlowStartFloor.
+	Floor int `json:"floor,omitempty"`
+}
+
+// DefaultSlowStartFloor is SlowStart.Floor where nothing is said.
+const DefaultSlowStartFloor = 10
+
+// MostSlowStart bounds SlowStart.Window.
+const MostSlowStart = time.Hour
+
 // MostHashKeys bounds Service.Hash.
 const MostHashKeys = 8
 
@@ -59,5 +85,11 @@ func (b *content) balancing(s *Service) {
 		for _, k := range s.Hash {
 			b.text(string(k.Kind), k.Name)
 		}
+	}
+	if w := s.SlowStart; w != nil {
+		b.text("slow start")
+		b.time(w.Window)
+		b.number(math.Float64bits(w.Aggression))
+		b.int(int64(w.Floor))
 	}
 }

@@ -82,6 +82,9 @@ func TestEveryFieldCounts(t *testing.T) {
 		case reflect.String:
 			v.SetString("x")
 			see(path)
+		case reflect.Float64:
+			v.SetFloat(1.5)
+			see(path)
 		case reflect.Int, reflect.Int64:
 			v.SetInt(-7)
 			see(path)

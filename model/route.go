@@ -31,6 +31,8 @@ type Route struct {
 	// is counted of every Route. Methods are names that clients send: at most
 	// MostMethods of a Route are counted each by itself.
 	CountCalls bool `json:"countCalls,omitempty"`
+	// Session keeps a client at one endpoint; nil: each request is balanced.
+	Session *Session `json:"session,omitempty"`
 	// Priority says which requests are served first when not all can be.
 	Priority Priority `json:"priority,omitempty"`
 	// Order breaks ties between Routes whose matches are equally specific:

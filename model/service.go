@@ -27,6 +27,8 @@ type Service struct {
 	// Hash is what RingHash and Maglev go by: the first key that a request has
 	// counts.
 	Hash []HashKey `json:"hash,omitempty"`
+	// SlowStart is nil where new endpoints get their share at once.
+	SlowStart *SlowStart `json:"slowStart,omitempty"`
 	// Connect bounds the time to a usable connection, TLS included.
 	// 0 is 5 s.
 	Connect time.Duration `json:"connect,omitempty"`

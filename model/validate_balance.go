@@ -43,6 +43,24 @@ func (v *checker) balance(s *Service) *Service {
 		s = copied(s)
 		s.Hash = good
 	}
+	return v.slowStart(s)
+}
+
+func (v *checker) slowStart(s *Service) *Service {
+	w := s.SlowStart
+	if w == nil {
+		return s
+	}
+	if w.Window < 0 || w.Window > MostSlowStart || w.Aggression < 0 || w.Aggression > 100 || w.Aggression != w.Aggression || w.Floor < 0 || w.Floor > 100 {
+		v.broken("bad-value", "service "+s.Name+" has a slow start that cannot be; its new endpoints get their share at once", "a window up to 1h, an aggression above 0 up to 100, a floor from 1 to 100")
+		s = copied(s)
+		s.SlowStart = nil
+		return s
+	}
+	if s.Balance.Hashes() {
+		v.doubtful("unused", "service "+s.Name+" has a slow start, which requests with a key do not have", "their endpoint would not be the one that the key belongs to")
+	}
+	v.short("a slow start", w.Window)
 	return s
 }
 

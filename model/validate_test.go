@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -202,6 +203,11 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) {
 			c.Services[1].Balance, c.Services[1].Hash = Maglev, slices.Repeat([]HashKey{{Kind: HashSource}}, MostHashKeys+1)
 		}, "error bad-value: service orders has more than 8 keys to hash; the others are not used", ""},
+		{func(c *Config) { c.Routes[0].Session = &Session{Kind: "ip"} }, `error bad-value: route r0 has a session shown by "ip", which is neither cookie nor header; its requests are balanced each by itself`, ""},
+		{func(c *Config) { c.Routes[0].Session = &Session{Kind: SessionCookie, Name: "a b"} }, `error bad-value: route r0 has a session named "a b"; its requests are balanced each by itself`, ""},
+		{func(c *Config) { c.Routes[0].Session = &Session{Kind: SessionCookie, Permanent: true} }, "error bad-value: route r0 has a session that is permanent, which is for cookies with a lifetime; its requests are balanced each by itself", ""},
+		{func(c *Config) { c.Services[1].SlowStart = &SlowStart{Window: -1} }, "error bad-value: service orders has a slow start that cannot be; its new endpoints get their share at once", ""},
+		{func(c *Config) { c.Services[1].SlowStart = &SlowStart{Window: time.Second, Aggression: math.NaN()} }, "error bad-value: service orders has a slow start that cannot be; its new endpoints get their share at once", ""},
 		{func(c *Config) { c.Services[1].Host = "a b" }, `error bad-hostname: service orders is sent the host "a b"`, ""},
 		{func(c *Config) { c.Services[1].TLS.ServerName = "*" }, `error bad-hostname: service orders is verified as "*"`, "no service orders, r0 500"},
 		{func(c *Config) { c.Services[1].TLS.CA = []byte("x") }, "error bad-certificate: the CA of service orders holds no PEM certificate", "no service orders, r0 500"},

@@ -192,6 +192,7 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 	r := &rule{
 		noun:    noun,
 		class:   upstream.ClassOf(noun.Priority),
+		session: compileSession(noun.Session),
 		request: bound(noun.Timeouts.Request),
 		try:     bound(pick(noun.Timeouts.Backend, model.DefaultBackendTimeout)),
 		traffic: make([]*observe.Traffic, c.loops),
@@ -215,6 +216,9 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		if err != nil {
 			c.problem(noun.Origin, "%v", err)
 			r.flawed = true
+		}
+		if made.cluster != nil && r.session != nil {
+			made.cluster.Sessions()
 		}
 		r.backends = append(r.backends, made)
 		r.total += b.Weight

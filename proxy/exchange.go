@@ -39,6 +39,11 @@ type exchange struct {
 	tried    upstream.Tried
 	picked   time.Duration // when this try began
 	untold   bool          // how it went has not been told
+	// The session that the request is in, 0 none, and its beginning in Unix
+	// seconds.
+	session      uint64
+	sessionBegan uint32
+
 	tries    int
 	extra    int            // tries made without being declared: unsent or stale
 	cause    upstream.Cause // of the last try after the first
@@ -242,6 +247,7 @@ func (x *exchange) clear() {
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold = 0, 0, 0, 0, 0, false
 	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false
+	x.session, x.sessionBegan = 0, 0
 	x.status, x.due, x.code, x.coded = 0, 0, 0, false
 	x.cause, x.notAgain = upstream.NoCause, observe.ReasonNone
 }

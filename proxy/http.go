@@ -109,8 +109,12 @@ func (x *exchange) choose() observe.Reason {
 	if len(r.backends) == 0 {
 		return observe.NoBackend
 	}
-	b := &r.backends[0]
-	if len(r.backends) > 1 {
+	b := x.resume()
+	switch {
+	case b != nil:
+	case len(r.backends) == 1:
+		b = &r.backends[0]
+	default:
 		n := int(x.w.rnd.Uint32N(uint32(r.total)))
 		for i := range r.backends {
 			b = &r.backends[i]

@@ -134,7 +134,8 @@ type rule struct {
 	mirrors  []mirrorTo
 	retry    retry
 	class    upstream.Class
-	hedge    *hedging      // nil: there is never a second try beside the first
+	hedge    *hedging // nil: there is never a second try beside the first
+	session  *persistence
 	request  time.Duration // 0 none
 	try      time.Duration // 0 none
 	broken   observe.Reason

@@ -94,6 +94,7 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 	if x.Response.Status >= 400 || x.GRPC {
 		x.signed()
 	}
+	x.remind()
 	x.ascend()
 	if len(x.Outward) > 0 {
 		if x.status != 101 {

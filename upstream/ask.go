@@ -26,6 +26,10 @@ type Ask struct {
 	Hash   uint64
 	Hashed bool
 
+	// Session is the token (Cluster.Token) of the endpoint that the request should
+	// stay with while nothing speaks against it; 0 is none.
+	Session uint64
+
 	// flow: it is for a connection, whose first answer tells nothing of how
 	// loaded an endpoint is.
 	flow bool

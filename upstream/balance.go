@@ -67,6 +67,21 @@ func tableOf(members []member, by balance) table {
 
 // candidate is the choice of the balancing alone, the nth that is asked for.
 func (t *tier) candidate(cur *cursor, set *settings, now time.Duration, a *Ask, nth int) *Endpoint {
+	ep := t.prefer(cur, set, now, a, nth)
+	if set.slow.window == 0 || a.Hashed && t.table != nil {
+		return ep
+	}
+	// Where all begin at once, as after a failure of everything, one is taken
+	// all the same.
+	const turns = 4
+	for n := 0; n < turns && t.count > 1 && ep.passed(cur, &set.slow, now); n++ {
+		ep = t.prefer(cur, set, now, a, nth)
+	}
+	return ep
+}
+
+// prefer is candidate without regard to slow starts.
+func (t *tier) prefer(cur *cursor, set *settings, now time.Duration, a *Ask, nth int) *Endpoint {
 	switch set.balance {
 	case roundRobin:
 		return t.turn(cur)

@@ -74,7 +74,8 @@ func TestLatencyRisesAtOnceAndFallsSlowly(t *testing.T) {
 		{0, Result{Took: ms, Status: 404}, 8.9}, // that is the client's
 		{0, Result{Took: ms, Status: 200, GRPC: 14}, 35.7},
 		{0, Result{Took: ms, Outcome: Broken}, 142.7},
-		{0, Result{Took: ms, Outcome: Unreached}, 570.9},
+		{0, Result{Took: ms, Outcome: Unreached}, 142.7}, // it stands aside, that is all
+		{0, Result{Took: ms, Outcome: Torn}, 570.9},
 		{0, Result{Took: ms, Outcome: Late}, 2283.5},
 		{0, Result{Took: ms, Outcome: Late}, 5000}, // no failure is worse
 		{0, Result{Took: 30 * time.Second, Outcome: Late}, 5000},

@@ -15,10 +15,13 @@ import (
 
 // Cluster is a Service that runs.
 type Cluster struct {
-	name    string
-	owner   *Set
-	spec    atomic.Pointer[spec]
-	plan    atomic.Pointer[plan]
+	name  string
+	owner *Set
+	spec  atomic.Pointer[spec]
+	plan  atomic.Pointer[plan]
+	// tokens are the members by their tokens; nil where no route has sessions.
+	tokens  atomic.Pointer[map[uint64]*Endpoint]
+	salt    uint64   // of tokens: the service's
 	cursors []cursor // one for each loop
 	gate    gate
 	budget  atomic.Pointer[budget.Budget]
@@ -63,6 +66,7 @@ func newCluster(s *Set, svc *model.Service) *Cluster {
 	// cluster to cluster: two loops never march in step.
 	hash := fnv.New64a()
 	hash.Write([]byte(svc.Name))
+	c.salt = ring.Mix(hash.Sum64())
 	start := cursor{random: s.seed ^ hash.Sum64()}
 	base := start.next()
 	for i := range c.cursors {
@@ -94,7 +98,10 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 		return nil, nil, observe.Overloaded
 	}
 	i := l.Index()
-	if p.out != nil {
+	if a.Session != 0 {
+		ep = c.kept(l.Now(), a)
+	}
+	if ep == nil && p.out != nil {
 		ep = c.probe(p, l.Now(), a)
 	}
 	if ep == nil {
@@ -180,6 +187,9 @@ func (c *Cluster) rebuild() {
 				ep.at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 			}
 			ep.key = ring.Sum(ep.at.AppendTo(nil))
+			if len(c.endpoints) > 0 { // those that the service begins with have no others to rely on
+				ep.warm(fromFirstLook)
+			}
 			if t.peer != "" {
 				ep.tunnels, ep.inner, ep.peer = c.owner.env.Tunnels, t.inner, t.peer
 			}
@@ -206,6 +216,7 @@ func (c *Cluster) rebuild() {
 	}
 	c.endpoints, c.members = kept, members
 	c.detect()
+	c.retoken(false)
 	c.replan()
 	c.remove(removed)
 	c.startChecks()

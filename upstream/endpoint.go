@@ -35,6 +35,10 @@ type Endpoint struct {
 	aside    atomic.Int64
 	failures atomic.Int32
 
+	// warming is the loop time at which the endpoint's slow start began, 0 when it
+	// is over: see warm.go.
+	warming atomic.Int64
+
 	// sick is what health checks found; they write it.
 	sick atomic.Bool
 	// watched is what failure detection knows of it.

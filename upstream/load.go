@@ -66,6 +66,11 @@ func (e *latency) expect(now time.Duration, pending int64) float32 {
 
 // heard takes note of how a try went.
 func (e *latency) heard(now time.Duration, r *Result) {
+	if r.Outcome == Unreached {
+		// It stands aside for that (connectFailed), and says nothing of how long
+		// it takes: when it can be reached again it is as good as before.
+		return
+	}
 	took, failed := float32(max(r.Took, 1).Seconds()), r.failed()
 	for range 2 { // whoever fails twice lets the others' count
 		word := e.word.Load()
@@ -74,7 +79,7 @@ func (e *latency) heard(now time.Duration, r *Result) {
 		case word == 0 && r.Outcome == Abandoned:
 			return
 		case word == 0 && failed:
-			value = max(took, unknown)
+			value = quick * rise
 		case word == 0:
 			value = took
 		default:
@@ -105,13 +110,13 @@ func (e *latency) seconds(now time.Duration) float64 {
 	return float64(value * left)
 }
 
-// failed says whether the answer, or that there is none, speaks against the
-// endpoint: what Linkerd's penalty counts.
+// failed says whether the answer, or that there is none, speaks against an
+// endpoint that was reached: what Linkerd's penalty counts.
 func (r *Result) failed() bool {
 	switch r.Outcome {
-	case Unreached, Broken, Late, Torn:
+	case Broken, Late, Torn:
 		return true
-	case Abandoned:
+	case Unreached, Abandoned:
 		return false
 	}
 	if r.GRPC > 0 {

@@ -29,6 +29,7 @@ type spec struct {
 // settings are what a pool and a pick need of a Service, defaults filled in.
 type settings struct {
 	balance       balance
+	slow          slowStart
 	connect, idle time.Duration // negative: no bound
 	maxIdle       int
 	streams       int  // exchanges at once on a connection
@@ -183,6 +184,7 @@ const longest = 24 * time.Hour
 func settingsOf(svc *model.Service) *settings {
 	set := &settings{
 		balance: balanceOf(svc),
+		slow:    slowStartOf(svc.SlowStart),
 		connect: svc.Connect,
 		idle:    svc.Idle,
 		maxIdle: svc.MaxIdle,
@@ -217,7 +219,7 @@ func sameService(a, b *model.Service) bool {
 	if a == b {
 		return true
 	}
-	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) &&
+	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) && sameSlowStart(a.SlowStart, b.SlowStart) &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
 		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health) &&
 		sameLimits(a.Limits, b.Limits) &&
@@ -247,6 +249,13 @@ func sameCertificate(a, b *model.Certificate) bool {
 	}
 	return a.Name == b.Name && a.ChainFile == b.ChainFile && a.KeyFile == b.KeyFile &&
 		bytes.Equal(a.Chain, b.Chain) && bytes.Equal(a.Key, b.Key)
+}
+
+func sameSlowStart(a, b *model.SlowStart) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
 }
 
 func sameHealth(a, b *model.HealthCheck) bool {

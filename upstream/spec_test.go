@@ -32,6 +32,7 @@ func TestEverySettingIsAChange(t *testing.T) {
 		"tls own":       func(s *model.Service) { s.TLS.Certificate = "z" },
 		"tls file":      func(s *model.Service) { s.TLS.CAFile = "z" },
 		"balance":       func(s *model.Service) { s.Balance = model.LeastRequest },
+		"slow start":    func(s *model.Service) { s.SlowStart = &model.SlowStart{Window: 1} },
 		"hash":          func(s *model.Service) { s.Hash = []model.HashKey{{Kind: model.HashSource}} },
 		"health":        func(s *model.Service) { s.Health.Path = "/x" },
 		"health off":    func(s *model.Service) { s.Health = nil },

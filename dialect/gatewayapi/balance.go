@@ -1,7 +1,10 @@
 package gatewayapi
 
 import (
+	"strconv"
 	"strings"
+
+	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/naru-mesh/naru/model"
 )
@@ -12,6 +15,34 @@ type HashKey struct {
 	Type string `json:"type,omitempty"`
 	// Name is that of the header, cookie or parameter.
 	Name string `json:"name,omitempty"`
+}
+
+// SlowStart gives endpoints that arrive or come back less at first: weight x
+// max(minPercent/100, (t/window)^(1/aggression)).
+type SlowStart struct {
+	Window     gateway.Duration `json:"window,omitempty"`     // required
+	Aggression float64          `json:"aggression,omitempty"` // default 1: a straight line
+	MinPercent int              `json:"minPercent,omitempty"` // default 10
+}
+
+// slowStart reads one.
+func (r *reader) slowStart(in *SlowStart) *model.SlowStart {
+	const field = "spec.loadBalancing.slowStart"
+	if in.Window == "" {
+		r.broken(field, "missing-field", "a slow start has a window", "slowStart: {window: 30s}")
+		return nil
+	}
+	out := &model.SlowStart{Window: r.bound(field+".window", in.Window), Aggression: in.Aggression, Floor: in.MinPercent}
+	if out.Window > model.MostSlowStart {
+		r.broken(field+".window", "bad-value", "a slow start takes an hour at most", "")
+	}
+	if in.Aggression < 0 || in.Aggression > 100 {
+		r.broken(field+".aggression", "bad-value", "aggression is above 0, up to 100", "")
+	}
+	if in.MinPercent < 0 || in.MinPercent > 100 {
+		r.broken(field+".minPercent", "bad-value", "minPercent is from 1 to 100", "")
+	}
+	return out
 }
 
 // loadBalancing reads how endpoints share requests.
@@ -55,7 +86,49 @@ func (r *reader) loadBalancing(p *backendPolicy, in *LoadBalancing) {
 		}
 		p.noun.Hash = append(p.noun.Hash, key)
 	}
+	if in.SlowStart != nil {
+		p.noun.SlowStart = r.slowStart(in.SlowStart)
+	}
 	if p.noun.Balance.Hashes() && len(in.Hash) == 0 {
 		r.broken(field+".policy", "no-hash", in.Policy+" needs hash: what requests have in common", "hash: [{type: Cookie, name: session}]")
 	}
+}
+
+// session reads how a rule's clients stay with an endpoint.
+func (r *reader) session(field string, in *gateway.SessionPersistence) *model.Session {
+	if in == nil {
+		return nil
+	}
+	field += ".sessionPersistence"
+	before := len(r.problems)
+	out := &model.Session{Kind: model.SessionCookie, Name: or(in.SessionName, "")}
+	if out.Name != "" && !isToken(out.Name) {
+		r.broken(field+".sessionName", "bad-value", strconv.Quote(out.Name)+" can name no cookie or header", "")
+	}
+	switch kind := or(in.Type, gateway.CookieBasedSessionPersistence); kind {
+	case gateway.CookieBasedSessionPersistence:
+	case gateway.HeaderBasedSessionPersistence:
+		out.Kind = model.SessionHeader
+	default:
+		r.unknownValue(field+".type", string(kind), "Cookie", "Header")
+	}
+	if in.AbsoluteTimeout != nil {
+		out.Lifetime = r.bound(field+".absoluteTimeout", *in.AbsoluteTimeout)
+	}
+	if c := in.CookieConfig; c != nil {
+		switch kind := or(c.LifetimeType, gateway.SessionCookieLifetimeType); kind {
+		case gateway.SessionCookieLifetimeType:
+		case gateway.PermanentCookieLifetimeType:
+			out.Permanent = true
+		default:
+			r.unknownValue(field+".cookieConfig.lifetimeType", string(kind), "Session", "Permanent")
+		}
+		if out.Permanent && (out.Kind != model.SessionCookie || out.Lifetime == 0) {
+			r.broken(field, "bad-value", "a permanent session is a cookie with an absoluteTimeout", "absoluteTimeout: 24h")
+		}
+	}
+	if len(r.problems) > before {
+		return nil
+	}
+	return out
 }

@@ -54,9 +54,7 @@ func (r *reader) grpcRule(route *routeObject, i int, in *gateway.GRPCRouteRule) 
 		b.filters, b.mirrors, b.failing = own.list, own.mirrors, own.failing
 		out.backends = append(out.backends, b)
 	}
-	if in.SessionPersistence != nil {
-		r.doubtful(field+".sessionPersistence", "not-served", "sessionPersistence is not served by this version", "")
-	}
+	out.noun.Session = r.session(field, in.SessionPersistence)
 	return out, r.finish(&out, fs, before)
 }
 

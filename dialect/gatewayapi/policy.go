@@ -60,6 +60,8 @@ type LoadBalancing struct {
 	Policy string `json:"policy,omitempty"`
 	// Hash is what RingHash and Maglev go by: the first that a request has.
 	Hash []HashKey `json:"hash,omitempty"`
+	// SlowStart gives endpoints that arrive or come back less at first.
+	SlowStart *SlowStart `json:"slowStart,omitempty"`
 }
 
 // Limits bounds what runs on a Service at once, through one proxy.

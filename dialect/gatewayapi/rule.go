@@ -42,9 +42,7 @@ func (r *reader) httpRule(route *routeObject, i int, in *gateway.HTTPRouteRule) 
 	out.backends = r.backendRefs(field, in)
 	out.noun.Timeouts = r.timeouts(field, in.Timeouts)
 	out.noun.Retry = r.retry(field, in.Retry)
-	if in.SessionPersistence != nil {
-		r.doubtful(field+".sessionPersistence", "not-served", "sessionPersistence is not served by this version", "")
-	}
+	out.noun.Session = r.session(field, in.SessionPersistence)
 	if fs.redirects && len(in.BackendRefs) > 0 {
 		r.broken(field+".backendRefs", "conflict", "a rule that redirects has no backendRefs",
 			"remove the backendRefs, or the RequestRedirect filter")

@@ -50,3 +50,17 @@ func hashKeys(list words) (keys []model.HashKey, wrong []string) {
 	}
 	return keys, wrong
 }
+
+// session reads how a route's clients stay with an endpoint: "cookie NAME" or
+// "header NAME", or one of these words alone. "" is none.
+func session(s string) (m *model.Session, ok bool) {
+	if s == "" {
+		return nil, true
+	}
+	kind, name, _ := strings.Cut(strings.TrimSpace(s), " ")
+	m = &model.Session{Kind: model.SessionKind(kind), Name: strings.TrimSpace(name)}
+	if m.Kind != model.SessionCookie && m.Kind != model.SessionHeader || strings.ContainsAny(m.Name, " ;,=") {
+		return nil, false
+	}
+	return m, true
+}

@@ -155,6 +155,7 @@ type route struct {
 	Mirror    mirrors       `json:"mirror" doc:"where a copy goes, whose answer nobody sees: a service, a URL, an object, or a list"`
 	Timeout   *timeouts     `json:"timeout" doc:"for the whole request, or an object" unit:"duration"`
 	Retry     *retry        `json:"retry" doc:"how many further tries, off, or an object" default:"one more, on another endpoint, where it is safe"`
+	Session   text          `json:"session" doc:"a client stays with the endpoint that served it first: cookie, header, or cookie NAME, header NAME" default:"each request is balanced"`
 	Priority  text          `json:"priority" doc:"which requests are refused first, and which last, where a service has limits" enum:"low,normal,critical" default:"normal"`
 	Hedge     *hedge        `json:"hedge" doc:"a second try on another endpoint when the first takes so long: a time, or p95 for what 95% of the answers take" default:"off"`
 	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
@@ -306,6 +307,7 @@ type service struct {
 	Endpoints endpoints `json:"endpoints" doc:"\"host:port\", one or a list; every address of a DNS name is an endpoint"`
 	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"peak-ewma,round-robin,least-request,random,ring-hash,maglev" default:"peak-ewma"`
 	Hash      words     `json:"hash" doc:"what ring-hash and maglev go by: header NAME, cookie NAME, query NAME or source (the client's address), one or a list of which the first that a request has counts" default:"required there"`
+	SlowStart *span     `json:"slowStart" doc:"an endpoint that arrives or comes back gets its full share after this time, at first a tenth" default:"at once" unit:"duration"`
 	Protocol  text      `json:"protocol" doc:"HTTP version that the endpoints speak; gRPC needs http2, auto asks a TLS endpoint" enum:"http1,http2,auto" default:"http1"`
 	Health    *health   `json:"health" doc:"path to ask each endpoint for, grpc, tcp, tls, or an object" default:"no checks"`
 	Ejection  *ejection `json:"ejection" doc:"off, or an object: how endpoints that fail are found and spared" default:"on, with defaults"`

@@ -109,6 +109,9 @@ func (r *route) check(in *dialect.Decoder, n *yaml.Node, broken bool) {
 			in.Problem(n, "bad-value", "rewrite has a prefix, but not every match has one", "say rewrite: {path: ...}")
 		}
 	}
+	if _, ok := session(string(r.Session)); !ok {
+		in.Problem(n, "bad-value", "a session is shown by cookie NAME or header NAME, not "+strconv.Quote(string(r.Session)), "for example session: cookie cart")
+	}
 	if d := r.Redirect; d != nil && d.Prefix != nil && !all {
 		in.Problem(n, "bad-value", "redirect has a prefix, but not every match has one", "say redirect: {path: ...}")
 	}
@@ -167,6 +170,7 @@ func (c *compiler) compile(r *route, index int) rule {
 	if r.Retry != nil {
 		base.Retry = r.Retry.noun()
 	}
+	base.Session, _ = session(string(r.Session))
 	if r.Priority != "normal" {
 		base.Priority = model.Priority(r.Priority)
 	}

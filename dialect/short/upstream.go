@@ -75,6 +75,9 @@ func (s *service) noun(folder string) *model.Service {
 		RetryBudget: s.Budget.noun(),
 	}
 	m.Hash, _ = hashKeys(s.Hash)
+	if d := s.SlowStart.duration(); d > 0 {
+		m.SlowStart = &model.SlowStart{Window: d}
+	}
 	if s.Mesh != nil {
 		m.Mesh = s.Mesh.noun(s.name)
 	}
