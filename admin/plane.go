@@ -40,6 +40,8 @@ type TokenWish struct {
 type TokenMade struct {
 	Token string `json:"token"`
 	May   string `json:"may"`
+	// At are the addresses that it has its node join at, host:port; of a grant none.
+	At []string `json:"at,omitempty"`
 }
 
 // Plane is a control plane, as those who run it see it: app.
@@ -268,7 +270,11 @@ func (c *PlaneClient) ask(ctx context.Context, method, path string, in, out any)
 	if err != nil {
 		var op *net.OpError
 		if errors.As(err, &op) && op.Op == "dial" {
-			return fmt.Errorf("no control plane is met at %s: %w (--socket PATH where it is met elsewhere; only the user who runs it may ask)", c.socket, op.Err)
+			where := ""
+			if _, err := os.Stat(DefaultPlaneSocket); err == nil && c.socket != DefaultPlaneSocket {
+				where = "one of root is met at " + DefaultPlaneSocket + ": ask as root; "
+			}
+			return fmt.Errorf("no control plane is met at %s: %w (%s--socket PATH where it is met elsewhere; only the user who runs it may ask)", c.socket, op.Err, where)
 		}
 		return err
 	}

@@ -94,6 +94,13 @@ func (n *node) checkPort(w *admin.Wish, p admin.WishPort, by admin.Caller) error
 	if n.ours(p.Port) {
 		return fmt.Errorf("port %d is the proxy's own", p.Port)
 	}
+	// What comes to a workload's port is brought to the workload: its clients
+	// would be cut off from what listens there.
+	if n.front != nil {
+		if what := n.front(p.Port); what != "" {
+			return fmt.Errorf("port %d is the proxy's own: %s is there; have the service listen on another", p.Port, what)
+		}
+	}
 	service := cmp.Or(p.Service, w.Service)
 	if err := noName("service", service); err != nil {
 		return err

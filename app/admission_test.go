@@ -2,6 +2,7 @@ package app
 
 import (
 	"bufio"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -17,6 +18,12 @@ func TestWishes(t *testing.T) {
 	n := &node{opt: MeshOptions{
 		uid: 900, MeshPort: 15008, Listen: "0.0.0.0:15012", Allow: []string{"70001=shop/orders", "70002=*", "70003=orders"},
 	}}
+	n.front = func(port uint16) string {
+		if port == 8080 {
+			return "listener listen/:8080"
+		}
+		return ""
+	}
 	serve := func(service string, port uint16) []admin.WishPort {
 		return []admin.WishPort{{Service: service, Port: port}}
 	}
@@ -44,6 +51,7 @@ func TestWishes(t *testing.T) {
 		{"the mesh DNS", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 960)}, "the proxy's own"},
 		{"an outbound door", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 15100)}, "the proxy's own"},
 		{"the control plane's port", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 15012)}, "the proxy's own"},
+		{"a listener of the gateway", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 8080)}, "the proxy's own: listener listen/:8080 is there"},
 		{"no port", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 0)}, "port 0"},
 		{"too many", 0, admin.Wish{Account: "x", Service: "x", Ports: make([]admin.WishPort, 65)}, "at most 64"},
 		{"a protocol", 0, admin.Wish{Account: "x", Service: "x", Ports: []admin.WishPort{{Port: 9102, Protocol: "foo"}}}, "protocol"},
@@ -111,5 +119,33 @@ func TestReachNames(t *testing.T) {
 	}
 	if means(s, mesh.Reach{Name: "db", Port: 5432}, "bank", "mesh") || means(s, mesh.Reach{Name: "db.shop", Port: 1}, "shop", "mesh") {
 		t.Error("another namespace, or another port, is the same")
+	}
+}
+
+// TestOnlyAddress: without a default route a machine is where its only address
+// is; of several nobody has said which.
+func TestOnlyAddress(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		have []string
+		want string
+	}{
+		{nil, "127.0.0.1"},
+		{[]string{"127.0.0.1/8", "::1/128", "169.254.3.4/16", "fe80::1/64"}, "127.0.0.1"},
+		{[]string{"127.0.0.1/8", "10.77.0.1/24", "fd00::1/64"}, "10.77.0.1"},
+		{[]string{"10.77.0.1/24", "172.17.0.1/16"}, "127.0.0.1"},
+	} {
+		var list []net.Addr
+		for _, text := range c.have {
+			ip, n, err := net.ParseCIDR(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.IP = ip
+			list = append(list, n)
+		}
+		if got := onlyAddress(list); got != c.want {
+			t.Errorf("%v: %s, want %s", c.have, got, c.want)
+		}
 	}
 }

@@ -54,11 +54,13 @@ func (g *gateway) greet() {
 	if workloads != "" {
 		fmt.Fprintf(g.opt.Out, "  workloads  %s\n", workloads)
 	}
+	try := "try:"
 	if len(urls) > 0 && strings.HasPrefix(urls[0], "http") {
-		fmt.Fprintln(g.opt.Out, "try:  curl "+g.try(urls))
+		fmt.Fprintln(g.opt.Out, try+"  curl "+g.try(urls))
+		try = "    "
 	}
 	if adminAddr != "" {
-		fmt.Fprintf(g.opt.Out, "      curl %s/metrics\n", adminAddr)
+		fmt.Fprintf(g.opt.Out, "%s  curl %s/metrics\n", try, adminAddr)
 	}
 	fmt.Fprintln(g.opt.Out, "Ctrl-C stops it.")
 }

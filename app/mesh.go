@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -170,9 +171,13 @@ func PlaneSocket(said string) string {
 	return ownSocket("control.sock")
 }
 
-// ownSocket is for users who may not write to /run.
+// ownSocket is for users who may not write to /run: below XDG_RUNTIME_DIR, or
+// in a folder for temporary files, of which each user has one of his own.
 func ownSocket(name string) string {
-	return filepath.Join(cmp.Or(os.Getenv("XDG_RUNTIME_DIR"), os.TempDir()), "naru", name)
+	if own := os.Getenv("XDG_RUNTIME_DIR"); own != "" {
+		return filepath.Join(own, "naru", name)
+	}
+	return filepath.Join(os.TempDir(), "naru-"+strconv.Itoa(os.Getuid()), name)
 }
 
 // NodeSocket is where the proxy of this machine is met when nothing else is
@@ -195,7 +200,8 @@ func (o *MeshOptions) apiSocket() string {
 
 // ownAddress is what connections to the first of servers that is found would
 // come from: that is where the control plane takes this machine to be. Where
-// that is on this machine, or there is none, it is that of the default route.
+// that is on this machine, or there is none, it is that of the default route,
+// and without one the only address that the machine has besides its loopback's.
 // Nothing is sent but to find names.
 func ownAddress(servers []string) string {
 	for _, to := range append(servers[:len(servers):len(servers)], "192.0.2.1:9") {
@@ -208,7 +214,25 @@ func ownAddress(servers []string) string {
 			return at.IP.String()
 		}
 	}
-	return loopback.String()
+	list, _ := net.InterfaceAddrs()
+	return onlyAddress(list)
+}
+
+// onlyAddress is the one IPv4 address of list that other machines may reach, or
+// 127.0.0.1 where there is none or several, of which nobody has said which.
+func onlyAddress(list []net.Addr) string {
+	only := loopback.String()
+	for _, a := range list {
+		n, ok := a.(*net.IPNet)
+		if !ok || n.IP.To4() == nil || !n.IP.IsGlobalUnicast() {
+			continue
+		}
+		if only != loopback.String() {
+			return loopback.String()
+		}
+		only = n.IP.String()
+	}
+	return only
 }
 
 // identities are those of the agent, once there is one.
@@ -248,7 +272,7 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 	opt := g.opt.Mesh
 	n := &node{
 		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, rest: g.rest, locals: map[string]*resident{}, generation: 1,
-		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]answering{}, inbound: g.inboundSockets, addresses: map[string][]netip.Addr{},
+		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]answering{}, inbound: g.inboundSockets, front: g.front, addresses: map[string][]netip.Addr{},
 	}
 	options := agent.Options{Authority: p, Log: g.log, Replaced: func(id identity.ID) { g.clusters.Renew(string(id)) }}
 	if opt.Data != "" {
@@ -388,4 +412,26 @@ func (g *gateway) inboundSockets(port uint16) (all []syscallConn) {
 		}
 	}
 	return all
+}
+
+// front names what of this process clients reach at a port of TCP; "": nothing.
+func (g *gateway) front(port uint16) string {
+	g.mu.Lock()
+	a := g.admin
+	g.mu.Unlock()
+	if a != nil {
+		if at, err := netip.ParseAddrPort(a.Addr()); err == nil && at.Port() == port {
+			return "the admin server"
+		}
+	}
+	program := g.proxy.Program()
+	if program == nil {
+		return ""
+	}
+	for _, l := range program.Snapshot.Listeners {
+		if l.Port == port && l.Protocol != model.UDP && !strings.HasPrefix(l.Name, "mesh/") {
+			return "listener " + l.Name
+		}
+	}
+	return ""
 }

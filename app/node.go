@@ -60,6 +60,8 @@ type node struct {
 	rest      *time.Timer
 	// inbound gives the sockets of the plaintext door once they are open.
 	inbound func(port uint16) []syscallConn
+	// front names what of this process clients reach at a port; nil: nothing.
+	front func(port uint16) string
 	// serving hears which configuration of the control plane's is in force; nil:
 	// nobody wants to.
 	serving func(model.Version)

@@ -149,7 +149,7 @@ func grantOf(w admin.TokenWish) link.Grant {
 func (v planeView) Token(ctx context.Context, w admin.TokenWish) (admin.TokenMade, error) {
 	g := grantOf(w)
 	text, err := v.token(ctx, g, w.TTL)
-	return admin.TokenMade{Token: text, May: g.String()}, err
+	return admin.TokenMade{Token: text, May: g.String(), At: v.advertised()}, err
 }
 
 func (v planeView) Grant(ctx context.Context, w admin.TokenWish) (string, error) {

@@ -70,7 +70,9 @@ type gateway struct {
 
 	// The follower's own.
 	announced model.Version
-	serving   []model.Problem // with what serves, when it was last looked at
+	// timed is the version of the control's whose time was told.
+	timed   model.Version
+	serving []model.Problem // with what serves, when it was last looked at
 }
 
 // vacateTime bounds the wait for callers of workloads to hear that these leave.
@@ -307,13 +309,15 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 	}
 }
 
-// announce logs that s serves from now on. took is the time since its files
+// announce logs that s serves from now on. took, which is not said of what only
+// a workload has changed, is the time since its files
 // were seen to have changed.
 func (g *gateway) announce(s *model.Snapshot) {
 	list := []any{"version", string(s.Version), "listeners", len(s.Listeners), "routes", len(s.Routes) + len(s.Flows),
 		"services", len(s.Services), "problems", len(g.problems())}
 	if g.control != nil {
-		if r := g.control.Report(); r.Version == s.Version || g.lowering.Of(s.Version) == r.Version {
+		if r := g.control.Report(); r.Version != g.timed && (r.Version == s.Version || g.lowering.Of(s.Version) == r.Version) {
+			g.timed = r.Version
 			list = append(list, "took", (r.Took + time.Since(r.Since)).Round(10*time.Microsecond))
 		}
 	}

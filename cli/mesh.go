@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -18,14 +20,14 @@ func meshFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.StringVar(&o.Data, "data", "", "`folder` for what must outlive the process: identities, registrations (default none: kept in memory)")
 	f.StringVar(&o.SealKey, "seal-key", "", "`file` with the key that private keys in --data are sealed with (default: one that is made there)")
 	f.StringVar(&o.Node, "node", "", "this machine's `name` in the mesh (default: its host name)")
-	f.StringVar(&o.Address, "address", "", "`IP` address at which others reach this machine's workloads (default: that from which it reaches its control plane, or that of its default route); others than that it connects from have to be granted")
+	f.StringVar(&o.Address, "address", "", "`IP` address at which others reach this machine's workloads (default: that from which it reaches its control plane, that of its default route, or the only one that it has); others than that it connects from have to be granted")
 }
 
 // nodeFlags are those of a process that serves workloads.
 func nodeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.StringVar(&o.Bind, "bind", "", "`IP` address of this machine on which the mesh port listens (default --address): where others reach it at another, behind NAT")
 	f.Uint16Var(&o.MeshPort, "mesh-port", 0, "`port` for mutual TLS between proxies (default 15008)")
-	f.StringVar(&o.Socket, "socket", "", "where naru exec meets this process (default "+admin.DefaultSocket+", for others than root below XDG_RUNTIME_DIR)")
+	f.StringVar(&o.Socket, "socket", "", "where naru exec meets this process (default "+admin.DefaultSocket+", for others than root below XDG_RUNTIME_DIR, or naru-UID where temporary files are)")
 	f.StringVar(&o.Capture, "capture", "", "how workloads' traffic is captured: auto (the default: the best that the machine allows), ebpf or nftables (or fail), or off (by environment only)")
 	f.StringVar(&o.Scope, "capture-scope", "", "`name` of what traffic is captured with, another for each proxy of a machine (default naru)")
 	f.StringArrayVar(&o.Allow, "allow", nil, "`USER=ACCOUNT` or USER=NAMESPACE/ACCOUNT that a user of this machine may run workloads and serve a service of, besides that of his own name in namespace default; USER=* for all")
@@ -33,7 +35,7 @@ func nodeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 
 // planeFlags are those of a process that is a control plane.
 func planeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
-	f.StringVar(&o.ControlSocket, "control-socket", "", "where naru token and naru status meet this process (default "+admin.DefaultPlaneSocket+", for others than root below XDG_RUNTIME_DIR)")
+	f.StringVar(&o.ControlSocket, "control-socket", "", "where naru token and naru status meet this process (default "+admin.DefaultPlaneSocket+", for others than root below XDG_RUNTIME_DIR, or naru-UID where temporary files are)")
 	f.DurationVar(&o.CertificateLife, "certificate-life", 24*time.Hour, "for how long workloads' certificates are good; they are renewed after half of it")
 	f.DurationVar(&o.Lease, "lease", 30*time.Second, "for how long a workload stays known when its machine is not heard of")
 	f.StringVar(&o.BundleListen, "bundle-listen", "", "`address` at which other trust domains get our bundle, for example 0.0.0.0:8443; it shows spiffe://TRUSTDOMAIN/bundle (default: none do)")
@@ -193,6 +195,7 @@ and its workloads are where its connection comes from.`,
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), made.Token)
 			fmt.Fprintf(cmd.ErrOrStderr(), "good once, within %v, for node %s, which may have %s\n", wish.TTL, wish.Node, made.May)
+			fmt.Fprint(cmd.ErrOrStderr(), joinsAt(made.At))
 			return nil
 		},
 	}
@@ -392,4 +395,21 @@ func left(t, now time.Time) string {
 	default:
 		return fmt.Sprintf("%d days", int(d.Hours()/24))
 	}
+}
+
+// joinsAt says where a token has its node join, and that nobody else gets there
+// where that is so.
+func joinsAt(at []string) string {
+	if len(at) == 0 {
+		return ""
+	}
+	near := func(server string) bool {
+		to, err := netip.ParseAddrPort(server)
+		return err == nil && to.Addr().IsLoopback()
+	}
+	text := "it joins at " + strings.Join(at, " or ")
+	if !slices.ContainsFunc(at, func(server string) bool { return !near(server) }) {
+		text += ", which is this machine alone: for others start the control plane with --advertise HOST:PORT"
+	}
+	return text + "\n"
 }

@@ -216,6 +216,7 @@ func (c *Client) Run(ctx context.Context) error {
 	// Each proxy begins somewhere else, so that replicas share them.
 	at := rand.IntN(len(c.options.Servers))
 	wait := firstBackoff
+	var told unreached
 	for {
 		server := c.options.Servers[at%len(c.options.Servers)]
 		began := c.options.Now()
@@ -233,7 +234,7 @@ func (c *Client) Run(ctx context.Context) error {
 		if errors.Is(err, errRenewed) {
 			continue
 		}
-		c.log.Warn("link: no control plane; going on with what there is", "server", server, "err", err)
+		c.away(&told, server, err)
 		c.update(func() { c.state.Error = err.Error() })
 		if c.options.Now().Sub(began) > c.options.Backoff {
 			wait = firstBackoff // it was good for a while
@@ -249,6 +250,29 @@ func (c *Client) Run(ctx context.Context) error {
 }
 
 const firstBackoff = 200 * time.Millisecond
+
+// unreached is what was logged last of control planes that are away.
+type unreached struct {
+	text string
+	at   time.Time
+}
+
+// toldEvery is how often the same is logged of a control plane that is away.
+const toldEvery = time.Minute
+
+// away logs that a control plane is not followed: the same again once a minute.
+func (c *Client) away(told *unreached, server string, err error) {
+	now, text := c.options.Now(), "link: no control plane; going on with what there is"
+	c.mu.Lock()
+	if c.own == nil {
+		text = "link: this node has not joined yet: no control plane is reached; trying again"
+	}
+	c.mu.Unlock()
+	if said := text + server + err.Error(); said != told.text || now.Sub(told.at) >= toldEvery {
+		told.text, told.at = said, now
+		c.log.Warn(text, "server", server, "err", err)
+	}
+}
 
 // update changes what is guarded by mu and wakes who waits for it.
 func (c *Client) update(change func()) {

@@ -197,7 +197,9 @@ func TestParseToken(t *testing.T) {
 	if err != nil || out.Root != in.Root || out.Secret != in.Secret || out.TrustDomain != domain || len(out.Servers) != 2 || out.Servers[1] != "[::1]:2" {
 		t.Errorf("%+v, %v", out, err)
 	}
-	for _, bad := range []string{"", "naru1.", "naru2" + text[5:], text[:40], text[:60] + "!"} {
+	cut := Token{TrustDomain: domain, Servers: []string{"10.0.0.1:15012\x1a"}}
+	none := Token{TrustDomain: domain, Servers: []string{"10.0.0.1"}}
+	for _, bad := range []string{"", "naru1.", "naru2" + text[5:], text[:40], text[:60] + "!", cut.String(), none.String()} {
 		if _, err := ParseToken(bad); err == nil {
 			t.Errorf("%q is taken for a token", bad)
 		}

@@ -10,8 +10,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,7 +100,18 @@ func ParseToken(s string) (t Token, err error) {
 	if servers != "" {
 		t.Servers = strings.Split(servers, ",")
 	}
+	for _, s := range t.Servers {
+		host, port, err := net.SplitHostPort(s)
+		if number, _ := strconv.ParseUint(port, 10, 16); err != nil || number == 0 || !plain(host) || !plain(domain) {
+			return t, errors.New("this token has lost some of its characters, or got others, at its end: copy it again, as naru token create printed it")
+		}
+	}
 	return t, nil
+}
+
+// plain says whether a name or an address has no character that none has.
+func plain(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // RootHash is what a token pins.
@@ -154,7 +167,7 @@ func tokenKey(secret []byte) string {
 
 // Why a join is refused.
 var (
-	errUnknownToken = errors.New("the token is wrong")
+	errUnknownToken = errors.New("the token is wrong: this control plane has not made it, or has forgotten it")
 	errExpiredToken = errors.New("the token has expired")
 	errUsedToken    = errors.New("the token was used")
 	errNodeName     = errors.New("joining under another name")
@@ -178,11 +191,11 @@ func (s *Server) checkToken(ctx context.Context, secret []byte, node, key string
 	}
 	switch ok, _ := path.Match(r.Grant.Node, node); {
 	case r.UsedAt != nil && (r.UsedBy != node || r.UsedKey != key):
-		return item, r, fmt.Errorf("%w: by node %s at %s", errUsedToken, r.UsedBy, r.UsedAt.Format(time.RFC3339))
+		return item, r, fmt.Errorf("%w: by node %s at %s; each is good once (naru token create makes another)", errUsedToken, r.UsedBy, r.UsedAt.Format(time.RFC3339))
 	case !s.options.Now().Before(r.Expires):
-		return item, r, fmt.Errorf("%w: at %s", errExpiredToken, r.Expires.Format(time.RFC3339))
+		return item, r, fmt.Errorf("%w: at %s (naru token create makes another, with --ttl for longer)", errExpiredToken, r.Expires.Format(time.RFC3339))
 	case !ok:
-		return item, r, fmt.Errorf("%w: the token is for %s", errNodeName, r.Grant.Node)
+		return item, r, fmt.Errorf("%w: the token is for %s (--node says the name)", errNodeName, r.Grant.Node)
 	}
 	return item, r, nil
 }
