@@ -127,6 +127,8 @@ func (s *Service) write(b *content) {
 	s.Ejection.write(b)
 	b.lowered(s) // at the end: nothing else changes where it is empty
 	b.balancing(s)
+	s.Locality.write(b)
+	b.places(s)
 }
 
 func (r *Route) write(b *content) {

@@ -27,6 +27,8 @@ type Service struct {
 	// Hash is what RingHash and Maglev go by: the first key that a request has
 	// counts.
 	Hash []HashKey `json:"hash,omitempty"`
+	// Locality is nil for the default one.
+	Locality *Locality `json:"locality,omitempty"`
 	// Connect bounds the time to a usable connection, TLS included.
 	// 0 is 5 s.
 	Connect time.Duration `json:"connect,omitempty"`
@@ -78,6 +80,10 @@ type Endpoint struct {
 	Port uint16 `json:"port"`
 	// Weight is relative to the other endpoints; 0 is 1.
 	Weight int `json:"weight,omitempty"`
+	// Priority: those of the smallest go first, and the next get what these
+	// cannot carry.
+	Priority int   `json:"priority,omitempty"`
+	Place    Place `json:"place,omitzero"`
 
 	// What follows package mesh sets, not users.
 
