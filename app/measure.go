@@ -28,6 +28,7 @@ func (g *gateway) measure() {
 		func(emit func(float64, ...string)) { emit(float64(g.security.Verified())) })
 	g.measureLoops()
 	g.measureServices()
+	g.measureTiers()
 	g.measureCertificates()
 }
 

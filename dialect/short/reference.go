@@ -31,6 +31,7 @@ func sections() []section {
 		{"transcode", reflect.TypeFor[transcode]()},
 		{"service", reflect.TypeFor[service]()},
 		{"endpoint", reflect.TypeFor[endpoint]()},
+		{"locality", reflect.TypeFor[locality]()},
 		{"health", reflect.TypeFor[health]()},
 		{"ejection", reflect.TypeFor[ejection]()},
 		{"bounds", reflect.TypeFor[bounds]()},

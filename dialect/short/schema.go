@@ -161,6 +161,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("transcode", t, aString), "text, transcode"}
 	case *ejection:
 		return way{item("ejection", t, aBoolean, aString), "off, ejection"}
+	case *locality:
+		return way{item("locality", t, schema{"enum": []any{"zone", "region", "none", off, false}}), "zone, region, none, locality"}
 	case *health:
 		return way{item("health", t, aBoolean, aString), "text, true, health"}
 	case *clientAuth:
