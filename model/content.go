@@ -232,6 +232,7 @@ func (b *content) filters(list []Filter) {
 			b.bool(t.Auto)
 			b.int(t.MaxBytes)
 		}
+		f.Fault.write(b)
 	}
 }
 

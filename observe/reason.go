@@ -95,6 +95,7 @@ const (
 	// Answered on purpose.
 	Redirected
 	Responded
+	FaultInjected
 	Preflight
 	Challenged
 	// The process.

@@ -20,6 +20,11 @@ func (x *exchange) forward(data []byte, end bool) {
 	}
 	x.whole = len(data) <= keepReplay
 	x.keep(data)
+	if x.Delay > 0 && x.whole { // as between two tries
+		x.hold()
+		x.tryTimer.Set(x.w.loop, x.Delay)
+		return
+	}
 	x.send(data, false)
 }
 

@@ -158,6 +158,7 @@ type route struct {
 	Priority  text          `json:"priority" doc:"which requests are refused first, and which last, where a service has limits" enum:"low,normal,critical" default:"normal"`
 	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
 	Transcode *transcode    `json:"transcode" doc:"clients call a gRPC service with JSON: a descriptor file, or an object"`
+	Fault     *fault        `json:"fault" doc:"makes some requests slow, or fail, to see what happens then"`
 	Auth      *later        `json:"auth" doc:"who may call; not in this version"`
 	Limit     *later        `json:"limit" doc:"how often; not in this version"`
 	Cache     *later        `json:"cache" doc:"how long answers are kept; not in this version"`
@@ -174,6 +175,7 @@ type route struct {
 	_         struct{}      `also:"setHeaders,addHeaders,requestHeaders,responseHeaders,headersRequest,requestTransformer,responseTransformer,header" hint:"header fields are changed with headers: for example headers: {request: {set: {x-name: value}}}"`
 	_         struct{}      `also:"response,return,status,staticResponse,directResponse,fixedResponse" hint:"naru answers by itself with respond: for example respond: 200 hello"`
 	_         struct{}      `also:"redirectTo,redirectScheme,httpsRedirect,redirectHttps,forceHttps" hint:"redirects are redirect: https, a URL or a path"`
+	_         struct{}      `also:"faults,faultInjection,chaos,delay,abort" hint:"faults are fault: for example fault: {delay: 2s, delayPercent: 10}"`
 	_         struct{}      `also:"mirroring,shadow,trafficMirror,requestMirror" hint:"copies are mirror: for example mirror: orders-next"`
 	_         struct{}      `also:"crossOrigin,corsPolicy" hint:"did you mean cors?"`
 	_         struct{}      `also:"grpcWeb,grpcweb" hint:"write grpc: web"`

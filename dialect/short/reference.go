@@ -26,6 +26,7 @@ func sections() []section {
 		{"edit", reflect.TypeFor[edit]()},
 		{"cors", reflect.TypeFor[cors]()},
 		{"mirror", reflect.TypeFor[mirror]()},
+		{"fault", reflect.TypeFor[fault]()},
 		{"timeouts", reflect.TypeFor[timeouts]()},
 		{"retry", reflect.TypeFor[retry]()},
 		{"transcode", reflect.TypeFor[transcode]()},

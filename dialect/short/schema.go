@@ -153,6 +153,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("rewrite", t, aString), "text, rewrite"}
 	case *cors:
 		return way{item("cors", t, aBoolean, aString, dialect.ListOf(aString)), "true, text, list, cors"}
+	case *fault:
+		return way{s.Ref("fault", t), "fault"}
 	case *timeouts:
 		return way{item("timeouts", t, isOff, aDuration), "duration, timeouts"}
 	case *retry:
