@@ -8,6 +8,7 @@ import (
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/filter/authz"
 	"github.com/naru-mesh/naru/filter/cors"
+	"github.com/naru-mesh/naru/filter/fault"
 	"github.com/naru-mesh/naru/filter/grpcweb"
 	"github.com/naru-mesh/naru/filter/headers"
 	"github.com/naru-mesh/naru/filter/redirect"
@@ -31,10 +32,11 @@ func Dialects() []dialect.Dialect {
 
 // Families is the order in which filters see a request; responses pass them in
 // the opposite order. What reads files is built by what keeps them current.
-func Families(descriptors *transcode.Descriptors) []filter.Family {
+func Families(descriptors *transcode.Descriptors, faults *fault.Counts) []filter.Family {
 	return []filter.Family{
 		cors.Family(),            // first: a preflight carries no credentials and wants no other answer
 		headers.ResponseFamily(), // early, so that it is late on the way back and also marks answers of the rest
+		fault.Family(faults),     // before all that answers: the route is to fail as a whole
 		redirect.Family(),        // before rewrites: Location is made from what the client asked
 		respond.Family(),         //
 		headers.RequestFamily(),  // a header set here may be Host, which a rewrite of the hostname overrides

@@ -28,6 +28,12 @@ func (g *gateway) measure() {
 		func(emit func(float64, ...string)) { emit(float64(g.security.Verified())) })
 	g.measureLoops()
 	g.measureServices()
+	g.measureTiers()
+	r.Func("naru_faults_total", "Requests that a fault of their route has delayed or aborted, by kind.", observe.KindCounter, []string{"kind"},
+		func(emit func(float64, ...string)) {
+			emit(float64(g.faults.Delays.Load()), "delay")
+			emit(float64(g.faults.Aborts.Load()), "abort")
+		})
 	g.measureCertificates()
 }
 

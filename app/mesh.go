@@ -48,6 +48,9 @@ type MeshOptions struct {
 	// default route leaves from, or 127.0.0.1. Bind is where the mesh port listens; "" is Address.
 	Address, Bind string
 	MeshPort      uint16 // 0 is model.MeshPort
+	// Zone is where this machine is, "zone" or "region/zone", and Network the set
+	// of machines that it reaches by their addresses; "" is not known.
+	Zone, Network string
 	// Socket is where naru exec meets this process; "" is
 	// admin.DefaultSocket, or a file in Data for others than root.
 	Socket string
@@ -83,6 +86,7 @@ type MeshOptions struct {
 	// that one's; "" is model.DefaultTrustDomain.
 	Credential, RootHash, TrustDomain string
 
+	place      model.Place
 	uid        int
 	somewhere  bool   // Address is not said
 	uncaptured string // why nothing is captured
@@ -109,6 +113,9 @@ func (o *MeshOptions) Check() error {
 	if o.Node != "" && !link.IsNodeName(o.Node) {
 		return fmt.Errorf("--node %s: write letters, digits, dots, dashes and underscores, at most 253", o.Node)
 	}
+	if _, err := o.where(); err != nil {
+		return err
+	}
 	for _, a := range o.Allow {
 		if who, what, ok := strings.Cut(a, "="); !ok || who == "" || what == "" {
 			return fmt.Errorf("--allow %s: write USER=ACCOUNT, USER=NAMESPACE/ACCOUNT or USER=*", a)
@@ -130,12 +137,30 @@ func (o *MeshOptions) Check() error {
 	return nil
 }
 
+// where reads Zone and Network.
+func (o *MeshOptions) where() (p model.Place, err error) {
+	if o.Zone != "" {
+		var hint string
+		if p, hint = model.ParsePlace(o.Zone); hint != "" {
+			return p, fmt.Errorf("--zone %s: %s", o.Zone, hint)
+		}
+	}
+	if p.Network = o.Network; o.Network != "" && !model.IsPlaceName(o.Network) {
+		return p, fmt.Errorf("--network %s: write letters, digits, dots, dashes and underscores, at most 63", o.Network)
+	}
+	return p, nil
+}
+
 // minLease is for three heartbeats of a second.
 const minLease = 3 * time.Second
 
 // settle fills in what is not said.
 func (o *MeshOptions) settle() error {
 	o.uid = os.Getuid()
+	var err error
+	if o.place, err = o.where(); err != nil {
+		return err
+	}
 	if o.Node == "" {
 		name, err := os.Hostname()
 		if err != nil {

@@ -123,7 +123,7 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 		return nil, err
 	}
 	noun := &model.Workload{
-		Name: w.Namespace + "/" + w.Instance, Namespace: w.Namespace, Account: w.Account, Node: n.opt.Node,
+		Name: w.Namespace + "/" + w.Instance, Namespace: w.Namespace, Account: w.Account, Node: n.opt.Node, Place: n.opt.place,
 		Address: n.opt.Address, MeshPort: n.opt.MeshPort, State: model.Unhealthy, Weight: w.Weight,
 	}
 	n.mu.Lock()

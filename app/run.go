@@ -12,6 +12,7 @@ import (
 	"github.com/naru-mesh/naru/control"
 	"github.com/naru-mesh/naru/export"
 	"github.com/naru-mesh/naru/filter/authz"
+	"github.com/naru-mesh/naru/filter/fault"
 	"github.com/naru-mesh/naru/filter/transcode"
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/link"
@@ -43,6 +44,7 @@ type gateway struct {
 	logs     *accessLogs
 	// descriptors are the files that filters have read.
 	descriptors transcode.Descriptors
+	faults      fault.Counts // that filters have injected
 	issuers     map[model.IssuedBy]identity.Issuer
 	// Of the mesh. lowering is between the configuration and the proxy; plane is
 	// nil where the control plane is elsewhere; client is the link to that.
@@ -205,7 +207,7 @@ func newGateway(opt Options) (*gateway, error) {
 	codec, codec2 := http1.New(len(g.driver.Loops())), http2.New(len(g.driver.Loops()))
 	codec.HandOver(codec2)
 	g.clusters = upstream.NewSet(upstream.Env{
-		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Local: &g.marked, Tunnels: tunnel.Tunnels{}, Log: g.log,
+		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Local: &g.marked, Tunnels: tunnel.Tunnels{}, Place: g.opt.Mesh.place, Log: g.log,
 	})
 	g.decisions = authz.NewMetrics(g.registry, g.log)
 	g.issuers = g.newIssuers()
@@ -213,7 +215,7 @@ func newGateway(opt Options) (*gateway, error) {
 	g.proxy = proxy.New(proxy.Options{
 		Driver: placed{g.driver, &g.marked.places}, Server: codec, HTTP2: codec2, Datagrams: g.driver, QUIC: g.quic, Security: g.security, Clusters: g.clusters,
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
-		Families: Families(&g.descriptors), Registry: g.registry, Issuers: g.issuers, Log: g.log,
+		Families: Families(&g.descriptors, &g.faults), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize, Attest: g.lent, Client: codec,
 		Verify: checking{&g.passports}, Mint: minting{&g.passports}, Gateway: g.passports.gateway,
 	})

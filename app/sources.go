@@ -13,6 +13,7 @@ import (
 	"github.com/naru-mesh/naru/dialect/native"
 	"github.com/naru-mesh/naru/dialect/short"
 	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/filter/fault"
 	"github.com/naru-mesh/naru/filter/transcode"
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/mesh"
@@ -69,7 +70,7 @@ func Check(_ context.Context, files []string, _ io.Reader) (*model.Snapshot, []m
 
 // checkFilters builds the filters that read files.
 func checkFilters(s *model.Snapshot) (problems []model.Problem) {
-	families := Families(new(transcode.Descriptors))
+	families := Families(new(transcode.Descriptors), new(fault.Counts))
 	check := func(at model.Origin, list []model.Filter) {
 		if !slices.ContainsFunc(list, func(f model.Filter) bool { return f.Transcode != nil }) {
 			return
@@ -111,7 +112,7 @@ func (g *gateway) watchDescriptors(ctx context.Context) {
 
 // Explain says what the configuration s would do with a request.
 func Explain(s *model.Snapshot, q proxy.Question) (*proxy.Explanation, error) {
-	e, err := proxy.Explain(s, Families(new(transcode.Descriptors)), q)
+	e, err := proxy.Explain(s, Families(new(transcode.Descriptors), new(fault.Counts)), q)
 	if u, wrong := url.Parse(q.URL); err != nil && wrong == nil && s.Mesh != nil {
 		if c, _ := mesh.Find(&s.Config, model.DefaultNamespace, "", u.Hostname(), 0); c != nil {
 			err = fmt.Errorf("%w; %s is a service of the mesh: --from ACCOUNT says who calls it", err, c.Service.Name)

@@ -60,11 +60,29 @@ type portStatus struct {
 type serviceStatus struct {
 	Service   string           `json:"service"`
 	Endpoints []endpointStatus `json:"endpoints"`
+	Tiers     []tierStatus     `json:"tiers"` // in the order in which they are tried
+	// Panics is how often endpoints began to be used that are not healthy,
+	// OtherZone how many picks were in another zone than ours.
+	Panics    uint64 `json:"panics,omitempty"`
+	OtherZone uint64 `json:"otherZone,omitempty"`
+}
+
+// tierStatus is endpoints of one priority that are equally far.
+type tierStatus struct {
+	Priority int     `json:"priority"`
+	Distance string  `json:"distance"`       // zone, region, network or elsewhere
+	Zone     string  `json:"zone,omitempty"` // "": of all zones
+	Load     float64 `json:"load"`           // share of the requests, 0 to 1
+	Healthy  int     `json:"healthy"`
+	Total    int     `json:"total"`
+	Panic    bool    `json:"panic,omitempty"` // all are used, healthy or not
 }
 
 type endpointStatus struct {
 	Address     string `json:"address"`
 	Host        string `json:"host,omitempty"`
+	Place       string `json:"place,omitempty"`
+	Priority    int    `json:"priority,omitempty"`
 	Healthy     bool   `json:"healthy"`
 	Active      int64  `json:"active"`
 	Connections int64  `json:"connections"`
@@ -95,7 +113,10 @@ func (g *gateway) status() status {
 		s.Listening = append(s.Listening, portStatus{Address: b.Addr.String(), Protocol: string(b.Protocol), TLS: b.Secure, Connections: b.Conns})
 	}
 	g.clusters.Stats(func(st *upstream.ServiceStats) {
-		one := serviceStatus{Service: st.Service, Endpoints: []endpointStatus{}}
+		one := serviceStatus{Service: st.Service, Endpoints: []endpointStatus{}, Tiers: []tierStatus{}, Panics: st.Panics, OtherZone: st.OtherZone}
+		for _, t := range st.Tiers {
+			one.Tiers = append(one.Tiers, tierStatus{t.Priority, t.Distance.String(), t.Zone, t.Load, t.Healthy, t.Total, t.Panics})
+		}
 		for _, ep := range st.Endpoints {
 			host := ep.Host
 			if host == ep.Addr.Addr().String() {
@@ -106,7 +127,7 @@ func (g *gateway) status() status {
 				out = &ejectionStatus{Reason: ep.Ejection, Because: ep.Figures, Since: ep.Ejected, Probe: ep.Probe}
 			}
 			one.Endpoints = append(one.Endpoints, endpointStatus{
-				Address: ep.Addr.String(), Host: host, Healthy: ep.Healthy, Active: ep.Active, Connections: ep.Open, Ejection: out,
+				Address: ep.Addr.String(), Host: host, Place: ep.Place.String(), Priority: ep.Priority, Healthy: ep.Healthy, Active: ep.Active, Connections: ep.Open, Ejection: out,
 			})
 		}
 		s.Services = append(s.Services, one)

@@ -30,6 +30,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"check", "--jsn"}, "unknown flag: --jsn"},
 		{[]string{"run", "--to", "localhost"}, "--to localhost: write a URL"},
 		{[]string{"run", "--to", "http://127.0.0.1:1", "x.yaml"}, "FILES and --to exclude each other"},
+		{[]string{"run", "--to", "http://127.0.0.1:1", "--zone", "eu/a/b"}, "--zone eu/a/b: write a zone as eu-central-1a, or a region and a zone as eu-central/eu-central-1a"},
+		{[]string{"node", "--control", "p:1", "--network", "dc 1"}, "--network dc 1: write letters"},
 		{[]string{"run", "--listen", ":1"}, "--listen goes with --to"},
 		{[]string{"run", "--tls", "on"}, "--tls on: it is auto or local"},
 		{[]string{"run", "--to", "http://127.0.0.1:1", "--tls", "auto"}, "--tls auto: name the hosts"},

@@ -28,6 +28,7 @@ package filter
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
@@ -71,6 +72,8 @@ type Exchange struct {
 	Why  observe.Reason
 	// Detail is what the log says besides Why; it outlives the exchange.
 	Detail error
+	// Delay is how long the service is asked later, on purpose.
+	Delay time.Duration
 	// Caller is who the request is made for, nil where nobody has proved that.
 	Caller *Caller
 }

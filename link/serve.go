@@ -356,6 +356,16 @@ const (
 	mostPorts  = 1000
 )
 
+// goodPlace says whether what is known of a place are names.
+func goodPlace(p model.Place) bool {
+	for _, name := range [...]string{p.Region, p.Zone, p.Network} {
+		if name != "" && !model.IsPlaceName(name) {
+			return false
+		}
+	}
+	return true
+}
+
 // checkWorkload refuses what could not be told from something else later.
 func checkWorkload(w *model.Workload) error {
 	if w == nil {
@@ -372,6 +382,8 @@ func checkWorkload(w *model.Workload) error {
 	switch {
 	case w.Weight < 0 || w.Weight > mostWeight:
 		return fmt.Errorf("workload %q: the weight %d is not from 0 to %d", w.Name, w.Weight, mostWeight)
+	case !goodPlace(w.Place):
+		return fmt.Errorf("workload %q: %q is no place", w.Name, w.Place.String())
 	case len(w.Ports) > mostPorts:
 		return fmt.Errorf("workload %q: %d ports are more than %d", w.Name, len(w.Ports), mostPorts)
 	}

@@ -36,6 +36,8 @@ func TestMayServe(t *testing.T) {
 		{"a passport key", c, func(w *model.Workload) { w.PassportKey = []byte{1} }, codes.PermissionDenied},
 		{"a gateway's passport key", g, func(w *model.Workload) { w.Name, w.PassportKey = "shop/orders-2", []byte{1} }, codes.OK},
 		{"a weight", c, func(w *model.Workload) { w.Weight = -1 }, codes.InvalidArgument},
+		{"a place", c, func(w *model.Workload) { w.Place = model.Place{Region: "eu-1", Zone: "eu-1a", Network: "dc1"} }, codes.OK},
+		{"no place", c, func(w *model.Workload) { w.Place.Zone = "eu/1a" }, codes.InvalidArgument},
 		{"a protocol", c, func(w *model.Workload) { w.Ports[0].Protocol = "foo" }, codes.InvalidArgument},
 		{"no port", c, func(w *model.Workload) { w.Ports[0].Port = 0 }, codes.InvalidArgument},
 		{"too many ports", c, func(w *model.Workload) { w.Ports = make([]model.WorkloadPort, 1001) }, codes.InvalidArgument},

@@ -210,7 +210,7 @@ func (l *Lowering) endpoints(w *model.Workload, service string, mode model.MTLS,
 		if p.Service != service {
 			continue
 		}
-		e := model.Endpoint{Host: w.Address, Port: p.Port, Weight: w.Weight, Standby: w.State != model.Serving, Authority: netAddr(w.Address, p.Port)}
+		e := model.Endpoint{Host: w.Address, Port: p.Port, Weight: w.Weight, Place: w.Place, Standby: w.State != model.Serving, Authority: netAddr(w.Address, p.Port)}
 		if mutual {
 			e.Port = w.MeshPort
 			e.Identity = string(l.identityOf(w))

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -135,9 +136,15 @@ func TestStandby(t *testing.T) {
 	cfg.Workloads[2].State = model.Draining
 	cfg.Workloads[3].State = model.Unhealthy
 	cfg.Workloads[3].Weight = 7
+	cfg.Workloads[2].Place = model.Place{Region: "eu", Zone: "0"}
+	cfg.Workloads[3].Place = model.Place{Region: "eu", Zone: "1"}
+	cfg.Services[1].Locality = &model.Locality{Panic: 50}
 	var l Lowering
+	if s := service(l.Lower(cfg, nodeOf(cfg.Workloads[0])), "s0001@shop/s0000"); s.Locality == nil || s.Locality.Panic != 50 {
+		t.Errorf("locality %+v", s.Locality)
+	}
 	for i, e := range service(l.Lower(cfg, nodeOf(cfg.Workloads[0])), "s0001@shop/s0000").Endpoints {
-		if !e.Standby || e.Weight != 7*i {
+		if !e.Standby || e.Weight != 7*i || e.Place.String() != "eu/"+strconv.Itoa(i) {
 			t.Errorf("%+v", e)
 		}
 	}

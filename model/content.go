@@ -131,6 +131,8 @@ func (s *Service) write(b *content) {
 	}
 	b.lowered(s) // at the end: nothing else changes where it is empty
 	b.balancing(s)
+	s.Locality.write(b)
+	b.places(s)
 }
 
 func (r *Route) write(b *content) {
@@ -231,6 +233,7 @@ func (b *content) filters(list []Filter) {
 			b.bool(t.Auto)
 			b.int(t.MaxBytes)
 		}
+		f.Fault.write(b)
 	}
 }
 

@@ -14,6 +14,7 @@ type Filter struct {
 	CORS            *CORS       `json:"cors,omitempty"`
 	GRPCWeb         *GRPCWeb    `json:"grpcWeb,omitempty"`
 	Transcode       *Transcode  `json:"transcode,omitempty"`
+	Fault           *Fault      `json:"fault,omitempty"`
 }
 
 // Field is a header name and value.

@@ -92,6 +92,8 @@ type Workload struct {
 	Account string `json:"account"`
 	// Node names the machine whose proxy serves it.
 	Node string `json:"node,omitempty"`
+	// Place is the machine's.
+	Place Place `json:"place,omitzero"`
 	// Address is the IP address that it is reached at, by plaintext on its own
 	// ports and by mutual TLS on MeshPort.
 	Address string `json:"address"`
@@ -384,6 +386,9 @@ func (w *Workload) write(b *content) {
 	b.int(int64(w.Weight))
 	b.bytes(w.PassportKey)
 	b.place(&w.Origin)
+	if w.Place != (Place{}) {
+		b.text(w.Place.Region, w.Place.Zone, w.Place.Network)
+	}
 }
 
 func (s *MeshService) write(b *content) {

@@ -29,6 +29,8 @@ type Service struct {
 	Hash []HashKey `json:"hash,omitempty"`
 	// SlowStart is nil where new endpoints get their share at once.
 	SlowStart *SlowStart `json:"slowStart,omitempty"`
+	// Locality is nil for the default one.
+	Locality *Locality `json:"locality,omitempty"`
 	// Connect bounds the time to a usable connection, TLS included.
 	// 0 is 5 s.
 	Connect time.Duration `json:"connect,omitempty"`
@@ -83,6 +85,10 @@ type Endpoint struct {
 	Port uint16 `json:"port"`
 	// Weight is relative to the other endpoints; 0 is 1.
 	Weight int `json:"weight,omitempty"`
+	// Priority: those of the smallest go first, and the next get what these
+	// cannot carry.
+	Priority int   `json:"priority,omitempty"`
+	Place    Place `json:"place,omitzero"`
 
 	// What follows package mesh sets, not users.
 

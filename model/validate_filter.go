@@ -24,7 +24,7 @@ func (v *checker) filterList(r *Route, list []Filter) bool {
 func (v *checker) filter(r *Route, f *Filter) (wrong, hint string) {
 	set := 0
 	for _, is := range [...]bool{f.RequestHeaders != nil, f.ResponseHeaders != nil, f.Redirect != nil,
-		f.Rewrite != nil, f.Respond != nil, f.Mirror != nil, f.CORS != nil, f.GRPCWeb != nil, f.Transcode != nil} {
+		f.Rewrite != nil, f.Respond != nil, f.Mirror != nil, f.CORS != nil, f.GRPCWeb != nil, f.Transcode != nil, f.Fault != nil} {
 		if is {
 			set++
 		}
@@ -49,6 +49,8 @@ func (v *checker) filter(r *Route, f *Filter) (wrong, hint string) {
 		return cors(f.CORS)
 	case f.Transcode != nil:
 		return transcode(f.Transcode)
+	case f.Fault != nil:
+		return fault(f.Fault)
 	}
 	return "", ""
 }

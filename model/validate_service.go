@@ -52,7 +52,7 @@ func (v *checker) service(s *Service) *Service {
 	if s.Mesh != nil && !v.meshService(s) {
 		return nil
 	}
-	return v.endpoints(s)
+	return v.locality(v.endpoints(s))
 }
 
 func (v *checker) endpoints(s *Service) *Service {

@@ -99,6 +99,7 @@ const (
 	// Answered on purpose.
 	Redirected
 	Responded
+	FaultInjected
 	Preflight
 	Challenged
 	// The process.

@@ -86,10 +86,11 @@ var infos = [Reasons]Info{
 	TooManySessions:    {"too_many_sessions", 0, "The listener has too many sessions", "", "As many clients as limits.connections allows have a session (udp); the datagrams of others were dropped.", "Raise the limit, or shorten the route's idle time."},
 	DatagramLost:       {"datagram_lost", 0, "A datagram could not be passed on", "", "The kernel had no room for it, or it was too large for the way.", "Few are normal under bursts; raise net.core.wmem_max otherwise."},
 
-	Redirected: {"redirected", 0, "Redirected by the route", "", "The route has a redirect.", "Nothing."},
-	Responded:  {"responded", 0, "Answered by the route", "", "The route answers by itself.", "Nothing."},
-	Preflight:  {"preflight", 0, "CORS preflight answered", "", "The route's CORS rule answered the browser's OPTIONS request.", "Nothing."},
-	Challenged: {"challenged", 0, "An authority was given its proof", "", "A certificate authority asked for the proof that a name leads here (RFC 8555 section 8.3).", "Nothing."},
+	Redirected:    {"redirected", 0, "Redirected by the route", "", "The route has a redirect.", "Nothing."},
+	FaultInjected: {"fault_injected", 0, "Answered by a fault, on purpose", "FI", "The route has a fault, which answers some of its requests in place of the service.", "Nothing, while somebody tries what happens then; otherwise take fault out of the route."},
+	Responded:     {"responded", 0, "Answered by the route", "", "The route answers by itself.", "Nothing."},
+	Preflight:     {"preflight", 0, "CORS preflight answered", "", "The route's CORS rule answered the browser's OPTIONS request.", "Nothing."},
+	Challenged:    {"challenged", 0, "An authority was given its proof", "", "A certificate authority asked for the proof that a name leads here (RFC 8555 section 8.3).", "Nothing."},
 
 	Draining: {"draining", 503, "The gateway is shutting down", "", "The drain time ended before the exchange did.", "Raise --drain for long requests."},
 	Internal: {"internal", 500, "The gateway failed", "", "A defect in naru; a stack is in the log and the process goes on.", "Please report it."},

@@ -240,6 +240,7 @@ func (x *exchange) clear() {
 	}
 	x.newer, x.older = nil, nil
 	clear(x.Params)
+	x.Delay = 0
 	x.Matched, x.Params, x.Body, x.Why, x.Detail, x.Caller = 0, nil, nil, observe.ReasonNone, nil, nil
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
 	x.method, x.host, x.path, x.query, x.hops = nil, nil, nil, nil, nil

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/model"
@@ -112,6 +113,8 @@ func (f *testFilter) OnRequest(x *filter.Exchange) filter.Verdict {
 		x.Request.Path = []byte("/rewritten")
 		x.Request.Authority = []byte("rewritten.example")
 		x.Request.SetString(wire.KeyXForwardedFor, "1.1.1.1")
+	case strings.Contains(f.words, "delay"):
+		x.Delay = time.Second
 	case strings.Contains(f.words, "answer"):
 		x.Response.Reset()
 		x.Response.Status, x.Response.Length = f.status, 2

@@ -21,6 +21,11 @@ func (x *exchange) forward(data []byte, end bool) {
 	x.whole = len(data) <= x.rule.retry.body
 	x.keep(data)
 	x.backend.cluster.Asked(x.w.loop)
+	if x.Delay > 0 && x.whole { // as between two tries
+		x.hold()
+		x.tryTimer.Set(x.w.loop, x.Delay)
+		return
+	}
 	x.send(data, false)
 }
 

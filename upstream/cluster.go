@@ -32,6 +32,10 @@ type Cluster struct {
 	retired   bool
 	checked   bool // health checks may run: the cluster was committed
 	members   []member
+	layout    layout // of the members
+	gathers   bool   // tiers will be made anew
+	panicked  bool   // all were chosen, healthy or not, in the plan that is current
+	panics    uint64 // how often that began
 	endpoints map[endpointKey]*Endpoint
 	// leaving are endpoints that were removed and still have connections; past
 	// is what those that are gone had counted.
@@ -55,27 +59,38 @@ func newCluster(s *Set, svc *model.Service) *Cluster {
 	c := &Cluster{
 		name:      svc.Name,
 		owner:     s,
-		cursors:   make([]cursor, len(s.loops)),
+		cursors:   s.newCursors(svc.Name),
 		retries:   make([]retries, len(s.loops)),
 		endpoints: map[endpointKey]*Endpoint{},
 	}
 	c.plan.Store(newPlan(nil, settingsOf(svc), observe.NoEndpoint))
 	c.detection.begin(s.random)
 	c.rebudget(svc)
-	// Loops start evenly spread over the rows, from a place that differs from
-	// cluster to cluster: two loops never march in step.
-	hash := fnv.New64a()
-	hash.Write([]byte(svc.Name))
-	c.salt = ring.Mix(hash.Sum64())
-	start := cursor{random: s.seed ^ hash.Sum64()}
+	c.salt = ring.Mix(nameSum(svc.Name))
+	return c
+}
+
+// newCursors makes one for each loop. Loops start evenly spread over the rows,
+// from a place that differs with name: two loops never march in step.
+func (s *Set) newCursors(name string) []cursor {
+	start := cursor{random: s.seed ^ nameSum(name)}
 	base := start.next()
-	for i := range c.cursors {
-		cur := &c.cursors[i]
+	list := make([]cursor, len(s.loops))
+	for i := range list {
+		cur := &list[i]
+		cur.loop = uint16(i)
 		cur.random = start.next()
 		cur.round = uint32(start.next())
-		cur.row = uint32(base) + uint32(uint64(i)<<32/uint64(len(c.cursors)))
+		cur.row = uint32(base) + uint32(uint64(i)<<32/uint64(len(list)))
 	}
-	return c
+	return list
+}
+
+// nameSum tells clusters apart, on every proxy alike.
+func nameSum(name string) uint64 {
+	hash := fnv.New64a()
+	hash.Write([]byte(name))
+	return hash.Sum64()
 }
 
 // Name is the Service's.
@@ -122,6 +137,9 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 	}
 	if a.Untold {
 		pl.untold.Add(1)
+	}
+	if p.panics && ep.ill.Load() {
+		pl.panicked.Add(1)
 	}
 	return pl.lend(p.set, a.Fresh), ep, observe.ReasonNone
 }
@@ -196,7 +214,7 @@ func (c *Cluster) rebuild() {
 		}
 		kept[key] = ep
 		at[ep] = len(members)
-		members = append(members, member{ep, t.weight, t.standby})
+		members = append(members, member{ep: ep, weight: t.weight, standby: t.standby, of: t})
 	}
 	for i := range sp.targets {
 		t := &sp.targets[i]
@@ -217,37 +235,10 @@ func (c *Cluster) rebuild() {
 	c.endpoints, c.members = kept, members
 	c.detect()
 	c.retoken(false)
-	c.replan()
+	c.lay()
+	c.publish()
 	c.remove(removed)
 	c.startChecks()
-}
-
-// replan publishes the members that are healthy and not on standby, or all
-// when none is.
-func (c *Cluster) replan() {
-	sp := c.spec.Load()
-	healthy := make([]member, 0, len(c.members))
-	for _, m := range c.members {
-		if !m.ep.out() && !m.standby {
-			healthy = append(healthy, m)
-		}
-	}
-	if len(healthy) == 0 {
-		healthy = c.members
-	}
-	none := observe.NoEndpoint
-	if sp.err != nil {
-		none = observe.UpstreamTLS
-	}
-	p := newPlan(healthy, sp.set, none)
-	if len(sp.targets) > 0 && sp.targets[len(sp.targets)-1].inner != "" { // of the mesh
-		p.at = make(map[netip.AddrPort]*Endpoint, len(c.members))
-		for _, m := range c.members {
-			p.at[m.ep.at] = m.ep
-		}
-	}
-	p.out = c.awaiting()
-	c.plan.Store(p)
 }
 
 // remove empties the pools of endpoints that are in the plan no more. A loop
@@ -290,7 +281,7 @@ func (c *Cluster) retire() {
 	for _, m := range c.members {
 		all = append(all, m.ep)
 	}
-	c.members, c.endpoints = nil, map[endpointKey]*Endpoint{}
+	c.members, c.layout, c.endpoints = nil, layout{}, map[endpointKey]*Endpoint{}
 	c.plan.Store(newPlan(nil, c.plan.Load().set, observe.NoEndpoint))
 	c.remove(all)
 }

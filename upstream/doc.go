@@ -5,7 +5,8 @@
 //
 // A Set holds the clusters of one proxy; a Cluster is one running Service. An
 // Endpoint is one address of it. A plan is an immutable list of the endpoints
-// that may be chosen now. A pool holds the connections of one endpoint on one
+// that may be chosen now, in tiers: those of one priority and place, among which
+// the balancing chooses. The layout is what the next plan is made of. A pool holds the connections of one endpoint on one
 // loop; a link is one of these connections. A Lease is a connection that a flow
 // has for itself, from no pool.
 //
@@ -24,9 +25,10 @@
 // in flight, how long it takes. Everything in a pool is the loop's own,
 // save its counters, which one loop writes and anyone reads.
 //
-// An unhealthy endpoint is not in the plan, unless all are unhealthy: then
-// all are (panic routing: a wrong health check must not stop a service that
-// may work). An endpoint that could not be connected to stands aside for
+// An unhealthy endpoint is not chosen, unless all are unhealthy: then all are
+// (panic routing: a wrong health check must not stop a service that may work).
+// What is not healthy moves its share of the requests to the next tier, and no
+// more (package upstream/locality). An endpoint that could not be connected to stands aside for
 // 250 ms, doubling up to 10 s, while another can be chosen instead. So does
 // one that was tried before in the same exchange. When nothing else is left,
 // such an endpoint is chosen all the same.

@@ -223,7 +223,7 @@ func (ep *Endpoint) observe(now time.Duration, timed bool) {
 func (c *Cluster) note(ev *outlier.Event) {
 	c.apply(ev)
 	if !ev.Again {
-		c.replan()
+		c.changed(ev.Endpoint.Of.(*Endpoint))
 	}
 }
 
@@ -285,21 +285,6 @@ func (c *Cluster) passed(ep *Endpoint) {
 	if ev, ok := c.outliers.Healthy(c.loopTime(), &ep.state); ok {
 		c.note(&ev)
 	}
-}
-
-// awaiting are the endpoints that may be probed, nil where there are none. With
-// c.mu held.
-func (c *Cluster) awaiting() *ejected {
-	var out *ejected
-	for _, m := range c.members {
-		if m.ep.due.Load() != 0 && !m.ep.sick.Load() {
-			if out == nil {
-				out = &ejected{}
-			}
-			out.eps = append(out.eps, m.ep)
-		}
-	}
-	return out
 }
 
 // describe fills in what is known of an ejection. With the cluster's mutex held.

@@ -39,10 +39,17 @@ type Endpoint struct {
 	// is over: see warm.go.
 	warming atomic.Int64
 
+	// ill: requests should not go to it; skip: and it is not to be chosen, though it
+	// may stand in a tier. In a panic it is. The layout writes them.
+	ill, skip atomic.Bool
 	// sick is what health checks found; they write it.
 	sick atomic.Bool
 	// watched is what failure detection knows of it.
 	watched
+	// group and row are its place in the layout, outside says that it is not in our
+	// own zone. Guarded by the cluster's mutex.
+	group, row     int
+	outside, waits bool // waits: it is ejected and may be probed
 	// left counts the loops that emptied their pool after the removal.
 	left atomic.Int32
 	// endCheck ends the health check; nil without one. Guarded by the
@@ -90,11 +97,12 @@ func (ep *Endpoint) connected() {
 
 // usable says whether nothing speaks against the endpoint now.
 func (ep *Endpoint) usable(now time.Duration, avoid *Tried) bool {
-	return ep.aside.Load() <= int64(now) && !avoid.Has(ep)
+	return ep.aside.Load() <= int64(now) && !ep.skip.Load() && !avoid.Has(ep)
 }
 
 // hope compares endpoints that are not usable: best is one that was not tried
-// yet, next one that was and does not stand aside, as it takes connections.
+// yet, next one that was and does not stand aside, as it takes connections; one
+// that is to be skipped is the last.
 func (ep *Endpoint) hope(now time.Duration, avoid *Tried) int {
 	hope := 0
 	if ep.aside.Load() <= int64(now) {
@@ -102,6 +110,9 @@ func (ep *Endpoint) hope(now time.Duration, avoid *Tried) int {
 	}
 	if !avoid.Has(ep) {
 		hope += 2
+	}
+	if !ep.skip.Load() {
+		hope += 4
 	}
 	return hope
 }

@@ -81,7 +81,7 @@ func (c *Cluster) judge(ctx context.Context, ep *Endpoint, sick bool) {
 	defer c.mu.Unlock()
 	if ctx.Err() == nil {
 		ep.sick.Store(sick)
-		c.replan()
+		c.changed(ep)
 	}
 }
 

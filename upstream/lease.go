@@ -63,6 +63,9 @@ func (c *Cluster) Lease(l wire.Loop, a *Ask, holder Holder) (*Lease, observe.Rea
 		pl.multi.Store(ep.tunnels != nil)
 		ep.pools[i].Store(pl)
 	}
+	if p.panics && ep.ill.Load() {
+		pl.panicked.Add(1)
+	}
 	pl.set = p.set
 	return pl.lease(holder), observe.ReasonNone
 }

@@ -11,11 +11,18 @@ import (
 // does not change.
 type plan struct {
 	// tiers share the requests; there is one unless localities or priorities
-	// differ.
+	// differ. The nearest of the first priority is the first.
 	tiers []tier
-	count int // endpoints in all tiers
-	set   *settings
-	none  observe.Reason // why there is no endpoint
+	// upto says which tier a draw falls on: the first whose number, of 1<<32, is
+	// above it. cursors are those of each tier, by loop. Both are nil where there
+	// is one tier.
+	upto    []uint64
+	cursors [][]cursor
+	count   int // endpoints in all tiers
+	// panics: endpoints that are not well may be chosen, as if they were.
+	panics bool
+	set    *settings
+	none   observe.Reason // why there is no endpoint
 	// at finds the endpoints of the mesh by their workloads' addresses, also
 	// those that are not well; nil where there are none.
 	at map[netip.AddrPort]*Endpoint
@@ -28,7 +35,13 @@ type member struct {
 	ep      *Endpoint
 	weight  uint32
 	standby bool // gets nothing while another can
+	// As the layout knows: requests should go to it; it stands in the tier.
+	well, seated bool
+	of           *target
 }
+
+// alive says whether requests should go to the member.
+func (m *member) alive() bool { return !m.standby && !m.ep.out() }
 
 // newPlan lays out members in one tier.
 func newPlan(members []member, set *settings, none observe.Reason) *plan {
@@ -44,15 +57,66 @@ func (p *plan) choose(cur *cursor, now time.Duration, a *Ask) *Endpoint {
 	if a.Tried != nil && a.Tried.Only.IsValid() {
 		return p.at[a.Tried.Only]
 	}
-	if len(p.tiers) == 0 {
+	k := 0
+	switch {
+	case len(p.tiers) == 0:
 		return nil
+	case p.upto != nil:
+		k = p.draw(cur, a)
+		cur = &p.cursors[k][cur.loop]
 	}
-	t := &p.tiers[0]
+	t := &p.tiers[k]
 	ep := t.candidate(cur, p.set, now, a, 0)
 	if ep.usable(now, a.Tried) {
 		return ep
 	}
-	return t.another(cur, p.set, now, a, ep)
+	ep = t.another(cur, p.set, now, a, ep)
+	if p.upto == nil || ep.usable(now, a.Tried) {
+		return ep
+	}
+	return p.elsewhere(cur, now, a, k, ep)
+}
+
+// draw chooses a tier by its share. Steps of the golden ratio come to each about
+// as often as it is due, also in a short while, which random numbers do not.
+// Where a key decides it decides this, too.
+func (p *plan) draw(cur *cursor, a *Ask) int {
+	cur.split += 0x9E3779B9
+	at := uint64(cur.split)
+	if a.Hashed && p.set.balance.hashed() {
+		at = a.Hash * 0x9E3779B97F4A7C15 >> 32
+	}
+	low, high := 0, len(p.upto)-1
+	for low < high {
+		if mid := (low + high) / 2; at < p.upto[mid] {
+			high = mid
+		} else {
+			low = mid + 1
+		}
+	}
+	return low
+}
+
+// elsewhere looks for what is usable in the other tiers, the nearest first: one
+// that gets nothing else has this. best is what there is in tier k.
+func (p *plan) elsewhere(cur *cursor, now time.Duration, a *Ask, k int, best *Endpoint) *Endpoint {
+	for i := range p.tiers {
+		if i == k {
+			continue
+		}
+		t, c := &p.tiers[i], &p.cursors[i][cur.loop]
+		ep := t.candidate(c, p.set, now, a, 0)
+		if !ep.usable(now, a.Tried) {
+			ep = t.another(c, p.set, now, a, ep)
+		}
+		if ep.usable(now, a.Tried) {
+			return ep
+		}
+		if ep.hope(now, a.Tried) > best.hope(now, a.Tried) {
+			best = ep
+		}
+	}
+	return best
 }
 
 // holds says whether an endpoint is in the plan that is not among tried.

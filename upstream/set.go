@@ -36,6 +36,8 @@ type Env struct {
 	Local wire.Dialer
 	// Tunnels carry connections to endpoints of the mesh; nil: there are none.
 	Tunnels wire.Tunneler
+	// Place is where this proxy is: endpoints near it go first.
+	Place model.Place
 	// Log is told of changes of health and of names; nil: nobody.
 	Log *slog.Logger
 	// Lookup finds the addresses of a DNS name. ttl is how long they hold, from

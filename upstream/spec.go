@@ -16,6 +16,7 @@ type spec struct {
 	service *model.Service
 	own     *model.Certificate // that service.TLS.Certificate names
 	set     *settings
+	near    nearness
 	targets []target
 	// trust numbers the TLS settings that a cluster had one after the other, so
 	// that an endpoint is never reused across them.
@@ -42,14 +43,16 @@ type settings struct {
 
 // target is a model.Endpoint: an address, or a name.
 type target struct {
-	host   string
-	addr   netip.Addr // valid when host is an address
-	name   *name      // otherwise
-	port   uint16
-	weight uint32
-	dialer wire.Dialer
-	raw    wire.Dialer // for flows: no protocol is offered
-	codec  wire.ClientCodec
+	host     string
+	addr     netip.Addr // valid when host is an address
+	name     *name      // otherwise
+	port     uint16
+	weight   uint32
+	dialer   wire.Dialer
+	raw      wire.Dialer // for flows: no protocol is offered
+	codec    wire.ClientCodec
+	place    model.Place
+	priority int
 	// Of the mesh: see model.Endpoint.
 	standby          bool
 	peer, sni, inner string
@@ -59,7 +62,7 @@ type target struct {
 // until release; fresh are those that have not been looked up yet. With an
 // error (TLS) the spec has no targets.
 func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, fresh []*name, err error) {
-	sp = &spec{service: svc, own: own, set: settingsOf(svc)}
+	sp = &spec{service: svc, own: own, set: settingsOf(svc), near: nearnessOf(svc)}
 	old := c.spec.Load()
 	if old != nil {
 		sp.trust = old.trust
@@ -94,7 +97,7 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, 
 			dialers[e.Host] = d
 		}
 		t := target{host: e.Host, port: e.Port, weight: uint32(min(max(e.Weight, 1), maxWeight)), dialer: d.dialer, raw: d.raw, codec: codec,
-			standby: e.Standby, peer: e.Identity, sni: e.ServerName, inner: e.Authority}
+			place: e.Place, priority: e.Priority, standby: e.Standby, peer: e.Identity, sni: e.ServerName, inner: e.Authority}
 		if t.addr, err = netip.ParseAddr(e.Host); err != nil {
 			var isNew bool
 			t.name, isNew = c.owner.names.hold(e.Host, c)
@@ -221,7 +224,7 @@ func sameService(a, b *model.Service) bool {
 	}
 	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) && sameSlowStart(a.SlowStart, b.SlowStart) &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
-		slices.Equal(a.Endpoints, b.Endpoints) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health) &&
+		slices.Equal(a.Endpoints, b.Endpoints) && sameLocality(a.Locality, b.Locality) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health) &&
 		sameLimits(a.Limits, b.Limits) &&
 		sameEjection(a.Ejection, b.Ejection) &&
 		a.RetryBudget.Filled() == b.RetryBudget.Filled()
@@ -252,6 +255,13 @@ func sameCertificate(a, b *model.Certificate) bool {
 }
 
 func sameSlowStart(a, b *model.SlowStart) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
+
+func sameLocality(a, b *model.Locality) bool {
 	if a == nil || b == nil {
 		return a == b
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 )
 
@@ -16,6 +17,9 @@ type Counts struct {
 	Active, Opening, Idle, Open int64
 	// Picks is how often it was chosen, Connects how often dialled.
 	Picks, Connects uint64
+	// OtherZone is how many of the picks were not in our own zone, as far as that
+	// and the endpoint's are known; Panicked of endpoints that were not well.
+	OtherZone, Panicked uint64
 	// Failures is how many connects failed, by ConnectReasons.
 	Failures [len(connectReasons)]uint64
 	// Results is how many tries went how, by Outcome.
@@ -40,7 +44,21 @@ type EndpointStats struct {
 	Ejection       string
 	Figures        string
 	Ejected, Probe time.Time
+	Place          model.Place
+	Priority       int
 	Counts
+}
+
+// TierStats are the figures of endpoints that are equally far, of one priority.
+type TierStats struct {
+	Priority int
+	Distance model.Distance
+	Zone     string // "": of all zones
+	// Load is the share of the requests that it gets, 0 to 1.
+	Load           float64
+	Healthy, Total int // endpoints
+	// Panics: those that are not well are used, too.
+	Panics bool
 }
 
 // ServiceStats are the figures of a service. The sums cover endpoints that
@@ -56,7 +74,9 @@ type ServiceStats struct {
 	Refused        [classes]uint64
 	// Held is how often an endpoint did as badly as those that are ejected, and
 	// was not, because it was the last, or too many were.
-	Held uint64
+	Held   uint64
+	Tiers  []TierStats // in the order in which they are tried
+	Panics uint64      // how often endpoints began to be used that are not well
 	Counts
 	// Retries are the tries after the first.
 	Retries RetryStats
@@ -84,7 +104,7 @@ func (c *Cluster) stats(st *ServiceStats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.prune()
-	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Held: c.outliers.Held(), Counts: c.past, Retries: c.retryStats()}
+	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Tiers: c.layout.stats(st.Tiers[:0]), Panics: c.panics, Held: c.outliers.Held(), Counts: c.past, Retries: c.retryStats()}
 	if p := c.plan.Load(); p.set.gated {
 		st.Running, st.Limit = int(c.gate.active.Load()), int(c.gate.limit.Load())
 	}
@@ -94,7 +114,7 @@ func (c *Cluster) stats(st *ServiceStats) {
 	for _, m := range c.members {
 		e := EndpointStats{
 			Host: m.ep.host, Addr: m.ep.addr, Weight: int(m.weight),
-			Healthy: !m.ep.sick.Load(), Counts: m.ep.counts(),
+			Healthy: !m.ep.sick.Load(), Place: m.of.place, Priority: m.of.priority, Counts: m.ep.counts(),
 		}
 		m.ep.describe(&e)
 		st.Endpoints = append(st.Endpoints, e)
@@ -132,7 +152,10 @@ func (ep *Endpoint) counts() (n Counts) {
 		settled := p.settled.Load() // first: what is settled was picked
 		one := Counts{
 			Picks: p.picks.Load(), Opening: p.opening.Load(), Open: p.open.Load(),
-			Connects: p.connects.Load(),
+			Connects: p.connects.Load(), Panicked: p.panicked.Load(),
+		}
+		if ep.outside {
+			one.OtherZone = one.Picks
 		}
 		one.Active = int64(one.Picks - settled)
 		// An opening connection is lent to the request that caused it, unless
@@ -162,6 +185,8 @@ func (n *Counts) add(m *Counts) {
 	n.Open += m.Open
 	n.Picks += m.Picks
 	n.Connects += m.Connects
+	n.OtherZone += m.OtherZone
+	n.Panicked += m.Panicked
 	for i := range n.Failures {
 		n.Failures[i] += m.Failures[i]
 	}

@@ -114,7 +114,9 @@ type cursor struct {
 	row, round uint32
 	random     uint64 // state of splitmix64
 	started    bool
-	_          [43]byte // a cache line each: loops write them all the time
+	loop       uint16
+	split      uint32   // where the next draw of a tier is
+	_          [36]byte // a cache line each: loops write them all the time
 }
 
 // next gives 64 random bits.

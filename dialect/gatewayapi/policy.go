@@ -34,6 +34,8 @@ type BackendPolicySpec struct {
 	// OutlierDetection says how endpoints that fail are found and spared; it is on
 	// without.
 	OutlierDetection *OutlierDetection `json:"outlierDetection,omitempty"`
+	// Locality says how much it matters where the endpoints are.
+	Locality *Locality `json:"locality,omitempty"`
 	// Connection bounds the connections to the endpoints.
 	Connection *Connection `json:"connection,omitempty"`
 	// Limits bounds what runs on a Service at once; none by default.
@@ -166,6 +168,9 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 	p.noun.Host = in.Spec.Host
 	if lb := in.Spec.LoadBalancing; lb != nil {
 		r.loadBalancing(p, lb)
+	}
+	if in.Spec.Locality != nil {
+		p.noun.Locality = r.locality(in.Spec.Locality)
 	}
 	if in.Spec.HealthCheck != nil {
 		p.noun.Health = r.healthCheck(in.Spec.HealthCheck)

@@ -118,8 +118,11 @@ type slice struct {
 	ports   []slicePort
 	// ready are the addresses for requests; leaving those that still serve
 	// while they terminate, for when nothing is ready.
-	ready, leaving []string
+	ready, leaving []sliceAddress
 }
+
+// sliceAddress is where an endpoint is.
+type sliceAddress struct{ address, zone string }
 
 // slicePort is one port of all endpoints of a slice; port 0 is any.
 type slicePort struct {
@@ -188,12 +191,17 @@ func (r *reader) endpoint(s *slice, field string, in *discovery.Endpoint) {
 		r.broken(item(field+".addresses", 0), "bad-value", wrong, "")
 		return
 	}
+	at := sliceAddress{address, or(in.Zone, "")}
+	if at.zone != "" && !model.IsPlaceName(at.zone) {
+		r.doubtful(field+".zone", "bad-value", "no zone is called "+at.zone+": it is not used", "")
+		at.zone = ""
+	}
 	c := &in.Conditions
 	switch {
 	case or(c.Ready, true):
-		s.ready = append(s.ready, address)
+		s.ready = append(s.ready, at)
 	case or(c.Serving, true) && or(c.Terminating, false):
-		s.leaving = append(s.leaving, address)
+		s.leaving = append(s.leaving, at)
 	}
 }
 
@@ -228,7 +236,7 @@ func (s *service) endpoints(p *servicePort, slices []*slice) ([]model.Endpoint, 
 				addresses = sl.leaving
 			}
 			for _, a := range addresses {
-				if e := (model.Endpoint{Host: a, Port: port}); !seen[e] {
+				if e := (model.Endpoint{Host: a.address, Port: port, Place: model.Place{Zone: a.zone}}); !seen[e] {
 					seen[e] = true
 					out = append(out, e)
 				}

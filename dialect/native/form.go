@@ -59,6 +59,8 @@ type workloadObject struct {
 type workloadSpec struct {
 	Account  string         `json:"account" doc:"last part of its identity" default:"default"`
 	Node     string         `json:"node" doc:"machine whose proxy serves it"`
+	Zone     string         `json:"zone" doc:"where the machine is: eu-central-1a, or with the region eu-central/eu-central-1a" default:"not known"`
+	Network  string         `json:"network" doc:"set of machines that reach each other by their addresses" default:"not known"`
 	Address  string         `json:"address" doc:"IP address that it is reached at"`
 	MeshPort int            `json:"meshPort" doc:"port of its node's proxy for mutual TLS, usually 15008" default:"it has none, and is reached by plaintext where that is allowed"`
 	Ports    []workloadPort `json:"ports" doc:"the services that it is an instance of"`
@@ -100,9 +102,12 @@ type serviceSpec struct {
 
 // endpoint is an address of a Service.
 type endpoint struct {
-	Address string `json:"address" doc:"IP address or DNS name"`
-	Port    int    `json:"port" doc:"port" default:"that of the Service"`
-	Weight  int    `json:"weight" doc:"share, relative to the others" default:"1"`
+	Address  string `json:"address" doc:"IP address or DNS name"`
+	Port     int    `json:"port" doc:"port" default:"that of the Service"`
+	Weight   int    `json:"weight" doc:"share, relative to the others" default:"1"`
+	Priority int    `json:"priority" doc:"0 to 15: those of the smallest go first, the next get what these cannot carry" default:"0"`
+	Zone     string `json:"zone" doc:"where it is: eu-central-1a, or with the region eu-central/eu-central-1a" default:"not known"`
+	Network  string `json:"network" doc:"set of machines that reach each other by their addresses" default:"not known"`
 }
 
 // tls is how a Service's certificate is checked.

@@ -221,13 +221,27 @@ func (r *reader) mesh() any {
 	return m
 }
 
+// place reads where something is.
+func (r *reader) place(field, zone, network string) (p model.Place) {
+	if zone != "" {
+		var hint string
+		if p, hint = model.ParsePlace(zone); hint != "" {
+			r.broken(field+".zone", "bad-value", "no zone is called "+strconv.Quote(zone), hint)
+		}
+	}
+	if p.Network = network; network != "" && !model.IsPlaceName(network) {
+		r.broken(field+".network", "bad-value", "no network is called "+strconv.Quote(network), "write letters, digits, dots, dashes and underscores, at most 63")
+	}
+	return p
+}
+
 func (r *reader) workload() any {
 	var in workloadObject
 	r.decode(&in, &in.object, false)
 	s := &in.Spec
 	w := &model.Workload{
 		Name: r.namespace + "/" + r.name, Namespace: r.namespace, Account: cmp.Or(s.Account, "default"), Node: s.Node, Address: s.Address,
-		MeshPort: r.port("spec.meshPort", s.MeshPort, true), Weight: s.Weight, Origin: r.at,
+		MeshPort: r.port("spec.meshPort", s.MeshPort, true), Weight: s.Weight, Place: r.place("spec", s.Zone, s.Network), Origin: r.at,
 	}
 	if s.Address == "" && !r.wrong("spec") {
 		r.broken("spec", "missing-field", "spec.address is missing", "for example address: 10.0.0.1")
@@ -279,7 +293,10 @@ func (r *reader) service() any {
 		if e.Address == "" && !r.wrong(field) {
 			r.broken(field, "missing-field", "an endpoint has an address", "for example {address: 10.0.0.9, port: 5432}")
 		}
-		m.Endpoints = append(m.Endpoints, model.Endpoint{Host: e.Address, Port: r.port(field+".port", cmp.Or(e.Port, s.Port), true), Weight: e.Weight})
+		m.Endpoints = append(m.Endpoints, model.Endpoint{Host: e.Address, Port: r.port(field+".port", cmp.Or(e.Port, s.Port), true), Weight: e.Weight, Priority: e.Priority, Place: r.place(field, e.Zone, e.Network)})
+		if e.Priority < 0 || e.Priority >= model.MostPriorities {
+			r.broken(field+".priority", "bad-value", "a priority is 0 to "+strconv.Itoa(model.MostPriorities-1), "0 goes first")
+		}
 	}
 	if t := s.TLS; t != nil {
 		m.TLS = &model.BackendTLS{ServerName: t.ServerName, CAFile: r.file(t.CAFile), Insecure: t.InsecureSkipVerify}

@@ -160,6 +160,7 @@ type route struct {
 	Hedge     *hedge        `json:"hedge" doc:"a second try on another endpoint when the first takes so long: a time, or p95 for what 95% of the answers take" default:"off"`
 	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
 	Transcode *transcode    `json:"transcode" doc:"clients call a gRPC service with JSON: a descriptor file, or an object"`
+	Fault     *fault        `json:"fault" doc:"makes some requests slow, or fail, to see what happens then"`
 	Auth      *later        `json:"auth" doc:"who may call; not in this version"`
 	Limit     *later        `json:"limit" doc:"how often; not in this version"`
 	Cache     *later        `json:"cache" doc:"how long answers are kept; not in this version"`
@@ -176,6 +177,7 @@ type route struct {
 	_         struct{}      `also:"setHeaders,addHeaders,requestHeaders,responseHeaders,headersRequest,requestTransformer,responseTransformer,header" hint:"header fields are changed with headers: for example headers: {request: {set: {x-name: value}}}"`
 	_         struct{}      `also:"response,return,status,staticResponse,directResponse,fixedResponse" hint:"naru answers by itself with respond: for example respond: 200 hello"`
 	_         struct{}      `also:"redirectTo,redirectScheme,httpsRedirect,redirectHttps,forceHttps" hint:"redirects are redirect: https, a URL or a path"`
+	_         struct{}      `also:"faults,faultInjection,chaos,delay,abort" hint:"faults are fault: for example fault: {delay: 2s, delayPercent: 10}"`
 	_         struct{}      `also:"mirroring,shadow,trafficMirror,requestMirror" hint:"copies are mirror: for example mirror: orders-next"`
 	_         struct{}      `also:"crossOrigin,corsPolicy" hint:"did you mean cors?"`
 	_         struct{}      `also:"grpcWeb,grpcweb" hint:"write grpc: web"`
@@ -309,6 +311,7 @@ type service struct {
 	Hash      words     `json:"hash" doc:"what ring-hash and maglev go by: header NAME, cookie NAME, query NAME or source (the client's address), one or a list of which the first that a request has counts" default:"required there"`
 	SlowStart *span     `json:"slowStart" doc:"an endpoint that arrives or comes back gets its full share after this time, at first a tenth" default:"at once" unit:"duration"`
 	Protocol  text      `json:"protocol" doc:"HTTP version that the endpoints speak; gRPC needs http2, auto asks a TLS endpoint" enum:"http1,http2,auto" default:"http1"`
+	Locality  *locality `json:"locality" doc:"which endpoints go first: those of the own zone or region, or none; or an object" default:"zone"`
 	Health    *health   `json:"health" doc:"path to ask each endpoint for, grpc, tcp, tls, or an object" default:"no checks"`
 	Ejection  *ejection `json:"ejection" doc:"off, or an object: how endpoints that fail are found and spared" default:"on, with defaults"`
 	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`
@@ -334,6 +337,7 @@ type service struct {
 	_         struct{}  `also:"path,paths,rewrite,stripPrefix" hint:"a service has no path: say rewrite: /v1 at the route"`
 	_         struct{}  `also:"hostHeader,passHostHeader,preserveHost,hostRewrite" hint:"did you mean host?"`
 	_         struct{}  `also:"weight,weights" hint:"weights stand at endpoints ({address: \"10.0.0.1:9002\", weight: 2}) or at a route (to: {a: 90, b: 10})"`
+	_         struct{}  `also:"panic,panicThreshold,zone,zones,zoneAware,localityLbSetting,topology,failover,topologyMode,minEndpoints,overprovisioning" hint:"this stands under locality: for example locality: {prefer: zone, panic: 50}; zone and priority stand at endpoints"`
 	_         struct{}  `also:"http2,h2,h2c,grpc,httpVersion,appProtocol" hint:"a service that speaks HTTP/2, as gRPC does, has protocol: http2"`
 	_         struct{}  `also:"ca,serverName,insecure,certificate,cert,key" hint:"this stands under tls: for example tls: {ca: ca.pem}"`
 
@@ -344,9 +348,14 @@ type service struct {
 
 // endpoint is one instance.
 type endpoint struct {
-	Address text     `json:"address" doc:"\"host:port\""`
-	Weight  int      `json:"weight" doc:"share, relative to the others" default:"1"`
-	_       struct{} `also:"host,ip,port,url,target,server" hint:"an endpoint is an address with its port: for example address: \"10.0.0.1:9002\""`
+	Address  text     `json:"address" doc:"\"host:port\""`
+	Weight   int      `json:"weight" doc:"share, relative to the others" default:"1"`
+	Priority int      `json:"priority" doc:"0 to 15: those of the smallest go first, the next get what these cannot carry" default:"0"`
+	Zone     text     `json:"zone" doc:"where it is: eu-central-1a, or with the region eu-central/eu-central-1a" default:"not known"`
+	Network  text     `json:"network" doc:"set of machines that reach each other by their addresses; others go last" default:"not known"`
+	_        struct{} `also:"backup,standby,order" hint:"those that are used only when others cannot carry the load have priority: 1"`
+	_        struct{} `also:"region,locality,availabilityZone,az,datacenter,dc" hint:"the region stands before the zone: for example zone: eu-central/eu-central-1a"`
+	_        struct{} `also:"host,ip,port,url,target,server" hint:"an endpoint is an address with its port: for example address: \"10.0.0.1:9002\""`
 
 	noun model.Endpoint
 }

@@ -257,6 +257,9 @@ func (c *compiler) filters(r *route, out *rule) []model.Filter {
 			Service: c.service(string(m.To), m.at, ".mirror", out), Numerator: numerator, Denominator: denominator,
 		}})
 	}
+	if r.Fault != nil {
+		list = append(list, model.Filter{Fault: r.Fault.noun()})
+	}
 	if r.CORS != nil && !r.CORS.off {
 		list = append(list, model.Filter{CORS: r.CORS.noun()})
 	}

@@ -153,6 +153,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("rewrite", t, aString), "text, rewrite"}
 	case *cors:
 		return way{item("cors", t, aBoolean, aString, dialect.ListOf(aString)), "true, text, list, cors"}
+	case *fault:
+		return way{s.Ref("fault", t), "fault"}
 	case *timeouts:
 		return way{item("timeouts", t, isOff, aDuration), "duration, timeouts"}
 	case *retry:
@@ -165,6 +167,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("transcode", t, aString), "text, transcode"}
 	case *ejection:
 		return way{item("ejection", t, aBoolean, aString), "off, ejection"}
+	case *locality:
+		return way{item("locality", t, schema{"enum": []any{"zone", "region", "none", off, false}}), "zone, region, none, locality"}
 	case *health:
 		return way{item("health", t, aBoolean, aString), "text, true, health"}
 	case *clientAuth:

@@ -78,6 +78,9 @@ func (s *service) noun(folder string) *model.Service {
 	if d := s.SlowStart.duration(); d > 0 {
 		m.SlowStart = &model.SlowStart{Window: d}
 	}
+	if s.Locality != nil {
+		m.Locality = s.Locality.noun()
+	}
 	if s.Mesh != nil {
 		m.Mesh = s.Mesh.noun(s.name)
 	}
@@ -182,7 +185,7 @@ func (e *endpoint) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	case e.Weight < 0:
 		in.Problem(n, "bad-value", "a weight is 0 or more", "")
 	}
-	e.noun = model.Endpoint{Host: host, Port: uint16(number), Weight: e.Weight}
+	e.noun = model.Endpoint{Host: host, Port: uint16(number), Weight: e.Weight, Priority: e.Priority, Place: e.place(in, n)}
 }
 
 // asked is a service by the name under which grpc.health.v1 knows it.

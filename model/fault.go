@@ -1,0 +1,56 @@
+package model
+
+import "time"
+
+// Fault makes some requests of a Route slow, or fail, on purpose: to see what
+// happens then.
+type Fault struct {
+	// Header names a field without which a request has no faults; "": every
+	// request may have them.
+	Header string `json:"header,omitempty"`
+	// Delay is waited before the service is asked, at most MostFaultDelay; 0 is
+	// none. DelayShare is how many of a million requests wait; 0 is all.
+	Delay      time.Duration `json:"delay,omitempty"`
+	DelayShare int           `json:"delayShare,omitempty"`
+	// Status, 200 to 599, or GRPC, a gRPC status from 1 to 16, is answered in place
+	// of the service; 0 is neither. Status holds for gRPC calls too where there is
+	// no GRPC, and GRPC for nothing else. AbortShare is as DelayShare.
+	Status     int `json:"status,omitempty"`
+	GRPC       int `json:"grpc,omitempty"`
+	AbortShare int `json:"abortShare,omitempty"`
+}
+
+// MostFaultDelay bounds a Fault's Delay.
+const MostFaultDelay = time.Hour
+
+// Million is all of a Fault's shares.
+const Million = 1_000_000
+
+func (f *Fault) write(b *content) {
+	if f != nil {
+		b.text("fault", f.Header)
+		b.int(int64(f.Delay))
+		for _, n := range [...]int{f.DelayShare, f.Status, f.GRPC, f.AbortShare} {
+			b.int(int64(n))
+		}
+	}
+}
+
+// fault gives what is wrong with f, and what would be right.
+func fault(f *Fault) (wrong, hint string) {
+	switch {
+	case f.Header != "" && !isToken(f.Header):
+		return "a fault for requests with the header " + f.Header, "a header name has no spaces and no colon"
+	case f.Delay < 0 || f.Delay > MostFaultDelay:
+		return "a fault that delays by " + f.Delay.String(), "write up to 1h"
+	case f.Status != 0 && (f.Status < 200 || f.Status > 599):
+		return "a fault with a status that cannot be answered", "write 200 to 599"
+	case f.GRPC < 0 || f.GRPC > 16:
+		return "a fault with a gRPC status that does not exist", "write 1 to 16"
+	case f.DelayShare < 0 || f.DelayShare > Million || f.AbortShare < 0 || f.AbortShare > Million:
+		return "a fault with a share that is none", "write 0 to 100 percent"
+	case f.Delay == 0 && f.Status == 0 && f.GRPC == 0:
+		return "a fault that does nothing", "give it a delay, a status or a gRPC status"
+	}
+	return "", ""
+}
