@@ -106,6 +106,19 @@ func TestFigureCountsFromTheFault(t *testing.T) {
 	}
 }
 
+func TestFigureOfAnOutage(t *testing.T) {
+	t.Parallel()
+	m := moments{fault: 2 * time.Second, healed: 5 * time.Second, end: 12 * time.Second, from: 5 * time.Second, broken: -1}
+	f := figure(steady(12*time.Second, 2*time.Millisecond, func(s *sample) {
+		if s.due >= m.fault && s.due < m.healed+time.Second {
+			s.failed = "status 502"
+		}
+	}), m)
+	if f.Down != 300 || f.DownFailed != 300 || f.Gets != 700 || f.GetsFailed != 100 || f.Recovery != time.Second || f.Back != never {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestPress(t *testing.T) {
 	t.Parallel()
 	from, to, end := 3*time.Second, 13*time.Second, 21*time.Second

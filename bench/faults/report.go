@@ -59,7 +59,7 @@ func (b *bench) report() *report {
 			time.Now().UTC().Format(time.DateOnly), first("/proc/cpuinfo", `model name\s*:\s*(.*)`), len(b.cpus)+len(b.rest), len(b.cpus), len(b.rest), first("/proc/version", `version (\S+)`), runtime.Version()),
 		strings.Join(who, ", "),
 		fmt.Sprintf("%.0f requests/s, 10%% of them POSTs; %d rounds, medians (of two the worse), %s; load of the machine when it began: %s", rate, b.opt.rounds, way, busy),
-		"the fault lasts 6 s if nothing else is said, then it is mended; failures count until 4 s after that, the p99 during the fault",
+		"the fault lasts 6 s if nothing else is said, then it is mended; failures count until 4 s after that (all down: from when they are back), the p99 during the fault",
 		"normal: from the fault (all down: from when they are back) until 2 s begin without an error, and with a p99 of at most twice the quiet one, or 10 ms",
 		"back: from when it is mended until the instance answers again; twice: POSTs that instances were given more than once",
 	}
@@ -89,6 +89,7 @@ type summary struct {
 	quiet, during       time.Duration
 	recovery, back      time.Duration
 	dropped             uint64
+	down, downFailed    int // while there was no instance
 	disturbed           int // turns
 	why                 map[string]int
 	some                bool
@@ -118,6 +119,8 @@ func summarize(list []figures) summary {
 	s.posts = of(func(f *figures) float64 { return share(f.PostsFailed, f.Posts) })
 	s.getCount = int(of(func(f *figures) float64 { return float64(f.GetsFailed) }))
 	s.postCount = int(of(func(f *figures) float64 { return float64(f.PostsFailed) }))
+	s.down = int(of(func(f *figures) float64 { return float64(f.Down) }))
+	s.downFailed = int(of(func(f *figures) float64 { return float64(f.DownFailed) }))
 	s.twice = int(of(func(f *figures) float64 { return float64(f.Twice) }))
 	s.dropped = uint64(of(func(f *figures) float64 { return float64(f.Dropped) }))
 	s.quiet = times(func(f *figures) time.Duration { return f.Quiet })
@@ -165,6 +168,9 @@ func (r *report) text(t *table) string {
 		}
 		fmt.Fprintf(&b, "  %-8s %5d %8s %7d %8s %6d %10s %11s %9s %7s%s\n", name, s.getCount, percent(s.gets), s.postCount, percent(s.posts), s.twice,
 			ms(s.quiet), ms(s.during), seconds(s.recovery), seconds(s.back), reasons(s.why, len(t.faults[name])))
+		if s.down > 0 {
+			fmt.Fprintf(&b, "  %-8s while all were down %d of %d failed, which are not in this\n", "", s.downFailed, s.down)
+		}
 		if s.disturbed > 0 {
 			fmt.Fprintf(&b, "  %-8s %d of %d turns were disturbed: before the fault the p99 was more than %v\n", "", s.disturbed, len(t.faults[name]), restless)
 		}
