@@ -219,11 +219,11 @@ func pressedSummary(list []pressed) (p pressed, some bool) {
 func (r *report) pressedText(b *strings.Builder, t *table) {
 	fmt.Fprintf(b, "  capacity %.0f/s (%d at once, %v each); clients leave after %v; one proxy after another\n", capacity, workers, busyTime, overPatience)
 	fmt.Fprintf(b, "  %-8s %9s %10s %13s %10s %9s %9s\n", "", "goodput", "critical", "p99 of good", "MiB quiet", "MiB peak", "normal s")
-	for _, name := range r.names {
+	fmt.Fprintf(b, "  adaptive: naru without knowing the capacity, which the others are told\n")
+	for _, name := range append([]string{adaptive}, r.names...) {
 		p, some := pressedSummary(t.pressed[name])
 		if !some {
-			fmt.Fprintf(b, "  %-8s no figures\n", name)
-			continue
+			continue // the error has been told
 		}
 		fmt.Fprintf(b, "  %-8s %9s %10s %13s %10.1f %9.1f %9s%s\n", name, percent(p.Goodput), percent(p.Critical), ms(p.P99), p.Quiet, p.Peak, seconds(p.Recovery), reasons(p.Why, len(t.pressed[name])))
 	}
@@ -295,11 +295,17 @@ func noLater(a, b time.Duration) bool {
 }
 
 func (r *report) judgeOverload(b *strings.Builder, t *table) {
-	p, some := pressedSummary(t.pressed["naru"])
+	for _, name := range []string{"naru", adaptive} {
+		r.judgePressed(b, name, t.pressed[name])
+	}
+}
+
+func (r *report) judgePressed(b *strings.Builder, name string, list []pressed) {
+	p, some := pressedSummary(list)
 	if !some {
 		return
 	}
-	title := fmt.Sprintf("%-40s", "overload")
+	title := fmt.Sprintf("%-40s", "overload, "+name)
 	verdict(b, p.Goodput >= goalGoodput, "%s goodput %s of the capacity (at least %s)", title, percent(p.Goodput), percent(goalGoodput))
 	verdict(b, p.Critical >= goalCritical, "%s critical requests that succeed: %s (at least %s)", title, percent(p.Critical), percent(goalCritical))
 	verdict(b, p.Peak-p.Quiet <= goalMemory, "%s memory grows by %.1f MiB (at most %.0f)", title, p.Peak-p.Quiet, goalMemory)
