@@ -102,6 +102,9 @@ type moments struct {
 	// instance was left, the moment at which they are back: until then nobody
 	// can do anything.
 	from time.Duration
+	// there is when the broken instance can be asked again: when the fault has
+	// healed, or at once where its return is the fault.
+	there time.Duration
 }
 
 func figure(all []sample, m moments) figures {
@@ -132,7 +135,7 @@ func figure(all []sample, m moments) figures {
 	f.During = percentile(all, m.fault, m.healed, quantile)
 	f.Recovery = recovery(all, m.from, m.end, f.Quiet)
 	if m.broken >= 0 {
-		f.Back = back(all, m.broken, m.healed)
+		f.Back = back(all, m.broken, m.there)
 	}
 	return f
 }

@@ -83,7 +83,7 @@ func TestRecovery(t *testing.T) {
 
 func TestFigureCountsFromTheFault(t *testing.T) {
 	t.Parallel()
-	m := moments{quiet: 0, fault: 2 * time.Second, healed: 8 * time.Second, end: 12 * time.Second, from: 2 * time.Second, broken: 0}
+	m := moments{quiet: 0, fault: 2 * time.Second, healed: 8 * time.Second, end: 12 * time.Second, from: 2 * time.Second, there: 8 * time.Second, broken: 0}
 	n := 0
 	all := steady(13*time.Second, 2*time.Millisecond, func(s *sample) {
 		n++
