@@ -83,8 +83,9 @@ func back(all []sample, instance int, healed time.Duration) time.Duration {
 
 // figures are what one turn came to.
 type figures struct {
-	Gets, Posts             int // due from the fault on
+	Gets, Posts             int // due from the fault on, or from when instances are back
 	GetsFailed, PostsFailed int
+	Down, DownFailed        int // due while there was no instance
 	Twice                   int // POSTs that were done more than once
 	Quiet, During           time.Duration
 	Recovery, Back          time.Duration // or never
@@ -97,9 +98,13 @@ type figures struct {
 type moments struct {
 	quiet, fault, healed, end time.Duration
 	broken                    int // the instance that healed, -1 for several
-	// from is what recovery counts from: the fault, or where no instance was
-	// left, the moment at which they are back.
+	// from is what failures and recovery count from: the fault, or where no
+	// instance was left, the moment at which they are back: until then nobody
+	// can do anything.
 	from time.Duration
+	// there is when the broken instance can be asked again: when the fault has
+	// healed, or at once where its return is the fault.
+	there time.Duration
 }
 
 func figure(all []sample, m moments) figures {
@@ -107,6 +112,13 @@ func figure(all []sample, m moments) figures {
 	for i := range all {
 		s := &all[i]
 		if s.due < m.fault || s.due >= m.end {
+			continue
+		}
+		if s.due < m.from {
+			f.Down++
+			if s.failed != "" {
+				f.DownFailed++
+			}
 			continue
 		}
 		count, failed := &f.Gets, &f.GetsFailed
@@ -123,7 +135,7 @@ func figure(all []sample, m moments) figures {
 	f.During = percentile(all, m.fault, m.healed, quantile)
 	f.Recovery = recovery(all, m.from, m.end, f.Quiet)
 	if m.broken >= 0 {
-		f.Back = back(all, m.broken, m.healed)
+		f.Back = back(all, m.broken, m.there)
 	}
 	return f
 }

@@ -83,7 +83,7 @@ func TestRecovery(t *testing.T) {
 
 func TestFigureCountsFromTheFault(t *testing.T) {
 	t.Parallel()
-	m := moments{quiet: 0, fault: 2 * time.Second, healed: 8 * time.Second, end: 12 * time.Second, from: 2 * time.Second, broken: 0}
+	m := moments{quiet: 0, fault: 2 * time.Second, healed: 8 * time.Second, end: 12 * time.Second, from: 2 * time.Second, there: 8 * time.Second, broken: 0}
 	n := 0
 	all := steady(13*time.Second, 2*time.Millisecond, func(s *sample) {
 		n++
@@ -103,6 +103,19 @@ func TestFigureCountsFromTheFault(t *testing.T) {
 	}
 	if f.Quiet != 2*time.Millisecond || f.During != 50*time.Millisecond || f.Recovery != 100*time.Millisecond || f.Back != 502*time.Millisecond {
 		t.Errorf("quiet %v, during %v, normal after %v, back after %v", f.Quiet, f.During, f.Recovery, f.Back)
+	}
+}
+
+func TestFigureOfAnOutage(t *testing.T) {
+	t.Parallel()
+	m := moments{fault: 2 * time.Second, healed: 5 * time.Second, end: 12 * time.Second, from: 5 * time.Second, broken: -1}
+	f := figure(steady(12*time.Second, 2*time.Millisecond, func(s *sample) {
+		if s.due >= m.fault && s.due < m.healed+time.Second {
+			s.failed = "status 502"
+		}
+	}), m)
+	if f.Down != 300 || f.DownFailed != 300 || f.Gets != 700 || f.GetsFailed != 100 || f.Recovery != time.Second || f.Back != never {
+		t.Errorf("%+v", f)
 	}
 }
 

@@ -50,7 +50,7 @@ const (
 	doReset    = "reset" // in the middle of every answer
 	doRefuse   = "refuse"
 	doListen   = "listen"
-	doCold     = "cold" // slow for two seconds, four at a time
+	doCold     = "cold" // slow for two seconds from the first request on, four at a time
 	doCapacity = "capacity"
 	doStop     = "stop" // as services stop: what is under way is finished
 )
@@ -62,7 +62,7 @@ type instance struct {
 	addr   string
 	state  atomic.Value // the last command
 	count  atomic.Uint64
-	cold   time.Time
+	cold   atomic.Int64  // when its cache is full, in Unix ns; 0 before the first request
 	few    chan struct{} // places while cold
 	places chan struct{} // of fixed capacity
 	inside atomic.Int64  // who waits for a place or has one
@@ -73,7 +73,7 @@ type instance struct {
 
 func newInstance(number string) *instance {
 	s := &instance{
-		number: number, cold: time.Now().Add(coldFor), few: make(chan struct{}, 4), places: make(chan struct{}, workers),
+		number: number, few: make(chan struct{}, 4), places: make(chan struct{}, workers),
 		body: strings.Repeat("naru\n", bodySize)[:bodySize], out: make(chan string, 1024),
 	}
 	s.state.Store(doWell)
@@ -160,7 +160,10 @@ func (s *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(slowTime)
 		s.whole(w)
 	case doCold:
-		if time.Now().Before(s.cold) {
+		// Requests fill the cache: time without any does not.
+		now := time.Now()
+		s.cold.CompareAndSwap(0, now.Add(coldFor).UnixNano())
+		if now.UnixNano() < s.cold.Load() {
 			s.few <- struct{}{}
 			time.Sleep(coldTime)
 			<-s.few

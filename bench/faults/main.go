@@ -16,6 +16,9 @@ import (
 	"github.com/naru-mesh/naru/bench/peer"
 )
 
+// adaptive is naru in the overload row with a limit that it finds itself.
+const adaptive = "adaptive"
+
 // options of a run.
 type options struct {
 	naru    string // program; "" builds it
@@ -145,8 +148,12 @@ func (b *bench) all(ctx context.Context) error {
 		t := &table{row: r, faults: map[string][]figures{}, pressed: map[string][]pressed{}}
 		for round := range b.opt.rounds {
 			if r.overload {
-				for i := range b.kinds {
-					k := b.kinds[(i+round)%len(b.kinds)]
+				kinds := b.kinds
+				if kinds[0].name == "naru" {
+					kinds = append([]*kind{{name: adaptive, program: kinds[0].program, start: startAdaptive}}, kinds...)
+				}
+				for i := range kinds {
+					k := kinds[(i+round)%len(kinds)]
 					p, err := b.overload(ctx, k, r)
 					if err != nil {
 						errs = append(errs, fmt.Errorf("%s, %s: %w", r.title, k.name, err))

@@ -35,8 +35,10 @@ const (
 	healthPath   = "/health"
 	mostConns    = 8192
 	// poolMost is how many requests a proxy that knows the capacity of a
-	// service sends there at once.
+	// service sends there at once, one that has a queue of its own; fullMost is
+	// for one without: a few wait at the service, so that no worker does.
 	poolMost = workers
+	fullMost = workers + workers/2
 	// queueTime is how long a request may wait for its turn there.
 	queueTime = "250ms"
 )
@@ -105,16 +107,35 @@ func (j *job) file(name, text string) (string, error) {
 // startNaru: what its pages on retries, timeouts and health checks say. How
 // instances are chosen, and when one stands aside, is left as it comes. Writes
 // have a route without a declared retry: a POST is not done twice.
+//
+// Overload: the page on limits has a number for services that are known, and a
+// priority of routes.
 func startNaru(program string, j *job) (*exec.Cmd, error) {
-	return naruWith(program, j, fmt.Sprintf(`routes:
-- {name: reads, match: /, to: service, retry: {attempts: %d, on: [500, 502, 503, 504]}, timeout: {backend: %s}}
+	return naruWith(program, j, naruText(j, fmt.Sprint(fullMost)))
+}
+
+// startAdaptive: naru under overload, with nothing known of the service.
+func startAdaptive(program string, j *job) (*exec.Cmd, error) {
+	return naruWith(program, j, naruText(j, "adaptive"))
+}
+
+func naruText(j *job, limits string) string {
+	critical := ""
+	if j.overload {
+		critical = fmt.Sprintf("- {name: critical, match: =/critical, to: service, priority: critical, timeout: {backend: %s}}\n", tryTime)
+		limits = "\n    limits: " + limits
+	} else {
+		limits = ""
+	}
+	return fmt.Sprintf(`routes:
+%s- {name: reads, match: /, to: service, retry: {attempts: %d, on: [500, 502, 503, 504]}, timeout: {backend: %s}}
 - {name: writes, match: POST /, to: service, timeout: {backend: %s}}
 services:
   service:
     endpoints: [%s]
     connect: %s
-    health: {path: %s, interval: %s, timeout: %s, healthy: %d, unhealthy: %d}
-`, furtherTries, tryTime, tryTime, quoted(j.instances), connectTime, healthPath, checkTime, checkTime, checksGood, checksBad))
+    health: {path: %s, interval: %s, timeout: %s, healthy: %d, unhealthy: %d}%s
+`, critical, furtherTries, tryTime, tryTime, quoted(j.instances), connectTime, healthPath, checkTime, checkTime, checksGood, checksBad, limits)
 }
 
 // startBare: naru with nothing said but where requests go.
@@ -215,7 +236,7 @@ func startNginx(program string, j *job) (*exec.Cmd, error) {
 		user = "user root;"
 	}
 	if j.overload {
-		most = fmt.Sprintf(" max_conns=%d", poolMost)
+		most = fmt.Sprintf(" max_conns=%d", fullMost)
 	}
 	var servers, critical strings.Builder
 	for _, a := range j.instances {

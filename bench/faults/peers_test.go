@@ -27,9 +27,12 @@ func testJob(t *testing.T, overload bool) *job {
 // TestNaruReadsItsConfiguration without any complaint.
 func TestNaruReadsItsConfiguration(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(string, *job) (*exec.Cmd, error){"naru": startNaru, "bare": startBare} {
-		j := testJob(t, false)
-		if _, err := start("naru", j); err != nil {
+	for name, c := range map[string]struct {
+		start    func(string, *job) (*exec.Cmd, error)
+		overload bool
+	}{"naru": {startNaru, false}, "bare": {startBare, false}, "naru under overload": {startNaru, true}, adaptive: {startAdaptive, true}} {
+		j := testJob(t, c.overload)
+		if _, err := c.start("naru", j); err != nil {
 			t.Fatal(err)
 		}
 		s, problems, err := app.Check(context.Background(), []string{j.dir + "/naru.yaml"}, nil)

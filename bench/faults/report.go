@@ -59,7 +59,7 @@ func (b *bench) report() *report {
 			time.Now().UTC().Format(time.DateOnly), first("/proc/cpuinfo", `model name\s*:\s*(.*)`), len(b.cpus)+len(b.rest), len(b.cpus), len(b.rest), first("/proc/version", `version (\S+)`), runtime.Version()),
 		strings.Join(who, ", "),
 		fmt.Sprintf("%.0f requests/s, 10%% of them POSTs; %d rounds, medians (of two the worse), %s; load of the machine when it began: %s", rate, b.opt.rounds, way, busy),
-		"the fault lasts 6 s if nothing else is said, then it is mended; failures count until 4 s after that, the p99 during the fault",
+		"the fault lasts 6 s if nothing else is said, then it is mended; failures count until 4 s after that (all down: from when they are back), the p99 during the fault",
 		"normal: from the fault (all down: from when they are back) until 2 s begin without an error, and with a p99 of at most twice the quiet one, or 10 ms",
 		"back: from when it is mended until the instance answers again; twice: POSTs that instances were given more than once",
 	}
@@ -89,6 +89,7 @@ type summary struct {
 	quiet, during       time.Duration
 	recovery, back      time.Duration
 	dropped             uint64
+	down, downFailed    int // while there was no instance
 	disturbed           int // turns
 	why                 map[string]int
 	some                bool
@@ -118,6 +119,8 @@ func summarize(list []figures) summary {
 	s.posts = of(func(f *figures) float64 { return share(f.PostsFailed, f.Posts) })
 	s.getCount = int(of(func(f *figures) float64 { return float64(f.GetsFailed) }))
 	s.postCount = int(of(func(f *figures) float64 { return float64(f.PostsFailed) }))
+	s.down = int(of(func(f *figures) float64 { return float64(f.Down) }))
+	s.downFailed = int(of(func(f *figures) float64 { return float64(f.DownFailed) }))
 	s.twice = int(of(func(f *figures) float64 { return float64(f.Twice) }))
 	s.dropped = uint64(of(func(f *figures) float64 { return float64(f.Dropped) }))
 	s.quiet = times(func(f *figures) time.Duration { return f.Quiet })
@@ -165,6 +168,9 @@ func (r *report) text(t *table) string {
 		}
 		fmt.Fprintf(&b, "  %-8s %5d %8s %7d %8s %6d %10s %11s %9s %7s%s\n", name, s.getCount, percent(s.gets), s.postCount, percent(s.posts), s.twice,
 			ms(s.quiet), ms(s.during), seconds(s.recovery), seconds(s.back), reasons(s.why, len(t.faults[name])))
+		if s.down > 0 {
+			fmt.Fprintf(&b, "  %-8s while all were down %d of %d failed, which are not in this\n", "", s.downFailed, s.down)
+		}
 		if s.disturbed > 0 {
 			fmt.Fprintf(&b, "  %-8s %d of %d turns were disturbed: before the fault the p99 was more than %v\n", "", s.disturbed, len(t.faults[name]), restless)
 		}
@@ -213,11 +219,11 @@ func pressedSummary(list []pressed) (p pressed, some bool) {
 func (r *report) pressedText(b *strings.Builder, t *table) {
 	fmt.Fprintf(b, "  capacity %.0f/s (%d at once, %v each); clients leave after %v; one proxy after another\n", capacity, workers, busyTime, overPatience)
 	fmt.Fprintf(b, "  %-8s %9s %10s %13s %10s %9s %9s\n", "", "goodput", "critical", "p99 of good", "MiB quiet", "MiB peak", "normal s")
-	for _, name := range r.names {
+	fmt.Fprintf(b, "  adaptive: naru without knowing the capacity, which the others are told\n")
+	for _, name := range append([]string{adaptive}, r.names...) {
 		p, some := pressedSummary(t.pressed[name])
 		if !some {
-			fmt.Fprintf(b, "  %-8s no figures\n", name)
-			continue
+			continue // the error has been told
 		}
 		fmt.Fprintf(b, "  %-8s %9s %10s %13s %10.1f %9.1f %9s%s\n", name, percent(p.Goodput), percent(p.Critical), ms(p.P99), p.Quiet, p.Peak, seconds(p.Recovery), reasons(p.Why, len(t.pressed[name])))
 	}
@@ -289,11 +295,17 @@ func noLater(a, b time.Duration) bool {
 }
 
 func (r *report) judgeOverload(b *strings.Builder, t *table) {
-	p, some := pressedSummary(t.pressed["naru"])
+	for _, name := range []string{"naru", adaptive} {
+		r.judgePressed(b, name, t.pressed[name])
+	}
+}
+
+func (r *report) judgePressed(b *strings.Builder, name string, list []pressed) {
+	p, some := pressedSummary(list)
 	if !some {
 		return
 	}
-	title := fmt.Sprintf("%-40s", "overload")
+	title := fmt.Sprintf("%-40s", "overload, "+name)
 	verdict(b, p.Goodput >= goalGoodput, "%s goodput %s of the capacity (at least %s)", title, percent(p.Goodput), percent(goalGoodput))
 	verdict(b, p.Critical >= goalCritical, "%s critical requests that succeed: %s (at least %s)", title, percent(p.Critical), percent(goalCritical))
 	verdict(b, p.Peak-p.Quiet <= goalMemory, "%s memory grows by %.1f MiB (at most %.0f)", title, p.Peak-p.Quiet, goalMemory)

@@ -25,6 +25,7 @@ type row struct {
 	// several instances are broken, or none is left: recovery counts from when
 	// they are back.
 	outage, several bool
+	returns         bool // that an instance is there again is the fault
 	// why a goal may be missed, where that lies in the fault itself.
 	why string
 }
@@ -37,6 +38,7 @@ const (
 	afterTime  = 4 * time.Second
 	deadTime   = 4 * time.Second // before an instance returns
 	outageTime = 3 * time.Second
+	returnTime = 8 * time.Second         // until everybody has noticed that it is back
 	rollPause  = 1500 * time.Millisecond // between two restarts
 	startTime  = 500 * time.Millisecond  // that a restarted instance needs
 )
@@ -72,12 +74,12 @@ func rows() []*row {
 		{key: "slowbody", title: "slow body (2 s) at one", single: true, begin: telling(doDrip), heal: telling(doWell)},
 		{key: "reset", title: "reset in mid-response at one", single: true, begin: telling(doReset), heal: telling(doWell),
 			why: "what has been passed on of an answer cannot be taken back, so requests fail until the instance stands aside"},
-		{key: "return", title: "one returns with an empty cache", single: true,
+		{key: "return", title: "one returns with an empty cache (8 s)", single: true, returns: true,
 			// Load goes on while it is dead, so that those notice who notice
 			// only by requests.
 			before: func(ctx context.Context, s *site) error { s.signal(0, syscall.SIGKILL); return pause(ctx, deadTime) },
 			begin:  func(_ context.Context, s *site) error { return s.start(0, doCold) },
-			heal:   func(context.Context, *site) error { return nil }, lasts: coldFor + time.Second},
+			heal:   func(context.Context, *site) error { return nil }, lasts: returnTime},
 		{key: "all-down", title: "all down for 3 s, and back", outage: true, several: true, lasts: outageTime,
 			begin: func(_ context.Context, s *site) error {
 				for i := range instances {

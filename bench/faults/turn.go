@@ -80,6 +80,10 @@ func (b *bench) turn(ctx context.Context, k *kind, r *row, number int) (f figure
 	if r.outage {
 		m.from = m.healed
 	}
+	m.there = m.healed
+	if r.returns {
+		m.there = m.fault
+	}
 	if r.several {
 		m.broken = -1
 	}
