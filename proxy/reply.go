@@ -143,7 +143,9 @@ func (x *exchange) OnResponseData(data []byte, end bool) {
 func (x *exchange) OnResponseTrailers(t *wire.Head) {
 	x.client = nil
 	if x.GRPC {
-		x.called(t)
+		if x.called(t); x.coded && upstream.ServerFault(int(x.code)) {
+			x.told(upstream.Torn)
+		}
 	}
 	if x.out != nil {
 		x.out.feed(nil, true, t)

@@ -78,5 +78,15 @@ func TestEachTryIsToldOnce(t *testing.T) {
 	s = w.get("/")
 	s.leave(observe.ClientGone)
 	check("abandoned", "abandoned")
-	w.settled(6)
+
+	for status, more := range map[string][]string{"14": {"answered", "torn"}, "5": {"answered"}} {
+		s = w.call("/p.S/M")
+		s.request("in", true)
+		c := w.busy()
+		c.answer("out", false, "Content-Type", "application/grpc")
+		c.trail("grpc-status", status)
+		w.expect(s, 200, "out", observe.ReasonNone)
+		check("gRPC status "+status+" at the end", more...)
+	}
+	w.settled(8)
 }

@@ -50,7 +50,8 @@ const (
 	Broken
 	// Late: the head did not come within the try's time.
 	Late
-	// Torn: a try that was Answered has failed before its body's end.
+	// Torn: a try that was Answered has failed before its body's end, or ended
+	// with a gRPC status that is ServerFault.
 	Torn
 	// Abandoned: nobody waited for it any more. It says nothing of the endpoint.
 	Abandoned
@@ -75,7 +76,7 @@ type Result struct {
 
 // Tell tells how a try on ep went, for balancing, failure detection and
 // figures. It is called on l once for each try that Pick has given a connection
-// for, and once more, with Torn, where the body of an Answered one is cut off. r
+// for, and once more, with Torn, where an Answered one ends badly. r
 // is lent. It neither locks nor allocates.
 func (c *Cluster) Tell(l wire.Loop, ep *Endpoint, r *Result) {
 	if p := ep.pools[l.Index()].Load(); p != nil {

@@ -22,7 +22,7 @@
 //
 // A pick neither locks nor allocates; only a new connection does the latter.
 // Loops share atomics: the plan, an endpoint's state, its count of requests
-// in flight, how long it takes. Everything in a pool is the loop's own,
+// in flight, how long it takes, whether it is ejected. Everything in a pool is the loop's own,
 // save its counters, which one loop writes and anyone reads.
 //
 // An unhealthy endpoint is not chosen, unless all are unhealthy: then all are
@@ -32,6 +32,10 @@
 // 250 ms, doubling up to 10 s, while another can be chosen instead. So does
 // one that was tried before in the same exchange. When nothing else is left,
 // such an endpoint is chosen all the same.
+//
+// How tries go decides who is ejected (package outlier): loops count, and a
+// goroutine of the Set judges. An ejected endpoint is not in the plan either,
+// but for one pick when its back-off is over, the probe.
 //
 // A name that cannot be looked up keeps its last addresses.
 //

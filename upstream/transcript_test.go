@@ -88,7 +88,6 @@ type stage struct {
 	turn    int    // of loops
 	log     strings.Builder
 	tally   map[string]int // of a load; nil: each request is told
-	silent  bool
 }
 
 // try is a request that runs.

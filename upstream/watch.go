@@ -62,9 +62,17 @@ const (
 	cutOff                     // what was good ended badly
 )
 
-// verdictOf judges a try. Of the 5xx, 501 and 505 are the request's fault. gRPC:
-// UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS are the
-// server's; others are answers.
+// ServerFault says whether a gRPC status is the server's fault: UNKNOWN,
+// DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE and DATA_LOSS. Others are answers.
+func ServerFault(code int) bool {
+	switch code {
+	case 2, 4, 13, 14, 15:
+		return true
+	}
+	return false
+}
+
+// verdictOf judges a try. Of the 5xx, 501 and 505 are the request's fault.
 func verdictOf(r *Result) verdict {
 	switch r.Outcome {
 	case Answered:
@@ -77,10 +85,10 @@ func verdictOf(r *Result) verdict {
 	default:
 		return fails
 	}
-	switch r.GRPC {
-	case 2, 4, 13, 14, 15:
+	switch {
+	case ServerFault(r.GRPC):
 		return fails
-	case 8: // RESOURCE_EXHAUSTED
+	case r.GRPC == 8: // RESOURCE_EXHAUSTED
 		return overfull
 	}
 	switch {

@@ -71,7 +71,7 @@ const (
 	// An endpoint is silent when leastPending requests or more wait for it, and it
 	// has answered none for silence, while leastTimed were answered elsewhere.
 	leastPending = 5
-	silence      = 3 * time.Second
+	silence      = 2 * time.Second
 
 	// ProbeTime is after what a probe that nobody has heard of counts as failed.
 	ProbeTime = 10 * time.Second

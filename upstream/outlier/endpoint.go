@@ -133,7 +133,7 @@ func (e *Endpoint) Observe(now time.Duration, t *Totals, took *Histogram) {
 	case t.Pending < leastPending || t.Good != last.Good || t.Bad != last.Bad || t.Limited != last.Limited:
 		e.silent = 0
 	case e.silent == 0:
-		e.silent = now
+		e.silent = max(e.observed, 1) // nothing came since then
 	}
 	// What was counted before a pause belongs to no slot that is still in the
 	// window.
