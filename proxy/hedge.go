@@ -124,7 +124,8 @@ func (h *hedge) OnTimer(*wire.Timer) {
 		x.notAgain = observe.RetryBudget
 		return
 	}
-	conn, ep, _ := c.Pick(l, &upstream.Ask{Tried: &x.tried, Class: x.rule.class})
+	a := x.wants(false)
+	conn, ep, _ := c.Pick(l, &a)
 	if conn == nil {
 		return
 	}
