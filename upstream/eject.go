@@ -236,6 +236,7 @@ func (c *Cluster) apply(ev *outlier.Event) {
 		ep.failedRow.Store(0)
 		ep.connected()
 		ep.due.Store(0)
+		ep.warm(fromFirstLook)
 		c.log(slog.LevelInfo, "endpoint is back", ep, "because", ev.Figures, "after", ev.Out.Round(time.Millisecond))
 		return
 	}
