@@ -237,6 +237,7 @@ func (c *Cluster) apply(ev *outlier.Event) {
 		ep.connected()
 		ep.warm(c.loopTime())
 		ep.due.Store(0)
+		ep.warm(fromFirstLook)
 		c.log(slog.LevelInfo, "endpoint is back", ep, "because", ev.Figures, "after", ev.Out.Round(time.Millisecond))
 		return
 	}

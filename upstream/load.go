@@ -104,12 +104,6 @@ func (e *latency) heard(now time.Duration, r *Result) {
 	}
 }
 
-// seconds is what is known at now, 0 nothing: for figures.
-func (e *latency) seconds(now time.Duration) float64 {
-	value, left := unpack(e.word.Load(), now)
-	return float64(value * left)
-}
-
 // failed says whether the answer, or that there is none, speaks against an
 // endpoint that was reached: what Linkerd's penalty counts.
 func (r *Result) failed() bool {
