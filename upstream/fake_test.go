@@ -210,6 +210,7 @@ type world struct {
 	codec *fakeCodec
 	loops []*fakeLoop
 	log   *logSink
+	mu    sync.Mutex
 	hosts []string // that dialers were made for
 }
 
@@ -227,7 +228,9 @@ func newWorld(t testing.TB, n int, change ...func(*Env)) *world {
 		if b.CAFile == "missing" {
 			return nil, errors.New("missing: no such file")
 		}
+		w.mu.Lock() // checks ask on goroutines of their own
 		w.hosts = append(w.hosts, host)
+		w.mu.Unlock()
 		return lending(b, own, host, protocols...)
 	}
 	env.Lookup = func(context.Context, string) ([]netip.Addr, time.Duration, error) {
