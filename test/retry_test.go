@@ -26,7 +26,7 @@ func TestRetryWithoutAWord(t *testing.T) {
 		w.WriteHeader(503)
 	})
 	good := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Method) })
-	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- {match: /, to: both}\n- {match: /off, to: both, retry: off}\nservices:\n  both: [%q, %q]\n", bad.addr, good.addr))
+	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- {match: /, to: both}\n- {match: /off, to: both, retry: off}\nservices:\n  both: {endpoints: [%q, %q], balance: round-robin, ejection: off}\n", bad.addr, good.addr))
 	c := g.dial()
 	for range 10 {
 		c.get("/status").is(t, 200, "GET")
