@@ -39,6 +39,7 @@ type exchange struct {
 	tried    upstream.Tried
 	picked   time.Duration // when this try began
 	untold   bool          // how it went has not been told
+	dialled  bool          // its connection was made for it
 	// The session that the request is in, 0 none, and its beginning in Unix
 	// seconds.
 	session      uint64
@@ -246,7 +247,7 @@ func (x *exchange) clear() {
 	x.method, x.host, x.path, x.query, x.hops = nil, nil, nil, nil, nil
 	x.client, x.endpoint, x.detail, x.in, x.out, x.away, x.hedge = nil, nil, nil, nil, nil, nil, nil
 	x.tried.Reset()
-	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold = 0, 0, 0, 0, 0, false
+	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold, x.dialled = 0, 0, 0, 0, 0, false, false
 	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false
 	x.session, x.sessionBegan = 0, 0
 	x.status, x.due, x.code, x.coded = 0, 0, 0, false

@@ -51,7 +51,7 @@ func (x *exchange) send(data []byte, fresh bool) {
 		return
 	}
 	x.w.shelf.Return(&x.Response) // until the response comes
-	x.endpoint, x.picked, x.untold = ep, x.w.loop.Now(), true
+	x.endpoint, x.picked, x.untold, x.dialled = ep, x.w.loop.Now(), true, a.Dialled
 	x.tried.Add(ep)
 	x.client = conn.Send(&x.Exchange.Exchange, x, data, x.requestEnded)
 	if x.client.Buffered() > highWater {

@@ -76,6 +76,7 @@ type hedge struct {
 	client   wire.ClientStream
 	endpoint *upstream.Endpoint
 	picked   time.Duration
+	dialled  bool
 	timer    wire.Timer
 	won      bool
 }
@@ -133,7 +134,7 @@ func (h *hedge) OnTimer(*wire.Timer) {
 	x.tries++
 	x.extra++ // the rule's retries are not used up by it
 	h.Request.CopyFrom(&x.Request)
-	h.Peer, h.endpoint, h.picked = x.Peer, ep, l.Now()
+	h.Peer, h.endpoint, h.picked, h.dialled = x.Peer, ep, l.Now(), a.Dialled
 	h.client = conn.Send(&h.Exchange, h, x.replay, true)
 }
 
@@ -146,7 +147,7 @@ func (x *exchange) succeed() bool {
 	}
 	x.cancel()
 	h.won = true
-	x.client, x.endpoint, x.picked, x.untold = h.client, h.endpoint, h.picked, true
+	x.client, x.endpoint, x.picked, x.untold, x.dialled = h.client, h.endpoint, h.picked, true, h.dialled
 	x.cause = upstream.Hedged
 	x.unhold()
 	x.patience()

@@ -13,7 +13,7 @@ func (x *exchange) told(o upstream.Outcome) {
 		return
 	}
 	x.untold = false
-	r := upstream.Result{Outcome: o, GRPC: -1, Took: x.w.loop.Now() - x.picked}
+	r := upstream.Result{Outcome: o, GRPC: -1, Took: x.w.loop.Now() - x.picked, Dialled: x.dialled}
 	if o == upstream.Answered {
 		r.Status = x.Response.Status
 		if x.coded {

@@ -30,6 +30,9 @@ type Ask struct {
 	// stay with while nothing speaks against it; 0 is none.
 	Session uint64
 
+	// Dialled is set by Pick: the connection is being made for this try.
+	Dialled bool
+
 	// flow: it is for a connection, whose first answer tells nothing of how
 	// loaded an endpoint is.
 	flow bool
@@ -70,8 +73,11 @@ type Result struct {
 	// Status is that of an Answered try, 0 otherwise; GRPC the gRPC status, -1
 	// where the head has told none.
 	Status, GRPC int
-	// Took is the time from the pick to the head, or to the failure.
-	Took time.Duration
+	// Took is the time from the pick to the head, or to the failure. With Dialled
+	// it holds the making of the connection, which later tries are spared: it says
+	// nothing of how quick the endpoint is.
+	Took    time.Duration
+	Dialled bool
 }
 
 // Tell tells how a try on ep went, for balancing, failure detection and

@@ -356,3 +356,24 @@ func BenchmarkTell(b *testing.B) {
 		c.Tell(l, ep, r)
 	}
 }
+
+// TestFirstAnswerOnConnection: what took long because a connection was made for
+// it does not make its endpoint slow.
+func TestFirstAnswerOnConnection(t *testing.T) {
+	t.Parallel()
+	var fresh, known latency
+	fresh.heard(0, &Result{Status: 200, GRPC: -1, Took: time.Second, Dialled: true})
+	if fresh.word.Load() != 0 {
+		t.Error("the endpoint is known by the time of its handshake")
+	}
+	known.heard(0, &Result{Status: 200, GRPC: -1, Took: 2 * time.Millisecond})
+	was := known.word.Load()
+	known.heard(time.Second, &Result{Status: 200, GRPC: -1, Took: time.Second, Dialled: true})
+	if known.word.Load() != was {
+		t.Error("a handshake has made the endpoint slow")
+	}
+	known.heard(time.Second, &Result{Status: 503, GRPC: -1, Took: time.Second, Dialled: true})
+	if known.word.Load() == was {
+		t.Error("a failure on a new connection is not heard")
+	}
+}

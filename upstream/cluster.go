@@ -141,7 +141,10 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 	if p.panics && ep.ill.Load() {
 		pl.panicked.Add(1)
 	}
-	return pl.lend(p.set, a.Fresh), ep, observe.ReasonNone
+	made := pl.connects.Load()
+	conn = pl.lend(p.set, a.Fresh)
+	a.Dialled = pl.connects.Load() != made
+	return conn, ep, observe.ReasonNone
 }
 
 // Another says whether the cluster has an endpoint that is not among tried.

@@ -99,7 +99,7 @@ func (g *gate) learn(now time.Duration, r *Result) {
 	switch {
 	case r.Outcome == Late || r.Outcome == Answered && (r.Status == 429 || r.Status == 503 || r.GRPC == 8):
 		g.dropped.Store(true) // the service says itself that it is too much
-	case r.Outcome != Answered:
+	case r.Outcome != Answered || r.Dialled:
 		return // it says nothing of how busy the service is
 	default:
 		g.sum.Add(int64(r.Took))

@@ -76,7 +76,7 @@ func (e *latency) heard(now time.Duration, r *Result) {
 		word := e.word.Load()
 		var value float32
 		switch was, left := unpack(word, now); {
-		case word == 0 && r.Outcome == Abandoned:
+		case word == 0 && (r.Outcome == Abandoned || r.Dialled && !failed):
 			return
 		case word == 0 && failed:
 			value = quick * rise
@@ -89,6 +89,8 @@ func (e *latency) heard(now time.Duration, r *Result) {
 				// A quick failure must not draw requests: it counts as a slow
 				// answer, so one hardly matters and a row of them does.
 				value = max(min(peak, worst), was*left)
+			case took >= was && r.Dialled:
+				return // most of it may have been the connection
 			case took >= was:
 				value = min(took, peak)
 			case r.Outcome == Abandoned:
