@@ -92,7 +92,7 @@ func (c *crowd) one(n int, due time.Duration) {
 	case c.critical && n%everyCritical == 0:
 		s.critical, request = true, "GET /critical"
 	case !c.critical && n%everyPost == 0:
-		s.post, request = true, fmt.Sprintf("POST /work/%s-%d", c.id, n)
+		s.post, request = true, fmt.Sprintf("POST /jobs/%s-%d", c.id, n)
 	}
 	var err error
 	if s.by, err = c.ask(request, due); err != nil {

@@ -140,7 +140,7 @@ func (s *instance) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK) // it feels well, whatever it does
 		return
 	}
-	if id, ok := strings.CutPrefix(r.URL.Path, "/work/"); ok && r.Method == http.MethodPost {
+	if id, ok := strings.CutPrefix(r.URL.Path, "/jobs/"); ok && r.Method == http.MethodPost {
 		_, _ = io.Copy(io.Discard, r.Body)
 		s.out <- id
 	}
