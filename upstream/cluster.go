@@ -168,7 +168,7 @@ func (c *Cluster) adopt(sp *spec) {
 		sp.release(c)
 		return
 	}
-	if old != nil && (!sameHealth(old.service.Health, sp.service.Health) || old.service.Host != sp.service.Host) {
+	if old != nil && (!same(old.service.Health, sp.service.Health) || old.service.Host != sp.service.Host) {
 		c.endChecks() // rebuild begins the new ones
 	}
 	c.rebuild()

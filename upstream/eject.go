@@ -118,13 +118,6 @@ func ejectionOf(e *model.Ejection) (c outlier.Config) {
 
 func hundredths(n int) float64 { return float64(n) / 100 }
 
-func sameEjection(a, b *model.Ejection) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
-}
-
 // detect follows a change of the spec or of the members. With c.mu held.
 func (c *Cluster) detect() {
 	list := make([]*outlier.Endpoint, len(c.members))

@@ -222,15 +222,16 @@ func sameService(a, b *model.Service) bool {
 	if a == b {
 		return true
 	}
-	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) && sameSlowStart(a.SlowStart, b.SlowStart) &&
+	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) && same(a.SlowStart, b.SlowStart) &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
-		slices.Equal(a.Endpoints, b.Endpoints) && sameLocality(a.Locality, b.Locality) && sameTLS(a.TLS, b.TLS) && sameHealth(a.Health, b.Health) &&
-		sameLimits(a.Limits, b.Limits) &&
-		sameEjection(a.Ejection, b.Ejection) &&
+		slices.Equal(a.Endpoints, b.Endpoints) && same(a.Locality, b.Locality) && sameTLS(a.TLS, b.TLS) && same(a.Health, b.Health) &&
+		same(a.Limits, b.Limits) &&
+		same(a.Ejection, b.Ejection) &&
 		a.RetryBudget.Filled() == b.RetryBudget.Filled()
 }
 
-func sameLimits(a, b *model.ServiceLimits) bool {
+// same compares what a part of a Service says; nil is what was not written.
+func same[T comparable](a, b *T) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
@@ -252,25 +253,4 @@ func sameCertificate(a, b *model.Certificate) bool {
 	}
 	return a.Name == b.Name && a.ChainFile == b.ChainFile && a.KeyFile == b.KeyFile &&
 		bytes.Equal(a.Chain, b.Chain) && bytes.Equal(a.Key, b.Key)
-}
-
-func sameSlowStart(a, b *model.SlowStart) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
-}
-
-func sameLocality(a, b *model.Locality) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
-}
-
-func sameHealth(a, b *model.HealthCheck) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
 }
