@@ -70,7 +70,7 @@ type conn struct {
 	finSent  bool // and the kernel knows
 	high     bool // buffered passed LowWater: OnDrained is due
 	queued   bool // in the ready list
-	bulk     bool // the last read took all that was asked for
+	bulk     bool // what came last was firstRead or more
 }
 
 // Warm implements wire.Warmer.
