@@ -11,9 +11,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/naru-mesh/naru/identity"
 )
 
 // DefaultPlaneSocket is where a control plane meets those who run it.
@@ -142,7 +143,7 @@ type WorkloadView struct {
 
 // ListenPlane serves p on a Unix socket that its owner alone may use.
 func ListenPlane(path string, p Plane, log *slog.Logger) (*Server, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := ownFolder(path); err != nil {
 		return nil, fmt.Errorf("control socket: %w (--control-socket PATH takes another)", err)
 	}
 	if conn, err := net.Dial("unix", path); err == nil {
@@ -263,10 +264,15 @@ func (c *PlaneClient) ask(ctx context.Context, method, path string, in, out any)
 		return err
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", c.socket)
+		return identity.KeptBy(c.socket, func() (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", c.socket)
+		})
 	}}}
 	res, err := client.Do(req)
+	if errors.Is(err, identity.ErrForeign) {
+		return fmt.Errorf("the control plane at %s is not asked: %w", c.socket, errors.Unwrap(err))
+	}
 	if err != nil {
 		var op *net.OpError
 		if errors.As(err, &op) && op.Op == "dial" {

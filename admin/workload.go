@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/naru-mesh/naru/identity"
@@ -165,10 +166,20 @@ func (s *WorkloadServer) leave(uid uint32) {
 	}
 }
 
+// ownFolder makes the folder of a socket where there is none, and refuses one
+// into which others may put something that is taken for us.
+func ownFolder(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	_, err := identity.Keepers(filepath.Dir(path))
+	return err
+}
+
 // ListenWorkloads binds a socket. Every user of the machine may connect: what
 // one may ask for is decided by who it is.
 func ListenWorkloads(path string, serves Workloads, log *slog.Logger) (*WorkloadServer, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := ownFolder(path); err != nil {
 		return nil, fmt.Errorf("node socket: %w (--socket PATH takes another)", err)
 	}
 	if conn, err := net.Dial("unix", path); err == nil {
@@ -345,13 +356,40 @@ type Attachment struct {
 // ErrNoNode says that nobody serves workloads at a socket.
 var ErrNoNode = errors.New("no naru serves workloads here")
 
+// errUnanswered is of a conversation that has ended before it began: the proxy
+// ends, or has failed because of a defect, of which its log tells.
+var errUnanswered = errors.New("the proxy there has ended the conversation before it answered (it was about to end, or its log says why)")
+
+// dialNode connects to the node's proxy at a socket. ErrNoNode: nobody is there;
+// identity.ErrForeign: somebody who may not be.
+func dialNode(ctx context.Context, socket string) (*net.UnixConn, error) {
+	conn, err := identity.KeptBy(socket, func() (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	})
+	if err != nil && !errors.Is(err, identity.ErrForeign) {
+		err = fmt.Errorf("%w: %w", ErrNoNode, err)
+	}
+	return conn, err
+}
+
+// unanswered says in place of a bare EOF what it means, for whoever waits for
+// the first answer: another proxy may be there in a moment.
+func unanswered(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("%w: %w", ErrNoNode, errUnanswered)
+	}
+	return err
+}
+
 // Attach asks the node's proxy at a socket to serve a workload, and waits for
-// its answer. ctx bounds the wait, not the workload.
+// its answer. ctx bounds the wait, not the workload. ErrNoNode: nobody has
+// answered, and it may be tried again; identity.ErrForeign: nobody was asked,
+// because whoever is there may not be.
 func Attach(ctx context.Context, socket string, wish Wish) (*Attachment, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", socket)
+	conn, err := dialNode(ctx, socket)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNoNode, err)
+		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	a := &Attachment{conn: conn, lines: &lines{conn: conn}, ready: make(chan error, 1), drained: make(chan error, 1), gone: make(chan struct{})}
@@ -366,9 +404,9 @@ func Attach(ctx context.Context, socket string, wish Wish) (*Attachment, error) 
 	if err != nil {
 		conn.Close()
 		if ctx.Err() != nil {
-			err = ctx.Err()
+			return nil, ctx.Err()
 		}
-		return nil, err
+		return nil, unanswered(err)
 	}
 	stop()
 	a.About = *m.About
@@ -380,10 +418,9 @@ func Attach(ctx context.Context, socket string, wish Wish) (*Attachment, error) 
 // all workloads there, and gives how many it has replaced. ErrNoNode: nobody is
 // there.
 func Renew(ctx context.Context, socket string) (int, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", socket)
+	conn, err := dialNode(ctx, socket)
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", ErrNoNode, err)
+		return 0, err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -395,7 +432,7 @@ func Renew(ctx context.Context, socket string) (int, error) {
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case err != nil:
-		return 0, err
+		return 0, unanswered(err)
 	case m.Renewed == nil:
 		return 0, errors.New(m.Error)
 	}
@@ -426,21 +463,21 @@ func (a *Attachment) listen(in *bufio.Reader) {
 	}
 }
 
-// errGone says that the node's proxy has ended.
-var errGone = errors.New("the node's proxy is gone")
+// ErrGone says that the node's proxy has ended, and the conversation with it.
+var ErrGone = errors.New("the node's proxy is gone")
 
 func (a *Attachment) wait(ctx context.Context, answer <-chan error) error {
 	select {
 	case err := <-answer:
 		return err
 	case <-a.gone:
-		return errGone
+		return ErrGone
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// Ready waits until the workload may start.
+// Ready waits until the workload may start. ErrGone: its proxy has ended before.
 func (a *Attachment) Ready(ctx context.Context) error { return a.wait(ctx, a.ready) }
 
 // Started says that it has.

@@ -1,14 +1,19 @@
 package admin
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/naru-mesh/naru/identity"
 )
 
 // crowd is a Workloads of one.
@@ -205,4 +210,76 @@ func TestConversationsAreBounded(t *testing.T) {
 	if len(s.open) != 2 {
 		t.Errorf("%v", s.open)
 	}
+}
+
+// TestFolderOfAnotherUser: whoever has made the folder of a socket before us, or
+// may write to it, is not taken for us, nor are we put there.
+func TestFolderOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	open := filepath.Join(t.TempDir(), "open")
+	if err := errors.Join(os.Mkdir(open, 0o777), os.Chmod(open, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	path, log := filepath.Join(open, "node.sock"), slog.New(slog.DiscardHandler)
+	if _, err := ListenWorkloads(path, &crowd{}, log); !errors.Is(err, identity.ErrForeign) || !strings.Contains(err.Error(), "--socket PATH") {
+		t.Errorf("workloads are met there: %v", err)
+	}
+	if _, err := ListenPlane(path, nil, log); !errors.Is(err, identity.ErrForeign) {
+		t.Errorf("a control plane is met there: %v", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := Attach(bounded(t), path, Wish{Account: "job"}); !errors.Is(err, identity.ErrForeign) || errors.Is(err, ErrNoNode) {
+		t.Errorf("attached: %v", err)
+	}
+	if _, err := Renew(bounded(t), path); !errors.Is(err, identity.ErrForeign) {
+		t.Errorf("renewed: %v", err)
+	}
+	if _, err := AtPlane(path).Status(bounded(t)); err == nil || !strings.Contains(err.Error(), "is not asked") {
+		t.Errorf("status: %v", err)
+	}
+	if _, err := AtPlane(filepath.Join(open, "..", "none", "control.sock")).Status(bounded(t)); err == nil || !strings.Contains(err.Error(), "no control plane is met at") {
+		t.Errorf("status where no folder is: %v", err)
+	}
+}
+
+// TestNodeThatEndsMeanwhile: a proxy that ends after it was connected to, and
+// before it has answered, is one that is not there yet: it is asked again, and
+// nobody is shown a bare EOF.
+func TestNodeThatEndsMeanwhile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "node.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for read := range 4 { // before, and after it has read
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if read%2 == 1 {
+				_, _ = bufio.NewReader(conn).ReadBytes('\n')
+			}
+			conn.Close()
+		}
+	}()
+	for range 2 {
+		if _, err := Attach(bounded(t), path, Wish{Account: "job"}); !errors.Is(err, ErrNoNode) || !strings.Contains(err.Error(), "before it answered") {
+			t.Errorf("attached: %v", err)
+		}
+	}
+	for range 2 {
+		if _, err := Renew(bounded(t), path); !errors.Is(err, ErrNoNode) || !strings.Contains(err.Error(), "before it answered") {
+			t.Errorf("renewed: %v", err)
+		}
+	}
+	l.Close()
+	<-ended
 }

@@ -99,6 +99,16 @@ func newPlainHost(t *testing.T) *host {
 	return h
 }
 
+// give makes the machine's folder a user's own: root has given it, so that both
+// believe what is met there.
+func (h *host) give(uid int) {
+	h.t.Helper()
+	h.dir = filepath.Join(h.dir, "own")
+	if err := errors.Join(os.Mkdir(h.dir, 0o755), os.Chmod(h.dir, 0o755), os.Chown(h.dir, uid, uid), os.Chmod(filepath.Dir(binary), 0o755)); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // forget removes what a killed proxy has left to its successor.
 func forget(scope string) {
 	spaces, _ := filepath.Glob("/run/netns/" + scope + "-*")

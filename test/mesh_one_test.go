@@ -324,12 +324,7 @@ func TestMeshUsers(t *testing.T) {
 func TestMeshUnprivileged(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	if err := os.Chmod(filepath.Dir(binary), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(h.dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
+	h.give(nobody)
 	file := h.file("mesh.yaml", shopMesh)
 	run := h.naru(as(nobody), "run", file, "--address", "127.0.0.1", "--data", h.path("data"))
 	said(t, run.errs, "workloads are served", "HTTP_PROXY")

@@ -89,9 +89,13 @@ func (s *Server) recovered(err *error) {
 
 // Listen makes the socket at path, which every process of the machine may
 // connect to: who it is decides. A socket that a process left behind is
-// replaced; one that somebody listens on is an error.
+// replaced; one that somebody listens on is an error, and so is a folder into
+// which others may put one of their own (identity.Keepers).
 func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("workload api: %w", err)
+	}
+	if _, err := identity.Keepers(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("workload api: %w", err)
 	}
 	l, err := net.Listen("unix", path)
