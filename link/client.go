@@ -145,6 +145,10 @@ type Status struct {
 // no use without another token.
 var ErrRefused = errors.New("link: refused by the control plane")
 
+// ErrOtherRoot: what there is at the addresses of the control plane has another
+// root than the one that the token, or ClientOptions.Root, names.
+var ErrOtherRoot = errors.New("link: not the control plane that was named")
+
 var (
 	_ model.Feed         = (*Client)(nil)
 	_ identity.Authority = (*Client)(nil)
@@ -204,8 +208,9 @@ func (c *Client) Servers() []string { return c.options.Servers }
 func (c *Client) At(address string) { c.options.Address = address }
 
 // Run joins where that is needed, connects, follows, and connects again, until
-// ctx ends; it returns ctx's error, or ErrRefused. What was received stays
-// available after it.
+// ctx ends; it returns ctx's error, or ErrRefused. Where the node has never
+// joined, and every server has another root than the one that was named, it
+// returns ErrOtherRoot. What was received stays available after it.
 func (c *Client) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var parts sync.WaitGroup
@@ -217,6 +222,7 @@ func (c *Client) Run(ctx context.Context) error {
 	at := rand.IntN(len(c.options.Servers))
 	wait := firstBackoff
 	var told unreached
+	strange := map[string]bool{}
 	for {
 		server := c.options.Servers[at%len(c.options.Servers)]
 		began := c.options.Now()
@@ -227,7 +233,7 @@ func (c *Client) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if errors.Is(err, ErrRefused) {
+		if c.strange(strange, server, err) || errors.Is(err, ErrRefused) {
 			c.update(func() { c.state.Error = err.Error() })
 			return err
 		}
@@ -265,7 +271,7 @@ func (c *Client) away(told *unreached, server string, err error) {
 	now, text := c.options.Now(), "link: no control plane; going on with what there is"
 	c.mu.Lock()
 	if c.own == nil {
-		text = "link: this node has not joined yet: no control plane is reached; trying again"
+		text = "link: this node has not joined yet: no control plane is reached, or lets it in; trying again"
 	}
 	c.mu.Unlock()
 	if said := text + server + err.Error(); said != told.text || now.Sub(told.at) >= toldEvery {

@@ -3,11 +3,14 @@ package link
 import (
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -31,7 +34,8 @@ func (c *Client) ensureIdentity(ctx context.Context, server string) error {
 	case c.options.Credential == nil:
 		return fmt.Errorf("%w: this node has not joined, and has no token", ErrRefused)
 	}
-	conn, err := dial(server, pinnedTLS(c.options.TrustDomain, root, c.options.Credential, c.options.Now))
+	var other atomic.Pointer[[sha256.Size]byte]
+	conn, err := dial(server, pinnedTLS(c.options.TrustDomain, root, c.options.Credential, c.options.Now, func(its [sha256.Size]byte) { other.Store(&its) }))
 	if err != nil {
 		return err
 	}
@@ -48,6 +52,9 @@ func (c *Client) ensureIdentity(ctx context.Context, server string) error {
 	defer cancel()
 	var a joinResponse
 	err = conn.Invoke(ctx, "/"+serviceName+"/Join", &joinRequest{Node: c.options.Node, Token: secret, CSR: csr}, &a)
+	if its := other.Load(); err != nil && its != nil {
+		return c.otherRoot(server, root, *its)
+	}
 	switch status.Code(err) {
 	case codes.OK:
 	case codes.PermissionDenied, codes.InvalidArgument, codes.Unauthenticated:
@@ -62,6 +69,38 @@ func (c *Client) ensureIdentity(ctx context.Context, server string) error {
 		return err
 	}
 	return c.setOwn(key, a.Chain)
+}
+
+// errOtherRoot is what a handshake ends with.
+var errOtherRoot = errors.New("the server's root is not the one that was named: this is another control plane, or somebody in between")
+
+// otherRoot says so of a server, and what to check. its is the root that it has
+// shown, zero where it has shown none.
+func (c *Client) otherRoot(server string, want, its [sha256.Size]byte) error {
+	named, again := "the token", "make a token on that control plane (naru token create), or name the one that has made this token (--control)"
+	if c.joins == nil {
+		named, again = "--root-hash", "see there what naru status shows as root hash, or name the right one (--control)"
+	}
+	shown := "it shows no root"
+	if its != [sha256.Size]byte{} {
+		shown = fmt.Sprintf("its root is %x...", its[:8])
+	}
+	return fmt.Errorf("%w: %s is another control plane, or somebody is in between: %s names the root %x..., and %s; %s", ErrOtherRoot, server, named, want[:8], shown, again)
+}
+
+// strange notes whether a server has shown another root than the one that was
+// named, and says whether all have, and nothing else can come of trying again:
+// a node that has never joined has nothing to go on with.
+func (c *Client) strange(servers map[string]bool, server string, err error) bool {
+	if !errors.Is(err, ErrOtherRoot) {
+		delete(servers, server) // away for now, or one of those that may be joined
+		return false
+	}
+	servers[server] = true
+	c.mu.Lock()
+	joined := c.own != nil
+	c.mu.Unlock()
+	return !joined && !slices.ContainsFunc(c.options.Servers, func(s string) bool { return !servers[s] })
 }
 
 // setOwn takes a certificate that was signed for the node, if it is one.

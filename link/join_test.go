@@ -29,7 +29,7 @@ func join(t testing.TB, p *plane, token, node string, credential *tls.Certificat
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := dial(p.address, pinnedTLS(domain, parsed.Root, credential, time.Now))
+	conn, err := dial(p.address, pinnedTLS(domain, parsed.Root, credential, time.Now, func([32]byte) {}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestLostAnswer(t *testing.T) {
 	st := newFakeStore()
 	p := startPlane(t, ServerOptions{Feed: newFeed(shop(1)), Authority: newCA(t), Store: st}, "")
 	token, _ := ParseToken(p.token(t, Grant{Node: "n*"}))
-	conn, err := dial(p.address, pinnedTLS(domain, token.Root, nil, time.Now))
+	conn, err := dial(p.address, pinnedTLS(domain, token.Root, nil, time.Now, func([32]byte) {}))
 	if err != nil {
 		t.Fatal(err)
 	}

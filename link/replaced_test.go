@@ -27,7 +27,7 @@ func TestReplacedNode(t *testing.T) {
 	// joined gives the machine that joins as web-1 a way to ask for things.
 	joined := func() func() ([][]byte, error) {
 		token, _ := ParseToken(p.token(t, Grant{Node: "web-1"}))
-		conn, err := dial(p.address, pinnedTLS(domain, token.Root, nil, clock))
+		conn, err := dial(p.address, pinnedTLS(domain, token.Root, nil, clock, func([32]byte) {}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -37,7 +37,7 @@ func TestReplacedNode(t *testing.T) {
 		if err := conn.Invoke(ctx, "/"+serviceName+"/Join", &joinRequest{Node: "web-1", Token: token.Secret[:], CSR: csr}, &a); err != nil {
 			t.Fatal(err)
 		}
-		own, err := dial(p.address, pinnedTLS(domain, token.Root, &tls.Certificate{Certificate: a.Chain, PrivateKey: key}, clock))
+		own, err := dial(p.address, pinnedTLS(domain, token.Root, &tls.Certificate{Certificate: a.Chain, PrivateKey: key}, clock, func([32]byte) {}))
 		if err != nil {
 			t.Fatal(err)
 		}

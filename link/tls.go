@@ -250,17 +250,24 @@ func checkControl(chain []*x509.Certificate, trustDomain string, roots *x509.Cer
 }
 
 // pinnedTLS believes a server whose chain ends in the root of that hash, and
-// nothing else.
-func pinnedTLS(trustDomain string, root [sha256.Size]byte, certificate *tls.Certificate, now func() time.Time) *tls.Config {
+// nothing else. Of one that shows another, other is told that one's hash, or
+// zero where it shows none.
+func pinnedTLS(trustDomain string, root [sha256.Size]byte, certificate *tls.Certificate, now func() time.Time, other func([sha256.Size]byte)) *tls.Config {
 	c := clientTLS(trustDomain, func() *tls.Certificate { return certificate }, nil, now)
 	c.VerifyConnection = func(state tls.ConnectionState) error {
-		i := slices.IndexFunc(state.PeerCertificates, func(x *x509.Certificate) bool { return RootHash(x) == root })
+		chain := state.PeerCertificates
+		i := slices.IndexFunc(chain, func(x *x509.Certificate) bool { return RootHash(x) == root })
 		if i <= 0 {
-			return errors.New("the server's root is not the one that the token names: this is another control plane, or somebody in between")
+			var its [sha256.Size]byte
+			if len(chain) > 0 && chain[len(chain)-1].IsCA {
+				its = RootHash(chain[len(chain)-1])
+			}
+			other(its)
+			return errOtherRoot
 		}
 		pool := x509.NewCertPool()
-		pool.AddCert(state.PeerCertificates[i])
-		return checkControl(state.PeerCertificates, trustDomain, pool, now())
+		pool.AddCert(chain[i])
+		return checkControl(chain, trustDomain, pool, now())
 	}
 	return c
 }
