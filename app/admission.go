@@ -51,9 +51,8 @@ func (n *node) check(w *admin.Wish, by admin.Caller) error {
 			return err
 		}
 	}
-	// Others are not kept from coming back under the name that they had.
-	if !n.administers(by) && w.Instance != w.Account && !strings.HasPrefix(w.Instance, w.Account+"-") {
-		return fmt.Errorf("instance %q: call it %s or %s-SOMETHING, after its account", w.Instance, w.Account, w.Account)
+	if !n.administers(by) && accountOf(w.Instance) != w.Account {
+		return fmt.Errorf("instance %q: call it %s-NAME, after its account, NAME being letters and digits: %s-1", w.Instance, w.Account, w.Account)
 	}
 	switch w.Capture {
 	case "", "auto", "transparent", "explicit", "off":
@@ -80,6 +79,18 @@ func (n *node) check(w *admin.Wish, by admin.Caller) error {
 		}
 	}
 	return n.checkReach(w, by)
+}
+
+// accountOf is the one account whose users may call an instance so: what stands
+// before the last -, and all of it where there is none. a-b-1 is a name for
+// account a-b alone, and not for a: nobody takes a name that another one's
+// instance has had, is kept from coming back under it, or is served what was left
+// standing for it.
+func accountOf(instance string) string {
+	if i := strings.LastIndexByte(instance, '-'); i >= 0 {
+		return instance[:i]
+	}
+	return instance
 }
 
 func (n *node) checkPort(w *admin.Wish, p admin.WishPort, by admin.Caller) error {

@@ -16,7 +16,7 @@ import (
 func TestWishes(t *testing.T) {
 	t.Parallel()
 	n := &node{opt: MeshOptions{
-		uid: 900, MeshPort: 15008, Listen: "0.0.0.0:15012", Allow: []string{"70001=shop/orders", "70002=*", "70003=orders"},
+		uid: 900, MeshPort: 15008, Listen: "0.0.0.0:15012", Allow: []string{"70001=shop/orders", "70002=*", "70003=orders", "70004=a", "70004=a-b"},
 	}}
 	n.front = func(port uint16) string {
 		if port == 8080 {
@@ -46,6 +46,10 @@ func TestWishes(t *testing.T) {
 		{"given without a namespace", 70003, admin.Wish{Account: "orders"}, ""},
 		{"given without a namespace, elsewhere", 70003, admin.Wish{Namespace: "shop", Account: "orders"}, "may not"},
 		{"another's instance", 70000, admin.Wish{Account: "70000", Instance: "orders-1"}, "after its account"},
+		{"its own, by a name", 70004, admin.Wish{Account: "a-b", Instance: "a-b-1"}, ""},
+		{"its own, by the account's", 70004, admin.Wish{Account: "a", Instance: "a"}, ""},
+		{"what may be one of account a-b", 70004, admin.Wish{Account: "a", Instance: "a-b-1"}, "call it a-NAME"},
+		{"what may be one of account a", 70004, admin.Wish{Account: "a-b", Instance: "a-b"}, "call it a-b-NAME"},
 		{"a port below 1024", 70002, admin.Wish{Account: "ssh", Service: "ssh", Ports: serve("", 22)}, "administrator"},
 		{"the mesh port", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 15008)}, "the proxy's own"},
 		{"the mesh DNS", 0, admin.Wish{Account: "x", Service: "x", Ports: serve("", 960)}, "the proxy's own"},
@@ -115,6 +119,11 @@ func TestReachNames(t *testing.T) {
 	for name, want := range map[string]bool{"db": true, "db.shop": true, "db.shop.mesh": true, "db.example": true, "db.bank": false, "db.shop.example": false, "d": false} {
 		if got := means(s, mesh.Reach{Name: name, Port: 5432}, "shop", "mesh"); got != want {
 			t.Errorf("%s: %v", name, got)
+		}
+	}
+	for name, want := range map[string]string{"db": "; db is called at port 5432: did you mean db:5432?", "cache": ""} {
+		if got := otherPorts([]*model.Service{{Name: "plain"}, s}, mesh.Reach{Name: name, Port: 80}, "shop", "mesh"); got != want {
+			t.Errorf("%s at another port: %q", name, got)
 		}
 	}
 	if means(s, mesh.Reach{Name: "db", Port: 5432}, "bank", "mesh") || means(s, mesh.Reach{Name: "db.shop", Port: 1}, "shop", "mesh") {

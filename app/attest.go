@@ -29,7 +29,7 @@ func (n *node) inhabitants() []attest.Workload {
 	defer n.mu.Unlock()
 	all := make([]attest.Workload, 0, len(n.locals))
 	for name, r := range n.locals {
-		w := attest.Workload{Name: name, By: r.by}
+		w := attest.Workload{Name: name, By: r.by, Unseen: r.unseen}
 		if r.cage != nil {
 			w.Cgroup, w.Netns = r.cage.Cgroup, r.cage.Netns
 		}

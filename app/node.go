@@ -132,18 +132,14 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 		return nil, fmt.Errorf("instance %s is there already", noun.Name)
 	}
 	if !n.administers(by) {
+		if n.cages != nil && n.cages.Occupied(noun.Name, by.PID) {
+			return nil, fmt.Errorf("instance %s runs still, under a proxy that has ended, and is not this one: take another name", noun.Name)
+		}
 		if has := n.ownedBy(by.UID); has >= mostWorkloads {
 			return nil, fmt.Errorf("user %s has %d workloads here, which is the most", userName(by.UID), has)
 		}
 	}
 	for i, p := range w.Ports {
-		service := cmp.Or(p.Service, w.Service)
-		if p.Service == "" && i > 0 { // of one service one port
-			service += "-" + strconv.Itoa(int(p.Port))
-		}
-		if err := noName("service", service); err != nil {
-			return nil, err
-		}
 		for _, other := range n.locals {
 			if slices.ContainsFunc(other.ports, func(o model.WorkloadPort) bool { return o.Port == p.Port }) {
 				return nil, fmt.Errorf("port %d is that of %s on this machine", p.Port, other.name)
@@ -152,7 +148,8 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 				return nil, fmt.Errorf("port %d is where %s reaches a service on this machine", p.Port, other.name)
 			}
 		}
-		noun.Ports = append(noun.Ports, model.WorkloadPort{Service: n.serviceName(w.Namespace, service, p.Port), Port: p.Port, Protocol: model.AppProtocol(p.Protocol)})
+		further := p.Service == "" && i > 0 // of one service
+		noun.Ports = append(noun.Ports, model.WorkloadPort{Service: n.serviceName(w.Namespace, cmp.Or(p.Service, w.Service), p.Port, further), Port: p.Port, Protocol: model.AppProtocol(p.Protocol)})
 	}
 	how, note, err := n.method(&w, by)
 	if err != nil {
@@ -185,9 +182,10 @@ func (n *node) take(wish *admin.Wish, by admin.Caller) (*resident, error) {
 }
 
 // serviceName is the Service that a port of a workload is an endpoint of: one
-// that is configured, or the one that is made because a workload names it. mu
-// is held.
-func (n *node) serviceName(namespace, host string, port uint16) string {
+// that is configured, or the one that is made because a workload names it. A
+// further port is what clients call the same service at, and its name has that:
+// no service of somebody else can be called so. mu is held.
+func (n *node) serviceName(namespace, host string, port uint16, further bool) string {
 	found := ""
 	if n.known != nil {
 		for _, s := range n.known.Services {
@@ -198,6 +196,9 @@ func (n *node) serviceName(namespace, host string, port uint16) string {
 				found = s.Name
 			}
 		}
+	}
+	if further {
+		return model.PortName(model.ServiceName(namespace, host), port)
 	}
 	return cmp.Or(found, model.ServiceName(namespace, host))
 }

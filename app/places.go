@@ -195,7 +195,8 @@ func mayEnter(pid int) string {
 // it. It starts on the calling goroutine's thread.
 func StartWorkload(cmd *exec.Cmd, about *admin.About) error {
 	err := capture.Place{Netns: about.Netns}.Start(cmd)
-	if about.Netns != "" && errors.Is(err, os.ErrPermission) {
+	var of *os.PathError
+	if about.Netns != "" && errors.Is(err, os.ErrPermission) && (!errors.As(err, &of) || of.Op != "fork/exec") {
 		return fmt.Errorf("%w: it takes CAP_SYS_ADMIN, as root has it, to start a command in a network namespace; --capture explicit does without", err)
 	}
 	return err

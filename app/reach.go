@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +30,7 @@ func (n *node) checkReach(w *admin.Wish, by admin.Caller) error {
 	if len(w.Reach) > mostReach {
 		return fmt.Errorf("reach: %d services: a workload has local ports for at most %d", len(w.Reach), mostReach)
 	}
-	if err := attest.Visible(by.PID); err != nil {
+	if _, err := tellable(by); err != nil {
 		return fmt.Errorf("reach: this proxy cannot see whose connections come to a local port, for which it must be root or the workload's user: %w", err)
 	}
 	taken := map[string]string{}
@@ -61,6 +62,22 @@ func (n *node) checkReach(w *admin.Wish, by admin.Caller) error {
 	return nil
 }
 
+// tellable says how the connections of a workload are told from others': by its
+// processes, or, where this proxy may not look into these (unseen), by its user.
+// A user's programs may do to each other what they like, and each could start a
+// workload of the same account, so that none of them gets anything by another's
+// local port. An error: not at all.
+func tellable(by admin.Caller) (unseen bool, err error) {
+	err = attest.Visible(by.PID)
+	if err == nil || !errors.Is(err, os.ErrPermission) {
+		return false, err
+	}
+	if not := attest.ByUser(by.UID); not != nil {
+		return true, fmt.Errorf("%w; and %w", err, not)
+	}
+	return true, nil
+}
+
 // takeReach gives the local ports of a wish to a resident. mu is held.
 func (n *node) takeReach(r *resident) error {
 	has := 0
@@ -71,6 +88,9 @@ func (n *node) takeReach(r *resident) error {
 	}
 	if has+len(r.wish.Reach) > mostReached && !n.administers(r.by) {
 		return fmt.Errorf("reach: user %s has %d local ports for services here, and %d are the most", userName(r.by.UID), has, mostReached)
+	}
+	if r.unseen, _ = tellable(r.by); r.unseen && len(r.wish.Reach) > 0 {
+		r.about.Notes = append(r.about.Notes, fmt.Sprintf("this proxy may not look into the processes of user %s, so that all programs of that user may use the local ports (--reach)", userName(r.by.UID)))
 	}
 	for i, w := range r.wish.Reach {
 		local, err := n.localPort(r, i)
@@ -112,12 +132,13 @@ func takenError(w admin.WishReach) error {
 // enough any more. mu is held.
 func (n *node) again(r *resident) error {
 	d := r.wish.Door
+	_, unseen := tellable(r.by)
 	switch {
 	case d == nil:
 		return nil
 	case d.Port < firstOutbound || d.Port > lastOutbound || len(d.Pass) < 16 || len(d.Pass) > 64:
 		return errors.New("door: it is not one that this proxy has given")
-	case attest.Visible(r.by.PID) != nil:
+	case unseen != nil:
 		r.about.Notes = append(r.about.Notes, "the proxy has begun anew, and cannot see whose connections come: start the workload again, so that it is told the new password")
 		return nil
 	case d.Port != r.outbound && (n.taken(d.Port) || unused(loopback.String(), d.Port, d.Port, nil) == 0):
@@ -196,9 +217,32 @@ func (r *resident) toldOfReach() {
 		r.about.Reach = append(r.about.Reach, admin.WishReach{Name: to.Name, Port: to.Port, Local: to.Local})
 		r.about.Env = append(r.about.Env, fmt.Sprintf("%s=127.0.0.1:%d", reachName(r.wish.Reach, i), to.Local))
 		if n.known == nil || !slices.ContainsFunc(n.known.Services, func(s *model.Service) bool { return means(s, to, r.wish.Namespace, domain) }) {
-			r.about.Notes = append(r.about.Notes, fmt.Sprintf("there is no service %s:%d yet: connections to 127.0.0.1:%d are refused until there is", to.Name, to.Port, to.Local))
+			note := fmt.Sprintf("there is no service %s:%d yet: connections to 127.0.0.1:%d are refused until there is", to.Name, to.Port, to.Local)
+			if n.known != nil {
+				note += otherPorts(n.known.Services, to, r.wish.Namespace, domain)
+			}
+			r.about.Notes = append(r.about.Notes, note)
 		}
 	}
+}
+
+// otherPorts says at which ports what a workload wants is called instead; "":
+// there is nothing of that name.
+func otherPorts(all []*model.Service, to mesh.Reach, namespace, domain string) string {
+	var ports []string
+	for _, s := range all {
+		if s.Mesh == nil {
+			continue
+		}
+		other := to
+		if other.Port = s.Mesh.Port; means(s, other, namespace, domain) {
+			ports = append(ports, strconv.Itoa(int(s.Mesh.Port)))
+		}
+	}
+	if len(ports) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s is called at port %s: did you mean %s:%s?", to.Name, strings.Join(ports, ", "), to.Name, ports[0])
 }
 
 // means says whether a service is what a workload of a namespace calls so.

@@ -32,9 +32,11 @@ type resident struct {
 	outbound uint16
 	// pass is the password of its outbound door where it is told of it by its
 	// environment; "": it is captured, or has no way there.
-	pass  string
-	own   bool // and by the kernel's word, too
-	reach []mesh.Reach
+	pass string
+	own  bool // and by the kernel's word, too
+	// unseen: the kernel's word is about its user, not about its processes.
+	unseen bool
+	reach  []mesh.Reach
 	// method is how its traffic comes; cage is nil where that is Explicit or off.
 	method  capture.Method
 	cage    *capture.Cage

@@ -14,22 +14,30 @@ import (
 )
 
 // BenchmarkConnect is what a connection costs: made, accepted and closed, by
-// an address of the loopback (direct) and captured.
-func BenchmarkConnect(b *testing.B) {
+// an address of the loopback (direct, as explicit proxying does) and captured.
+func BenchmarkConnect(b *testing.B) { eachWay(b, "connect", sink) }
+
+// BenchmarkRequest is what a request and its answer, 256 bytes each, cost on a
+// connection that stands: with eBPF what they cost directly, with nftables rules
+// and connection tracking besides.
+func BenchmarkRequest(b *testing.B) { eachWay(b, "request", echoes) }
+
+// eachWay has another process do something b.N times, in each way of capture.
+func eachWay(b *testing.B, what string, serve func(*testing.B, net.Listener)) {
 	b.Run("direct", func(b *testing.B) {
 		l := plain(b, "127.0.0.1:0")
-		sink(b, l)
-		connects(b, Place{}, l.Addr().String())
+		serve(b, l)
+		times(b, Place{}, what, l.Addr().String())
 	})
 	b.Run("ebpf", func(b *testing.B) {
 		c := open(b, EBPF, 0)
 		l := plain(b, "127.0.0.1:0")
-		sink(b, l)
+		serve(b, l)
 		k, err := c.Workload(WorkloadOptions{Name: "bench", Outbound: addressOf(l)})
 		if err != nil {
 			b.Fatal(err)
 		}
-		connects(b, k.Place, "192.0.2.1:80")
+		times(b, k.Place, what, "192.0.2.1:80")
 	})
 	b.Run("nftables", func(b *testing.B) {
 		c := open(b, Nftables, 0)
@@ -39,9 +47,42 @@ func BenchmarkConnect(b *testing.B) {
 		}
 		var l net.Listener
 		_ = k.Inside(func() error { l = plain(b, "127.0.0.1:15001"); return nil })
-		sink(b, l)
-		connects(b, k.Place, "192.0.2.1:80")
+		serve(b, l)
+		times(b, k.Place, what, "192.0.2.1:80")
 	})
+}
+
+// requestSize is that of a request, and of its answer.
+const requestSize = 256
+
+// echoes answers on one connection.
+func echoes(b *testing.B, l net.Listener) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			raw, err := c.(*net.TCPConn).File() // as a loop does, without the runtime's poller
+			c.Close()
+			if err != nil {
+				return
+			}
+			fd := int(raw.Fd()) // it blocks from here on
+			var buf [requestSize]byte
+			for {
+				n, err := unix.Read(fd, buf[:])
+				if n <= 0 || err != nil {
+					break
+				}
+				_, _ = unix.Write(fd, buf[:n])
+			}
+			raw.Close()
+		}
+	}()
+	b.Cleanup(func() { l.Close(); <-done })
 }
 
 // sink accepts and asks where the connection wanted to go, as a loop does.
@@ -61,10 +102,10 @@ func sink(b *testing.B, l net.Listener) {
 	b.Cleanup(func() { l.Close(); <-done })
 }
 
-func connects(b *testing.B, p Place, addr string) {
+func times(b *testing.B, p Place, what, addr string) {
 	self, _ := os.Executable()
 	cmd := exec.Command(self, addr, strconv.Itoa(b.N))
-	cmd.Env = append(os.Environ(), "NARU_CAPTURE_TEST=connect")
+	cmd.Env = append(os.Environ(), "NARU_CAPTURE_TEST="+what)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
 	b.ResetTimer()
@@ -93,5 +134,32 @@ func connectMain(addr, n string) {
 		var b [1]byte
 		_, _ = unix.Read(fd, b[:])
 		unix.Close(fd)
+	}
+}
+
+// requestMain asks n times by one connection.
+func requestMain(addr, n string) {
+	a := netip.MustParseAddrPort(addr)
+	count, _ := strconv.Atoi(n)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err == nil {
+		err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()})
+	}
+	var b [requestSize]byte
+	for range count {
+		if err == nil {
+			_, err = unix.Write(fd, b[:])
+		}
+		for got := 0; got < len(b) && err == nil; {
+			var m int
+			if m, err = unix.Read(fd, b[got:]); m <= 0 && err == nil {
+				err = unix.ECONNRESET
+			}
+			got += m
+		}
+	}
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
 	}
 }

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -199,6 +202,24 @@ func (c *Capture) Lives(name string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Contains(c.does.waiting(), escape(name))
+}
+
+// Occupied says whether others than a process live in what a predecessor left
+// standing for a workload: the one that it was made for was brought into it, and
+// what has only taken its name was not (EBPF).
+func (c *Capture) Occupied(name string, pid int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, ok := c.does.(*programs)
+	if !ok {
+		return false
+	}
+	cage, err := os.Readlink(filepath.Join(p.folder(escape(name)), "cgroup"))
+	if err != nil || !populated(cage) {
+		return false
+	}
+	at, err := cgroupOf(pid)
+	return err != nil || at != cage && !strings.HasPrefix(at, cage+"/")
 }
 
 // names of the cages, escaped.

@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 	case "connect":
 		connectMain(os.Args[1], os.Args[2])
 		return
+	case "request":
+		requestMain(os.Args[1], os.Args[2])
+		return
 	case "proxy":
 		if err := proxyMain(); err != nil {
 			fmt.Fprintln(os.Stderr, "proxy:", err)

@@ -350,6 +350,10 @@ func TestSweep(t *testing.T) {
 	if w := k.Waiting(); len(w) != 1 || w[0] != "orders" {
 		t.Errorf("waiting: %q", w)
 	}
+	// Who takes its name is told from whom it was made for.
+	if k.Occupied("orders", sleeper.Process.Pid) || !k.Occupied("orders", os.Getpid()) || k.Occupied("payments", os.Getpid()) {
+		t.Error("it is not known who lives there")
+	}
 	sleeper.Process.Kill()
 	sleeper.Wait()
 	for end := time.Now().Add(patience); populated(p.place.Cgroup); {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
-	"strconv"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -333,16 +331,10 @@ func (s *Server) mayServe(g *Grant, w *model.Workload) error {
 		return errors.New("only gateways sign passports: make its token with --gateway")
 	}
 	for _, p := range w.Ports {
-		namespace, host, ok := strings.Cut(p.Service, "/")
-		if !ok {
-			namespace, host = model.DefaultNamespace, p.Service
-		}
-		host, _, _ = strings.Cut(host, ":") // NAME:PORT, of a Service with several
+		namespace, host, _ := model.HostOf(p.Service)
 		if m := s.catalog.mesh(p.Service); m != nil {
 			namespace, host = m.Namespace, m.Host
 		}
-		// A further port makes a service of its own, called after the first.
-		host = strings.TrimSuffix(host, "-"+strconv.Itoa(int(p.Port)))
 		if !g.allows(namespace, host) {
 			return fmt.Errorf("it may not serve service %s of namespace %s; where that is right write on the control plane: naru token grant --node %s --account %s/%s", host, namespace, g.Node, namespace, host)
 		}

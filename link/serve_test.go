@@ -26,7 +26,8 @@ func TestMayServe(t *testing.T) {
 		want codes.Code
 	}{
 		{"its own", c, func(w *model.Workload) { w.Ports[0].Service = "shop/orders" }, codes.OK},
-		{"a further port", c, func(w *model.Workload) { w.Ports[0].Service = "shop/orders-9002" }, codes.OK},
+		{"a further port", c, func(w *model.Workload) { w.Ports[0].Service = "shop/orders:9002" }, codes.OK},
+		{"another's, called as a port of its own would be", c, func(w *model.Workload) { w.Ports[0].Service = "shop/orders-9002" }, codes.PermissionDenied},
 		{"one that is configured", c, func(w *model.Workload) { w.Ports[0].Service = "shop/s0000:80" }, codes.OK},
 		{"one of another namespace", c, func(w *model.Workload) { w.Ports[0].Service = "orders" }, codes.PermissionDenied},
 		{"another's", c, func(w *model.Workload) { w.Ports[0].Service = "shop/payments" }, codes.PermissionDenied},
@@ -49,7 +50,7 @@ func TestMayServe(t *testing.T) {
 			t.Errorf("%s: %v, not %v", test.name, err, test.want)
 		}
 	}
-	if n := p.counts.refused[whyGrant].Load(); n != 4 {
+	if n := p.counts.refused[whyGrant].Load(); n != 5 {
 		t.Errorf("%d were counted", n)
 	}
 }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -130,14 +131,28 @@ func ServiceName(namespace, host string) string {
 	return namespace + "/" + host
 }
 
+// PortName is how one port of a service is called that has several: orders:9003.
+// Policies for orders are for all of them.
+func PortName(service string, port uint16) string {
+	return service + ":" + strconv.Itoa(int(port))
+}
+
+// HostOf takes apart the name of a service of the mesh, as ServiceName and
+// PortName make it; port is "" where it has none.
+func HostOf(service string) (namespace, host, port string) {
+	namespace, host, ok := strings.Cut(service, "/")
+	if !ok {
+		namespace, host = DefaultNamespace, service
+	}
+	host, port, _ = strings.Cut(host, ":")
+	return namespace, host, port
+}
+
 // Implied is the Service that a workload's port makes where nobody declares it,
 // nil where its name is none of the mesh.
 func Implied(p WorkloadPort) *Service {
-	namespace, host, ok := strings.Cut(p.Service, "/")
-	if !ok {
-		namespace, host = DefaultNamespace, p.Service
-	}
-	if !isLabel(namespace) || !isLabel(host) || p.Port == 0 {
+	namespace, host, port := HostOf(p.Service)
+	if !isLabel(namespace) || !isLabel(host) || p.Port == 0 || port != "" && port != strconv.Itoa(int(p.Port)) || port == "" && strings.HasSuffix(p.Service, ":") {
 		return nil
 	}
 	s := &Service{Name: p.Service, Mesh: &MeshService{Namespace: namespace, Host: host, Port: p.Port, Protocol: p.Protocol}}

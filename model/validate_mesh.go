@@ -243,8 +243,14 @@ func (v *checker) instances(list []*Workload) {
 	v.served = map[string][]uint16{}
 	for _, w := range list {
 		for _, p := range w.Ports {
-			if !slices.Contains(v.served[p.Service], p.Port) {
-				v.served[p.Service] = append(v.served[p.Service], p.Port)
+			names := [2]string{p.Service}
+			if whole, _, ok := strings.Cut(p.Service, ":"); ok {
+				names[1] = whole // policies for it are for all its ports
+			}
+			for _, name := range names {
+				if name != "" && !slices.Contains(v.served[name], p.Port) {
+					v.served[name] = append(v.served[name], p.Port)
+				}
 			}
 		}
 	}

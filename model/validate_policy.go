@@ -220,12 +220,13 @@ func (v *checker) reachable(p *Policy, r *PolicyRule, never func(why, hint strin
 }
 
 // Covers says whether a name among a Policy's Services or Listeners is for the
-// one that is called so.
+// one that is called so: that of a service is for all its ports (PortName).
 func Covers(pattern, name string) bool {
 	if all, ok := strings.CutSuffix(pattern, "/*"); ok {
 		return strings.HasPrefix(name, all+"/")
 	}
-	return pattern == name
+	rest, ok := strings.CutPrefix(name, pattern)
+	return ok && (rest == "" || rest[0] == ':' && pattern != "")
 }
 
 // HTTP says whether the rule has an attribute that only a request has.

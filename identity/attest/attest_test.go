@@ -188,8 +188,18 @@ func TestCallers(t *testing.T) {
 	}
 	// Nobody has connected from there, and a listener is no client.
 	none := netip.AddrPortFrom(client.Addr(), server.Port())
-	if inode, err := inodeOf(none, netip.AddrPortFrom(client.Addr(), 1)); err == nil {
+	if inode, _, err := socketOf(none, netip.AddrPortFrom(client.Addr(), 1)); err == nil {
 		t.Errorf("socket %d for a connection that is none", inode)
+	}
+	// Where its processes may not be looked into it is any of its user's.
+	unseen := Workload{Name: "unseen", By: process(orders), Unseen: true}
+	unseen.By.UID = uint32(os.Getuid())
+	if err := c.Check([]Workload{unseen}, "unseen", client, server); err != nil {
+		t.Error(err)
+	}
+	unseen.By.UID++
+	if err := c.Check([]Workload{unseen}, "unseen", client, server); err == nil || !strings.Contains(err.Error(), "by user") {
+		t.Errorf("another user's connection: %v", err)
 	}
 	c.Forget("orders")
 	if len(c.last) != 2 {
@@ -197,6 +207,9 @@ func TestCallers(t *testing.T) {
 	}
 	if err := Visible(os.Getpid()); err != nil {
 		t.Error(err)
+	}
+	if ByUser(uint32(os.Getuid())) != nil && os.Getuid() != 65534 || ByUser(65534) == nil {
+		t.Error("a user of this machine is taken for one that it does not know, or the reverse")
 	}
 	if Visible(1<<30) == nil {
 		t.Error("a process that is none is visible")
@@ -221,13 +234,13 @@ func TestClosed(t *testing.T) {
 	}
 	defer conn.Close()
 	client, server := netip.MustParseAddrPort(conn.RemoteAddr().String()), netip.MustParseAddrPort(conn.LocalAddr().String())
-	if inode, err := inodeOf(client, server); err != nil || inode == 0 {
+	if inode, _, err := socketOf(client, server); err != nil || inode == 0 {
 		t.Fatalf("%d, %v", inode, err)
 	}
 	dialled.Close()
 	// Another test that begins a process just now may share it for a moment.
 	for end := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
-		inode, err := inodeOf(client, server)
+		inode, _, err := socketOf(client, server)
 		if err != nil {
 			return
 		}

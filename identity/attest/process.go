@@ -19,6 +19,10 @@ type Workload struct {
 	By   identity.Process // who has started it
 	// Cgroup is its folder, Netns the file of its network namespace; "" without.
 	Cgroup, Netns string
+	// Unseen: this process may not look into its processes (Visible). Its
+	// connections are those of the user who has started it (Callers): who that is
+	// the kernel tells everybody.
+	Unseen bool
 }
 
 // Of gives the workload of a process, nil where it is of none: by the cgroup or
@@ -211,8 +215,25 @@ func holds(pid int, inode uint32) (bool, error) {
 }
 
 // Visible says why the connections of a process could not be told from others',
-// nil where they can: it takes the same user, or root.
+// nil where they can: it takes the same user, or root. With os.ErrPermission they
+// can be told from those of other users (ByUser).
 func Visible(pid int) error {
 	_, err := holds(pid, 0)
 	return err
+}
+
+// ByUser says why the connections of a user could not be told from others', nil
+// where they can: one whom this user namespace does not know is shown as another
+// (user_namespaces(7)).
+func ByUser(uid uint32) error {
+	nobody := uint64(65534)
+	if text, err := os.ReadFile("/proc/sys/kernel/overflowuid"); err == nil {
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32); err == nil {
+			nobody = n
+		}
+	}
+	if uint64(uid) == nobody {
+		return fmt.Errorf("user %d may be anybody whom this machine does not know", uid)
+	}
+	return nil
 }

@@ -27,9 +27,15 @@ func (c *Callers) Check(all []Workload, name string, client, server netip.AddrPo
 	if i < 0 {
 		return errors.New("the workload has left")
 	}
-	inode, err := inodeOf(client, server)
+	inode, uid, err := socketOf(client, server)
 	if err != nil {
 		return err
+	}
+	if all[i].Unseen {
+		if uid != all[i].By.UID {
+			return fmt.Errorf("it was made by user %d, and not by %d", uid, all[i].By.UID)
+		}
+		return nil
 	}
 	is := func(pid int) (bool, error) {
 		has, err := holds(pid, inode)
@@ -82,15 +88,16 @@ const (
 	stateListen   = 10
 )
 
-// inodeOf gives the number of the client's socket of a connection.
-func inodeOf(client, server netip.AddrPort) (uint32, error) {
+// socketOf gives the number of the client's socket of a connection, and the user
+// who made it.
+func socketOf(client, server netip.AddrPort) (inode, uid uint32, err error) {
 	if !client.Addr().Unmap().Is4() || !server.Addr().Unmap().Is4() {
-		return 0, fmt.Errorf("a connection from %s: only those by IPv4 can be told apart", client)
+		return 0, 0, fmt.Errorf("a connection from %s: only those by IPv4 can be told apart", client)
 	}
 	client, server = netip.AddrPortFrom(client.Addr().Unmap(), client.Port()), netip.AddrPortFrom(server.Addr().Unmap(), server.Port())
 	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, inetDiag)
 	if err != nil {
-		return 0, fmt.Errorf("sock_diag: %w", err)
+		return 0, 0, fmt.Errorf("sock_diag: %w", err)
 	}
 	defer syscall.Close(fd)
 	ask := make([]byte, syscall.NLMSG_HDRLEN, syscall.NLMSG_HDRLEN+requestLength)
@@ -103,15 +110,15 @@ func inodeOf(client, server netip.AddrPort) (uint32, error) {
 	ask = append(ask, 0, 0, 0, 0)                                     // any interface
 	ask = append(ask, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff) // without a cookie
 	if err := syscall.Sendto(fd, ask, 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {
-		return 0, fmt.Errorf("sock_diag: %w", err)
+		return 0, 0, fmt.Errorf("sock_diag: %w", err)
 	}
 	// The kernel has answered before Sendto returned.
 	answer := make([]byte, 4096)
 	n, _, err := syscall.Recvfrom(fd, answer, syscall.MSG_DONTWAIT)
 	if err != nil {
-		return 0, fmt.Errorf("sock_diag: %w", err)
+		return 0, 0, fmt.Errorf("sock_diag: %w", err)
 	}
-	return readInode(answer[:n], client, server)
+	return readSocket(answer[:n], client, server)
 }
 
 // addresses are the first 36 bytes of struct inet_diag_sockid.
@@ -126,25 +133,25 @@ func addresses(client, server netip.AddrPort) []byte {
 	return b
 }
 
-// readInode reads the kernel's answer. Where there is no such connection it
+// readSocket reads the kernel's answer. Where there is no such connection it
 // tells of whoever listens there, which is not asked for.
-func readInode(b []byte, client, server netip.AddrPort) (uint32, error) {
+func readSocket(b []byte, client, server netip.AddrPort) (inode, uid uint32, err error) {
 	all, err := syscall.ParseNetlinkMessage(b)
 	if err != nil || len(all) == 0 {
-		return 0, errors.New("sock_diag: the answer is none")
+		return 0, 0, errors.New("sock_diag: the answer is none")
 	}
 	switch m := &all[0]; {
 	case m.Header.Type == syscall.NLMSG_ERROR && len(m.Data) >= 4:
-		return 0, fmt.Errorf("sock_diag: %w", syscall.Errno(-int32(binary.NativeEndian.Uint32(m.Data))))
+		return 0, 0, fmt.Errorf("sock_diag: %w", syscall.Errno(-int32(binary.NativeEndian.Uint32(m.Data))))
 	case m.Header.Type != byFamily || len(m.Data) < messageLength:
-		return 0, errors.New("sock_diag: the answer is none")
+		return 0, 0, errors.New("sock_diag: the answer is none")
 	case m.Data[1] == stateListen || string(m.Data[4:40]) != string(addresses(client, server)):
-		return 0, errors.New("the connection is gone")
+		return 0, 0, errors.New("the connection is gone")
 	default:
-		inode := binary.NativeEndian.Uint32(m.Data[68:])
+		inode, uid = binary.NativeEndian.Uint32(m.Data[68:]), binary.NativeEndian.Uint32(m.Data[64:])
 		if inode == 0 {
-			return 0, errors.New("its client has closed it")
+			return 0, 0, errors.New("its client has closed it")
 		}
-		return inode, nil
+		return inode, uid, nil
 	}
 }
