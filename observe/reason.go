@@ -91,6 +91,7 @@ const (
 	OutboundRefused
 	OutboundUnproven
 	OutboundUnknown
+	OutboundPort
 	PlaintextRefused
 	FlowIdle
 	TooManySessions

@@ -69,7 +69,7 @@ func (x *exchange) goAbroad(data []byte) bool {
 	l := x.listener
 	host, number := place(x.Request.Authority)
 	key := appendName(x.w.tmp[:0], host, number)
-	if _, known := l.names[string(key)]; known {
+	if _, known := l.names[string(key)]; known && number != anyPort {
 		return false // a service that takes no requests
 	}
 	if !l.noun.Mesh.Strangers {

@@ -106,6 +106,11 @@ func (x *exchange) goOut(e *entrance) {
 	w.tmp = key[:0]
 	at, known := l.names[string(key)]
 	if !known {
+		if x.detail = l.elsewhere(host, number, w.tmp); x.detail != nil {
+			x.listener, x.Listener = l, l.noun.Name
+			x.refuse(observe.OutboundPort)
+			return
+		}
 		if ip, err := netip.ParseAddr(string(host)); err == nil && ip.Zone() == "" {
 			at, known = netip.AddrPortFrom(ip.Unmap(), number), true
 		}

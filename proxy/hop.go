@@ -49,7 +49,7 @@ func proxyError(why observe.Reason) string {
 	switch why {
 	case observe.NoEndpoint, observe.Overloaded, observe.PortRemoved, observe.Draining:
 		return "destination_unavailable"
-	case observe.NoListener, observe.NoRoute, observe.NoMethod, observe.NoFlow:
+	case observe.NoListener, observe.NoRoute, observe.NoMethod, observe.NoFlow, observe.OutboundPort:
 		return "destination_not_found"
 	case observe.ConnectRefused:
 		return "connection_refused"

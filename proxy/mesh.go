@@ -18,7 +18,7 @@ import (
 type meshed struct {
 	host    []byte // what its table is asked for where the SNI has chosen it
 	targets map[netip.AddrPort]*target
-	names   map[string]netip.AddrPort // "db.shop:5432": which of targets that is
+	names   map[string]netip.AddrPort // "db.shop:5432": which of targets that is; "db.shop:0": the first so called
 	// guards are the policies that are for what is behind it, all of which must
 	// let in; requests are their filters.
 	guards   []filter.Authorizer
@@ -147,6 +147,9 @@ func (c *compiler) names(list []model.MeshName) map[string]netip.AddrPort {
 		n := &list[i]
 		if a, err := netip.ParseAddr(n.Address); err == nil {
 			all[string(appendName(nil, []byte(n.Name), n.Port))] = netip.AddrPortFrom(a.Unmap(), n.Port)
+			if key := string(appendName(nil, []byte(n.Name), anyPort)); !all[key].IsValid() {
+				all[key] = netip.AddrPortFrom(a.Unmap(), n.Port)
+			}
 		}
 	}
 	if c.called == nil {

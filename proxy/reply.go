@@ -10,6 +10,9 @@ import (
 func (x *exchange) refuse(why observe.Reason) {
 	x.w.shelf.Lend(&x.Response)
 	x.Refuse(why)
+	if why == observe.OutboundPort {
+		x.detailed()
+	}
 	if why == observe.OutboundUnproven { // RFC 9110 section 15.5.8
 		x.Response.AddString(proxyAuthenticate, `Basic realm="naru"`)
 	}

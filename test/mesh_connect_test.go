@@ -232,7 +232,7 @@ func TestConnectIsRefused(t *testing.T) {
 		{"orders:80", "Proxy-Authorization: Basic bmFydTpvdGhlcg==\r\n", 407, observe.OutboundUnproven},
 		{"orders:80", "Authorization: Basic bmFydTpzZWNyZXQ=\r\n", 407, observe.OutboundUnproven},
 		{"nobody.example:443", password, 502, observe.OutboundUnknown},
-		{"orders:81", password, 502, observe.OutboundUnknown},
+		{"orders:81", password, 502, observe.OutboundPort},
 		{"127.0.0.1:" + closed, password, 502, observe.ConnectRefused},
 		{"orders:80", password + "Content-Length: 5\r\n", 400, observe.BadLength},
 		{"orders:80", password + "Transfer-Encoding: chunked\r\n", 400, observe.BadTransferCoding},
@@ -324,6 +324,53 @@ func TestConnectToStrangers(t *testing.T) {
 		if r := receive(t, p.a.records); r.Reason != observe.OutboundRefused || r.Source != storefront || string(r.Host) != host+":"+port {
 			t.Errorf("%+v", r)
 		}
+	}
+}
+
+// TestExplicitPort: a service's name at a port that is not its own is refused,
+// and it is said which is right; without a port it is the service.
+func TestExplicitPort(t *testing.T) {
+	t.Parallel()
+	p := explicitly(t, telling(t), model.AppHTTP, func(p *meshPair) {
+		second := *p.cfg.Services[0]
+		p.cfg.Services = append(p.cfg.Services, &model.Service{
+			Name: second.Name + ":9443", Endpoints: []model.Endpoint{{Host: "127.0.0.1", Port: 1}},
+			Mesh: &model.MeshService{Namespace: second.Mesh.Namespace, Host: second.Mesh.Host, Port: 9443, Protocol: model.AppHTTP, External: true},
+		})
+	})
+	p.a.watch()
+	const right = `"code":"outbound_port","detail":"orders is called at ports 80, 9443, and not at `
+	for _, c := range []struct {
+		to     string
+		status int
+		want   string
+		reason observe.Reason
+	}{
+		{"http://orders/a", 200, "GET /a", 0},
+		{"http://orders:80/b", 200, "GET /b", 0},
+		{"http://orders.shop/c", 200, "GET /c", 0},
+		{"http://orders:9999/d", 502, right + `9999"`, observe.OutboundPort},
+		{"http://ORDERS.:9999/e", 502, right + `9999"`, observe.OutboundPort},
+		{"http://orders:0/f", 502, right + `0"`, observe.OutboundPort},
+		{"http://orders.shop.mesh:81/g", 502, "orders.shop.mesh is called at ports 80, 9443, and not at 81", observe.OutboundPort},
+		// The other port is another service, where nobody is.
+		{"http://orders:9443/h", 502, "connect_refused", observe.ConnectRefused},
+	} {
+		host := strings.TrimPrefix(c.to, "http://")
+		host = host[:strings.IndexByte(host, '/')]
+		status, got := ask(t, p.a.dial(""), "GET "+c.to+" HTTP/1.1\r\nHost: "+host+"\r\n"+password+"\r\n")
+		if status != c.status || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %d %s", c.to, status, got)
+		}
+		if r := receive(t, p.a.records); r.Reason != c.reason || r.Source != storefront || c.reason == observe.OutboundPort && (r.Detail == nil || !strings.Contains(r.Detail.Error(), "is called at ports")) {
+			t.Errorf("%s: %+v", c.to, r)
+		}
+	}
+	if status, body, _ := askTunnel(t, p.a.dial(""), "orders:9999", password, ""); status != 502 || !strings.Contains(body, right+`9999"`) {
+		t.Errorf("by a tunnel: %d %s", status, body)
+	}
+	if r := receive(t, p.a.records); r.Reason != observe.OutboundPort || r.Source != storefront {
+		t.Errorf("by a tunnel: %+v", r)
 	}
 }
 
