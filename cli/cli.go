@@ -62,6 +62,10 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 		return exitUsage
 	}
 	fmt.Fprintln(errs, "naru:", err)
+	var e ending
+	if errors.As(err, &e) {
+		return e.status
+	}
 	return exitFailed
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -27,6 +29,7 @@ type execution struct {
 	ports  []string
 	reach  []string
 	wait   time.Duration // for the node's proxy
+	listen time.Duration // of the command, before it is warned
 	drain  time.Duration
 	grace  time.Duration
 	level  string
@@ -47,7 +50,12 @@ mutual TLS.
 Signals are passed on. On SIGTERM the workload first leaves its service, so that
 nobody sends it anything new, and is told then. When the command ends so does
 the workload, and exec with the command's exit status (128 and the signal's
-number where a signal ended it).
+number where a signal ended it). As of a shell it is 127 where the command is not
+found, and 126 where it is there and cannot be run; 1 is of exec itself, 2 a
+mistake in its flags.
+
+A command that does not listen on its --port is warned of, once, with what it
+listens on instead; and it is said when it does.
 
 Without --service the command only calls others: its identity is that of
 --account.
@@ -90,6 +98,7 @@ NARU_REACH_ and the service's name, as 127.0.0.1:15432.`,
 	f.IntVar(&e.wish.Weight, "weight", 0, "share of the requests beside other instances (default 1)")
 	f.StringVar(&e.socket, "socket", "", "where this machine's proxy is met (default "+admin.DefaultSocket+", or else one of the same user)")
 	f.DurationVar(&e.wait, "wait", 30*time.Second, "how long to wait for this machine's proxy")
+	f.DurationVar(&e.listen, "listen-within", 10*time.Second, "how long the command may take to listen on its ports before a warning says that it does not; 0 is no warning")
 	f.DurationVar(&e.drain, "drain", 5*time.Second, "how long its callers may take to hear that it leaves")
 	f.DurationVar(&e.grace, "grace", 30*time.Second, "how long the command may take to end after SIGTERM, before SIGKILL")
 	f.StringVar(&e.level, "log-level", "warn", "debug, info, warn or error")
@@ -167,9 +176,9 @@ func readReach(text string) (to admin.WishReach, err error) {
 var passed = []os.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGCONT}
 
 func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) error {
-	path, err := exec.LookPath(args[0])
+	path, err := findCommand(args[0])
 	if err != nil {
-		return fmt.Errorf("exec: %w", err)
+		return err
 	}
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, append([]os.Signal{syscall.SIGTERM, syscall.SIGINT}, passed...)...)
@@ -182,12 +191,6 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 	defer func() { at.Leave() }()
 	for _, note := range at.About.Notes {
 		log.Warn(note)
-	}
-	ready, cancel := context.WithTimeout(cmd.Context(), e.wait)
-	err = at.Ready(ready)
-	cancel()
-	if err != nil {
-		return fmt.Errorf("exec: the proxy is not ready for %s: %w", at.About.Name, err)
 	}
 	log.Info("workload", "name", at.About.Name, "identity", at.About.Identity, "capture", at.About.Capture)
 
@@ -202,7 +205,7 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 	onTerminal := isTerminal(child.Stdin)
 	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: !onTerminal}
 	if err := app.StartWorkload(child, &at.About); err != nil {
-		return fmt.Errorf("exec: %w", err)
+		return unstarted(path, err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- child.Wait() }()
@@ -216,6 +219,9 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 		log.Warn("the proxy does not hear that the command has started", "error", err)
 	}
 
+	heard := &hearing{ports: e.wish.Ports, within: e.listen, now: time.Now, log: log,
+		where: func(own bool) ([]netip.AddrPort, error) { return app.ListensAt(child.Process.Pid, own) }}
+	look := in(heard.begin())
 	var kill <-chan time.Time
 	gone, again := at.Gone(), (<-chan time.Time)(nil)
 	leaving, refused := false, "" // by a proxy that is back
@@ -223,6 +229,8 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 		select {
 		case err := <-ended:
 			return status(err)
+		case <-look:
+			look = in(heard.look())
 		case <-kill:
 			log.Warn("the command does not end; killing it", "after", e.grace)
 			_ = child.Process.Kill()
@@ -258,7 +266,7 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 					_ = child.Process.Signal(s)
 					continue
 				}
-				leaving = true
+				leaving, look = true, nil
 				if !onTerminal || s == syscall.SIGTERM {
 					e.leave(at, log)
 					_ = child.Process.Signal(s)
@@ -273,24 +281,60 @@ func (e *execution) run(cmd *cobra.Command, args []string, log *slog.Logger) err
 	}
 }
 
-// attach waits for a proxy that is about to start.
-func (e *execution) attach(ctx context.Context) (*admin.Attachment, error) {
-	ctx, cancel := context.WithTimeout(ctx, e.wait)
+// in is a time from now; never for 0.
+func in(d time.Duration) <-chan time.Time {
+	if d <= 0 {
+		return nil
+	}
+	return time.After(d)
+}
+
+// attach waits for a proxy that is about to start, and until it is ready for the
+// workload. One that ends meanwhile is as one that has not started.
+func (e *execution) attach(parent context.Context) (*admin.Attachment, error) {
+	ctx, cancel := context.WithTimeout(parent, e.wait)
 	defer cancel()
+	socket, last := app.NodeSocket(e.socket), ""
 	for {
-		at, err := admin.Attach(ctx, app.NodeSocket(e.socket), e.wish)
+		at, err := admin.Attach(ctx, socket, e.wish)
 		if err == nil {
-			return at, nil
+			if at, err = e.ready(parent, at); err == nil {
+				return at, nil
+			}
 		}
-		if !errors.Is(err, admin.ErrNoNode) {
+		switch {
+		case ctx.Err() != nil:
+		case !errors.Is(err, admin.ErrNoNode):
 			return nil, fmt.Errorf("exec: %w", err)
+		case errors.Is(err, fs.ErrNotExist):
+			last = "" // as long as nobody has ever been there
+		default:
+			last = "; the last try: " + err.Error()
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("exec: %w at %s within %v: start naru node, or naru run with a mesh, on this machine (--socket PATH where it is met elsewhere)", admin.ErrNoNode, app.NodeSocket(e.socket), e.wait)
+			if parent.Err() != nil {
+				return nil, fmt.Errorf("exec: %w", parent.Err())
+			}
+			return nil, fmt.Errorf("exec: %w at %s within %v: start naru node, or naru run with a mesh, on this machine (--socket PATH where it is met elsewhere)%s", admin.ErrNoNode, socket, e.wait, last)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// ready waits until a workload may start. admin.ErrNoNode: its proxy has ended.
+func (e *execution) ready(ctx context.Context, at *admin.Attachment) (*admin.Attachment, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.wait)
+	defer cancel()
+	err := at.Ready(ctx)
+	if err == nil {
+		return at, nil
+	}
+	at.Leave()
+	if errors.Is(err, admin.ErrGone) {
+		return nil, fmt.Errorf("%w: %w", admin.ErrNoNode, err)
+	}
+	return nil, fmt.Errorf("the proxy is not ready for %s: %w", at.About.Name, err)
 }
 
 // leave has nothing new come before the command is told to end.
