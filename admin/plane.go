@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -52,8 +53,11 @@ type Plane interface {
 	// Grant adds to what the node wish.Node may have, and says all of that in
 	// words; a wish for nothing adds nothing.
 	Grant(ctx context.Context, wish TokenWish) (string, error)
-	// Forget makes a node a stranger.
+	// Forget makes a node a stranger, whose certificates all proxies refuse.
 	Forget(ctx context.Context, node string) error
+	// ForgetIdentity has all proxies refuse the certificates of an account that were
+	// issued until now, once its workloads had time to get others.
+	ForgetIdentity(ctx context.Context, namespace, account string) error
 	// Bundle is the mesh's own, as a SPIFFE bundle endpoint gives it: for other
 	// trust domains.
 	Bundle(ctx context.Context) ([]byte, error)
@@ -79,9 +83,11 @@ type PlaneStatus struct {
 	RootHash      string          `json:"rootHash,omitempty"` // by what a node that joins without a token knows it
 	Store         any             `json:"store,omitempty"`
 	Limited       string          `json:"limited,omitempty"` // why nothing can be signed or registered
-	Proxies       []ProxyStatus   `json:"proxies"`
-	Workloads     []WorkloadView  `json:"workloads"`
-	Problems      int             `json:"problems"`
+	// Forgotten are machines and identities whose certificates are refused.
+	Forgotten []string       `json:"forgotten,omitempty"`
+	Proxies   []ProxyStatus  `json:"proxies"`
+	Workloads []WorkloadView `json:"workloads"`
+	Problems  int            `json:"problems"`
 	// Published is the sequence of a bundle whose new root waits to sign until
 	// all proxies have it; 0: none does.
 	Published uint64 `json:"published,omitempty"`
@@ -185,6 +191,9 @@ func planeHandler(p Plane) http.Handler {
 	mux.HandleFunc("DELETE /nodes/{node}", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, true, p.Forget(r.Context(), r.PathValue("node")))
 	})
+	mux.HandleFunc("DELETE /identities/{namespace}/{account}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, true, p.ForgetIdentity(r.Context(), r.PathValue("namespace"), r.PathValue("account")))
+	})
 	mux.HandleFunc("POST /rotate", func(w http.ResponseWriter, r *http.Request) { answer(w, true, p.Rotate(r.Context())) })
 	mux.HandleFunc("POST /reissue", func(w http.ResponseWriter, r *http.Request) { answer(w, true, p.Reissue(r.Context())) })
 	mux.HandleFunc("GET /bundle", func(w http.ResponseWriter, r *http.Request) {
@@ -227,6 +236,11 @@ func (c *PlaneClient) Grant(ctx context.Context, wish TokenWish) (may string, er
 // Forget is as Plane's.
 func (c *PlaneClient) Forget(ctx context.Context, node string) error {
 	return c.ask(ctx, "DELETE", "/nodes/"+node, nil, new(bool))
+}
+
+// ForgetIdentity is as Plane's.
+func (c *PlaneClient) ForgetIdentity(ctx context.Context, namespace, account string) error {
+	return c.ask(ctx, "DELETE", "/identities/"+url.PathEscape(namespace)+"/"+url.PathEscape(account), nil, new(bool))
 }
 
 // Rotate is as Plane's.

@@ -261,7 +261,10 @@ func onlyAddress(list []net.Addr) string {
 }
 
 // identities are those of the agent, once there is one.
-type identities struct{ agent atomic.Pointer[agent.Agent] }
+type identities struct {
+	trust string // domain; set before agent
+	agent atomic.Pointer[agent.Agent]
+}
 
 var errNoIdentities = errors.New("this process has no identities")
 
@@ -275,10 +278,15 @@ func (i *identities) Certificate(id string) *tls.Certificate {
 
 // Verify implements wire.Identities.
 func (i *identities) Verify(chain []*x509.Certificate) (string, error) {
-	if a := i.agent.Load(); a != nil {
-		return a.Verify(chain)
+	a := i.agent.Load()
+	if a == nil {
+		return "", errNoIdentities
 	}
-	return "", errNoIdentities
+	id, err := a.Verify(chain)
+	if err == nil && !identity.IsWorkload(id, i.trust) {
+		return "", fmt.Errorf("%s is the identity of a machine or a control plane: workloads alone call and are called", id)
+	}
+	return id, err
 }
 
 // identified makes the dialer of mutual TLS between workloads.
@@ -299,10 +307,15 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 		opt: opt, log: g.log, plane: p, trust: trust, lower: g.lowering, rest: g.rest, locals: map[string]*resident{}, generation: 1,
 		moved: make(chan struct{}), over: make(chan struct{}), served: map[string]answering{}, inbound: g.inboundSockets, front: g.front, addresses: map[string][]netip.Addr{},
 	}
-	options := agent.Options{Authority: p, Log: g.log, Replaced: func(id identity.ID) { g.clusters.Renew(string(id)) }}
+	options := agent.Options{Authority: p, Log: g.log, Replaced: func(id identity.ID) { g.clusters.Renew(string(id)) }, Forgotten: g.expel}
 	if opt.Data != "" {
 		options.Folder = filepath.Join(opt.Data, "identities")
-		if options.Sealer, err = identity.OpenSealer(opt.SealKey, opt.Data); err != nil {
+		options.Sealer, err = identity.OpenSealer(opt.SealKey, opt.Data)
+		switch {
+		case err != nil && lacksRoom(err):
+			g.log.Error("identities are kept in memory alone this time: they do not outlive the process", "folder", opt.Data, "error", err)
+			options.Folder, err = "", nil
+		case err != nil:
 			return nil, err
 		}
 	}
@@ -347,6 +360,7 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 	n.agent.Register(g.registry)
 	n.api.Register(g.registry)
 	g.measureNode(n)
+	g.identities.trust = trust
 	g.identities.agent.Store(n.agent)
 	g.mu.Lock()
 	g.node = n

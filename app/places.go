@@ -89,13 +89,15 @@ func (d placed) Listen(addr netip.AddrPort, opt wire.ListenOptions, accept wire.
 	cage, served := d.places.doors[addr.Port()], d.places.ports[addr.Port()] != nil
 	d.places.mu.Unlock()
 	if opt.Captured && served && addr.Addr().IsUnspecified() {
-		return d.Driver.Listen(addr, opt, func(c wire.Conn, over bool) {
+		l, err = d.Driver.Listen(addr, opt, func(c wire.Conn, over bool) {
 			c.Peer().Original = c.Peer().Local
 			accept(c, over)
 		})
+		return l, named(err, addr.Port())
 	}
 	if cage == nil || !addr.Addr().IsLoopback() {
-		return d.Driver.Listen(addr, opt, accept)
+		l, err = d.Driver.Listen(addr, opt, accept)
+		return l, named(err, addr.Port())
 	}
 	if e := cage.Inside(func() error {
 		l, err = d.Driver.Listen(addr, opt, accept)

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/naru-mesh/naru/control"
-	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/ca"
 	"github.com/naru-mesh/naru/identity/federation"
 	"github.com/naru-mesh/naru/link"
@@ -20,8 +20,6 @@ import (
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/source"
 	"github.com/naru-mesh/naru/source/stored"
-	"github.com/naru-mesh/naru/store"
-	"github.com/naru-mesh/naru/store/etcd"
 )
 
 // controlPlane is the control plane in this process: the authority, who
@@ -30,8 +28,7 @@ type controlPlane struct {
 	opt      MeshOptions
 	log      *slog.Logger
 	registry *observe.Registry
-	store    store.Store
-	sealer   *identity.Sealer
+	store    *awaited
 	workers  *link.StoreRegistry
 	control  *control.Control
 	view     planeView // what of it is shown; set before begin
@@ -40,8 +37,10 @@ type controlPlane struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+	begun  chan struct{} // closed when there is an authority
 
 	mu        sync.Mutex
+	away      error // why it has not begun, though it was to
 	trust     string
 	authority *ca.Authority
 	server    *link.Server
@@ -55,8 +54,8 @@ type controlPlane struct {
 // openControlPlane opens the store. The rest begins with the first
 // configuration that has a mesh, because that names the trust domain.
 func openControlPlane(opt MeshOptions, log *slog.Logger, registry *observe.Registry) (_ *controlPlane, err error) {
-	c := &controlPlane{opt: opt, log: log, registry: registry, began: time.Now().UTC(), resident: map[string]*model.Workload{}}
-	if c.store, c.sealer, err = openState(&opt, log); err != nil {
+	c := &controlPlane{opt: opt, log: log, registry: registry, began: time.Now().UTC(), begun: make(chan struct{}), resident: map[string]*model.Workload{}}
+	if c.store, err = awaitState(&c.opt, log); err != nil {
 		return nil, err
 	}
 	if c.joiners, err = opt.Join.joiners(); err != nil {
@@ -69,7 +68,14 @@ func openControlPlane(opt MeshOptions, log *slog.Logger, registry *observe.Regis
 }
 
 // source is the documents that the store has.
-func (c *controlPlane) source() source.Source { return stored.New(c.store, c.log) }
+func (c *controlPlane) source() source.Source {
+	s := stored.New(c.store, c.log)
+	if c.opt.Data != "" {
+		alone := len(c.opt.State.Etcd)+len(c.opt.State.Peers) == 0
+		s.Keep(filepath.Join(c.opt.Data, "documents"), alone)
+	}
+	return s
+}
 
 // begin starts what needs to know the trust domain; once.
 func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
@@ -78,8 +84,12 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	if c.authority != nil {
 		return nil
 	}
-	trust := cmp.Or(meshOf(s).TrustDomain, model.DefaultTrustDomain)
-	authority, err := ca.New(ctx, ca.Options{TrustDomain: trust, Store: c.store, Sealer: c.sealer, TTL: c.opt.CertificateLife, Replica: c.opt.Node, Log: c.log})
+	trust := trustOf(s)
+	sealer, err := c.store.key()
+	if err != nil {
+		return fmt.Errorf("the authority of the mesh: %w", err)
+	}
+	authority, err := ca.New(ctx, ca.Options{TrustDomain: trust, Store: c.store, Sealer: sealer, TTL: c.opt.CertificateLife, Replica: c.opt.Node, Log: c.log})
 	if err != nil {
 		return fmt.Errorf("the authority of the mesh: %w", err)
 	}
@@ -117,7 +127,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		c.log.Info("nodes are served", "address", c.listening)
 	}
 	authority.Register(c.registry)
-	if e, ok := c.store.(*etcd.Store); ok {
+	if e := c.store.etcd(); e != nil {
 		e.Observe(c.registry)
 	}
 	c.tasks.Go(func() { authority.Run(c.ctx) })
@@ -127,6 +137,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	federation.Register(c.registry, c.federated.Followers)
 	c.tasks.Go(func() { c.federated.Run(c.ctx, c.control) })
 	c.trust, c.authority = trust, authority
+	close(c.begun)
 	c.announce()
 	return nil
 }
@@ -195,36 +206,6 @@ func (c *controlPlane) stay() {
 	}
 }
 
-// inner is the plane of the node in this process.
-type inner struct {
-	*ca.Authority
-	plane *controlPlane
-}
-
-func (i inner) Register(ctx context.Context, w *model.Workload) error {
-	i.plane.mu.Lock()
-	i.plane.resident[w.Name] = w
-	i.plane.mu.Unlock()
-	return i.plane.workers.Register(ctx, i.plane.opt.Node, w)
-}
-
-func (i inner) Unregister(ctx context.Context, namespace, name string) error {
-	i.plane.mu.Lock()
-	delete(i.plane.resident, namespace+"/"+name)
-	i.plane.mu.Unlock()
-	return i.plane.workers.Unregister(ctx, i.plane.opt.Node, namespace, name)
-}
-
-func (i inner) Settle(ctx context.Context, workload string) error {
-	i.plane.mu.Lock()
-	server := i.plane.server
-	i.plane.mu.Unlock()
-	if server == nil {
-		return nil // nobody else follows
-	}
-	return server.Settle(ctx, workload, false)
-}
-
 // errNoMesh is why there are no tokens.
 var errNoMesh = errors.New("there is no mesh: write mesh: {} in the configuration")
 
@@ -233,6 +214,9 @@ func (c *controlPlane) token(ctx context.Context, grant link.Grant, ttl time.Dur
 	c.mu.Lock()
 	server, trust := c.server, c.trust
 	c.mu.Unlock()
+	if away := c.missing(); away != nil {
+		return "", fmt.Errorf("the control plane has not begun: %w", away)
+	}
 	switch {
 	case trust == "":
 		return "", errNoMesh
@@ -269,6 +253,12 @@ func (c *controlPlane) advertised() []string {
 func (c *controlPlane) problems() (all []model.Problem) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.away != nil {
+		all = append(all, model.Problem{
+			Severity: model.Broken, Code: "store-unavailable", Message: "the control plane has not begun: " + c.away.Error(),
+			Hint: "what was known before serves; nothing is signed, registered or stored until this is mended, and then naru goes on by itself",
+		})
+	}
 	if c.authority != nil {
 		all = append(all, c.authority.Problems()...)
 		all = append(all, c.federated.Problems()...)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/naru-mesh/naru/identity"
@@ -13,7 +14,7 @@ import (
 // not all of it: a port may become free, a certificate be put right.
 const (
 	firstRetry = 2 * time.Second
-	lastRetry  = time.Minute
+	lastRetry  = 15 * time.Second
 )
 
 // retrying is a Feed that offers the newest Snapshot again while something of
@@ -68,9 +69,30 @@ func (g *gateway) lacking() bool {
 	})
 }
 
-// mended logs what is no longer wrong with what serves.
+// shutDoor says that workloads of this machine cannot be reached, because the
+// port of the mesh could not be opened: whoever looks after machines should know;
+// "": they can.
+func (g *gateway) shutDoor() string {
+	for _, p := range g.proxy.Problems() {
+		if p.Code == "not-opened" && (strings.HasPrefix(p.Message, "listener mesh/in/") || strings.HasPrefix(p.Message, "listener mesh/plaintext")) {
+			return "workloads of this machine are not reached: " + p.Message
+		}
+	}
+	return ""
+}
+
+// portTaken is the code of a listener whose port is a workload's.
+const portTaken = "port-taken"
+
+// mended logs what is no longer wrong with what serves, and what the lowering has
+// found; the proxy logs its own.
 func (g *gateway) mended() {
-	now := g.proxy.Problems()
+	now := g.unserved()
+	for _, p := range now {
+		if p.Code == portTaken && !slices.Contains(g.serving, p) {
+			g.log.Error(p.String(), "code", p.Code)
+		}
+	}
 	for _, p := range g.serving {
 		if !slices.Contains(now, p) {
 			g.log.Info("no longer a problem: "+p.String(), "code", p.Code)

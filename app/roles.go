@@ -20,7 +20,6 @@ import (
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/store"
-	"github.com/naru-mesh/naru/store/etcd"
 	"github.com/naru-mesh/naru/wire/loop"
 )
 
@@ -64,7 +63,7 @@ func RunNode(ctx context.Context, opt Options) error {
 		}
 	}
 	begin := func(_ context.Context, s *model.Snapshot) error {
-		n, err := g.beginNode(g.client, cmp.Or(meshOf(s).TrustDomain, model.DefaultTrustDomain), meshOf(s).Domain, false)
+		n, err := g.beginNode(g.client, trustOf(s), meshOf(s).Domain, false)
 		if err == nil {
 			n.serving = g.client.Serves
 			n.tasks.Go(func() { g.returning(n) })
@@ -166,37 +165,87 @@ func (v planeView) Grant(ctx context.Context, w admin.TokenWish) (string, error)
 }
 
 func (v planeView) Forget(ctx context.Context, node string) error {
-	err := link.RemoveNode(ctx, v.store, node)
+	a, err := v.signer()
+	if err != nil {
+		return err
+	}
+	err = link.RemoveNode(ctx, v.store, node)
 	if errors.Is(err, store.ErrNotFound) {
 		return fmt.Errorf("there is no node %s", node)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	// Certificates know the second: those of this one are refused, too.
+	now := time.Now()
+	return a.Forget(ctx, identity.Forgotten{Machine: node, Issued: now.Truncate(time.Second).Add(time.Second), From: now})
+}
+
+// forgetTime is what those have to get new certificates who have an identity by
+// right, before the old ones are refused.
+const forgetTime = 10 * time.Second
+
+func (v planeView) ForgetIdentity(ctx context.Context, namespace, account string) error {
+	a, err := v.signer()
+	if err != nil {
+		return err
+	}
+	for what, name := range map[string]string{"namespace": namespace, "account": account} {
+		if err := noName(what, name); err != nil {
+			return err
+		}
+	}
+	v.mu.Lock()
+	trust := v.trust
+	v.mu.Unlock()
+	now := time.Now()
+	return a.Forget(ctx, identity.Forgotten{ID: identity.WorkloadID(trust, namespace, account), Issued: now.Truncate(time.Second), From: now.Add(forgetTime)})
 }
 
 func (v planeView) Bundle(ctx context.Context) ([]byte, error) {
-	all, err := v.authority.Bundles(ctx, nil)
+	a, err := v.signer()
+	if err != nil {
+		return nil, err
+	}
+	all, err := a.Bundles(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
 	return all.Own.Document()
 }
 
-func (v planeView) Rotate(ctx context.Context) error { return v.authority.Rotate(ctx) }
+func (v planeView) Rotate(ctx context.Context) error {
+	a, err := v.signer()
+	if err != nil {
+		return err
+	}
+	return a.Rotate(ctx)
+}
 
-func (v planeView) Reissue(context.Context) error { return v.authority.Reissue() }
+func (v planeView) Reissue(context.Context) error {
+	a, err := v.signer()
+	if err != nil {
+		return err
+	}
+	return a.Reissue()
+}
 
 // here is the state without what the other replicas know.
 func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
-	v.mu.Lock()
-	authority, server, trust, listening := v.authority, v.server, v.trust, v.listening
-	v.mu.Unlock()
-	if authority == nil {
-		return nil, errors.New("the control plane is about to begin; try again in a moment")
+	authority, err := v.signer()
+	if err != nil {
+		return nil, err
 	}
+	v.mu.Lock()
+	server, trust, listening := v.server, v.trust, v.listening
+	v.mu.Unlock()
 	a := authority.Status()
 	s := &admin.PlaneStatus{
 		Version: Version(), Replica: v.opt.Node, TrustDomain: trust, Listening: listening, Problems: len(v.all()), Published: a.Published,
 		Proxies: []admin.ProxyStatus{}, Workloads: []admin.WorkloadView{},
+	}
+	for _, f := range a.Forgotten {
+		s.Forgotten = append(s.Forgotten, f.String())
 	}
 	for _, r := range a.Roots {
 		s.Roots = append(s.Roots, admin.RootStatus{Subject: r.Subject, Stage: r.Stage, NotAfter: r.NotAfter})
@@ -204,7 +253,7 @@ func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
 	if server != nil {
 		s.Limited = server.Limited()
 	}
-	if e, ok := v.store.(*etcd.Store); ok && s.Limited == "" {
+	if e := v.store.etcd(); e != nil && s.Limited == "" {
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		if status, err := e.Status(short); err == nil {
 			s.Store = status
@@ -291,7 +340,7 @@ func RunControl(ctx context.Context, opt Options) error {
 	if s.Mesh == nil {
 		return errNoMesh
 	}
-	if err := plane.begin(ctx, s); err != nil {
+	if err := plane.beginOrWait(ctx, s); err != nil {
 		return err
 	}
 	meet, err := admin.ListenPlane(opt.Mesh.ControlSocket, view, log)
@@ -303,7 +352,12 @@ func RunControl(ctx context.Context, opt Options) error {
 	at := "off"
 	if addr := cmp.Or(opt.Admin, s.Settings.Admin, admin.DefaultAddr); addr != "off" {
 		server, err := admin.Listen(addr, admin.Sources{
-			Metrics: export.Prometheus(registry), Ready: func() (bool, string) { return true, "" },
+			Metrics: export.Prometheus(registry), Ready: func() (bool, string) {
+				if away := plane.missing(); away != nil {
+					return false, "the control plane has not begun: " + away.Error()
+				}
+				return true, ""
+			},
 			Snapshot: c.Snapshot, Problems: problems, Log: log,
 			Status: func() any {
 				status, err := view.Status(context.Background())
@@ -320,11 +374,12 @@ func RunControl(ctx context.Context, opt Options) error {
 		go func() { _ = server.Serve() }()
 		at = "http://" + server.Addr()
 	}
+	nodes, trust := plane.place(s)
 	if opt.JSON {
-		fmt.Fprintf(opt.Out, `{"event":"running","version":%q,"control":%q,"admin":%q,"configuration":%q}`+"\n", Version(), plane.listening, at, s.Version)
+		fmt.Fprintf(opt.Out, `{"event":"running","version":%q,"control":%q,"admin":%q,"configuration":%q}`+"\n", Version(), nodes, at, s.Version)
 	} else {
 		fmt.Fprintf(opt.Out, "naru %s is running, control plane of %s\n  nodes  %s\n  admin  %s\ntry:  naru token create --node NAME --account ACCOUNT, and there naru node --join TOKEN\nCtrl-C stops it.\n",
-			Version(), plane.trust, plane.listening, at)
+			Version(), trust, nodes, at)
 	}
 	loop.Release()
 	<-ctx.Done()

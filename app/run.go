@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/naru-mesh/naru/admin"
@@ -67,6 +68,8 @@ type gateway struct {
 	unsettled   error           // which of its settings is not; nil when all are
 	unwanted    []model.Problem // with the certificates that it wants
 	workloads   string          // where they are met and how they are captured; "" without a mesh
+
+	ended atomic.Bool // its parts are being closed
 
 	first chan error // the outcome of the first configuration
 
@@ -178,10 +181,10 @@ func (g *gateway) fail(err error) {
 
 // beginMesh begins the mesh whose control plane is in this process.
 func (g *gateway) beginMesh(ctx context.Context, s *model.Snapshot) error {
-	if err := g.plane.begin(ctx, s); err != nil {
+	if err := g.plane.beginOrWait(ctx, s); err != nil {
 		return err
 	}
-	_, err := g.beginNode(inner{g.plane.authority, g.plane}, g.plane.trust, meshOf(s).Domain, true)
+	_, err := g.beginNode(inner{g.plane}, trustOf(s), meshOf(s).Domain, true)
 	if err != nil {
 		return err
 	}
@@ -227,6 +230,7 @@ func newGateway(opt Options) (*gateway, error) {
 
 // close ends the parts in reverse.
 func (g *gateway) close() {
+	g.ended.Store(true)
 	g.rest.Stop()
 	g.mu.Lock()
 	server := g.admin
@@ -350,12 +354,18 @@ func (g *gateway) problems() []model.Problem {
 		all = append(all, model.Problem{Severity: model.Broken, Code: "not-applied", Message: "a setting is not in force: " + unsettled.Error()})
 	}
 	if refused == nil {
-		return append(append(all, g.proxy.Problems()...), g.descriptors.Problems()...)
+		return append(append(all, g.unserved()...), g.descriptors.Problems()...)
 	}
 	return append(all, model.Problem{
 		Severity: model.Broken, Code: "not-applied",
 		Message: "the newest configuration is not in force: " + refused.Error(), Hint: "the one before goes on serving",
 	})
+}
+
+// unserved is what is wrong with what serves: what this machine has no place for,
+// and what the proxy could not do.
+func (g *gateway) unserved() []model.Problem {
+	return append(g.lowering.Problems(), g.proxy.Problems()...)
 }
 
 // written are the mistakes in the configuration, which are known where that is
@@ -438,11 +448,13 @@ func (g *gateway) adminSources() admin.Sources {
 		Metrics: export.Prometheus(g.registry),
 		Ready: func() (bool, string) {
 			g.mu.Lock()
-			defer g.mu.Unlock()
-			if g.ready != nil {
-				return false, g.ready.Error()
+			ready := g.ready
+			g.mu.Unlock()
+			if ready != nil {
+				return false, ready.Error()
 			}
-			return true, ""
+			shut := g.shutDoor()
+			return shut == "", shut
 		},
 		Snapshot: func() *model.Snapshot {
 			if prog := g.proxy.Program(); prog != nil {

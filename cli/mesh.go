@@ -13,6 +13,7 @@ import (
 
 	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/app"
+	"github.com/naru-mesh/naru/model"
 )
 
 // meshFlags are those of a process that is part of a mesh.
@@ -244,23 +245,41 @@ certificates are not renewed.`,
 }
 
 func newTokenForget() *cobra.Command {
-	var node, socket string
+	var node, account, socket string
 	c := &cobra.Command{
-		Use: "forget --node NAME", Short: "Make a node that has joined a stranger", Args: argc(cobra.NoArgs),
-		Long: `forget takes from a node that it has joined: within seconds it is told nothing more,
-and gets no certificates; its workloads are out of service when their registration
-ends (--lease). Certificates that it has are good until they end. It comes back with
-another token; one that joins by a certificate (--join-ca) comes back by that.`,
-		Example: `  naru token forget --node web-1`,
+		Use: "forget --node NAME | --account ACCOUNT", Short: "Refuse the certificates of a node or an identity from now on", Args: argc(cobra.NoArgs),
+		Long: `forget --node takes from a node that it has joined: its workloads are out of
+service at once, it is told nothing more, and gets no certificates. All proxies
+that are connected refuse the certificates that it was given, and end connections
+on which it has shown one; those that are away do so when they are back. It comes
+back with another token; one that joins by a certificate (--join-ca) comes back by
+that, unless its authority gives none any more.
+
+forget --account does so with the certificates of an identity, wherever they are.
+The workloads that have it get new ones at once, and the old ones are refused ten
+seconds later: a node that is away then is refused until it is back.`,
+		Example: `  naru token forget --node web-1
+  naru token forget --account shop/orders`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if node == "" {
-				return usage{fmt.Errorf("which node? --node web-1")}
+			at := admin.AtPlane(app.PlaneSocket(socket))
+			switch {
+			case node == "" && account == "":
+				return usage{fmt.Errorf("which node? --node web-1; or which account? --account orders (shop/orders of namespace shop)")}
+			case node != "" && account != "":
+				return usage{fmt.Errorf("--node and --account exclude each other")}
+			case node != "":
+				return at.Forget(cmd.Context(), node)
 			}
-			return admin.AtPlane(app.PlaneSocket(socket)).Forget(cmd.Context(), node)
+			namespace, name, ok := strings.Cut(account, "/")
+			if !ok {
+				namespace, name = model.DefaultNamespace, account
+			}
+			return at.ForgetIdentity(cmd.Context(), namespace, name)
 		},
 	}
 	f := c.Flags()
 	f.StringVar(&node, "node", "", "`name` of the node")
+	f.StringVar(&account, "account", "", "`account` whose certificates are refused: orders, or shop/orders of namespace shop")
 	f.StringVar(&socket, "socket", "", "where the control plane is met (default "+admin.DefaultPlaneSocket+")")
 	return c
 }
@@ -324,6 +343,9 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	}
 	if s.Limited != "" {
 		fmt.Fprintf(out, "nobody can join and nothing is signed or registered: %s\n", s.Limited)
+	}
+	for _, f := range s.Forgotten {
+		fmt.Fprintf(out, "refused: %s\n", f)
 	}
 	if s.Problems > 0 {
 		fmt.Fprintf(out, "%d problems: see /problems of the admin server\n", s.Problems)

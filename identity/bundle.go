@@ -102,7 +102,7 @@ func (b *Bundles) Equal(o *Bundles) bool {
 	if b == nil || o == nil {
 		return b == o
 	}
-	return b.Own.Equal(o.Own) && slices.EqualFunc(b.Federated, o.Federated, (*Bundle).Equal)
+	return b.Own.Equal(o.Own) && slices.EqualFunc(b.Federated, o.Federated, (*Bundle).Equal) && slices.EqualFunc(b.Forgotten, o.Forgotten, Forgotten.equal)
 }
 
 // All are our own, then the others.

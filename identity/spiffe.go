@@ -80,4 +80,6 @@ type Authority interface {
 type Bundles struct {
 	Own       *Bundle
 	Federated []*Bundle // sorted by trust domain
+	// Forgotten are certificates of our own trust domain that are refused.
+	Forgotten []Forgotten
 }

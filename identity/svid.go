@@ -95,7 +95,9 @@ func onlyID(uris []*url.URL) (ID, error) {
 // domain alone. It does not change: make another for other bundles. Any
 // goroutine.
 type Verifier struct {
-	domains map[string]*domain
+	domains   map[string]*domain
+	own       string     // trust domain
+	forgotten *forgotten // nil: nobody is
 }
 
 type domain struct {
@@ -105,7 +107,7 @@ type domain struct {
 
 // NewVerifier makes one; b must not change any more.
 func NewVerifier(b *Bundles) *Verifier {
-	v := &Verifier{domains: map[string]*domain{}}
+	v := &Verifier{domains: map[string]*domain{}, forgotten: newForgotten(b.Forgotten)}
 	add := func(bundle *Bundle) {
 		d := &domain{bundle: bundle, roots: x509.NewCertPool()}
 		for _, root := range bundle.Roots {
@@ -118,6 +120,7 @@ func NewVerifier(b *Bundles) *Verifier {
 	}
 	if b.Own != nil {
 		add(b.Own) // last: nobody else's takes its place
+		v.own = b.Own.TrustDomain
 	}
 	return v
 }
@@ -150,6 +153,11 @@ func (v *Verifier) Verify(chain []*x509.Certificate, now time.Time) (ID, error) 
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	var invalid x509.CertificateInvalidError
 	switch {
+	case err == nil && id.TrustDomain() == v.own:
+		if f := v.forgotten.of(chain[0], id, now); f != nil {
+			return "", refuse(string(id), "it is forgotten: %s", f)
+		}
+		return id, nil
 	case err == nil:
 		return id, nil
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert == chain[0]:

@@ -238,14 +238,31 @@ func Nodes(ctx context.Context, s store.Store) ([]Grant, error) {
 	return out, nil
 }
 
-// RemoveNode makes a node a stranger: it gets nothing more, and its streams end
-// within a heartbeat. What it has it keeps, and its certificate lasts until it
-// ends. store.ErrNotFound: there is no such node.
+// RemoveNode makes a node a stranger: it gets nothing more, its streams end
+// within a heartbeat, and its workloads are registered no more. What it has it
+// keeps; its certificates are good until the authority forgets it, too
+// (ca.Authority.Forget). store.ErrNotFound: there is no such node.
 func RemoveNode(ctx context.Context, s store.Store, node string) error {
 	item, err := s.Get(ctx, nodesBelow+node)
 	if err != nil {
 		return err
 	}
-	_, _, err = s.Txn(ctx, []store.Cond{{Key: item.Key, Changed: item.Changed}}, store.Op{Key: item.Key, Delete: true})
-	return err
+	if _, _, err = s.Txn(ctx, []store.Cond{{Key: item.Key, Changed: item.Changed}}, store.Op{Key: item.Key, Delete: true}); err != nil {
+		return err
+	}
+	// It can register nothing any more, so that what is listed now is all.
+	present, _, err := s.List(ctx, presentBelow+node+"/")
+	if err != nil {
+		return err
+	}
+	for _, p := range present {
+		part := strings.Split(strings.TrimPrefix(p.Key, presentBelow+node+"/"), "/") // namespace, account, name
+		if len(part) != 3 {
+			continue
+		}
+		if err := NewStoreRegistry(s).Unregister(ctx, node, part[0], part[2]); err != nil && !errors.Is(err, ErrTaken) {
+			return err
+		}
+	}
+	return nil
 }

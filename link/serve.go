@@ -152,7 +152,7 @@ func (s *Server) join(ctx context.Context, q *joinRequest) (*joinResponse, error
 	}
 	// Signed first and handed out only to the one that wins: a token that was
 	// used up for nothing would have to be made again by hand.
-	chain, err := s.options.Authority.SignX509(ctx, NodeID(s.options.TrustDomain, q.Node), q.CSR, nodeLife)
+	chain, err := s.options.Authority.SignX509(identity.ForMachine(ctx, q.Node), NodeID(s.options.TrustDomain, q.Node), q.CSR, nodeLife)
 	if err != nil {
 		return nil, s.signFailed(c, err, "node", q.Node)
 	}
@@ -218,7 +218,7 @@ func (s *Server) sign(ctx context.Context, q *signRequest) (*signResponse, error
 	if err := s.mayHave(ctx, c, &record.Grant, identity.ID(q.ID)); err != nil {
 		return nil, err
 	}
-	chain, err := s.options.Authority.SignX509(ctx, identity.ID(q.ID), q.CSR, time.Duration(q.TTL))
+	chain, err := s.options.Authority.SignX509(identity.ForMachine(ctx, c.node), identity.ID(q.ID), q.CSR, time.Duration(q.TTL))
 	if err != nil {
 		return nil, s.signFailed(c, err, "id", q.ID)
 	}

@@ -274,8 +274,15 @@ func pinnedTLS(trustDomain string, root [sha256.Size]byte, certificate *tls.Cert
 
 // wireBundles are identity.Bundles as they travel. The first is our own.
 type wireBundles struct {
-	Sum     string
-	Bundles []wireBundle
+	Sum       string
+	Bundles   []wireBundle
+	Forgotten []wireForgotten
+}
+
+// wireForgotten is an identity.Forgotten.
+type wireForgotten struct {
+	Machine, ID  string
+	Issued, From int64 // Unix nanoseconds
 }
 
 type wireBundle struct {
@@ -308,6 +315,11 @@ func writeBundles(b *identity.Bundles) (*wireBundles, error) {
 		hash.Write(binary.AppendUvarint(nil, uint64(len(body))))
 		hash.Write(body)
 		w.Bundles = append(w.Bundles, one)
+	}
+	for i := range b.Forgotten {
+		f := &b.Forgotten[i]
+		w.Forgotten = append(w.Forgotten, wireForgotten{f.Machine, string(f.ID), f.Issued.UnixNano(), f.From.UnixNano()})
+		hash.Write(encode(nil, &w.Forgotten[i]))
 	}
 	w.Sum = string(hash.Sum(nil)[:sumLength])
 	return w, nil
@@ -343,6 +355,9 @@ func readBundles(w *wireBundles) (*identity.Bundles, *x509.CertPool, error) {
 	}
 	if out.Own == nil || len(out.Own.Roots) == 0 {
 		return nil, nil, errors.New("the bundle of our own trust domain is empty")
+	}
+	for _, f := range w.Forgotten {
+		out.Forgotten = append(out.Forgotten, identity.Forgotten{Machine: f.Machine, ID: identity.ID(f.ID), Issued: time.Unix(0, f.Issued).UTC(), From: time.Unix(0, f.From).UTC()})
 	}
 	return out, pool, nil
 }

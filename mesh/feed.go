@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/naru-mesh/naru/model"
@@ -34,6 +35,7 @@ type Feed struct {
 	changed     chan struct{} // closed when the node has changed
 	generations map[model.Version]int
 	newest      model.Version // of from
+	problems    []model.Problem
 }
 
 // NewFeed needs Begin and Node to be set.
@@ -54,6 +56,13 @@ func (l *Feed) Generation(v model.Version) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.generations[v]
+}
+
+// Problems are those of the newest Snapshot that was made.
+func (l *Feed) Problems() []model.Problem {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.problems)
 }
 
 // Of is the Version of what a Snapshot was made of, "" for an unknown one.
@@ -142,6 +151,7 @@ func (l *Feed) make(ctx context.Context) error {
 	}
 	l.made, l.at = l.freeze.Freeze(l.lower.Lower(&l.base.Config, node)), generation
 	l.mu.Lock()
+	l.problems = l.lower.Problems()
 	clear(l.generations)
 	l.generations[l.made.Version], l.newest = generation, l.base.Version
 	l.mu.Unlock()

@@ -70,8 +70,6 @@ const plainDoor = "mesh/plaintext"
 // Where the port itself is free on this machine that is the place.
 func (l *Lowering) plainDoor(d *door) string {
 	switch {
-	case d.local.Apart && l.node.Serve && slices.ContainsFunc(l.cfg.Listeners, func(o *model.Listener) bool { return o.Port == d.port }):
-		return "" // it is the gateway's
 	case d.local.Apart:
 		return plainDoor + "/" + itoa(d.port)
 	case l.node.Plain != 0:
@@ -85,7 +83,7 @@ func (l *Lowering) inboundDoor(d *door) {
 	w := d.local.Workload
 	key := "mesh/in/" + w.Name + ":" + itoa(d.port)
 	plain := l.plainDoor(d)
-	causes := []any{w, l.mesh.TrustDomain, l.mesh.Domain, d.local.Target, l.node.Address, l.node.MeshPort, plain, l.mesh.Connections}
+	causes := []any{w, l.mesh.TrustDomain, l.mesh.Domain, d.local.Target, l.node.Address, l.node.MeshPort, plain, l.mesh.Connections, l.mesh.MaxConnectionAge}
 	for _, s := range d.nouns {
 		causes = append(causes, s)
 	}
@@ -100,6 +98,7 @@ func (l *Lowering) inboundDoor(d *door) {
 			Mesh: &model.MeshDoor{
 				Side: model.Inbound, Workload: w.Name, Identity: string(l.identityOf(w)), Port: d.port,
 				Services: slices.Compact(slices.Sorted(slices.Values(d.services))), Namespace: w.Namespace, Callers: max(l.mesh.Connections, 0),
+				Protocol: d.carries(), MaxAge: l.mesh.MaxConnectionAge,
 				Forward: slices.ContainsFunc(d.nouns, func(s *model.Service) bool { return s != nil && s.Mesh.Forward }),
 			},
 		}}
@@ -134,6 +133,26 @@ func (l *Lowering) inboundDoor(d *door) {
 	l.out.Routes = append(l.out.Routes, in.routes...)
 	l.out.Flows = append(l.out.Flows, in.flow)
 	l.out.Services = append(l.out.Services, in.services...)
+}
+
+// carries is what tunnels to the door are to carry: what all of its services
+// declare, and AppDetect where these are not of one mind.
+func (d *door) carries() model.AppProtocol {
+	all := model.AppDetect
+	for i, s := range d.nouns {
+		is := model.AppDetect
+		if s != nil {
+			is = s.Mesh.Protocol
+		}
+		if is == model.AppGRPC {
+			is = model.AppHTTP
+		}
+		if i > 0 && is != all {
+			return model.AppDetect
+		}
+		all = is
+	}
+	return all
 }
 
 // plaintext makes a door of connections to locals that are not by mutual TLS. What a strict

@@ -76,6 +76,7 @@ type Lowering struct {
 	known      *[]model.MeshTarget          // those of the last call
 	names      map[string]*[]model.MeshName // likewise, by namespace
 	naming     map[string]bool              // those that are of this call
+	problems   []model.Problem              // likewise
 }
 
 // made is a noun, or several, and what it was made of.
@@ -104,7 +105,7 @@ func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 	if l.known == nil {
 		l.known, l.names = &[]model.MeshTarget{}, map[string]*[]model.MeshName{}
 	}
-	l.naming = map[string]bool{}
+	l.naming, l.problems = map[string]bool{}, nil
 	l.mesh = model.Mesh{}
 	if cfg.Mesh != nil {
 		l.mesh = *cfg.Mesh
@@ -113,6 +114,7 @@ func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 	l.mesh.Domain = pick(l.mesh.Domain, model.DefaultMeshDomain)
 	l.mesh.MTLS = pick(l.mesh.MTLS, model.Strict)
 	l.mesh.Outbound = pick(l.mesh.Outbound, model.OutboundAllow)
+	l.mesh.MaxConnectionAge = max(pick(l.mesh.MaxConnectionAge, model.DefaultMeshConnectionAge), 0)
 	l.mesh.Connections = max(pick(l.mesh.Connections, model.DefaultMeshConnections), -1)
 	l.out = &model.Config{Certificates: cfg.Certificates, Workloads: cfg.Workloads, Policies: cfg.Policies, Mesh: cfg.Mesh, Settings: cfg.Settings}
 	l.byService = make(map[string][]*model.Workload, len(cfg.Services))
@@ -138,7 +140,16 @@ func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 // serve takes over what is the Config's own. Services of the mesh keep their
 // names, so that Routes lead to them as before.
 func (l *Lowering) serve() {
-	l.out.Listeners = append(l.out.Listeners, l.cfg.Listeners...)
+	for _, o := range l.cfg.Listeners {
+		if whose, hint := l.taken(o); whose != "" {
+			l.problems = append(l.problems, model.Problem{
+				Origin: o.Origin, Severity: model.Broken, Code: "port-taken",
+				Message: "listener " + o.Name + " is not served: port " + itoa(o.Port) + " is " + whose, Hint: hint,
+			})
+			continue
+		}
+		l.out.Listeners = append(l.out.Listeners, o)
+	}
 	l.out.Routes = append(l.out.Routes, l.cfg.Routes...)
 	l.out.Flows = append(l.out.Flows, l.cfg.Flows...)
 	byName := map[string]*model.Service{}
@@ -154,6 +165,36 @@ func (l *Lowering) serve() {
 		l.out.Services = append(l.out.Services, s)
 	}
 }
+
+// taken says whose the port of a listener is already, on this machine; "":
+// nobody's. What comes to the port of a workload comes to the workload, so that
+// a listener there would be served half, and a workload that has it goes on.
+func (l *Lowering) taken(o *model.Listener) (whose, hint string) {
+	if o.Protocol == model.UDP || o.Port == 0 {
+		return "", ""
+	}
+	const leave = "have the listener or the workload take another port; the listener is served once the workload has left"
+	for i := range l.node.Locals {
+		local := &l.node.Locals[i]
+		name := local.Workload.Name
+		switch {
+		case slices.ContainsFunc(local.Workload.Ports, func(p model.WorkloadPort) bool { return p.Port == o.Port }):
+			return "that of workload " + name + " on this machine", leave
+		case slices.ContainsFunc(local.Reach, func(r Reach) bool { return r.Local == o.Port }):
+			return "where workload " + name + " reaches a service on this machine", leave
+		case local.Outbound == o.Port:
+			return "where the calls of workload " + name + " come to the proxy", "take a port below 15000"
+		}
+	}
+	if len(l.node.Locals) > 0 && (o.Port == pick(l.node.MeshPort, model.MeshPort) || o.Port == l.node.Plain) {
+		return "the mesh's own on this machine", "take a port below 15000"
+	}
+	return "", ""
+}
+
+// Problems are what the last call of Lower has found: listeners of the Config
+// that this machine cannot serve.
+func (l *Lowering) Problems() []model.Problem { return l.problems }
 
 // source is an identity that calls.
 type source struct {

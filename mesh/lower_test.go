@@ -130,6 +130,60 @@ func TestNobodyHasNoIdentity(t *testing.T) {
 	}
 }
 
+// TestListenerOnAWorkloadsPort: what comes to a workload's port is the workload's,
+// so a listener that is written later is not served, and its mistake is told.
+func TestListenerOnAWorkloadsPort(t *testing.T) {
+	t.Parallel()
+	cfg := shop(2)
+	w := cfg.Workloads[0]
+	port := w.Ports[0].Port
+	node := nodeOf(w)
+	node.Serve, node.Plain, node.Locals[0].Outbound = true, 15006, 15100
+	node.Locals[0].Reach = []Reach{{Name: "db", Port: 5432, Local: 5432}}
+	at := func(name string, port uint16, protocol model.Protocol) *model.Listener {
+		return &model.Listener{Name: name, Port: port, Protocol: protocol, Origin: model.Origin{Source: "naru.yaml", Line: 7, Column: 3}}
+	}
+	cfg.Listeners = []*model.Listener{
+		at("good", 8080, model.HTTP), at("datagrams", port, model.UDP), at("ephemeral", 0, model.HTTP), at("theirs", port, model.HTTP),
+		at("reach", 5432, model.TCP), at("calls", 15100, model.HTTP), at("mesh", model.MeshPort, model.HTTP), at("plain", 15006, model.HTTP),
+	}
+	served := func(c *model.Config) (names []string) {
+		for _, o := range c.Listeners {
+			if o.Mesh == nil {
+				names = append(names, o.Name)
+			}
+		}
+		return names
+	}
+	for _, apart := range []bool{false, true} {
+		node.Locals[0].Apart = apart
+		var l Lowering
+		out := l.Lower(cfg, node)
+		if got := served(out); !slices.Equal(got, []string{"good", "datagrams", "ephemeral"}) {
+			t.Errorf("%q are served", got)
+		}
+		var said []string
+		for _, p := range l.Problems() {
+			said = append(said, p.String())
+		}
+		for i, want := range []string{
+			"naru.yaml:7:3: error: listener theirs is not served: port " + itoa(port) + " is that of workload " + w.Name + " on this machine (have the listener or the workload take another port",
+			"listener reach is not served: port 5432 is where workload " + w.Name + " reaches a service",
+			"listener calls is not served: port 15100 is where the calls of workload " + w.Name,
+			"listener mesh is not served: port 15008 is the mesh's own",
+			"listener plain is not served: port 15006 is the mesh's own",
+		} {
+			if i >= len(said) || !strings.Contains(said[i], want) {
+				t.Errorf("no %q in %q", want, said)
+			}
+		}
+		// The workload has left.
+		if out = l.Lower(cfg, Node{Serve: true}); len(served(out)) != len(cfg.Listeners) || len(l.Problems()) != 0 {
+			t.Errorf("%q are served, %v", served(out), l.Problems())
+		}
+	}
+}
+
 func TestStandby(t *testing.T) {
 	t.Parallel()
 	cfg := shop(2)
@@ -406,7 +460,8 @@ func TestNamesAreUnique(t *testing.T) {
 }
 
 // TestPlaintextApart: of a local with a network of its own the door for
-// plaintext is at its port, unless that is the gateway's.
+// plaintext is at its port, also where a listener of the gateway wants that: it
+// comes too late.
 func TestPlaintextApart(t *testing.T) {
 	t.Parallel()
 	cfg := shop(2)
@@ -421,7 +476,7 @@ func TestPlaintextApart(t *testing.T) {
 	}{
 		{"alone", false, port, "mesh/plaintext/" + itoa(port)},
 		{"beside a gateway", true, port + 1, "mesh/plaintext/" + itoa(port)},
-		{"at the gateway's port", true, port, ""},
+		{"at the gateway's port", true, port, "mesh/plaintext/" + itoa(port)},
 	} {
 		cfg.Listeners = []*model.Listener{{Name: "edge", Port: c.gateway, Protocol: model.HTTP}}
 		node.Serve = c.serve

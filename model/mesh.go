@@ -48,6 +48,10 @@ type Mesh struct {
 	// one identity to the workloads of a machine; 0 is DefaultMeshConnections,
 	// negative is no bound.
 	Connections int `json:"connections,omitempty"`
+	// MaxConnectionAge is for how long a connection between two proxies takes new
+	// requests and tunnels, give or take a tenth; 0 is DefaultMeshConnectionAge,
+	// negative is no bound.
+	MaxConnectionAge time.Duration `json:"maxConnectionAge,omitempty"`
 	// Federated are the trust domains whose workloads are believed besides our
 	// own, each by the bundle that its own authority publishes.
 	Federated []Federation `json:"federated,omitempty"`
@@ -82,6 +86,11 @@ const (
 	// DefaultMeshConnections leaves room for others below the DefaultLimits of a
 	// listener, and is more than programs have in use.
 	DefaultMeshConnections = 20_000
+	// DefaultMeshConnectionAge is short beside the life of a certificate and of a
+	// root, and long beside what a handshake costs. MostMeshConnectionAge is what a
+	// timer can tell, with what is added to spread the ends.
+	DefaultMeshConnectionAge = time.Hour
+	MostMeshConnectionAge    = 20 * time.Hour
 )
 
 // Workload is one instance of one or more Services, on some machine.
@@ -239,8 +248,14 @@ type MeshDoor struct {
 	// Callers is how many connections and tunnels callers of one identity may
 	// have open, at all inbound doors together; 0 is no bound. Inbound.
 	Callers int `json:"callers,omitempty"`
+	// MaxAge is Mesh.MaxConnectionAge; 0 is no bound. Inbound.
+	MaxAge time.Duration `json:"maxAge,omitempty"`
 	// Forward is that of one of the Services. Inbound.
 	Forward bool `json:"forward,omitempty"`
+	// Protocol is what tunnels to the port carry: AppTCP is bytes, AppHTTP
+	// requests alone, and with AppDetect what could be requests is read as such.
+	// Inbound.
+	Protocol AppProtocol `json:"protocol,omitempty"`
 	// Targets are where captured connections may have wanted to go. They may be
 	// shared by doors.
 	Targets []MeshTarget `json:"targets,omitempty"`
@@ -381,6 +396,7 @@ func (p *Policy) origin() Origin   { return p.Origin }
 func (m *Mesh) write(b *content) {
 	b.text(m.TrustDomain, m.Domain, string(m.MTLS), string(m.Outbound))
 	b.int(int64(m.Connections))
+	b.int(int64(m.MaxConnectionAge))
 	b.number(uint64(len(m.Federated)))
 	for i := range m.Federated {
 		f := &m.Federated[i]
@@ -417,10 +433,11 @@ func (s *MeshService) write(b *content) {
 }
 
 func (m *MeshDoor) write(b *content) {
-	b.text(string(m.Side), m.Workload, m.Identity, m.Namespace)
+	b.text(string(m.Side), m.Workload, m.Identity, m.Namespace, string(m.Protocol))
 	b.number(uint64(m.Port))
 	b.strings(m.Services...)
 	b.int(int64(m.Callers))
+	b.int(int64(m.MaxAge))
 	b.number(uint64(len(m.Targets)))
 	for i := range m.Targets {
 		t := &m.Targets[i]

@@ -42,6 +42,11 @@ func (v *checker) mesh(m *Mesh) *Mesh {
 		m = copied(m)
 		m.Outbound = RegisteredOnly
 	}
+	if m.MaxConnectionAge > MostMeshConnectionAge {
+		v.broken("bad-value", "maxConnectionAge of the mesh is "+m.MaxConnectionAge.String(), "write at most "+MostMeshConnectionAge.String()+", or off")
+		m = copied(m)
+		m.MaxConnectionAge = MostMeshConnectionAge
+	}
 	good, seen := m.Federated, map[string]bool{cmp.Or(m.TrustDomain, DefaultTrustDomain): true}
 	for i := range m.Federated {
 		good = keep(good, m.Federated, i, v.federation(&m.Federated[i], seen))

@@ -102,6 +102,7 @@ func TestMistakesOfTheMesh(t *testing.T) {
 		{func(c *Config) { c.Policies[0].Services[0] = "ledger" }, "warning never-matches: rule 1 of policy default/a can never match: it wants something of HTTP, and its services are tcp", nil},
 		{func(c *Config) { deny(c).Methods = []string{"PUT"} }, "warning matches-everything: rule 1 of policy default/d wants something of HTTP, and its services are tcp: there it matches every connection", nil},
 		{func(c *Config) { allow(c).Principals = []string{"spiffe://other.example/ns/x/sa/y"} }, "warning foreign-principal: rule 1 of policy default/a names spiffe://other.example/ns/x/sa/y, and nobody of trust domain other.example is believed here", nil},
+		{func(c *Config) { allow(c).Principals = []string{"spiffe://shop.example/node/web-1"} }, "warning no-workload: rule 1 of policy default/a names spiffe://shop.example/node/web-1, and /node/web-1 is no workload's: nobody calls as that", nil},
 		{func(c *Config) {
 			allow(c).Principals, allow(c).Namespaces = []string{"spiffe://shop.example/ns/default/sa/web"}, []string{"shop"}
 		}, "warning never-matches: rule 1 of policy default/a can never match: none of its principals is in the namespaces that it wants", nil},

@@ -178,6 +178,10 @@ func (v *checker) matching(p *Policy, i int) {
 			v.doubtful("foreign-principal", who+" names "+s+", and nobody of trust domain "+domain+" is believed here",
 				"write spiffe://"+v.trustDomain()+"/..., or federate with "+domain)
 		}
+		if rest, own := strings.CutPrefix(s, "spiffe://"+v.trustDomain()+"/"); own && !strings.Contains(s, "*") && namespace == "" {
+			v.doubtful("no-workload", who+" names "+s+", and /"+rest+" is no workload's: nobody calls as that",
+				"write spiffe://"+v.trustDomain()+"/ns/NAMESPACE/sa/ACCOUNT")
+		}
 		if namespace != "" && len(r.Namespaces) > 0 && !slices.Contains(r.Namespaces, namespace) {
 			elsewhere++
 		}

@@ -76,6 +76,7 @@ func (x *exchange) goAbroad(data []byte) bool {
 		x.refuse(observe.OutboundRefused)
 		return true
 	}
+	x.claimless()
 	x.rule, x.backend = p.strangers, &p.strangers.backends[0]
 	x.rule.counts(p.opt.Registry, x.w.index).Begin()
 	x.backend.counts(p.opt.Registry, x.w.index).Begin()

@@ -80,7 +80,9 @@ func (d *door) detect(e *entrance, c wire.Conn, t *target) {
 			}
 			handOver(c, held, func(c wire.Conn) { e.codec(w.proxy, s == wire.SpeaksHTTP2).Serve(c, d, e.limits) })
 		default:
-			d.carry(l, c, held, func(k *conversation) { k.name, k.early = t.noun.Host, eof })
+			// Who calls by plaintext is known to nobody.
+			wary := l.side() == model.Plaintext
+			d.carry(l, c, held, func(k *conversation) { k.name, k.early, k.wary = t.noun.Host, eof, wary })
 		}
 	}
 	f.read = func(b []byte) bool {

@@ -195,6 +195,7 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		session: compileSession(noun.Session),
 		request: bound(noun.Timeouts.Request),
 		try:     bound(pick(noun.Timeouts.Backend, model.DefaultBackendTimeout)),
+		leaves:  c.leaves(noun),
 		traffic: make([]*observe.Traffic, c.loops),
 	}
 	if noun.CountCalls {
@@ -242,6 +243,14 @@ func (c *compiler) backend(b *model.Backend) (backend, error) {
 	return made, nil
 }
 
+// leaves says whether requests of a route may go to an external service.
+func (c *compiler) leaves(noun *model.Route) bool {
+	return slices.ContainsFunc(noun.Backends, func(b model.Backend) bool {
+		v := c.services[b.Service]
+		return v != nil && v.Mesh != nil && v.Mesh.External
+	})
+}
+
 func (c *compiler) mirrors(fs []model.Filter) (list []mirrorTo) {
 	for i := range fs {
 		if m := fs[i].Mirror; m != nil {
@@ -262,7 +271,7 @@ func (c *compiler) host(service string) string {
 // same says whether all that a rule leads to is still what it was. A flaw is
 // compiled again, so that its Problem is told again.
 func (c *compiler) same(r *rule) bool {
-	if r.flawed {
+	if r.flawed || r.leaves != c.leaves(r.noun) {
 		return false
 	}
 	for i := range r.backends {
@@ -360,6 +369,11 @@ func (c *compiler) entrances() (map[address]*entrance, error) {
 			lim := *e.limits
 			lim.Connect, lim.Forward = true, true
 			e.explicit = &lim
+		}
+		if e.within = e.limits; e.limits.Connect {
+			lim := *e.limits
+			lim.Connect, lim.Age = false, 0
+			e.within = &lim
 		}
 		hosts := route.NewHosts[*listener]()
 		for _, l := range e.listeners {

@@ -33,13 +33,20 @@ func (x *exchange) tunnel() {
 		x.refuse(observe.TooManyFromCaller)
 		return
 	}
-	conn := x.dissolve(false)
-	x.door.carry(l, conn, nil, func(k *conversation) { k.name, k.tunnel = l.noun.Hostname, true })
+	w, d := x.w, x.door
+	conn := x.dissolve(false, func() { w.proxy.callers.leave(who) })
+	if l.noun.Mesh.Protocol == model.AppHTTP {
+		d.requests(conn)
+		return
+	}
+	d.carry(l, conn, nil, func(k *conversation) {
+		k.name, k.wary = l.noun.Hostname, l.noun.Mesh.Protocol != model.AppTCP
+	})
 }
 
 // dissolve makes a connection of a CONNECT and ends the exchange, whose account
-// is another's from here on. explain is wire.Tunneler's.
-func (x *exchange) dissolve(explain bool) wire.Conn {
+// is another's from here on. explain and over are wire.Tunneler's.
+func (x *exchange) dissolve(explain bool, over func()) wire.Conn {
 	w := x.w
 	x.live = false
 	x.leave()
@@ -47,7 +54,7 @@ func (x *exchange) dissolve(explain bool) wire.Conn {
 	w.ended.Store(w.ended.Load() + 1)
 	// The codec may still speak of the exchange when the conversation is over, so
 	// it is not used again.
-	conn, sink := w.proxy.opt.Tunnels.Accept(&x.Exchange.Exchange, x.stream, explain, func() {})
+	conn, sink := w.proxy.opt.Tunnels.Accept(&x.Exchange.Exchange, x.stream, explain, over)
 	x.tunnelled = sink
 	return conn
 }
@@ -64,7 +71,7 @@ func (x *exchange) inner() (*listener, observe.Reason) {
 	switch {
 	case why != observe.ReasonNone:
 		return nil, why
-	case !l.bySNI(), l.noun.Mesh.Forward: // in a tunnel nobody reads heads
+	case !l.bySNI(), l.noun.Mesh.Forward, x.Request.Minor < 2: // HTTP/1 is spoken inside of tunnels alone
 		return nil, observe.BadUpgrade
 	}
 	// The address may be another name for the workload; the port says what is
@@ -116,7 +123,7 @@ func (x *exchange) goOut(e *entrance) {
 		}
 	}
 	name, asked := string(host), string(x.Request.Authority)
-	c := x.dissolve(true)
+	c := x.dissolve(true, func() {})
 	switch {
 	case known:
 		d.depart(e, c, asked, at)

@@ -140,6 +140,15 @@ func (p *passed) moved(in, out int) {
 	}
 }
 
+// uncount ends what begin has begun, with nothing to tell.
+func (p *passed) uncount() {
+	for _, t := range p.traffic {
+		if t != nil {
+			t.Done(&observe.Record{})
+		}
+	}
+}
+
 // account writes the one Record of a connection or session; describe fills in
 // what only the access log wants.
 func (p *passed) account(w *worker, describe func(*observe.Record)) {

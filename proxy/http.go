@@ -38,6 +38,9 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 	}
 	if m := x.w.proxy.opt.Mint; m != nil && x.listener.noun.Mesh == nil {
 		m.OnRequest(&x.Exchange)
+		if x.rule.leaves {
+			x.Request.Remove(keyPassport) // it is for services of ours
+		}
 	}
 	if why := x.choose(); why != observe.ReasonNone {
 		x.refuse(why)

@@ -235,7 +235,7 @@ func (c *compiler) mutual(e *entrance, noun *model.Listener) error {
 	e.tls.Credentials = append(e.tls.Credentials, wire.Credential{
 		Name: noun.Mesh.Identity, Hostname: noun.Hostname, Identity: noun.Mesh.Identity, Identities: from,
 	})
-	e.limits.Connect = c.mesh.Tunnels != nil
+	e.limits.Connect, e.limits.Age = c.mesh.Tunnels != nil, noun.Mesh.MaxAge
 	return nil
 }
 
@@ -318,8 +318,7 @@ func (l *listener) guardian(p *wire.Peer) *listener {
 // unwelcome says whether a passport or a policy refuses the request; then it
 // holds the answer.
 func (x *exchange) unwelcome() bool {
-	side := x.listener.side()
-	if v := x.w.proxy.opt.Verify; v != nil && (side == model.Inbound || side == model.Plaintext) && v.OnRequest(&x.Exchange) == filter.Answer {
+	if v := x.w.proxy.opt.Verify; v != nil && x.listener.noun.Mesh != nil && v.OnRequest(&x.Exchange) == filter.Answer {
 		return true
 	}
 	return x.listener.refuses(&x.Exchange)

@@ -105,6 +105,7 @@ type entrance struct {
 	limited   *model.Listener // the one whose limits are those of the port
 	limits    *wire.Limits
 	explicit  *wire.Limits // of clients that say where they want to go
+	within    *wire.Limits // of connections in a tunnel, which open no tunnels
 	maxConns  int
 	only2     bool // HTTP/1 is not spoken
 	http3     bool // HTTP/3 is, by UDP
@@ -139,6 +140,7 @@ type rule struct {
 	request  time.Duration // 0 none
 	try      time.Duration // 0 none
 	broken   observe.Reason
+	leaves   bool               // the mesh, for an external service
 	flawed   bool               // a filter could not be compiled
 	traffic  []*observe.Traffic // by loop, made at first use
 	calls    []*observe.Calls   // likewise; nil where gRPC calls are not counted

@@ -13,6 +13,8 @@ import (
 var (
 	keyUserAgent = wire.KeyUserAgent
 	keyRequestID = wire.KeyXRequestID
+	// keyPassport is by what a gateway tells workloads on whose behalf it calls.
+	keyPassport = wire.KeyOf("Naru-Passport")
 )
 
 // maxRequestID bounds a request id that a trusted proxy gave.
@@ -29,8 +31,11 @@ func (x *exchange) stamp() {
 	h := &x.Request
 	if m := x.listener.noun.Mesh; m != nil {
 		// Between two programs of the mesh nothing stands that clients could use:
-		// what one says to the other is theirs, but for who it is.
-		if m.Side != model.OutboundSide {
+		// what one says to the other is theirs, but for who it is. That is taken off
+		// on both sides: not every service has a proxy.
+		if m.Side == model.OutboundSide {
+			x.claimless()
+		} else {
 			x.workload(m)
 		}
 		if !h.Has(keyRequestID) {
@@ -78,13 +83,14 @@ func (x *exchange) stamp() {
 
 // workload tells a workload who has called it, where it is to be told, and
 // leaves nothing that a caller has said of that: but for a gateway, which has
-// taken off what its clients said, and tells of those.
+// taken off what its clients said, and tells of those. In a tunnel it has not:
+// there its clients may speak themselves.
 func (x *exchange) workload(m *model.MeshDoor) {
 	h, t, gateway := &x.Request, x.Peer.TLS, x.w.proxy.opt.Gateway
 	dropLookalikes(h, !x.trustsTime())
 	w := x.w
 	w.out = w.out[:0]
-	if gateway != nil && t != nil && m.Side == model.Inbound && gateway(t.Identity) {
+	if gateway != nil && t != nil && m.Side == model.Inbound && !x.Peer.Tunnel && gateway(t.Identity) {
 		was, _ := h.Joined(wire.KeyXForwardedClientCert, w.tmp[:0])
 		w.out = append(w.out, was...)
 	}
@@ -100,6 +106,17 @@ func (x *exchange) workload(m *model.MeshDoor) {
 		return
 	}
 	h.Remove(wire.KeyXForwardedClientCert)
+}
+
+// claimless takes off what a workload says of who it calls for, which only a
+// proxy may say. A passport stays as long as it stays in the mesh: services pass
+// on those that they were given, and a forged one is refused.
+func (x *exchange) claimless() {
+	x.Request.Remove(wire.KeyXForwardedClientCert)
+	dropLookalikes(&x.Request, false)
+	if x.rule == nil || x.rule.leaves {
+		x.Request.Remove(keyPassport)
+	}
 }
 
 // dropLookalikes removes X_Forwarded_For and its like: to services behind CGI,

@@ -43,7 +43,8 @@ type conversation struct {
 	left    int           // bytes that wait to be sent after both ends
 	leaving bool          // expiry is armed
 	fresh   bool          // the next tunnel is one on a new connection
-	tunnel  bool          // in a connection of the mesh, and counted
+	wary    bool          // nothing of the client has passed: it could be HTTP yet
+	turned  bool          // it was, and its client is served by a codec
 	early   bool          // the client ended before there was a service
 	ended   bool
 }
@@ -204,19 +205,29 @@ func (h *half) OnOpen() {
 	k.last = k.connected
 	k.w.loop.Disarm(&k.timer)
 	k.introduce()
-	if a, ok := k.client.conn.(wire.Forwarder); ok {
-		if b, ok := k.service.conn.(wire.Forwarder); ok {
-			a.Forward(b, &k.client)
-			b.Forward(a, &k.service)
-		}
+	if !k.wary {
+		k.join()
 	}
 	if k.idle > 0 {
 		k.timer.Kind = timerIdle
 		k.w.loop.Arm(&k.timer, k.idle)
 	}
 	k.client.conn.Resume()
-	if k.early {
+	if k.wary && len(k.held) > 0 {
+		k.suspect(nil)
+	}
+	if k.early && !k.ended {
 		k.client.OnEOF()
+	}
+}
+
+// join lets bytes pass unseen, where both sides can do that.
+func (k *conversation) join() {
+	if a, ok := k.client.conn.(wire.Forwarder); ok {
+		if b, ok := k.service.conn.(wire.Forwarder); ok {
+			a.Forward(b, &k.client)
+			b.Forward(a, &k.service)
+		}
 	}
 }
 
@@ -236,15 +247,27 @@ func (k *conversation) introduce() {
 		}
 		header = wire.AppendProxyHeader(k.w.out[:0], version, h)
 	}
-	if len(header)+len(k.held) > 0 {
-		k.service.conn.Write(header, k.held)
-		k.moved(len(k.held), 0)
+	held := k.held
+	if k.wary {
+		held = nil
+	} else {
+		k.held = nil
 	}
-	k.held = nil
+	if len(header)+len(held) > 0 {
+		k.service.conn.Write(header, held)
+		k.moved(len(held), 0)
+	}
 }
 
 // OnData passes on what came.
 func (h *half) OnData(b []byte) {
+	if h.of.wary {
+		if h == &h.of.client {
+			h.of.suspect(b)
+			return
+		}
+		h.of.trust() // no server of HTTP speaks first
+	}
 	h.OnForwarded(len(b))
 	to := h.other.conn
 	to.Write(b, nil)
@@ -274,6 +297,9 @@ func (h *half) OnDrained() {
 // OnEOF passes the end of one direction on; the other may last.
 func (h *half) OnEOF() {
 	k := h.of
+	if k.wary {
+		k.trust() // a part of a request is none
+	}
 	h.eof = true
 	k.last = k.w.loop.Now()
 	h.other.conn.CloseWrite()
@@ -376,10 +402,11 @@ func (k *conversation) end() {
 	if k.lease != nil {
 		k.lease.End()
 	}
-	if k.tunnel {
-		w.proxy.callers.leave(k.client.conn.Peer().TLS.Identity)
-	}
 	w.ended.Store(w.ended.Load() + 1)
+	if k.turned {
+		k.uncount() // its requests have records of their own
+		return
+	}
 	k.account(w, k.describe)
 }
 

@@ -204,6 +204,7 @@ func newMachine(t *testing.T, from *trust) *machine {
 	m.proxy = proxy.New(proxy.Options{
 		Driver: driver, Datagrams: inner, Server: codec, HTTP2: codec2, Security: security, Clusters: clusters, Registry: m.registry,
 		Gateway:    func(id string) bool { return m.gateway[id] },
+		Verify:     passportCheck{},
 		Identities: from, Tunnels: tunnel.Tunnels{}, Drain: 200 * time.Millisecond, Log: log,
 		Client: codec,
 		Lookup: func(_ context.Context, name string) ([]netip.Addr, error) {

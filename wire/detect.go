@@ -71,6 +71,50 @@ func Detect(b []byte, final bool) Spoken {
 	return SpeaksOther
 }
 
+// Suspect finds out whether a server, however lenient, could read as HTTP what a
+// client has sent so far, where Detect asks what a client means by it: empty
+// lines before the request line, tabs in it, any method. It is for who must not
+// let HTTP pass as bytes. Undecided is what may still become a request line.
+func Suspect(b []byte) Spoken {
+	if n := min(len(b), len(http2Preface)); string(b[:n]) == http2Preface[:n] {
+		if n == len(http2Preface) {
+			return SpeaksHTTP2
+		}
+		return Undecided
+	}
+	line := bytes.TrimLeft(b, "\r\n\t\v\f ")
+	method := 0
+	for method < len(line) && IsToken(line[method]) {
+		method++
+	}
+	switch {
+	case method == 0 && len(line) > 0, method < len(line) && line[method] != ' ' && line[method] != '\t':
+		return SpeaksOther
+	}
+	end := bytes.IndexByte(line, '\n')
+	switch {
+	case end >= 0 && containsFold(line[:end], "http/"):
+		return SpeaksHTTP1
+	case end >= 0:
+		return SpeaksOther
+	case bytes.ContainsFunc(line[method:], func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' }):
+		return SpeaksOther // as in LDAP, whose messages have no lines that could be waited for
+	case len(b) > maxRequestLine:
+		return SpeaksHTTP1
+	}
+	return Undecided
+}
+
+// containsFold says whether lower, which is lower case, stands in b in any case.
+func containsFold(b []byte, lower string) bool {
+	for i := 0; i+len(lower) <= len(b); i++ {
+		if EqualFold(b[i:i+len(lower)], lower) {
+			return true
+		}
+	}
+	return false
+}
+
 func undecided(final bool, otherwise Spoken) Spoken {
 	if final {
 		return otherwise

@@ -1,6 +1,53 @@
 package wire
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
+
+// TestSuspect: what some server could take for a request is not let pass as
+// bytes, and what nobody could is not waited for.
+func TestSuspect(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		text string
+		want Spoken
+	}{
+		{"nothing", "", Undecided},
+		{"empty lines", "\r\n\r\n", Undecided},
+		{"a method", "GE", Undecided},
+		{"a part of a request line", "GET /a", Undecided},
+		{"a request", "GET /a HTTP/1.1\r\n", SpeaksHTTP1},
+		{"behind empty lines", "\r\n\n GET /a HTTP/1.1\r\n", SpeaksHTTP1},
+		{"with tabs", "GET\t/a\tHTTP/1.1\n", SpeaksHTTP1},
+		{"of an unknown method", "get /a HTTP/1.1\r\n", SpeaksHTTP1},
+		{"of an odd version", "GET /a http/9\r\n", SpeaksHTTP1},
+		{"with more words", "GET /a b HTTP/1.1 c\r\n", SpeaksHTTP1},
+		{"a long one", "GET /" + strings.Repeat("a", maxRequestLine), SpeaksHTTP1},
+		{"the preface", http2Preface, SpeaksHTTP2},
+		{"a part of the preface", http2Preface[:20], Undecided},
+		{"HTTP/0.9, which has no fields", "GET /a\r\n", SpeaksOther},
+		{"redis, inline", "SET a b\r\n", SpeaksOther},
+		{"redis", "*1\r\n$4\r\nPING\r\n", SpeaksOther},
+		{"postgres", "\x00\x00\x00\x08\x04\xd2\x16\x2f", SpeaksOther},
+		{"ldap, of a length that is a space", "0 \x02\x01\x01\x60\x1b\x02\x01\x03", SpeaksOther},
+		{"ldap, of a length that is a tab", "0\t\x02\x01\x01\x60\x07", SpeaksOther},
+		{"mongodb", "A\x01\x00\x00", SpeaksOther},
+		{"ssh", "SSH-2.0-OpenSSH_9.9\r\n", SpeaksOther},
+		{"a hello", "\x16\x03\x01", SpeaksOther},
+		{"json", "{\"op\": 1}", SpeaksOther},
+	} {
+		if got := Suspect([]byte(c.text)); got != c.want {
+			t.Errorf("%s: %d, not %d", c.name, got, c.want)
+		}
+		for i := range len(c.text) {
+			if got := Suspect([]byte(c.text[:i])); got != Undecided && got != c.want {
+				t.Errorf("%s: %d after %d bytes, and %d in the end", c.name, got, i, c.want)
+			}
+		}
+	}
+}
 
 func TestDetect(t *testing.T) {
 	t.Parallel()

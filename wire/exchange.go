@@ -218,12 +218,23 @@ type Drainer interface {
 	Drain(l Loop, leaves func(s Server, p *Peer) bool)
 }
 
+// Cutter is a server codec whose connections can be ended at once.
+type Cutter interface {
+	// Cut ends the connections of l for which gone says true, with all that they
+	// carry, for a reason. It is called on l.
+	Cut(l Loop, gone func(s Server, p *Peer) bool, why observe.Reason)
+}
+
 // Limits of a server codec; all set, negative is none. See model.Limits.
 type Limits struct {
 	HeadBytes, Fields, URIBytes int
 	BodyBytes                   int64
 	Requests                    int
-	Idle, Head, Body, Write     time.Duration
+	// Age, of HTTP/2, is for how long a connection takes new requests, give or take
+	// a tenth; then its client is told to make another (GOAWAY), and it ends with
+	// what it carries. 0 is no bound.
+	Age                     time.Duration
+	Idle, Head, Body, Write time.Duration
 	// HTTP2 is understood too: where ALPN chose it, and on a plain connection
 	// by prior knowledge (RFC 9113 section 3.3).
 	HTTP2 bool

@@ -180,6 +180,9 @@ type Peer struct {
 	Original netip.AddrPort
 	// TLS is nil on a plain connection.
 	TLS *TLSState
+	// Tunnel: it is in a tunnel of the peer's, who need not have written what comes
+	// (Tunneler).
+	Tunnel bool
 }
 
 // TLSState is what was agreed in a handshake; it does not change afterwards.

@@ -38,6 +38,7 @@ type meshSpec struct {
 	MTLS        string       `json:"mtls" doc:"how workloads are reached" enum:"strict,permissive,off" default:"strict"`
 	Outbound    string       `json:"outbound" doc:"where workloads may connect to besides services" enum:"allow,registered-only" default:"allow"`
 	Connections int          `json:"connections" doc:"connections that one workload may have open through its machine's proxy, and all callers of one identity to a machine; -1 is no bound" default:"20000"`
+	MaxAge      string       `json:"maxConnectionAge" doc:"for how long a connection between two proxies takes new requests and tunnels, give or take a tenth, at most 20h; off is no bound" default:"1h"`
 	Federated   []federation `json:"federated" doc:"trust domains of others whose workloads are believed"`
 	_           struct{}     `also:"mode,tls,peerAuthentication" hint:"did you mean mtls? strict, permissive or off"`
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/naru-mesh/naru/dialect"
 	"github.com/naru-mesh/naru/model"
@@ -211,6 +212,17 @@ func (r *reader) mesh() any {
 	if s.Connections < -1 {
 		m.Connections = 0
 		r.broken("spec.connections", "bad-value", "there can not be "+strconv.Itoa(s.Connections)+" connections", "at least 1, or -1 for no bound")
+	}
+	if s.MaxAge != "" {
+		age, err := time.ParseDuration(s.MaxAge)
+		switch {
+		case s.MaxAge == "off":
+			m.MaxConnectionAge = -1
+		case err != nil || age <= 0:
+			r.broken("spec.maxConnectionAge", "bad-value", "no time is "+strconv.Quote(s.MaxAge), "write for example 1h, or off for no bound")
+		default:
+			m.MaxConnectionAge = age
+		}
 	}
 	for _, f := range s.Federated {
 		m.Federated = append(m.Federated, model.Federation{TrustDomain: f.TrustDomain, URL: f.URL, EndpointID: f.EndpointID, CAFile: r.file(f.CAFile)})

@@ -17,6 +17,7 @@ type mesh struct {
 	MTLS        text        `json:"mtls" doc:"how workloads are reached" enum:"strict,permissive,off" default:"strict"`
 	Outbound    text        `json:"outbound" doc:"where workloads may connect to besides services" enum:"allow,registered-only" default:"allow"`
 	Connections *count      `json:"connections" doc:"connections that one workload may have open through its machine's proxy, and all callers of one identity to a machine" default:"20000"`
+	MaxAge      *span       `json:"maxConnectionAge" doc:"for how long a connection between two proxies takes new requests and tunnels, give or take a tenth; at most 20h" default:"1h" unit:"duration"`
 	Federated   federations `json:"federated" doc:"trust domains of others whose workloads are believed"`
 	_           struct{}    `also:"tls,mode,mTLS,peerAuthentication" hint:"did you mean mtls? strict, permissive or off"`
 	_           struct{}    `also:"egress,outboundTrafficPolicy" hint:"did you mean outbound? allow or registered-only"`
@@ -85,6 +86,7 @@ func (m *mesh) noun(doc *dialect.Document, folder string) *model.Mesh {
 		x.MTLS, x.Outbound = model.Strict, model.RegisteredOnly
 	}
 	set(&x.Connections, m.Connections)
+	set(&x.MaxConnectionAge, m.MaxAge)
 	for _, f := range m.Federated {
 		one := model.Federation{TrustDomain: string(f.TrustDomain), URL: string(f.URL), EndpointID: string(f.EndpointID)}
 		one.CAFile = beside(folder, string(f.CA))

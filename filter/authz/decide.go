@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/naru-mesh/naru/filter"
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
@@ -114,7 +115,7 @@ func newVerdict(m *Metrics, p *model.Policy, name string) *verdict {
 type input struct {
 	peer     *wire.Peer
 	remote   netip.AddrPort
-	identity string // the peer's SPIFFE ID, "" where it has proved none
+	identity string // the peer's SPIFFE ID, "" where it has proved no workload's
 	// domain, namespace and account are its parts; the last two only where it
 	// is a workload's.
 	domain, namespace, account string
@@ -143,13 +144,14 @@ func (d *Decider) fill(in *input, peer *wire.Peer, port uint16) {
 	if peer.TLS == nil || peer.TLS.Identity == "" {
 		return
 	}
-	rest, ok := strings.CutPrefix(peer.TLS.Identity, "spiffe://")
-	if !ok {
-		return
+	if !identity.IsWorkload(peer.TLS.Identity, d.target.TrustDomain) {
+		return // a machine proves that it is one, and that is nobody who calls
 	}
+	rest := strings.TrimPrefix(peer.TLS.Identity, "spiffe://")
 	in.identity = peer.TLS.Identity
 	in.domain, rest, _ = strings.Cut(rest, "/")
-	if rest, ok = strings.CutPrefix(rest, "ns/"); !ok {
+	rest, ok := strings.CutPrefix(rest, "ns/")
+	if !ok {
 		return
 	}
 	namespace, rest, _ := strings.Cut(rest, "/")

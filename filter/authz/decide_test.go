@@ -66,6 +66,7 @@ func policy(action model.Action, rules ...model.PolicyRule) *model.Policy {
 func TestRules(t *testing.T) {
 	t.Parallel()
 	orders, web, far := sa("default", "orders"), sa("shop", "web"), "spiffe://other.example/ns/shop/sa/web"
+	machine, plane := "spiffe://"+own+"/node/web-1", "spiffe://"+own+"/control/plane-1"
 	connection := func(identity string) func() *filter.Exchange {
 		return func() *filter.Exchange { return ask(peer("10.1.2.3:4", identity), "") }
 	}
@@ -89,6 +90,11 @@ func TestRules(t *testing.T) {
 		{rule: model.PolicyRule{}, matches: []func() *filter.Exchange{connection(""), connection(far), request("", "GET h/")}},
 		{rule: model.PolicyRule{Principals: []string{"*"}}, matches: []func() *filter.Exchange{connection(web), connection(far)}, not: []func() *filter.Exchange{connection(""), connection("nonsense")}},
 		{rule: model.PolicyRule{NotPrincipals: []string{"*"}}, matches: []func() *filter.Exchange{connection("")}, not: []func() *filter.Exchange{connection(web)}},
+		// The link certificates of machines and control planes are nobody's who calls.
+		{rule: model.PolicyRule{Principals: []string{"*"}}, not: []func() *filter.Exchange{connection(machine), connection(plane), connection("spiffe://other.example/node/web-1"), request(machine, "GET h/")}},
+		{rule: model.PolicyRule{NotPrincipals: []string{"*"}}, matches: []func() *filter.Exchange{connection(machine), connection(plane)}},
+		{rule: model.PolicyRule{Principals: []string{machine, "spiffe://" + own + "/*", "*/web-1"}}, not: []func() *filter.Exchange{connection(machine), connection(plane)}},
+		{rule: model.PolicyRule{CEL: `source.principal != ""`}, matches: []func() *filter.Exchange{connection(web)}, not: []func() *filter.Exchange{connection(machine)}},
 		{rule: model.PolicyRule{Principals: []string{orders}}, matches: []func() *filter.Exchange{connection(orders)}, not: []func() *filter.Exchange{connection(web), connection(orders + "x"), connection("")}},
 		{rule: model.PolicyRule{Principals: []string{"shop/web"}}, matches: []func() *filter.Exchange{connection(web)}, not: []func() *filter.Exchange{connection(far), connection(orders), connection(web + "/x")}},
 		{rule: model.PolicyRule{Principals: []string{"shop/*"}}, matches: []func() *filter.Exchange{connection(web)}, not: []func() *filter.Exchange{connection(far), connection(orders)}},

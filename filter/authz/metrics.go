@@ -147,8 +147,8 @@ func (m *Metrics) tell(c *counters, r Result, in *input, omitted uint64) {
 	}
 	args := []any{"policy", c.policy, "rule", c.rule, "action", string(c.action), "result", r.String(),
 		"remote", netip.AddrPortFrom(in.remote.Addr(), in.remote.Port()).String(), "port", in.port}
-	if in.identity != "" {
-		args = append(args, "principal", string([]byte(in.identity)))
+	if in.peer != nil && in.peer.TLS != nil && in.peer.TLS.Identity != "" {
+		args = append(args, "principal", in.peer.TLS.Identity)
 	}
 	if in.service != "" {
 		args = append(args, "service", in.service)

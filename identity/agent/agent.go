@@ -28,7 +28,10 @@ type Options struct {
 	// Replaced, where it is not nil, hears of each SVID that has taken another's
 	// place. It must not block.
 	Replaced func(id identity.ID)
-	Log      *slog.Logger
+	// Forgotten, where it is not nil, hears of the list of that name in bundles that
+	// have changed: what was accepted may not be any more. It must not block.
+	Forgotten func([]identity.Forgotten)
+	Log       *slog.Logger
 }
 
 // Agent holds identities. It implements wire.Identities.
@@ -106,7 +109,7 @@ func (a *Agent) Hold(id identity.ID) (release func()) {
 		k = &keeper{id: id, agent: a, forced: make(chan struct{}, 1)}
 		k.ctx, k.stop = context.WithCancel(a.ctx)
 		a.keepers[id] = k
-		if old := a.readSVID(id); old != nil {
+		if old := a.readSVID(id); old != nil && !(a.Bundles() != nil && a.Bundles().Outdated(old.svid.Chain[0], id)) {
 			k.current.Store(old)
 			a.announce()
 		}
@@ -237,6 +240,13 @@ func (a *Agent) Verify(chain []*x509.Certificate) (string, error) {
 		a.counts.refused.Add(1)
 	}
 	return string(id), err
+}
+
+// Forgot says whether a certificate that was accepted is not any more, because
+// whom it was given to is forgotten.
+func (a *Agent) Forgot(cert *x509.Certificate, id string) bool {
+	j := a.judge.Load()
+	return j != nil && j.verifier.Forgot(cert, identity.ID(id), time.Now())
 }
 
 var errNoBundle = fmt.Errorf("%w: the authority has not given its bundle yet, so nobody can be judged", identity.ErrBadSVID)

@@ -36,6 +36,8 @@ type writtenSVID struct {
 type writtenBundle struct {
 	TrustDomain string          `json:"trustDomain"`
 	Document    json.RawMessage `json:"document"`
+	// Forgotten stands at our own.
+	Forgotten []identity.Forgotten `json:"forgotten,omitempty"`
 }
 
 // prepareFolder makes the folder, and removes what expired.
@@ -183,7 +185,7 @@ func (a *Agent) restoreBundles() (*identity.Bundles, error) {
 			return nil, err
 		}
 		if i == 0 {
-			all.Own = b
+			all.Own, all.Forgotten = b, w.Forgotten
 		} else {
 			all.Federated = append(all.Federated, b)
 		}
@@ -203,6 +205,9 @@ func (a *Agent) writeBundles(b *identity.Bundles) {
 			break
 		}
 		list = append(list, writtenBundle{TrustDomain: x.TrustDomain, Document: doc})
+	}
+	if err == nil && b.Own != nil {
+		list[0].Forgotten = b.Forgotten
 	}
 	if err == nil {
 		err = a.write(filepath.Join(a.opt.Folder, bundlesFile), bundlesFile, list)

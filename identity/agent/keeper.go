@@ -285,7 +285,15 @@ func (a *Agent) setBundles(b *identity.Bundles) {
 	a.writeBundles(b)
 	a.mu.Lock()
 	a.announce()
+	for _, k := range a.keepers {
+		if h := k.current.Load(); h != nil && b.Outdated(h.svid.Chain[0], k.id) {
+			k.force() // by then others will refuse it
+		}
+	}
 	a.mu.Unlock()
+	if a.opt.Forgotten != nil && len(b.Forgotten) > 0 {
+		a.opt.Forgotten(b.Forgotten) // also where they are those of before: it costs a look
+	}
 }
 
 func sameKey(cert *x509.Certificate, key crypto.Signer) bool {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"time"
+
+	"github.com/naru-mesh/naru/identity"
 )
 
 // stage of a root.
@@ -28,6 +30,8 @@ type record struct {
 	// said that the bundle arrived.
 	Published uint64    `json:"published,omitempty"`
 	Deadline  time.Time `json:"deadline,omitzero"`
+	// Forgotten are certificates that are refused, as long as there can be any.
+	Forgotten []identity.Forgotten `json:"forgotten,omitempty"`
 }
 
 type root struct {

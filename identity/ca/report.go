@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 )
@@ -108,12 +109,14 @@ type Status struct {
 	// Intermediate is with what this replica signs.
 	Intermediate string    `json:"intermediate,omitempty"`
 	Until        time.Time `json:"until,omitzero"`
+	// Forgotten are certificates that all refuse.
+	Forgotten []identity.Forgotten `json:"forgotten,omitempty"`
 }
 
 // Status tells how the authority is.
 func (a *Authority) Status() Status {
 	v := a.view.Load()
-	s := Status{TrustDomain: v.record.TrustDomain, Sequence: v.record.Sequence, Published: v.record.Published, Deadline: v.record.Deadline}
+	s := Status{TrustDomain: v.record.TrustDomain, Sequence: v.record.Sequence, Published: v.record.Published, Deadline: v.record.Deadline, Forgotten: v.record.Forgotten}
 	for i := range v.record.Roots {
 		r := &v.record.Roots[i]
 		line := Root{Stage: string(r.Stage), Given: r.given(), Since: r.Since, Until: r.Until}

@@ -88,6 +88,7 @@ func (a *Authority) told(events []store.Event) error {
 func (a *Authority) step(ctx context.Context) error {
 	err := a.change(ctx, func(r *record, now time.Time) (bool, error) {
 		changed := r.step(now, a.pace)
+		changed = r.remember(now, a.pace) || changed
 		if r.wantsKey(now) {
 			k, err := a.makeTokenKey()
 			if err != nil {

@@ -93,7 +93,7 @@ func (a *Authority) SignX509(ctx context.Context, id identity.ID, csr []byte, tt
 	}
 	// No subject: the URI is the only name, and so the extension is critical.
 	t := &x509.Certificate{
-		SerialNumber: serial(), NotBefore: now.Add(-identity.Backdate), NotAfter: end, URIs: []*url.URL{uri},
+		SerialNumber: identity.NewSerial(ctx), NotBefore: now.Add(-identity.Backdate), NotAfter: end, URIs: []*url.URL{uri},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
 	}

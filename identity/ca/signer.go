@@ -132,7 +132,7 @@ func (a *Authority) bundlesOf(r *record, federated map[string]store.Item) (*iden
 		}
 		own.Keys[r.Keys[i].ID] = key
 	}
-	all := &identity.Bundles{Own: own}
+	all := &identity.Bundles{Own: own, Forgotten: r.Forgotten}
 	for domain, item := range federated {
 		b, err := identity.ParseBundle(domain, item.Value)
 		if err != nil {

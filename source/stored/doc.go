@@ -20,9 +20,10 @@
 // Changes are told after 8 ms without another, or 100 ms after the first; of
 // several of one document the last counts.
 //
-// While the store cannot be reached the last Set stays. At the start there is
-// none: the first Set waits for the store, since half a configuration is worse
-// than the last whole one. What the store no longer remembers the changes of is
+// While the store cannot be reached the last Set stays. At the start that is the
+// copy on the disk (Keep). Where there is none the first Set waits for the store,
+// since half a configuration is worse than the last whole one, unless Keep says
+// otherwise. What the store no longer remembers the changes of is
 // listed anew.
 //
 // # Not here

@@ -18,8 +18,9 @@ import (
 
 // Source is the documents in a store. Make it with New.
 type Source struct {
-	store store.Store
-	log   *slog.Logger
+	store  store.Store
+	log    *slog.Logger
+	keeper *keeper // nil: no copy is kept
 }
 
 var _ source.Source = (*Source)(nil)
@@ -36,6 +37,9 @@ func New(from store.Store, log *slog.Logger) *Source {
 // Name implements source.Source.
 func (s *Source) Name() string { return "stored documents" }
 
+// origin begins the Path of a document.
+const origin = "stored:"
+
 // The waits of a Source; the package comment says what for.
 const (
 	quiet   = 8 * time.Millisecond
@@ -49,9 +53,20 @@ const (
 // error. It calls only when something is different from the last call.
 func (s *Source) Watch(ctx context.Context, changed func(source.Set)) error {
 	w := &watch{Source: s, docs: map[string]source.Document{}}
+	save := s.newSaver(ctx)
+	defer save.end()
+	tell := changed
+	changed = func(set source.Set) { save.has(set); tell(set) }
 	told := false
 	for {
-		items, at, err := s.list(ctx)
+		items, at, err := s.list(ctx, func(err error) {
+			if told {
+				return
+			}
+			if set, ok := w.instead(err); ok {
+				tell(set)
+			}
+		})
 		if err != nil {
 			return err
 		}
@@ -70,8 +85,9 @@ func (s *Source) Watch(ctx context.Context, changed func(source.Set)) error {
 	}
 }
 
-// list asks until the store answers, or ctx ends.
-func (s *Source) list(ctx context.Context) ([]store.Item, store.Revision, error) {
+// list asks until the store answers, or ctx ends. away is called once where it
+// does not at first.
+func (s *Source) list(ctx context.Context, away func(error)) ([]store.Item, store.Revision, error) {
 	for wait := again; ; wait = min(2*wait, slowest) {
 		items, at, err := s.store.List(ctx, Prefix)
 		if err == nil {
@@ -79,6 +95,9 @@ func (s *Source) list(ctx context.Context) ([]store.Item, store.Revision, error)
 		}
 		if ctx.Err() != nil {
 			return nil, 0, ctx.Err()
+		}
+		if wait == again {
+			away(err)
 		}
 		s.log.Warn("the stored documents cannot be listed; what serves goes on", "error", err, "again in", wait)
 		if err := pause(ctx, wait); err != nil {
@@ -202,7 +221,7 @@ func (w *watch) replace(items []store.Item) (different bool) {
 
 // put keeps the old document where its text is the same.
 func (w *watch) put(key string, data []byte) (different bool) {
-	d := source.Document{Path: "stored:" + key, Line: 1, Data: plain(data)}
+	d := source.Document{Path: origin + key, Line: 1, Data: plain(data)}
 	d.Sum = sum(d)
 	was, there := w.docs[key]
 	if there && was.Sum == d.Sum {

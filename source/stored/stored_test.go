@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/source"
 	"github.com/naru-mesh/naru/store"
 	"github.com/naru-mesh/naru/store/etcd"
@@ -313,5 +316,72 @@ func TestCompacted(t *testing.T) {
 	}
 	if !slices.Equal(w.keys, nil) {
 		t.Errorf("keys %v", w.keys)
+	}
+}
+
+// TestKeptDocuments: where the store is away at the start, those serve that were
+// there at the last end, and the store's when it is back.
+func TestKeptDocuments(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "documents")
+	inner := memory.New()
+	defer inner.Close()
+	begin := func(s store.Store, alone bool) (<-chan source.Set, func()) {
+		from := New(s, nil)
+		from.Keep(file, alone)
+		return follow(t, from)
+	}
+	away := &late{Store: inner, back: make(chan struct{})}
+	// Nothing is kept yet: files serve alone where that is wanted.
+	sets, stop := begin(away, true)
+	if set := expect(t, sets, ""); len(set.Problems) != 1 || set.Problems[0].Severity != model.Broken || !strings.Contains(set.Problems[0].Message, "there are no stored documents: ") {
+		t.Errorf("%v", set.Problems)
+	}
+	put(t, New(inner, nil), "a", "1")
+	close(away.back)
+	if set := expect(t, sets, "stored:a=1"); len(set.Problems) != 0 {
+		t.Errorf("%v", set.Problems)
+	}
+	stop() // it is written at the latest then
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", info, err)
+	}
+
+	// The same again is told, since the Problem has gone.
+	away = &late{Store: inner, back: make(chan struct{})}
+	sets, stop = begin(away, false)
+	if set := expect(t, sets, "stored:a=1"); len(set.Problems) != 1 || set.Problems[0].Severity != model.Doubtful || !strings.Contains(set.Problems[0].Message, "kept in "+file) {
+		t.Errorf("%v", set.Problems)
+	}
+	close(away.back)
+	if set := expect(t, sets, "stored:a=1"); len(set.Problems) != 0 {
+		t.Errorf("%v", set.Problems)
+	}
+	stop()
+
+	// A copy that is damaged is none.
+	if err := os.WriteFile(file, []byte("naru stored documents 1\nhalf"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	away = &late{Store: inner, back: make(chan struct{})}
+	sets, stop = begin(away, true)
+	if set := expect(t, sets, ""); len(set.Problems) != 1 || !strings.Contains(set.Problems[0].Message, "it is damaged") {
+		t.Errorf("%v", set.Problems)
+	}
+	stop()
+}
+
+// late is a store that is away at first.
+type late struct {
+	store.Store
+	back chan struct{}
+}
+
+func (s *late) List(ctx context.Context, prefix string) ([]store.Item, store.Revision, error) {
+	select {
+	case <-s.back:
+		return s.Store.List(ctx, prefix)
+	default:
+		return nil, 0, fmt.Errorf("%w: no room", store.ErrUnavailable)
 	}
 }

@@ -13,6 +13,7 @@ var (
 	_ wire.ClientCodec = (*Codec)(nil)
 	_ wire.Taker       = (*Codec)(nil)
 	_ wire.Drainer     = (*Codec)(nil)
+	_ wire.Cutter      = (*Codec)(nil)
 )
 
 // New makes a codec for a driver with that many loops.

@@ -1,6 +1,9 @@
 package http2
 
 import (
+	"math/rand/v2"
+	"time"
+
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -29,6 +32,10 @@ func (c *Codec) serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) *sessio
 	conn.SetHandler(m)
 	m.wakeAt(m.partAt, m.headBound())
 	m.wakeAt(m.at, lim.Idle)
+	if m.leaveAt = 0; lim.Age > 0 {
+		m.leaveAt = m.at + spread(lim.Age)
+		m.wakeAt(m.leaveAt, 0)
+	}
 	return m
 }
 
@@ -330,6 +337,22 @@ func (c *Codec) Drain(l wire.Loop, leaves func(wire.Server, *wire.Peer) bool) {
 			m.retire()
 		}
 	}
+}
+
+// Cut is wire.Cutter's.
+func (c *Codec) Cut(l wire.Loop, gone func(wire.Server, *wire.Peer) bool, why observe.Reason) {
+	for m := c.local(l).serving; m != nil; m = m.older {
+		if !m.closed && gone(m.srv, m.conn.Peer()) {
+			m.why = why
+			m.shut(abort)
+		}
+	}
+}
+
+// spread is a time of about d: ten percent less to ten percent more. Connections
+// that were made together should not end together.
+func spread(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
 }
 
 // finalGoAway names the last stream. The connection ends with the last of

@@ -80,6 +80,9 @@ func (m *session) tick(now time.Duration) {
 		m.wakeAt(at, d)
 		return false
 	}
+	if m.leaveAt > 0 && !m.retiring && !m.final && over(m.leaveAt, 0) {
+		m.retire()
+	}
 	switch {
 	case m.pending > 0 && over(m.progress, m.lim.Write):
 		m.why = observe.WriteTimeout

@@ -69,6 +69,7 @@ type session struct {
 	at       time.Duration // when the connection began to be idle
 	partAt   time.Duration // when a frame or header block began to come in parts
 	bye      time.Duration // when the polite half of a farewell began
+	leaveAt  time.Duration // when that is due by its age; 0 never
 	progress time.Duration // when the peer last took something
 	pending  uint32        // Conn.Buffered at that time
 	fail     wire.Failure
