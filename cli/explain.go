@@ -145,6 +145,9 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 	if len(e.Filters) > 0 {
 		row("filters", "%s", strings.Join(e.Filters, ", "))
 	}
+	for _, s := range e.Settings {
+		row("with", "%s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
+	}
 	if e.Forward != "" {
 		row("sends", "%s", e.Forward)
 	}
@@ -154,6 +157,9 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 			note = b.Note
 		}
 		row("service", "%s (%.4g%%)  %s", b.Service, b.Percent, note)
+		for _, s := range b.Settings {
+			row("", "  %s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
+		}
 	}
 	if e.Answer != 0 {
 		row("answers", "%d %s", e.Answer, e.Location)
