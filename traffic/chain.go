@@ -28,18 +28,21 @@ const (
 // step is a policy at its level. Of a Route with several backends, steps of Port
 // and Service are of one of these; a nil policy is a backend without any.
 type step struct {
-	policy  *model.TrafficPolicy
+	aimed
 	level   Level
 	backend int
 }
 
+// aimed is a policy and the number of one of its targets.
+type aimed struct {
+	policy *model.TrafficPolicy
+	target int
+}
+
 // index finds policies by what they are for, those of one target older first.
 type index struct {
-	routes, services map[model.PolicyTarget][]*model.TrafficPolicy
+	routes, services map[model.PolicyTarget][]aimed
 	gateways         bool // some are for Gateways
-	// met, where it is not nil, is told which targets of routes and services there
-	// are.
-	met [2]map[model.PolicyTarget]bool
 }
 
 func newIndex(list []*model.TrafficPolicy) *index {
@@ -51,20 +54,18 @@ func newIndex(list []*model.TrafficPolicy) *index {
 	slices.SortStableFunc(list, func(a, b *model.TrafficPolicy) int {
 		return cmp.Or(a.Order.Compare(b.Order), cmp.Compare(a.Name, b.Name))
 	})
-	x.routes, x.services = map[model.PolicyTarget][]*model.TrafficPolicy{}, map[model.PolicyTarget][]*model.TrafficPolicy{}
-	put := func(into map[model.PolicyTarget][]*model.TrafficPolicy, t model.PolicyTarget, p *model.TrafficPolicy) {
-		if !slices.Contains(into[t], p) { // named twice
-			into[t] = append(into[t], p)
-		}
-	}
+	x.routes, x.services = map[model.PolicyTarget][]aimed{}, map[model.PolicyTarget][]aimed{}
 	for _, p := range list {
-		for _, t := range p.Targets {
+		for i, t := range p.Targets {
+			if slices.Contains(p.Targets[:i], t) {
+				continue
+			}
 			if p.Route != nil {
-				put(x.routes, t, p)
+				x.routes[t] = append(x.routes[t], aimed{p, i})
 				x.gateways = x.gateways || t.Kind == model.TargetGateway
 			}
 			if p.Service != nil {
-				put(x.services, t, p)
+				x.services[t] = append(x.services[t], aimed{p, i})
 			}
 		}
 	}
@@ -85,17 +86,12 @@ func subjectOf(s *model.Service) model.Subject {
 
 // chain collects steps.
 type chain struct {
-	from  map[model.PolicyTarget][]*model.TrafficPolicy
-	met   map[model.PolicyTarget]bool
+	from  map[model.PolicyTarget][]aimed
 	steps []step
 }
 
 func (c *chain) add(level Level, backend int, kind model.TargetKind, namespace, name, section string) {
-	t := model.PolicyTarget{Kind: kind, Namespace: namespace, Name: name, Section: section}
-	if c.met != nil {
-		c.met[t] = true
-	}
-	for _, p := range c.from[t] {
+	for _, p := range c.from[model.PolicyTarget{Kind: kind, Namespace: namespace, Name: name, Section: section}] {
 		c.steps = append(c.steps, step{p, level, backend})
 	}
 }
@@ -118,7 +114,7 @@ func (x *index) ofService(s *model.Service, steps []step) []step {
 	if len(x.services) == 0 || s.Local {
 		return steps
 	}
-	c := chain{x.services, x.met[1], steps}
+	c := chain{x.services, steps}
 	sub := subjectOf(s)
 	c.named(Port, Service, 0, model.TargetService, sub.Namespace, sub.Name, sub.Section)
 	c.around(sub.Namespace)
@@ -130,7 +126,7 @@ func (x *index) ofRoute(r *model.Route, parent string, find func(string) *model.
 	if len(x.routes) == 0 {
 		return steps
 	}
-	c := chain{x.routes, x.met[0], steps}
+	c := chain{x.routes, steps}
 	sub := r.Subject
 	sub.Namespace = cmp.Or(sub.Namespace, model.DefaultNamespace)
 	if sub.Kind == model.TargetService {
@@ -152,7 +148,7 @@ func (x *index) ofRoute(r *model.Route, parent string, find func(string) *model.
 		of, before := subjectOf(s), len(c.steps)
 		c.named(Port, Service, i, model.TargetService, of.Namespace, of.Name, of.Section)
 		if len(c.steps) == before && len(r.Backends) > 1 {
-			c.steps = append(c.steps, step{nil, Service, i})
+			c.steps = append(c.steps, step{aimed{}, Service, i})
 		}
 	}
 	if namespace, rest, ok := strings.Cut(parent, "/"); ok && x.gateways {

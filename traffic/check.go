@@ -3,6 +3,7 @@ package traffic
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -76,36 +77,15 @@ func has(list []model.Problem, p model.Problem) bool {
 }
 
 // Problems tells what policies say in vain, or what comes of them that cannot be
-// meant: of what the last Lower was given.
+// meant: of c, which the last Lower was given.
 func (l *Lowering) Problems(c *model.Config) []model.Problem {
-	t := &teller{index: l.index, used: map[*model.TrafficPolicy]bool{}, over: map[*model.TrafficPolicy]string{}, said: map[said]int{}}
 	if len(c.Traffic) == 0 {
 		return nil
 	}
-	t.index.met = [2]map[model.PolicyTarget]bool{{}, {}}
-	defer func() { t.index.met = [2]map[model.PolicyTarget]bool{} }()
-	byName := make(map[string]*model.Service, len(c.Services))
-	for _, s := range c.Services {
-		byName[s.Name] = s
-	}
-	find := func(name string) *model.Service { return byName[name] }
-	for _, s := range c.Services {
-		l.steps = l.index.ofService(s, l.steps[:0])
-		if d := l.services[s.Name]; d != nil {
-			m := &d.made[0]
-			t.look(reflect.ValueOf(s).Elem(), "service "+s.Name, m.by, serviceFields, serviceHalf, skipOf(s), m.problems)
-		}
-	}
-	for _, r := range c.Routes {
-		for _, parent := range r.Parents {
-			l.steps = l.index.ofRoute(r, parent, find, l.steps[:0])
-		}
-		if d := l.routes[r.Name]; d != nil {
-			for i := range d.made {
-				m := &d.made[i]
-				t.look(reflect.ValueOf(r).Elem(), "route "+r.Name, m.by, routeFields, routeHalf, nil, m.problems)
-			}
-		}
+	t := &teller{met: map[aimed]bool{}, used: map[*model.TrafficPolicy]bool{}, over: map[*model.TrafficPolicy]string{}, said: map[said]bool{}, seen: map[*merged]bool{}}
+	t.all(l, (*teller).look)
+	if slices.ContainsFunc(c.Traffic, func(p *model.TrafficPolicy) bool { return !t.used[p] }) {
+		t.all(l, (*teller).instead)
 	}
 	for _, p := range c.Traffic {
 		t.policy(c, p)
@@ -117,10 +97,11 @@ func (l *Lowering) Problems(c *model.Config) []model.Problem {
 
 // teller collects Problems.
 type teller struct {
-	index    *index
+	met      map[aimed]bool
 	used     map[*model.TrafficPolicy]bool
 	over     map[*model.TrafficPolicy]string // who says what a policy says
-	said     map[said]int
+	said     map[said]bool
+	seen     map[*merged]bool
 	problems []model.Problem
 }
 
@@ -132,49 +113,86 @@ type said struct {
 
 func (t *teller) tell(p model.Problem) {
 	p.Severity = cmp.Or(p.Severity, model.Doubtful)
-	key := said{p.Origin, p.Code}
-	if t.said[key]++; t.said[key] == 1 {
+	if key := (said{p.Origin, p.Code}); !t.said[key] {
+		t.said[key] = true
 		t.problems = append(t.problems, p)
 	}
 }
 
-// look notes which policies count at a noun, and who is in the way of the others.
-func (t *teller) look(noun reflect.Value, name string, by *merged, fields []field, of half, skip func(*field) bool, problems []model.Problem) {
-	for _, p := range problems {
+// judged is a noun that policies are for.
+type judged struct {
+	noun     reflect.Value
+	name     string
+	by       *merged
+	fields   []field
+	of       half
+	skip     func(*field) bool
+	problems []model.Problem
+}
+
+// all calls one for each noun that policies are for.
+func (t *teller) all(l *Lowering, one func(*teller, *judged)) {
+	for i, s := range l.services.list {
+		if d := l.services.done[i]; d != nil {
+			m := &d.made[0]
+			one(t, &judged{reflect.ValueOf(s).Elem(), "service " + s.Name, m.by, serviceFields, serviceHalf, skipOf(s), m.problems})
+		}
+	}
+	for i, r := range l.routes.list {
+		if d := l.routes.done[i]; d != nil {
+			for k := range d.made {
+				if m := &d.made[k]; m.by != nil {
+					one(t, &judged{reflect.ValueOf(r).Elem(), "route " + r.Name, m.by, routeFields, routeHalf, nil, m.problems})
+				}
+			}
+		}
+	}
+}
+
+// look notes which policies count at a noun.
+func (t *teller) look(x *judged) {
+	for _, p := range x.problems {
 		p.Severity = model.Doubtful // what is used instead serves
 		t.tell(p)
 	}
-	if by == nil {
-		return
-	}
-	giver := map[int]*model.TrafficPolicy{}
-	for i := range by.given {
-		g := &by.given[i]
-		if counts(noun, &fields[g.field], g, fields, skip) {
-			giver[g.field] = g.policy
+	for i := range x.by.given {
+		if g := &x.by.given[i]; !t.used[g.policy] && counts(x.noun, &x.fields[g.field], g, x.fields, x.skip) {
 			t.used[g.policy] = true
 		}
 	}
-	for _, g := range by.mixed {
+	if t.seen[x.by] {
+		return
+	}
+	t.seen[x.by] = true
+	for i := range x.by.steps {
+		t.met[x.by.steps[i].aimed] = true
+	}
+	for _, g := range x.by.mixed {
 		t.used[g.policy] = true // or would be
+		f := &x.fields[g.field]
 		t.tell(model.Problem{
-			Origin: g.policy.At(fields[g.field].group), Code: "mixed-policies",
-			Message: fmt.Sprintf("%s says %s for %s, and %s leads to other services too, of which not all say the same: there it does not count", g.policy.Name, fields[g.field].name, g.target(), name),
+			Origin: g.policy.At(f.group), Code: "mixed-policies",
+			Message: fmt.Sprintf("%s says %s for %s, and %s leads to other services too, of which not all say the same: there it does not count", g.policy.Name, f.name, g.policy.Targets[g.target], x.name),
 			Hint:    "say it for all of these services, or for the route",
 		})
 	}
-	for i := range by.steps {
-		p := by.steps[i].policy
+}
+
+// instead notes who is in the way of policies that count nowhere.
+func (t *teller) instead(x *judged) {
+	for i := range x.by.steps {
+		p := x.by.steps[i].policy
 		if p == nil || t.used[p] || t.over[p] != "" {
 			continue
 		}
-		for j := range fields {
-			if _, ok := fields[j].get(of(p)); !ok {
+		for j := range x.fields {
+			if _, ok := x.fields[j].get(x.of(p)); !ok {
 				continue
 			}
-			t.over[p] = name
-			if q := giver[j]; q != nil {
-				t.over[p] = q.Name
+			t.over[p] = x.name
+			k := slices.IndexFunc(x.by.given, func(g given) bool { return g.field == j && counts(x.noun, &x.fields[j], &g, x.fields, x.skip) })
+			if k >= 0 && x.by.given[k].policy != p {
+				t.over[p] = x.by.given[k].policy.Name
 			}
 			break
 		}
@@ -184,8 +202,8 @@ func (t *teller) look(noun reflect.Value, name string, by *merged, fields []fiel
 // policy tells of one that is for nothing, or has nothing to say.
 func (t *teller) policy(c *model.Config, p *model.TrafficPolicy) {
 	met := 0
-	for _, target := range p.Targets {
-		if p.Route != nil && t.index.met[0][target] || p.Service != nil && t.index.met[1][target] {
+	for i, target := range p.Targets {
+		if t.met[aimed{p, i}] || slices.Contains(p.Targets[:i], target) {
 			met++
 			continue
 		}
@@ -195,13 +213,11 @@ func (t *teller) policy(c *model.Config, p *model.TrafficPolicy) {
 			Condition: "Accepted", Reason: "TargetNotFound",
 		})
 	}
-	if met > 0 && !t.used[p] {
-		if by := t.over[p]; by != "" {
-			t.tell(model.Problem{
-				Origin: p.Origin, Code: "overridden-policy", Message: p.Name + " can never apply: all that it says is said nearer to what it is for, as by " + by,
-				Hint: "leave it out, or leave out there what this is to say",
-			})
-		}
+	if by := t.over[p]; met > 0 && by != "" {
+		t.tell(model.Problem{
+			Origin: p.Origin, Code: "overridden-policy", Message: p.Name + " can never apply: all that it says is said nearer to what it is for, as by " + by,
+			Hint: "leave it out, or leave out there what this is to say",
+		})
 	}
 }
 
@@ -277,16 +293,20 @@ func missing(c *model.Config, p *model.TrafficPolicy, t model.PolicyTarget) (mes
 }
 
 // conflicts tells of fields that two policies say for one target.
-func (t *teller) conflicts(of map[model.PolicyTarget][]*model.TrafficPolicy, fields []field, half half) {
-	for target, list := range of {
-		for i, p := range list[1:] {
+func (t *teller) conflicts(of map[model.PolicyTarget][]aimed, fields []field, half half) {
+	targets := slices.SortedFunc(maps.Keys(of), func(a, b model.PolicyTarget) int { return strings.Compare(a.String(), b.String()) })
+	for _, target := range targets {
+		list := of[target]
+		for i := range list[1:] {
+			p := list[i+1].policy
 			for j := range fields {
 				f := &fields[j]
 				v, ok := f.get(half(p))
 				if !ok || weak(v) {
 					continue
 				}
-				for _, older := range list[:i+1] {
+				for _, one := range list[:i+1] {
+					older := one.policy
 					w, ok := f.get(half(older))
 					if !ok || weak(w) {
 						continue

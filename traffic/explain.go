@@ -24,10 +24,12 @@ type Setting struct {
 // Route tells what is said of a Route of the last Lower, be it what came out or
 // what went in: what is not said has its default.
 func (l *Lowering) Route(r *model.Route) []Setting {
-	d := l.routes[r.Name]
-	if d == nil {
-		written, _, _ := strings.Cut(r.Name, "@")
-		d = l.routes[written]
+	name := func(r *model.Route) string { return r.Name }
+	d := l.routes.of(r.Name, name)
+	for i := len(r.Name) - 1; i > 0 && d == nil; i-- { // one of several is called after a listener, too
+		if r.Name[i] == '@' {
+			d = l.routes.of(r.Name[:i], name)
+		}
 	}
 	var by *merged
 	from := r
@@ -45,7 +47,7 @@ func (l *Lowering) Route(r *model.Route) []Setting {
 func (l *Lowering) Service(s *model.Service) []Setting {
 	var by *merged
 	from := s
-	if d := l.services[s.Name]; d != nil && d.made[0].noun == s {
+	if d := l.services.of(s.Name, func(s *model.Service) string { return s.Name }); d != nil && d.made[0].noun == s {
 		by, from = d.made[0].by, d.from
 	}
 	return settings(reflect.ValueOf(from).Elem(), reflect.ValueOf(s).Elem(), by, serviceFields, "service "+from.Name, from.Origin)
@@ -65,42 +67,13 @@ func settings(written, noun reflect.Value, by *merged, fields []field, self stri
 				g := &by.given[j]
 				s.Own, s.By, s.Origin = false, g.policy.Name, g.policy.At(f.group)
 				if g.policy.Origin.Object != "" { // else the name says it
-					s.By += " for " + g.target().String()
+					s.By += " for " + g.policy.Targets[g.target].String()
 				}
 			}
 		}
 		all = append(all, s)
 	}
 	return all
-}
-
-// target is the one of a policy's targets by which it is for a noun.
-func (g *given) target() model.PolicyTarget {
-	for _, t := range g.policy.Targets {
-		if slices.Contains(levelsOf(t), g.level) {
-			return t
-		}
-	}
-	return model.PolicyTarget{}
-}
-
-// levelsOf says on which levels a target is.
-func levelsOf(t model.PolicyTarget) []Level {
-	whole, part := Route, Rule
-	switch t.Kind {
-	case model.TargetMesh:
-		return []Level{Mesh}
-	case model.TargetNamespace:
-		return []Level{Namespace}
-	case model.TargetGateway:
-		whole, part = Gateway, Listener
-	case model.TargetService:
-		whole, part = Service, Port
-	}
-	if t.Section != "" {
-		return []Level{part}
-	}
-	return []Level{whole}
 }
 
 // text writes a value as people would.
@@ -110,7 +83,14 @@ func text(v reflect.Value) string {
 		if x < 0 {
 			return "off"
 		}
-		return x.String()
+		text := x.String()
+		if rest, ok := strings.CutSuffix(text, "m0s"); ok {
+			text = rest + "m"
+		}
+		if rest, ok := strings.CutSuffix(text, "h0m"); ok {
+			text = rest + "h"
+		}
+		return text
 	case fmt.Stringer:
 		return x.String()
 	}

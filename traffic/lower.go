@@ -13,11 +13,18 @@ import (
 type Lowering struct {
 	index    *index
 	policies []*model.TrafficPolicy // that index is of
-	services map[string]*done[model.Service]
-	routes   map[string]*done[model.Route]
+	services last[model.Service]
+	routes   last[model.Route]
 	find     map[string]*model.Service // of this call
 	steps    []step                    // scratch
 	chains   [2]map[ends][]*merged     // of Services and of Routes, so that these share them
+}
+
+// last is the list of the last call, sorted by name, and what became of each; nil
+// where no policy is for it.
+type last[T any] struct {
+	list []*T
+	done []*done[T]
 }
 
 // done is what became of a noun: nearly always one, but for a Route that came in
@@ -39,10 +46,12 @@ type made[T any] struct {
 // lists sorted by name; it is not written to, and is given back where nothing
 // changes.
 func (l *Lowering) Lower(c *model.Config) *model.Config {
-	if l.index == nil || !slices.Equal(l.policies, c.Traffic) {
+	same := l.index != nil && slices.Equal(l.policies, c.Traffic)
+	if !same {
 		l.index, l.policies = newIndex(c.Traffic), slices.Clone(c.Traffic)
 		l.chains = [2]map[ends][]*merged{{}, {}}
 	}
+	known := same && slices.EqualFunc(l.services.list, c.Services, sameSubject)
 	l.find = map[string]*model.Service{}
 	if len(l.index.routes) > 0 {
 		for _, s := range c.Services {
@@ -50,8 +59,8 @@ func (l *Lowering) Lower(c *model.Config) *model.Config {
 		}
 	}
 	out := *c
-	out.Services = lowerAll(l, c.Services, &l.services, func(s *model.Service) string { return s.Name }, l.service)
-	out.Routes = lowerAll(l, c.Routes, &l.routes, func(r *model.Route) string { return r.Name }, l.route)
+	out.Services = lowerAll(c.Services, &l.services, same, func(s *model.Service) string { return s.Name }, l.service)
+	out.Routes = lowerAll(c.Routes, &l.routes, known, func(r *model.Route) string { return r.Name }, l.route)
 	l.find = nil
 	if len(out.Routes) != len(c.Routes) {
 		slices.SortStableFunc(out.Routes, func(a, b *model.Route) int { return strings.Compare(a.Name, b.Name) })
@@ -62,24 +71,50 @@ func (l *Lowering) Lower(c *model.Config) *model.Config {
 	return &out
 }
 
-// lowerAll lowers the nouns of a list. Those that no policy is for, and that
-// need nothing, are not remembered.
-func lowerAll[T any](l *Lowering, list []*T, last *map[string]*done[T], name func(*T) string, one func(*T, *done[T]) *done[T]) []*T {
+// sameSubject says whether a Service is the same as far as Routes look at it.
+func sameSubject(a, b *model.Service) bool {
+	return a == b || a.Name == b.Name && a.Local == b.Local && subjectOf(a) == subjectOf(b)
+}
+
+// lowerAll lowers the nouns of a list, both sorted by name. same: what became of
+// a noun at the last call would become of it again.
+func lowerAll[T any](list []*T, was *last[T], same bool, name func(*T) string, one func(*T, *done[T]) *done[T]) []*T {
 	out := make([]*T, 0, len(list))
-	next := make(map[string]*done[T], len(*last))
-	for _, x := range list {
-		d := one(x, (*last)[name(x)])
-		if d == nil {
+	now := last[T]{slices.Clone(list), make([]*done[T], len(list))}
+	at := 0
+	for i, x := range list {
+		for at < len(was.list) && was.list[at] != x && name(was.list[at]) < name(x) {
+			at++
+		}
+		var before *done[T]
+		kept := false
+		if at < len(was.list) && name(was.list[at]) == name(x) {
+			before, kept = was.done[at], same && was.list[at] == x
+		}
+		if kept {
+			now.done[i] = before
+		} else {
+			now.done[i] = one(x, before)
+		}
+		if now.done[i] == nil {
 			out = append(out, x)
 			continue
 		}
-		next[name(x)] = d
-		for i := range d.made {
-			out = append(out, d.made[i].noun)
+		for j := range now.done[i].made {
+			out = append(out, now.done[i].made[j].noun)
 		}
 	}
-	*last = next
+	*was = now
 	return out
+}
+
+// of finds what became of the noun with a name.
+func (l *last[T]) of(name string, nameOf func(*T) string) *done[T] {
+	i, ok := slices.BinarySearchFunc(l.list, name, func(x *T, n string) int { return strings.Compare(nameOf(x), n) })
+	if !ok {
+		return nil
+	}
+	return l.done[i]
 }
 
 // service lowers one, or gives before.

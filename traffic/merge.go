@@ -9,10 +9,10 @@ import (
 
 // given is a field that a chain gives.
 type given struct {
-	field  int
-	value  reflect.Value
-	policy *model.TrafficPolicy
-	level  Level
+	field int
+	value reflect.Value
+	aimed
+	level Level
 }
 
 // merged is what a chain comes to. It is not written to once it is made.
@@ -111,7 +111,7 @@ func nearest(steps []step, f *field, of half) *given {
 			continue
 		}
 		if v, ok := f.get(of(s.policy)); ok {
-			return &given{value: v, policy: s.policy, level: s.level}
+			return &given{value: v, aimed: s.aimed, level: s.level}
 		}
 	}
 	return nil
