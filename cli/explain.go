@@ -25,8 +25,8 @@ func newExplain() *cobra.Command {
 		Use:   "explain [METHOD] URL | explain CODE",
 		Short: "Say which route a request takes and why, or what a reason code means",
 		Long: `explain reads the configuration (naru.yaml here, or --file) and says what would
-happen to a request: listener, route, filters, services, and why the routes that
-come close do not get it. Nothing is sent. METHOD is GET where it is left out.
+happen to a request: listener, route, filters, services, what is said of how it is
+served and by which policy, and why the routes that come close do not get it. Nothing is sent. METHOD is GET where it is left out.
 A connection is asked about as tcp://HOST:PORT, tls://NAME:PORT or udp://HOST:PORT.
 With --from it is about a call in the mesh: which service is meant, by which mode
 and way it is reached, which policy lets the caller in or refuses it, and why the

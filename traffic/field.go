@@ -74,9 +74,9 @@ func (f *field) get(noun reflect.Value) (v reflect.Value, ok bool) {
 	return v, !v.IsZero()
 }
 
-// set writes v into a noun. own says which groups behind pointers the noun has to
-// itself already.
-func (f *field) set(noun reflect.Value, v reflect.Value, own map[int]bool) {
+// set writes v into a noun. own has a bit for each of its fields that it has to
+// itself already, where that is a pointer.
+func (f *field) set(noun reflect.Value, v reflect.Value, own *uint64) {
 	to := noun.Field(f.at)
 	if f.part < 0 {
 		if list, is := to.Interface().([]model.Filter); is {
@@ -87,8 +87,8 @@ func (f *field) set(noun reflect.Value, v reflect.Value, own map[int]bool) {
 		return
 	}
 	if to.Kind() == reflect.Pointer {
-		if !own[f.at] {
-			own[f.at] = true
+		if bit := uint64(1) << f.at; *own&bit == 0 {
+			*own |= bit
 			fresh := reflect.New(to.Type().Elem())
 			if !to.IsNil() {
 				fresh.Elem().Set(to.Elem())

@@ -136,7 +136,7 @@ const ejectionOff = "ejection.off"
 func apply[T any](noun *T, m *merged, fields []field, skip func(*field) bool) *T {
 	var out *T
 	var to reflect.Value
-	var own map[int]bool
+	var own uint64
 	from := reflect.ValueOf(noun).Elem()
 	for i := range m.given {
 		g := &m.given[i]
@@ -146,9 +146,9 @@ func apply[T any](noun *T, m *merged, fields []field, skip func(*field) bool) *T
 		}
 		if out == nil {
 			x := *noun
-			out, to, own = &x, reflect.ValueOf(&x).Elem(), map[int]bool{}
+			out, to = &x, reflect.ValueOf(&x).Elem()
 		}
-		f.set(to, g.value, own)
+		f.set(to, g.value, &own)
 	}
 	if out == nil {
 		return noun
