@@ -17,6 +17,7 @@ import (
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/proxy"
+	"github.com/naru-mesh/naru/traffic"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -39,8 +40,10 @@ type MeshExplanation struct {
 	Route    string `json:"route,omitempty"` // which noun leads there
 	// Settings are what the service says about calls to it, where that is not
 	// the default.
-	Settings  []string       `json:"settings,omitempty"`
-	Endpoints []MeshEndpoint `json:"endpoints"`
+	Settings []string `json:"settings,omitempty"`
+	// Said is what policies say about calls to it.
+	Said      []traffic.Setting `json:"said,omitempty"`
+	Endpoints []MeshEndpoint    `json:"endpoints"`
 	// Answer is the status of a refused request.
 	Answer   int             `json:"answer,omitempty"`
 	Reason   string          `json:"reason,omitempty"`
@@ -210,7 +213,7 @@ func (e *MeshExplanation) describe(s *model.Snapshot, c *mesh.Called) {
 			e.Endpoints = append(e.Endpoints, MeshEndpoint{net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))), p.Identity, p.Standby})
 		}
 	}
-	e.settings(c)
+	e.settings(s, c)
 	if len(e.Endpoints) == 0 {
 		e.Notes = append(e.Notes, "the files name no workload of it: those that run are in naru status")
 		if c.Port == 0 && !m.External {
@@ -220,7 +223,8 @@ func (e *MeshExplanation) describe(s *model.Snapshot, c *mesh.Called) {
 }
 
 // settings are what a service says about calls to it.
-func (e *MeshExplanation) settings(c *mesh.Called) {
+func (e *MeshExplanation) settings(s *model.Snapshot, c *mesh.Called) {
+	e.policies(s, c)
 	v := c.Service
 	if v.Balance != "" {
 		e.Settings = append(e.Settings, "balance "+string(v.Balance))
@@ -237,6 +241,26 @@ func (e *MeshExplanation) settings(c *mesh.Called) {
 	if v.Mesh.Forward {
 		e.Settings = append(e.Settings, "told who calls it")
 	}
+}
+
+// policies are what policies say of calls to a service.
+func (e *MeshExplanation) policies(s *model.Snapshot, c *mesh.Called) {
+	part := &model.Config{Traffic: s.Traffic}
+	if c.Route != nil {
+		part.Routes = []*model.Route{c.Route}
+	}
+	if c.Target != nil {
+		part.Services = []*model.Service{c.Target}
+	}
+	var l traffic.Lowering
+	part = l.Lower(part)
+	for _, r := range part.Routes {
+		e.Said = append(e.Said, l.Route(r)...)
+	}
+	for _, v := range part.Services {
+		e.Said = append(e.Said, l.Service(v)...)
+	}
+	e.Said = slices.DeleteFunc(e.Said, func(x traffic.Setting) bool { return x.Own })
 }
 
 // known warns of a caller whom nothing names.

@@ -25,8 +25,8 @@ func newExplain() *cobra.Command {
 		Use:   "explain [METHOD] URL | explain CODE",
 		Short: "Say which route a request takes and why, or what a reason code means",
 		Long: `explain reads the configuration (naru.yaml here, or --file) and says what would
-happen to a request: listener, route, filters, services, and why the routes that
-come close do not get it. Nothing is sent. METHOD is GET where it is left out.
+happen to a request: listener, route, filters, services, what is said of how it is
+served and by which policy, and why the routes that come close do not get it. Nothing is sent. METHOD is GET where it is left out.
 A connection is asked about as tcp://HOST:PORT, tls://NAME:PORT or udp://HOST:PORT.
 With --from it is about a call in the mesh: which service is meant, by which mode
 and way it is reached, which policy lets the caller in or refuses it, and why the
@@ -145,6 +145,9 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 	if len(e.Filters) > 0 {
 		row("filters", "%s", strings.Join(e.Filters, ", "))
 	}
+	for _, s := range e.Settings {
+		row("with", "%s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
+	}
 	if e.Forward != "" {
 		row("sends", "%s", e.Forward)
 	}
@@ -154,6 +157,9 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 			note = b.Note
 		}
 		row("service", "%s (%.4g%%)  %s", b.Service, b.Percent, note)
+		for _, s := range b.Settings {
+			row("", "  %s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
+		}
 	}
 	if e.Answer != 0 {
 		row("answers", "%d %s", e.Answer, e.Location)

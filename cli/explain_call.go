@@ -38,6 +38,9 @@ func explainCall(w io.Writer, s *model.Snapshot, q proxy.Question, from string, 
 	if e.Route != "" {
 		row("route", "%s", strings.Join(append([]string{e.Route}, e.Settings...), ", "))
 	}
+	for _, s := range e.Said {
+		row("with", "%s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
+	}
 	for _, p := range e.Endpoints {
 		text := p.Address
 		if p.Identity != "" {

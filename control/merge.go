@@ -31,6 +31,8 @@ var (
 		func(w *model.Workload) string { return w.Name }, func(w *model.Workload) model.Origin { return w.Origin }}
 	policies = kind[*model.Policy]{"policy",
 		func(p *model.Policy) string { return p.Name }, func(p *model.Policy) model.Origin { return p.Origin }}
+	traffics = kind[*model.TrafficPolicy]{"traffic policy",
+		func(p *model.TrafficPolicy) string { return p.Name }, func(p *model.TrafficPolicy) model.Origin { return p.Origin }}
 )
 
 // merge joins fragments. Of two nouns with one name the first serves: that of
@@ -48,6 +50,7 @@ func merge(fragments []*model.Fragment, documents []source.Document, o *orders) 
 		c.Certificates = append(c.Certificates, f.Certificates...)
 		c.Workloads = append(c.Workloads, f.Workloads...)
 		c.Policies = append(c.Policies, f.Policies...)
+		c.Traffic = append(c.Traffic, f.Traffic...)
 		if c.Mesh == nil { // the first that says anything
 			c.Mesh = f.Mesh
 		}
@@ -59,6 +62,7 @@ func merge(fragments []*model.Fragment, documents []source.Document, o *orders) 
 	c.Certificates = unique(&m, certificates, sortAgain(&o.certificates, certificates, c.Certificates))
 	c.Workloads = unique(&m, workloads, sortAgain(&o.workloads, workloads, c.Workloads))
 	c.Policies = unique(&m, policies, sortAgain(&o.policies, policies, c.Policies))
+	c.Traffic = unique(&m, traffics, sortAgain(&o.traffic, traffics, c.Traffic))
 	c.Settings = m.settings(fragments)
 	return c, m.problems
 }
@@ -90,7 +94,7 @@ func ranks(documents []source.Document) func(string) int {
 
 // orders are those of the lists in the last merge.
 type orders struct {
-	listeners, routes, flows, services, certificates, workloads, policies order
+	listeners, routes, flows, services, certificates, workloads, policies, traffic order
 }
 
 // order is how a list came to be sorted.

@@ -141,6 +141,7 @@ func (c *Control) Observe(g *observe.Registry) {
 			emit(float64(len(s.Certificates)), certificates.word)
 			emit(float64(len(s.Workloads)), workloads.word)
 			emit(float64(len(s.Policies)), policies.word)
+			emit(float64(len(s.Traffic)), traffics.word)
 		})
 }
 

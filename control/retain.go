@@ -41,6 +41,7 @@ func (r *retainer) round(now, old *model.Config, problems []model.Problem) []mod
 	now.Certificates = keepMissing(&k, certificates, now.Certificates, old.Certificates, nil, nil)
 	now.Workloads = keepMissing(&k, workloads, now.Workloads, old.Workloads, nil, nil)
 	now.Policies = keepMissing(&k, policies, now.Policies, old.Policies, nil, nil)
+	now.Traffic = keepMissing(&k, traffics, now.Traffic, old.Traffic, nil, nil)
 	// Names of routes may be positions, which shift when one is inserted: a
 	// route that is there under another name is not missing. And a dialect may
 	// say nothing of a route whose listener broke.

@@ -10,6 +10,7 @@ import (
 	"github.com/naru-mesh/naru/dialect"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/source"
+	"github.com/naru-mesh/naru/traffic"
 )
 
 // round does one round after another and remembers of each what the next may
@@ -19,6 +20,7 @@ type round struct {
 	translate *translator
 	validator model.Validator
 	freezer   model.Freezer
+	policies  traffic.Lowering // for what is wrong with policies; proxies do it for themselves
 
 	orders orders
 	retain retainer
@@ -57,6 +59,8 @@ func (r *round) do(sets []source.Set) (s *model.Snapshot, problems []model.Probl
 	problems = append(problems, r.retain.round(merged, r.merged, problems)...)
 	valid, more := r.validate(merged)
 	problems = append(problems, more...)
+	r.policies.Lower(valid)
+	problems = append(problems, r.policies.Problems(valid)...)
 	frozen := r.freezer.Freeze(valid)
 	r.merged, r.valid, r.frozen = merged, &frozen.Config, frozen
 	return frozen, arrange(problems)

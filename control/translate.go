@@ -240,6 +240,7 @@ func (t *translator) translate(i int, items []any) (f *model.Fragment, failed *m
 		Certificates: present(f.Certificates),
 		Workloads:    present(f.Workloads),
 		Policies:     present(f.Policies),
+		Traffic:      present(f.Traffic),
 		Mesh:         f.Mesh,
 		Settings:     f.Settings,
 		Problems:     f.Problems,

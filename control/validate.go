@@ -24,6 +24,7 @@ func (r *round) validate(merged *model.Config) (*model.Config, []model.Problem) 
 	whole.Certificates = putBack(&b, certificates, whole.Certificates, valid.Certificates, r.valid.Certificates)
 	whole.Workloads = putBack(&b, workloads, whole.Workloads, valid.Workloads, r.valid.Workloads)
 	whole.Policies = putBack(&b, policies, whole.Policies, open(valid.Policies), open(r.valid.Policies))
+	whole.Traffic = putBack(&b, traffics, whole.Traffic, valid.Traffic, r.valid.Traffic)
 	if was := r.valid.Mesh; was != nil && whole.Mesh != nil && valid.Mesh != whole.Mesh {
 		b.places = append(b.places, whole.Mesh.Origin)
 		b.notes = append(b.notes, model.Problem{

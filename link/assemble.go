@@ -126,6 +126,7 @@ func (s *set) validate() (*model.Config, []model.Problem) {
 	byName(c.Flows, func(x *model.Flow) string { return x.Name })
 	byName(c.Listeners, func(x *model.Listener) string { return x.Name })
 	byName(c.Certificates, func(x *model.Certificate) string { return x.Name })
+	byName(c.Traffic, func(x *model.TrafficPolicy) string { return x.Name })
 	return s.validator.Validate(c)
 }
 

@@ -63,7 +63,7 @@ type fieldShape struct {
 
 // shapes of the types that travel; read only.
 var shapes = shapesOf(
-	nouns[KindMesh], nouns[KindService], nouns[KindWorkload], nouns[KindPolicy], nouns[KindRoute], nouns[KindFlow], nouns[KindListener], nouns[KindCertificate],
+	nouns[KindMesh], nouns[KindService], nouns[KindWorkload], nouns[KindPolicy], nouns[KindRoute], nouns[KindFlow], nouns[KindListener], nouns[KindCertificate], nouns[KindTraffic],
 	reflect.TypeFor[ask](), reflect.TypeFor[head](), reflect.TypeFor[joinRequest](), reflect.TypeFor[joinResponse](),
 	reflect.TypeFor[signRequest](), reflect.TypeFor[signResponse](), reflect.TypeFor[registerRequest](), reflect.TypeFor[reportResponse](), reflect.TypeFor[settleRequest](), reflect.TypeFor[empty](),
 	reflect.TypeFor[savedState](), reflect.TypeFor[savedNode](),

@@ -22,10 +22,11 @@ const (
 	KindFlow
 	KindListener
 	KindCertificate
+	KindTraffic
 	kinds // how many, with 0
 )
 
-var kindNames = [kinds]string{"?", "Mesh", "Service", "Workload", "Policy", "Route", "Flow", "Listener", "Certificate"}
+var kindNames = [kinds]string{"?", "Mesh", "Service", "Workload", "Policy", "Route", "Flow", "Listener", "Certificate", "TrafficPolicy"}
 
 func (k Kind) String() string {
 	if k < kinds {
@@ -39,6 +40,7 @@ var nouns = [kinds]reflect.Type{
 	KindMesh: reflect.TypeFor[model.Mesh](), KindService: reflect.TypeFor[model.Service](), KindWorkload: reflect.TypeFor[model.Workload](),
 	KindPolicy: reflect.TypeFor[model.Policy](), KindRoute: reflect.TypeFor[model.Route](), KindFlow: reflect.TypeFor[model.Flow](),
 	KindListener: reflect.TypeFor[model.Listener](), KindCertificate: reflect.TypeFor[model.Certificate](),
+	KindTraffic: reflect.TypeFor[model.TrafficPolicy](),
 }
 
 // Name names a resource.
@@ -139,6 +141,8 @@ func nameOf(noun any) Name {
 		return Name{KindListener, x.Name}
 	case *model.Certificate:
 		return Name{KindCertificate, x.Name}
+	case *model.TrafficPolicy:
+		return Name{KindTraffic, x.Name}
 	}
 	return Name{}
 }
@@ -161,6 +165,8 @@ func originOf(noun any) model.Origin {
 		return x.Origin
 	case *model.Certificate:
 		return x.Origin
+	case *model.TrafficPolicy:
+		return x.Origin
 	}
 	return model.Origin{}
 }
@@ -177,6 +183,7 @@ func each(c *model.Config, visit func(noun any)) {
 	all(c.Flows, visit)
 	all(c.Listeners, visit)
 	all(c.Certificates, visit)
+	all(c.Traffic, visit)
 }
 
 func all[T any](list []*T, visit func(any)) {
@@ -204,5 +211,7 @@ func add(c *model.Config, noun any) {
 		c.Listeners = append(c.Listeners, x)
 	case *model.Certificate:
 		c.Certificates = append(c.Certificates, x)
+	case *model.TrafficPolicy:
+		c.Traffic = append(c.Traffic, x)
 	}
 }

@@ -23,7 +23,7 @@ type Subscription struct {
 func ForNode() []Subscription {
 	return []Subscription{
 		{Kind: KindMesh, All: true}, {Kind: KindService, All: true}, {Kind: KindWorkload, All: true},
-		{Kind: KindPolicy, All: true},
+		{Kind: KindPolicy, All: true}, {Kind: KindTraffic, All: true},
 	}
 }
 
@@ -61,6 +61,11 @@ func factsOf(noun any) (f facts) {
 		}
 	case *model.Policy:
 		f.namespaces, f.everywhere = []string{x.Namespace}, x.Namespace == ""
+	case *model.TrafficPolicy:
+		for _, t := range x.Targets {
+			f.namespaces = append(f.namespaces, t.Namespace)
+			f.everywhere = f.everywhere || t.Kind == model.TargetMesh
+		}
 	case *model.Listener:
 		f.certificates = x.Certificates
 	}

@@ -116,7 +116,7 @@ func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 	l.mesh.Outbound = pick(l.mesh.Outbound, model.OutboundAllow)
 	l.mesh.MaxConnectionAge = max(pick(l.mesh.MaxConnectionAge, model.DefaultMeshConnectionAge), 0)
 	l.mesh.Connections = max(pick(l.mesh.Connections, model.DefaultMeshConnections), -1)
-	l.out = &model.Config{Certificates: cfg.Certificates, Workloads: cfg.Workloads, Policies: cfg.Policies, Mesh: cfg.Mesh, Settings: cfg.Settings}
+	l.out = &model.Config{Certificates: cfg.Certificates, Workloads: cfg.Workloads, Policies: cfg.Policies, Traffic: cfg.Traffic, Mesh: cfg.Mesh, Settings: cfg.Settings}
 	l.byService = make(map[string][]*model.Workload, len(cfg.Services))
 	for _, w := range cfg.Workloads {
 		for i, p := range w.Ports {
@@ -223,6 +223,7 @@ func (l *Lowering) service(s *model.Service, from source, name string) *model.Se
 	return keep(l, "service "+name, causes, func() *model.Service {
 		v := *s
 		v.Name, v.Mesh, v.Identity, v.Endpoints = name, nil, "", nil
+		v.Subject = subject(s)
 		mode := l.mode(s)
 		if s.Mesh.External || mode != model.Strict {
 			v.Endpoints = slices.Clone(s.Endpoints)
@@ -239,6 +240,11 @@ func (l *Lowering) service(s *model.Service, from source, name string) *model.Se
 		}
 		return &v
 	})
+}
+
+// subject is what policies know a service by.
+func subject(s *model.Service) model.Subject {
+	return model.Subject{Namespace: pick(s.Mesh.Namespace, model.DefaultNamespace), Name: s.Mesh.Host}
 }
 
 // endpoints are the ports of w that serve a service.

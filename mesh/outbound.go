@@ -10,8 +10,9 @@ import (
 	"github.com/naru-mesh/naru/model"
 )
 
-// endless: a mesh adds no time-out to what two programs have agreed on.
-var endless = model.Timeouts{Backend: -1}
+// endless: a mesh adds no time-out to what two programs have agreed on, unless a
+// policy says so.
+var endless = model.Timeouts{Backend: model.AsRequest}
 
 // doorLimits bound the doors. The programs on both sides are ours, so bodies
 // take as long as they take.
@@ -111,10 +112,12 @@ func (l *Lowering) callers(from source, parents []string, services []*model.Serv
 			o := &outside{}
 			hosts := l.hosts(s, from)
 			backends := []model.Backend{{Service: target.Name, Weight: 1}}
+			asked := subject(s) // also where an egress gateway leads there
+			asked.Kind = model.TargetService
 			if s.Mesh.Protocol != model.AppTCP {
 				o.route = &model.Route{
 					Name: key, Parents: parents, Hostnames: hosts, Backends: backends, Timeouts: endless,
-					Order: model.Order{Name: key}, Origin: s.Origin,
+					Order: model.Order{Name: key}, Origin: s.Origin, Subject: asked,
 				}
 			}
 			if s.Mesh.Protocol == model.AppTCP || s.Mesh.Protocol == model.AppDetect {

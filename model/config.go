@@ -11,6 +11,7 @@ type Fragment struct {
 	Certificates []*Certificate
 	Workloads    []*Workload
 	Policies     []*Policy
+	Traffic      []*TrafficPolicy
 	Mesh         *Mesh     // nil where the documents say nothing
 	Settings     *Settings // likewise
 	Problems     []Problem
@@ -37,6 +38,8 @@ type Config struct {
 	Certificates []*Certificate `json:"certificates"`
 	Workloads    []*Workload    `json:"workloads,omitempty"`
 	Policies     []*Policy      `json:"policies,omitempty"`
+	// Traffic is not joined with Routes and Services: package traffic does that.
+	Traffic []*TrafficPolicy `json:"trafficPolicies,omitempty"`
 	// Mesh is nil where nobody has asked for one.
 	Mesh     *Mesh    `json:"mesh,omitempty"`
 	Settings Settings `json:"settings"`

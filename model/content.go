@@ -133,6 +133,7 @@ func (s *Service) write(b *content) {
 	b.balancing(s)
 	s.Locality.write(b)
 	b.places(s)
+	b.subject(&s.Subject)
 }
 
 func (r *Route) write(b *content) {
@@ -161,6 +162,9 @@ func (r *Route) write(b *content) {
 		b.text("hedge")
 		b.time(h.After)
 		b.int(int64(h.Quantile))
+		if h.Off {
+			b.text("off")
+		}
 	}
 	b.bool(r.CountCalls)
 	b.text(string(r.Priority))
@@ -169,6 +173,7 @@ func (r *Route) write(b *content) {
 	b.text(r.Order.Name)
 	b.int(int64(r.Order.Index))
 	b.place(&r.Origin)
+	b.subject(&r.Subject)
 }
 
 func (f *Flow) write(b *content) {

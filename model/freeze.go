@@ -30,6 +30,7 @@ type Freezer struct {
 	certificates map[string]frozen[*Certificate]
 	workloads    map[string]frozen[*Workload]
 	policies     map[string]frozen[*Policy]
+	traffic      map[string]frozen[*TrafficPolicy]
 	spare        content
 }
 
@@ -43,7 +44,7 @@ type frozen[T any] struct {
 func (f *Freezer) Freeze(c *Config) *Snapshot {
 	s := &Snapshot{Config: Config{Settings: c.Settings, Mesh: c.Mesh}}
 	// The sums of the nouns, kind by kind, each list behind its length.
-	all := make([]byte, 0, 16*(len(c.Listeners)+len(c.Routes)+len(c.Flows)+len(c.Services)+len(c.Certificates)+len(c.Workloads)+len(c.Policies))+256)
+	all := make([]byte, 0, 16*(len(c.Listeners)+len(c.Routes)+len(c.Flows)+len(c.Services)+len(c.Certificates)+len(c.Workloads)+len(c.Policies)+len(c.Traffic))+256)
 	s.Listeners, all = freeze(f, &f.listeners, c.Listeners, all)
 	s.Routes, all = freeze(f, &f.routes, c.Routes, all)
 	s.Flows, all = freeze(f, &f.flows, c.Flows, all)
@@ -51,6 +52,11 @@ func (f *Freezer) Freeze(c *Config) *Snapshot {
 	s.Certificates, all = freeze(f, &f.certificates, c.Certificates, all)
 	s.Workloads, all = freeze(f, &f.workloads, c.Workloads, all)
 	s.Policies, all = freeze(f, &f.policies, c.Policies, all)
+	if len(c.Traffic) > 0 { // nothing else changes where there are none
+		s.Traffic, all = freeze(f, &f.traffic, c.Traffic, all)
+	} else {
+		f.traffic = nil
+	}
 	if b := (*content)(&all); b.bool(c.Mesh != nil) {
 		c.Mesh.write(b)
 	}

@@ -46,6 +46,7 @@ func TestEveryFieldCounts(t *testing.T) {
 		Certificates: []*Certificate{{}},
 		Workloads:    []*Workload{{}},
 		Policies:     []*Policy{{}},
+		Traffic:      []*TrafficPolicy{{}},
 	}
 	fields := 0
 	versions := map[Version]string{Freeze(full).Version: "nothing"}

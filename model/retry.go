@@ -77,7 +77,8 @@ func DefaultRetry() *Retry {
 // Hedge makes a second try, on another endpoint, beside a first one that takes
 // long; the first answer that is not one to be tried again wins, and the other
 // try is cancelled. It is for requests whose method is idempotent or stands in
-// Retry.Methods, and within the service's budget. Just one of the two is set.
+// Retry.Methods, and within the service's budget. Just one of After and
+// Quantile is set, unless it is Off.
 type Hedge struct {
 	// After is how long the first try has for its response's head.
 	After time.Duration `json:"after,omitempty"`
@@ -85,6 +86,8 @@ type Hedge struct {
 	// faster than the time that is waited. Nothing is hedged before a hundred of
 	// them were seen.
 	Quantile int `json:"quantile,omitempty"`
+	// Off: there is none, whatever a policy says.
+	Off bool `json:"off,omitempty"`
 }
 
 // RetryBudget bounds the tries after the first of all requests to a Service

@@ -38,8 +38,10 @@ type Route struct {
 	// Order breaks ties between Routes whose matches are equally specific:
 	// smaller wins. Dialects give it from creation time, name and position,
 	// as Gateway API demands.
-	Order  Order  `json:"order"`
-	Origin Origin `json:"origin"`
+	Order Order `json:"order"`
+	// Subject is what policies know it by.
+	Subject Subject `json:"subject,omitzero"`
+	Origin  Origin  `json:"origin"`
 }
 
 // MostMethods bounds the gRPC methods that one Route counts by themselves.
@@ -114,7 +116,8 @@ type Timeouts struct {
 	// Request bounds the whole exchange, retries included. Default none.
 	Request time.Duration `json:"request,omitempty"`
 	// Backend bounds one try, from the request's last byte or the pick of the
-	// endpoint, whichever is later, to the response's head. Default 60 s.
+	// endpoint, whichever is later, to the response's head. Default 60 s; see
+	// AsRequest.
 	Backend time.Duration `json:"backend,omitempty"`
 }
 

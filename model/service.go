@@ -51,8 +51,10 @@ type Service struct {
 	Identity string `json:"identity,omitempty"`
 	// Local: its endpoints are ports of a workload of this machine, which nobody
 	// but its proxy may call. Package mesh sets it, not users.
-	Local  bool   `json:"local,omitempty"`
-	Origin Origin `json:"origin"`
+	Local bool `json:"local,omitempty"`
+	// Subject is what policies know it by.
+	Subject Subject `json:"subject,omitzero"`
+	Origin  Origin  `json:"origin"`
 	// Refused says that a mistake, which is told already, takes it out of
 	// service: the noun is there only so that who leads to it can be told why
 	// nothing is. It comes no further than Validate.

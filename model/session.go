@@ -55,6 +55,8 @@ func (v *checker) session(r *Route) *Route {
 	}
 	wrong := ""
 	switch {
+	case s.Kind == SessionOff:
+		return r
 	case s.Kind != SessionCookie && s.Kind != SessionHeader:
 		wrong = "shown by " + strconv.Quote(string(s.Kind)) + ", which is neither cookie nor header"
 	case s.Name != "" && !isToken(s.Name):

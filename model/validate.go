@@ -91,6 +91,9 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 	out.Workloads = check(v, "workload", c.Workloads, v.workload)
 	v.valid = out
 	out.Policies = check(v, "policy", c.Policies, v.policy)
+	if len(c.Traffic) > 0 {
+		out.Traffic = check(v, "traffic policy", c.Traffic, v.traffic)
+	}
 	hashes := v.twins(out.Routes, last.hashes)
 	v.partly(out.Routes)
 	*last = Validator{out.Listeners, out.Services, sound, hashes}
@@ -180,6 +183,7 @@ type checker struct {
 	written      *Config
 	valid        *Config             // what is valid of it, when policies are checked
 	own          *Mesh               // nil where there is none
+	partial      *TrafficPolicy      // that is looked at, as if it were a Route or Service
 	served       map[string][]uint16 // ports of workloads, by service
 	// Places of what was written, by name, made when first needed: what is
 	// there and does not serve was refused.

@@ -8,6 +8,7 @@ import (
 // balance checks how a Service's endpoints share its requests. What is wrong is
 // as if it had not been written.
 func (v *checker) balance(s *Service) *Service {
+	v.on("balance")
 	if s.Balance != "" && !slices.Contains(Balances(), s.Balance) {
 		v.broken("bad-value", "service "+s.Name+" is balanced by "+strconv.Quote(string(s.Balance))+", it goes on as "+string(PeakEWMA), "write "+anyOf(Balances()))
 		s = copied(s)

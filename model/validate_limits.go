@@ -33,7 +33,7 @@ func (v *checker) capacity(s *Service) *Service {
 // priority checks how much a route's requests matter.
 func (v *checker) priority(r *Route) *Route {
 	switch r.Priority {
-	case PriorityNormal, PriorityLow, PriorityCritical:
+	case PriorityNormal, PlainPriority, PriorityLow, PriorityCritical:
 		return r
 	}
 	v.broken("bad-value", "route "+r.Name+" has the priority "+strconv.Quote(string(r.Priority)), "write low, normal or critical; it counts as normal")

@@ -51,6 +51,7 @@ func (v *checker) locality(s *Service) *Service {
 	if s.Locality == nil {
 		return s
 	}
+	v.on("locality")
 	l := *s.Locality
 	switch l.Prefer {
 	case "", PreferZone, PreferRegion, PreferNone:

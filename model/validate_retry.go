@@ -11,16 +11,19 @@ import (
 // endurance checks time-outs and retries.
 func (v *checker) endurance(r *Route) *Route {
 	t := r.Timeouts
+	v.on("timeouts")
 	v.short("a request timeout", t.Request)
 	v.short("a backend timeout", t.Backend)
 	if t.Request > 0 && t.Backend > t.Request {
-		v.doubtful("long-timeout", fmt.Sprintf("route %s gives one try %v, but the whole request only %v", r.Name, t.Backend, t.Request),
-			"the request timeout ends it first; make it the longer one")
+		v.doubtful("long-timeout", fmt.Sprintf("route %s gives one try %v, but the whole request only %v: that ends a try too", r.Name, t.Backend, t.Request),
+			"make the request timeout the longer one")
 	}
+	v.on("hedge")
 	r = v.hedge(r)
 	if r.Retry == nil {
 		return r
 	}
+	v.on("retry")
 	said := len(v.problems)
 	v.retry(r)
 	if slices.ContainsFunc(v.problems[said:], func(p Problem) bool { return p.Severity == Broken }) {
@@ -82,7 +85,7 @@ func (v *checker) retry(r *Route) {
 // hedge takes away what cannot be; the requests are served without.
 func (v *checker) hedge(r *Route) *Route {
 	h := r.Hedge
-	if h == nil {
+	if h == nil || h.Off {
 		return r
 	}
 	t := r.Timeouts.Backend

@@ -31,24 +31,7 @@ func (v *checker) service(s *Service) *Service {
 	if s.TLS != nil && !v.backendTLS(s) {
 		return nil
 	}
-	if s.Health != nil && !v.health(s) {
-		s = copied(s)
-		s.Health = nil
-	}
-	if s.Ejection != nil {
-		s = v.ejection(s)
-	}
-	if s.Connect < 0 || s.Idle < 0 || s.MaxIdle < 0 {
-		v.broken("bad-value", "service "+s.Name+" has a negative bound", "leave it out for the default")
-		s = copied(s)
-		s.Connect, s.Idle, s.MaxIdle = max(s.Connect, 0), max(s.Idle, 0), max(s.MaxIdle, 0)
-	}
-	s = v.retryBudget(s)
-	v.short("a connect time", s.Connect)
-	v.short("an idle time", s.Idle)
-	if s.Limits != nil {
-		s = v.capacity(s)
-	}
+	s = v.treatment(s)
 	if s.Mesh != nil && !v.meshService(s) {
 		return nil
 	}
@@ -138,11 +121,13 @@ func (v *checker) health(s *Service) bool {
 		v.broken("bad-path", "the health check of service "+s.Name+" asks for "+strconv.Quote(h.Path), "a path begins with /")
 	}
 	switch h.Kind {
+	case HealthOff:
+		return true
 	case HealthHTTP, HealthGRPC, HealthTCP, HealthTLS:
 	default:
 		v.broken("bad-value", "the health check of service "+s.Name+" is of the kind "+strconv.Quote(string(h.Kind)), "leave it out for HTTP, or write grpc, tcp or tls")
 	}
-	if h.Kind == HealthTLS && s.TLS == nil {
+	if h.Kind == HealthTLS && s.TLS == nil && v.partial == nil {
 		v.broken("bad-value", "the health check of service "+s.Name+" shakes hands by TLS, but its requests do not", "give the service TLS, or check by tcp")
 	}
 	if h.Service != "" && (h.Kind != HealthGRPC || hasControl(h.Service) || len(h.Service) > 1024) {

@@ -13,6 +13,7 @@ import (
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/route"
+	"github.com/naru-mesh/naru/traffic"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -25,20 +26,22 @@ type Question struct {
 
 // Explanation is what would happen to a request, and why.
 type Explanation struct {
-	Method   string           `json:"method"`
-	URL      string           `json:"url"`
-	Listener string           `json:"listener,omitempty"`
-	Route    string           `json:"route,omitempty"`
-	Origin   string           `json:"origin,omitempty"`
-	Path     string           `json:"path,omitempty"` // as it is matched
-	Filters  []string         `json:"filters,omitempty"`
-	Answer   int              `json:"answer,omitempty"` // status of an answer that naru gives by itself
-	Location string           `json:"location,omitempty"`
-	Forward  string           `json:"forward,omitempty"` // request line and host as the service sees them
-	Backends []ExplainBackend `json:"backends,omitempty"`
-	Reason   string           `json:"reason,omitempty"`
-	Means    string           `json:"means,omitempty"`
-	Near     []ExplainNear    `json:"near,omitempty"`
+	Method   string   `json:"method"`
+	URL      string   `json:"url"`
+	Listener string   `json:"listener,omitempty"`
+	Route    string   `json:"route,omitempty"`
+	Origin   string   `json:"origin,omitempty"`
+	Path     string   `json:"path,omitempty"` // as it is matched
+	Filters  []string `json:"filters,omitempty"`
+	Answer   int      `json:"answer,omitempty"` // status of an answer that naru gives by itself
+	Location string   `json:"location,omitempty"`
+	Forward  string   `json:"forward,omitempty"` // request line and host as the service sees them
+	// Settings are what is said of how the request is served, and by whom.
+	Settings []traffic.Setting `json:"settings,omitempty"`
+	Backends []ExplainBackend  `json:"backends,omitempty"`
+	Reason   string            `json:"reason,omitempty"`
+	Means    string            `json:"means,omitempty"`
+	Near     []ExplainNear     `json:"near,omitempty"`
 }
 
 // ExplainBackend is a destination with its share.
@@ -48,6 +51,8 @@ type ExplainBackend struct {
 	Host      string   `json:"host,omitempty"` // what the service is called, where that is not the request's
 	Endpoints []string `json:"endpoints,omitempty"`
 	Note      string   `json:"note,omitempty"`
+	// Settings are what is said of how it is reached, and by whom.
+	Settings []traffic.Setting `json:"settings,omitempty"`
 }
 
 // ExplainNear is a route that did not win, and why.
@@ -64,6 +69,10 @@ func Explain(s *model.Snapshot, families []filter.Family, q Question) (*Explanat
 	u, err := url.Parse(q.URL)
 	if err != nil {
 		return nil, fmt.Errorf("%q is not a URL: %v", q.URL, err)
+	}
+	var policies traffic.Lowering
+	if lowered := policies.Lower(&s.Config); lowered != &s.Config {
+		s = &model.Snapshot{Config: *lowered, Version: s.Version}
 	}
 	c := &compiler{families: families, loops: 1}
 	c.compile(s)
@@ -95,7 +104,13 @@ func Explain(s *model.Snapshot, families []filter.Family, q Question) (*Explanat
 		x.near(out)
 	}
 	if why == observe.ReasonNone {
+		out.Settings = policies.Route(x.rule.noun)
 		why = x.walk(out, s)
+		for i := range out.Backends {
+			if v := c.services[out.Backends[i].Service]; v != nil {
+				out.Backends[i].Settings = policies.Service(v)
+			}
+		}
 	}
 	if why != observe.ReasonNone {
 		out.Reason, out.Means = why.String(), why.Info().Means

@@ -79,6 +79,15 @@ func collect() {
 	}
 }
 
+// lower gives s with what its policies say in its nouns.
+func (p *Proxy) lower(s *model.Snapshot) *model.Snapshot {
+	c := p.policies.Lower(&s.Config)
+	if c == &s.Config {
+		return s
+	}
+	return &model.Snapshot{Config: *c, Version: s.Version}
+}
+
 // Apply makes s what new exchanges are served by. On an error nothing has
 // changed.
 func (p *Proxy) Apply(s *model.Snapshot) (err error) {
@@ -94,6 +103,7 @@ func (p *Proxy) Apply(s *model.Snapshot) (err error) {
 			p.opt.Log.Error("panic while compiling", "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
+	s = p.lower(s)
 	old := p.program.Load()
 	change, trouble := p.opt.Clusters.Prepare(s.Services, s.Certificates...)
 	defer change.Discard() // does nothing once committed

@@ -15,6 +15,7 @@ import (
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/route"
+	"github.com/naru-mesh/naru/traffic"
 	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -92,6 +93,7 @@ type Proxy struct {
 
 	// mu guards what only a change of configuration touches.
 	mu       sync.Mutex
+	policies traffic.Lowering
 	ports    []*port       // by slot; a slot is never used again
 	retiring []*retirement // oldest first
 }

@@ -2,6 +2,7 @@ package gatewayapi
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"github.com/naru-mesh/naru/model"
@@ -16,9 +17,11 @@ type serviceState struct {
 // portState is one port of a Service while it is linked.
 type portState struct {
 	written *servicePort
-	// policy is its BackendPolicy, trust its BackendTLSPolicy.
-	policy, trust *policyState
-	reached       []reachState
+	// policies are its BackendPolicies, the nearest first, and trust is its
+	// BackendTLSPolicy.
+	policies []*policyState
+	trust    *policyState
+	reached  []reachState
 }
 
 // reach is how a port is reached. What makes no difference to a port is zero.
@@ -73,20 +76,24 @@ func (p *portState) secured() *policyState {
 		return nil
 	case p.trust != nil:
 		return p.trust
-	case p.policy != nil && p.policy.policy.noun.TLS != nil:
-		return p.policy
-	default:
-		return nil
 	}
+	for _, state := range p.policies {
+		if state.policy.noun.TLS != nil {
+			return state
+		}
+	}
+	return nil
 }
 
 // certificate names what the port's own policy has shown to backends; "" for
 // none.
 func (p *portState) certificate() string {
-	if p.policy == nil {
-		return ""
+	for _, state := range p.policies {
+		if state.certificate != "" {
+			return state.certificate
+		}
 	}
-	return p.policy.certificate
+	return ""
 }
 
 // mistrusted says whether a policy that asks for TLS cannot be used, so that
@@ -97,9 +104,13 @@ func (p *portState) mistrusted() bool {
 		return false
 	case p.trust != nil && p.trust.wrong:
 		return true
-	default:
-		return p.policy != nil && p.policy.wrong
 	}
+	for _, state := range p.policies {
+		if state.wrong || state.policy.noun.TLS != nil {
+			return state.wrong
+		}
+	}
+	return false
 }
 
 // protocol names what a port speaks, for people.
@@ -151,8 +162,10 @@ func appProtocol(app string) model.ServiceProtocol {
 // speaks is the version of HTTP that something says the port speaks, "" where
 // nothing does.
 func (p *portState) speaks() model.ServiceProtocol {
-	if p.policy != nil && p.policy.policy.noun.Protocol != "" {
-		return p.policy.policy.noun.Protocol
+	for _, state := range p.policies {
+		if protocol := state.policy.noun.Protocol; protocol != "" {
+			return protocol
+		}
 	}
 	return appProtocol(p.written.app)
 }
@@ -187,10 +200,11 @@ func (p *portState) need(r reach) *reachState {
 
 // linkedService is the noun of a port of a Service with what it was made of.
 type linkedService struct {
-	service       *service
-	port          int
-	reach         reach
-	policy, trust *backendPolicy
+	service  *service
+	port     int
+	reach    reach
+	policies []*backendPolicy
+	trust    *backendPolicy
 	// ca and certificate are what its policies say.
 	ca          []byte
 	certificate string
@@ -225,8 +239,8 @@ func (l *linker) linkServices() {
 func (l *linker) linkService(s *serviceState, i int, n *reachState) *linkedService {
 	p := &s.ports[i]
 	made := linkedService{service: s.service, port: i, reach: n.reach, slices: l.slices[s.service.key]}
-	if p.policy != nil {
-		made.policy = p.policy.policy
+	for _, state := range p.policies {
+		made.policies = append(made.policies, state.policy)
 	}
 	if p.trust != nil {
 		made.trust = p.trust.policy
@@ -236,7 +250,7 @@ func (l *linker) linkService(s *serviceState, i int, n *reachState) *linkedServi
 	}
 	linked := l.was.services[n.noun]
 	if linked == nil || linked.service != made.service || linked.port != made.port || linked.reach != made.reach ||
-		linked.policy != made.policy || linked.trust != made.trust || linked.certificate != made.certificate ||
+		!slices.Equal(linked.policies, made.policies) || linked.trust != made.trust || linked.certificate != made.certificate ||
 		!bytes.Equal(linked.ca, made.ca) || !slices.Equal(linked.slices, made.slices) {
 		made.make(p, n)
 		return &made
@@ -247,8 +261,9 @@ func (l *linker) linkService(s *serviceState, i int, n *reachState) *linkedServi
 // make makes the noun.
 func (made *linkedService) make(p *portState, n *reachState) {
 	noun := &model.Service{}
-	if made.policy != nil {
-		*noun = made.policy.noun
+	for _, policy := range made.policies {
+		noun.Host = cmp.Or(noun.Host, policy.noun.Host)
+		noun.ProxyProtocol = cmp.Or(noun.ProxyProtocol, policy.noun.ProxyProtocol)
 	}
 	if tls := p.secured(); tls != nil && !n.raw {
 		copied := *tls.policy.noun.TLS
@@ -267,9 +282,11 @@ func (made *linkedService) make(p *portState, n *reachState) {
 	case n.raw:
 		noun.Protocol = ""
 	case p.written.udp():
-		noun.Protocol, noun.Health, noun.ProxyProtocol = "", nil, 0
+		noun.Protocol, noun.ProxyProtocol = "", 0
+		noun.Health = &model.HealthCheck{Kind: model.HealthOff} // a connection would say nothing
 	}
 	noun.Name, noun.Origin = n.noun, made.service.at
+	noun.Subject = model.Subject{Namespace: made.service.namespace, Name: made.service.name, Section: p.written.name}
 	noun.Endpoints, made.without = made.service.endpoints(p.written, made.slices)
 	made.noun = noun
 }

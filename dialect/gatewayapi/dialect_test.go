@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -123,6 +124,8 @@ func sections(t *testing.T, d *Dialect, f *model.Fragment, problems []model.Prob
 		"listeners":    lines(t, f.Listeners),
 		"routes":       lines(t, f.Routes),
 		"services":     lines(t, f.Services),
+		"subjects":     subjects(f),
+		"policies":     policyLines(t, f.Traffic),
 		"flows":        lines(t, f.Flows),
 		"certificates": lines(t, f.Certificates),
 		"problems":     b.String(),
@@ -130,6 +133,51 @@ func sections(t *testing.T, d *Dialect, f *model.Fragment, problems []model.Prob
 			lines(t, status.ListenerSets) + lines(t, status.HTTPRoutes) + lines(t, status.GRPCRoutes) +
 			lines(t, status.TLSRoutes) + lines(t, status.TCPRoutes) + lines(t, status.UDPRoutes) + lines(t, status.BackendTLSPolicies),
 	}
+}
+
+// subjects writes what policies name nouns by.
+func subjects(f *model.Fragment) string {
+	var b strings.Builder
+	for _, r := range f.Routes {
+		fmt.Fprintf(&b, "%s %v\n", r.Name, r.Subject)
+	}
+	for _, s := range f.Services {
+		fmt.Fprintf(&b, "%s %v\n", s.Name, s.Subject)
+	}
+	return b.String()
+}
+
+// policyLines writes what policies say, and nothing of what they do not.
+func policyLines(t *testing.T, list []*model.TrafficPolicy) string {
+	t.Helper()
+	var b strings.Builder
+	for _, line := range strings.SplitAfter(lines(t, list), "\n") {
+		var tree any
+		if json.Unmarshal([]byte(line), &tree) != nil {
+			continue
+		}
+		text, err := json.Marshal(prune(tree))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(append(text, '\n'))
+	}
+	return b.String()
+}
+
+// prune leaves out what is empty, and where it was written.
+func prune(v any) any {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	for k, x := range m {
+		x = prune(x)
+		if inner, is := x.(map[string]any); k == "order" || k == "origin" || x == nil || x == "" || is && len(inner) == 0 {
+			delete(m, k)
+		}
+	}
+	return m
 }
 
 // lines writes each of a list as a line of JSON, with short origins and
@@ -175,6 +223,7 @@ func shorten(v any) any {
 			}
 			return text
 		}
+		delete(v, "subject") // testdata/policy/subjects.txtar has them
 		for k := range v {
 			switch value := v[k].(type) {
 			case map[string]any:

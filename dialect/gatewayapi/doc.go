@@ -1,5 +1,6 @@
 // Package gatewayapi reads the Kubernetes Gateway API (1.6) from documents,
-// with the core kinds that it refers to and naru's own BackendPolicy.
+// with the core kinds that it refers to and naru's own BackendPolicy and
+// TrafficPolicy, of which one with authorization is native's.
 //
 // # Words
 //
@@ -48,7 +49,8 @@
 // A port that is reached in several ways becomes several Services: over TLS
 // with a Gateway's certificate, by gRPC where nothing else says so, or with the
 // client's TLS passed on. A policy that asks for TLS and cannot be used leaves
-// its ports unreached.
+// its ports unreached. What policies say of how Services and requests are treated
+// is sent as it is written: package traffic joins it.
 //
 // Mutable state is the memory of the Dialect alone, behind a mutex.
 //

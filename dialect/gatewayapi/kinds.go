@@ -60,7 +60,8 @@ var servedKinds = []*servedKind{
 	{group: gatewayGroup, kind: listenerSetKind, versions: []string{"v1"}, read: as((*reader).listenerSet)},
 	{group: gatewayGroup, kind: "ReferenceGrant", versions: []string{"v1", "v1beta1", "v1alpha2"}, read: as((*reader).referenceGrant)},
 	{group: gatewayGroup, kind: tlsPolicyKind, versions: []string{"v1", "v1alpha3"}, read: as((*reader).backendTLSPolicy)},
-	{group: naruGroup, kind: "BackendPolicy", versions: []string{"v1alpha1"}, read: as((*reader).backendPolicy)},
+	{group: naruGroup, kind: backendPolicyKind, versions: []string{"v1alpha1"}, read: as((*reader).backendPolicy)},
+	{group: naruGroup, kind: "TrafficPolicy", versions: []string{"v1alpha1"}, read: as((*reader).trafficPolicy)},
 	{group: coreGroup, kind: "Secret", versions: []string{"v1"}, read: as((*reader).secret)},
 	{group: coreGroup, kind: "ConfigMap", versions: []string{"v1"}, read: as((*reader).configMap)},
 	{group: coreGroup, kind: "Namespace", versions: []string{"v1"}, cluster: true, read: as((*reader).namespace)},
@@ -94,7 +95,7 @@ func laterKinds(group string) []string {
 	case trialGroup:
 		return []string{"XBackendTrafficPolicy", "XMesh", "XBackend"}
 	case naruGroup:
-		return []string{"TrafficPolicy", "Mesh", "Consumer", "Plan", "Function", "Workload"}
+		return []string{"Mesh", "Consumer", "Plan", "Function", "Workload"}
 	case coreGroup:
 		return []string{"Endpoints"}
 	default:

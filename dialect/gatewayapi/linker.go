@@ -43,6 +43,7 @@ type world struct {
 	configMaps map[key]*configMap
 	namespaces map[string]*namespace
 	policies   []*backendPolicy
+	traffic    []*trafficPolicy
 	// kinds is how many HTTPRoutes and GRPCRoutes there are; contested says
 	// that they were both when contests were decided.
 	kinds     [2]int
@@ -121,6 +122,8 @@ func (l *linker) add(o any) {
 		l.namespaces[o.name] = o
 	case *backendPolicy:
 		l.policies = append(l.policies, o)
+	case *trafficPolicy:
+		l.traffic = append(l.traffic, o)
 	}
 }
 
@@ -165,6 +168,7 @@ func (l *linker) link() {
 func (l *linker) tell() {
 	said := &l.said
 	l.fragment = &model.Fragment{Listeners: slices.Clone(said.Listeners), Certificates: slices.Clone(said.Certificates),
+		Traffic:  slices.Clone(said.Traffic),
 		Problems: slices.Clone(said.Problems), Routes: make([]*model.Route, 0, len(l.now.attached))}
 	for _, linked := range l.now.attached {
 		l.fragment.Routes = append(l.fragment.Routes, linked.nouns...)

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/source"
 )
 
@@ -23,7 +24,26 @@ func (*Dialect) Move(was any, old, now source.Document) any {
 				route.rules[i].noun.Origin.Line += by
 			}
 		}
+		switch policy := moved.Interface().(type) {
+		case *trafficPolicy:
+			policy.noun = movedPolicy(policy.noun, by)
+		case *backendPolicy:
+			policy.treatment = movedPolicy(policy.treatment, by)
+		}
 		out.objects = append(out.objects, moved.Interface())
 	}
 	return out
+}
+
+func movedPolicy(p *model.TrafficPolicy, by int) *model.TrafficPolicy {
+	if p == nil {
+		return nil
+	}
+	out := *p
+	out.Origin.Line += by
+	out.Fields = slices.Clone(p.Fields)
+	for i := range out.Fields {
+		out.Fields[i].Origin.Line += by
+	}
+	return &out
 }

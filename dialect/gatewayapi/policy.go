@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"reflect"
 	"strings"
 	"time"
 
@@ -10,9 +11,9 @@ import (
 	"github.com/naru-mesh/naru/model"
 )
 
-// BackendPolicy (naru.dev/v1alpha1) says how Services are reached. Of two for
-// the same Service the older counts; one for a single port comes before one
-// for the whole Service.
+// BackendPolicy (naru.dev/v1alpha1) says how Services are reached. The nearest
+// that says a field gives it: one for a port, for the Service, for its namespace,
+// for the mesh; of two for the same the older.
 type BackendPolicy struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -22,8 +23,8 @@ type BackendPolicy struct {
 
 // BackendPolicySpec is the content of a BackendPolicy.
 type BackendPolicySpec struct {
-	// TargetRefs are Services in the policy's namespace; sectionName is the
-	// name of a port.
+	// TargetRefs are Services in the policy's namespace, where sectionName is the
+	// name of a port, or that Namespace, or the Mesh: all.
 	TargetRefs []gateway.LocalPolicyTargetReferenceWithSectionName `json:"targetRefs"`
 	// Host replaces the request's Host; by default the client's is kept.
 	Host string `json:"host,omitempty"`
@@ -135,26 +136,33 @@ type BackendTLS struct {
 type backendPolicy struct {
 	object
 	targets []policyTarget
-	// noun has everything that a policy says about a Service.
-	noun   model.Service
-	cas    []caRef
-	client *secretRef // what is shown to backends
+	// noun is what a policy says of what a Service is, rather than of how it is
+	// treated: TLS, Host, Protocol and ProxyProtocol.
+	noun model.Service
+	// treatment is the rest, which is joined with Services where they are
+	// compiled; nil: nothing.
+	treatment *model.TrafficPolicy
+	cas       []caRef
+	client    *secretRef // what is shown to backends
 	// wrong says that the policy asks for TLS but has a mistake: its Services
 	// must not be reached without. refusal tells of it, for a BackendTLSPolicy.
 	wrong   bool
 	refusal refusal
 }
 
-// policyTarget is a Service, or one port of it.
+// policyTarget is a Service, one port of it, all of a namespace, or everything.
 type policyTarget struct {
 	field   string
-	service key
+	kind    model.TargetKind
+	service key // of a namespace without a name
 	port    string
 }
 
-// backendPolicy reads a BackendPolicy. One with a mistake is not used at all:
-// half of a policy might be worse than none. Where it asks for TLS, its
-// Services are not used either.
+// backendPolicyKind is naru's own.
+const backendPolicyKind = "BackendPolicy"
+
+// backendPolicy reads a BackendPolicy. A field with a mistake counts as not
+// written; where it asks for TLS with one, its Services are not used.
 func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 	var in BackendPolicy
 	r.decode(&in)
@@ -164,7 +172,12 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 	}
 	p := &backendPolicy{object: *o}
 	before := len(r.problems)
-	r.policyTargets(p, in.Spec.TargetRefs)
+	p.treatment = newPolicy(o)
+	for _, t := range r.targets(k.kind, p.treatment, in.Spec.TargetRefs) {
+		p.treatment.Targets = append(p.treatment.Targets, t)
+		at := p.treatment.At("target " + t.String())
+		p.targets = append(p.targets, policyTarget{strings.TrimPrefix(strings.TrimPrefix(at.Field, r.base), "."), t.Kind, key{t.Namespace, t.Name}, t.Section})
+	}
 	p.noun.Host = in.Spec.Host
 	if lb := in.Spec.LoadBalancing; lb != nil {
 		r.loadBalancing(p, lb)
@@ -210,13 +223,52 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 		wrong = wrong || problem.Severity == model.Broken
 	}
 	p.wrong = wrong && (in.Spec.TLS != nil || r.spoiled("spec.tls"))
-	if len(p.targets) == 0 || wrong && !p.wrong {
+	r.treatment(p, &in.Spec)
+	if len(p.targets) == 0 {
 		return nil
 	}
 	return p
 }
 
-// policyTargets reads what the policy is for.
+// treatment takes out of a policy what has a mistake, and splits it in two.
+func (r *reader) treatment(p *backendPolicy, in *BackendPolicySpec) {
+	noun := &p.noun
+	for _, f := range []struct {
+		name   string
+		groups []string // of package traffic
+		is     bool
+		drop   func()
+	}{
+		{"host", nil, in.Host != "", func() { noun.Host = "" }},
+		{"protocol", nil, in.Protocol != "", func() { noun.Protocol = "" }},
+		{"proxyProtocol", nil, in.ProxyProtocol != 0, func() { noun.ProxyProtocol = 0 }},
+		{"loadBalancing", []string{"balance", "hash", "slowStart"}, in.LoadBalancing != nil, func() { noun.Balance, noun.Hash, noun.SlowStart = "", nil, nil }},
+		{"healthCheck", []string{"health"}, in.HealthCheck != nil, func() { noun.Health = nil }},
+		{"outlierDetection", []string{"ejection"}, in.OutlierDetection != nil, func() { noun.Ejection = nil }},
+		{"locality", []string{"locality"}, in.Locality != nil, func() { noun.Locality = nil }},
+		{"connection", []string{"connect", "idle", "maxIdle", "maxStreams"}, in.Connection != nil, func() { noun.Connect, noun.Idle, noun.MaxIdle, noun.MaxStreams = 0, 0, 0, 0 }},
+		{"limits", []string{"limits"}, in.Limits != nil, func() { noun.Limits = nil }},
+		{"retryBudget", []string{"retryBudget"}, in.RetryBudget != nil, func() { noun.RetryBudget = nil }},
+	} {
+		if !r.part(f.name, false, nil) {
+			f.drop()
+		} else if f.is {
+			for _, group := range f.groups {
+				p.treatment.Fields = append(p.treatment.Fields, model.FieldOrigin{Field: group, Origin: r.origin("spec." + f.name)})
+			}
+		}
+	}
+	rest := *noun
+	*noun = model.Service{TLS: rest.TLS, Host: rest.Host, Protocol: rest.Protocol, ProxyProtocol: rest.ProxyProtocol}
+	rest.TLS, rest.Host, rest.Protocol, rest.ProxyProtocol = nil, "", "", 0
+	if reflect.ValueOf(rest).IsZero() {
+		p.treatment = nil
+		return
+	}
+	p.treatment.Service = &rest
+}
+
+// policyTargets reads what a BackendTLSPolicy is for.
 func (r *reader) policyTargets(p *backendPolicy, refs []gateway.LocalPolicyTargetReferenceWithSectionName) {
 	if len(refs) == 0 && !r.spoiled("spec") {
 		r.broken("spec", "missing-field", "a "+p.kind+" has targetRefs", `targetRefs: [{group: "", kind: Service, name: orders}]`)
@@ -231,6 +283,7 @@ func (r *reader) policyTargets(p *backendPolicy, refs []gateway.LocalPolicyTarge
 		default:
 			p.targets = append(p.targets, policyTarget{
 				field:   field,
+				kind:    model.TargetService,
 				service: key{p.namespace, string(ref.Name)},
 				port:    string(or(ref.SectionName, "")),
 			})

@@ -24,6 +24,7 @@ func TestReference(t *testing.T) {
 		words = append(append(words, k.kind), k.versions...)
 	}
 	words = append(words, fields(reflect.TypeFor[BackendPolicySpec]())...)
+	words = append(words, fields(reflect.TypeFor[TrafficPolicySpec]())...)
 	for _, word := range words {
 		if !names(word) {
 			t.Errorf("docs/reference/gateway-api.md does not tell of %s", word)

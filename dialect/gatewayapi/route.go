@@ -259,6 +259,7 @@ func (r *reader) rules(route *routeObject, n int, head func(i int) (gateway.Sect
 			why = unsupported("the route has too many matches")
 		}
 		if why.reason == "" {
+			out.noun.Subject.Section = string(name)
 			route.rules = append(route.rules, out)
 			continue
 		}

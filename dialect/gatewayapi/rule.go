@@ -26,6 +26,7 @@ func (r *reader) newRule(route *routeObject, i int) rule {
 		Name:      route.prefix() + strconv.Itoa(i),
 		Hostnames: route.hostnames,
 		Order:     model.Order{Created: route.created, Name: route.String(), Index: i},
+		Subject:   model.Subject{Kind: model.TargetKind(route.kind), Namespace: route.namespace, Name: route.name},
 		Origin:    r.origin(item("spec.rules", i)),
 	}}
 }
@@ -137,7 +138,7 @@ func (r *reader) timeouts(field string, in *gateway.HTTPRouteTimeouts) model.Tim
 		}
 		// The request's bound is the only one that was asked for: the default
 		// of a try must not come first.
-		out.Backend = -1
+		out.Backend = model.AsRequest
 	}
 	if in.BackendRequest != nil {
 		if out.Backend, ok = r.duration(field+".timeouts.backendRequest", *in.BackendRequest); !ok {

@@ -1,6 +1,8 @@
 package gatewayapi
 
 import (
+	"slices"
+
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/naru-mesh/naru/model"
@@ -20,8 +22,9 @@ type policyState struct {
 }
 
 // linkPolicies gives each policy to its Services. The policies come oldest
-// first; the first of a kind for a target counts, and one for a port before
-// one for all of a Service.
+// first. Of BackendTLSPolicies the first for a target counts, and one for a port
+// before one for all of a Service. BackendPolicies are in the order in which they
+// count: those for a port, the Service, its namespace, the mesh.
 func (l *linker) linkPolicies() {
 	for _, p := range l.policies {
 		l.now.policies = append(l.now.policies, l.policy(p))
@@ -29,10 +32,62 @@ func (l *linker) linkPolicies() {
 	for _, ports := range []bool{true, false} {
 		for _, state := range l.now.policies {
 			for i := range state.policy.targets {
-				if t := &state.policy.targets[i]; (t.port != "") == ports {
+				if t := &state.policy.targets[i]; t.kind == model.TargetService && (t.port != "") == ports {
 					l.target(state, t)
 				}
 			}
+		}
+	}
+	for _, kind := range []model.TargetKind{model.TargetNamespace, model.TargetMesh} {
+		for _, state := range l.now.policies {
+			for i := range state.policy.targets {
+				if t := &state.policy.targets[i]; t.kind == kind {
+					l.around(state, t)
+				}
+			}
+		}
+	}
+	for _, state := range l.now.policies {
+		if noun := l.known(state.policy.treatment); noun != nil {
+			l.fragment.Traffic = append(l.fragment.Traffic, noun)
+		}
+	}
+	for _, p := range l.traffic {
+		l.fragment.Traffic = append(l.fragment.Traffic, p.noun)
+	}
+}
+
+// known gives a policy without the Services that are not there, nil where nothing
+// is left: target has told of them.
+func (l *linker) known(p *model.TrafficPolicy) *model.TrafficPolicy {
+	if p == nil {
+		return nil
+	}
+	unknown := func(t model.PolicyTarget) bool {
+		if t.Kind != model.TargetService {
+			return false
+		}
+		s := l.services[key{t.Namespace, t.Name}]
+		return s == nil || t.Section != "" && !s.service.byName(t.Section)
+	}
+	if !slices.ContainsFunc(p.Targets, unknown) {
+		return p
+	}
+	out := *p
+	if out.Targets = slices.DeleteFunc(slices.Clone(p.Targets), unknown); len(out.Targets) == 0 {
+		return nil
+	}
+	return &out
+}
+
+// around attaches a policy to all Services of a namespace, or to all.
+func (l *linker) around(state *policyState, t *policyTarget) {
+	for _, s := range l.order {
+		if t.kind == model.TargetNamespace && s.service.namespace != t.service.namespace {
+			continue
+		}
+		for i := range s.ports {
+			s.ports[i].policies = append(s.ports[i].policies, state)
 		}
 	}
 }
@@ -121,15 +176,20 @@ func (l *linker) target(state *policyState, t *policyTarget) {
 			continue
 		}
 		known = true
-		there := &p.policy
-		if state.policy.kind == tlsPolicyKind {
-			there = &p.trust
+		if state.policy.kind != tlsPolicyKind {
+			for _, other := range p.policies {
+				if other != state && other.forPort(t.service, p.written.name) == (t.port != "") && state.contradicts(other) {
+					taken = other.policy.about()
+				}
+			}
+			p.policies = append(p.policies, state)
+			continue
 		}
 		switch {
-		case *there == nil:
-			*there = state
-		case t.port != "" || !(*there).forPort(t.service, p.written.name):
-			taken = (*there).policy.about()
+		case p.trust == nil:
+			p.trust = state
+		case t.port != "" || !p.trust.forPort(t.service, p.written.name):
+			taken = p.trust.policy.about()
 		}
 	}
 	switch {
@@ -138,6 +198,13 @@ func (l *linker) target(state *policyState, t *policyTarget) {
 	case !known && t.port != "":
 		note("unknown-service", s.service.about()+" has no port "+t.port, "", gateway.PolicyReasonTargetNotFound, model.Doubtful)
 	}
+}
+
+// contradicts says whether two policies say the same of what a Service is.
+func (state *policyState) contradicts(other *policyState) bool {
+	a, b := &state.policy.noun, &other.policy.noun
+	return a.TLS != nil && b.TLS != nil || a.Host != "" && b.Host != "" && a.Host != b.Host ||
+		a.Protocol != "" && b.Protocol != "" && a.Protocol != b.Protocol || a.ProxyProtocol != 0 && b.ProxyProtocol != 0 && a.ProxyProtocol != b.ProxyProtocol
 }
 
 // forPort says whether a policy names a port of a Service rather than all.

@@ -20,6 +20,7 @@
 //
 // # Not here
 //
-// The kinds of the Gateway API, and BackendPolicy (gatewayapi); the form of one
+// The kinds of the Gateway API, BackendPolicy, and TrafficPolicies that say how
+// requests are served (gatewayapi); the form of one
 // line (short).
 package native

@@ -1,5 +1,11 @@
 package native
 
+import (
+	"go.yaml.in/yaml/v3"
+
+	"github.com/naru-mesh/naru/dialect"
+)
+
 // The types of this file are the kinds: their json tags are the fields, and
 // their doc, default, unit and enum tags are what Schema and Reference say.
 
@@ -126,15 +132,29 @@ type policyObject struct {
 // policySpec says what happens to traffic.
 type policySpec struct {
 	TargetRefs    []targetRef    `json:"targetRefs" doc:"what it is for"`
-	Authorization *authorization `json:"authorization" doc:"who may speak to it"`
+	Authorization *authorization `json:"authorization" doc:"who may speak to it; stands alone, and the others together in another TrafficPolicy"`
+	Timeouts      elsewhere      `json:"timeouts" doc:"how long a request, and a try, may take: see gateway-api.md"`
+	Retry         elsewhere      `json:"retry" doc:"when a try that failed is made again"`
+	Hedge         elsewhere      `json:"hedge" doc:"when a second try is made beside the first"`
+	Session       elsewhere      `json:"sessionPersistence" doc:"how a client stays with an endpoint"`
+	Priority      elsewhere      `json:"priority" doc:"which requests are refused first" enum:"low,normal,critical"`
 	_             struct{}       `also:"selector,targetRef,target" hint:"did you mean targetRefs? For example targetRefs: [{kind: Service, name: payments}]"`
 	_             struct{}       `also:"action,rules" hint:"it stands under authorization: for example authorization: {action: allow, rules: [{from: {accounts: [orders]}}]}"`
+}
+
+// elsewhere is a field of the other dialect that reads TrafficPolicies, gatewayapi.
+type elsewhere struct{ there bool }
+
+// ReadNode takes anything.
+func (e *elsewhere) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	e.there = true
+	in.Doubt(n, "unused", "this does not stand beside authorization, and is not used", "write a TrafficPolicy of its own for it")
 }
 
 // targetRef names what a policy is for.
 type targetRef struct {
 	Group       string   `json:"group" doc:"group of the kind" default:"found by the kind"`
-	Kind        string   `json:"kind" doc:"kind: every workload of the Mesh or of the policy's Namespace, the workloads of a Service, or a Gateway" enum:"Mesh,Namespace,Service,Gateway"`
+	Kind        string   `json:"kind" doc:"kind: every workload of the Mesh or of the policy's Namespace, the workloads of a Service, or a Gateway; routes where it is not about authorization" enum:"Mesh,Namespace,Service,Gateway,HTTPRoute,GRPCRoute"`
 	Name        string   `json:"name" doc:"name of a Service or Gateway in the policy's namespace"`
 	SectionName string   `json:"sectionName" doc:"one listener of the Gateway" default:"all its listeners"`
 	_           struct{} `also:"namespace" hint:"a policy is for its own namespace: write it there"`

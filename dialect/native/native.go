@@ -34,10 +34,12 @@ func New() *Dialect { return &Dialect{} }
 // Name is "native".
 func (*Dialect) Name() string { return "native" }
 
-// Claims takes the documents of its kinds, of whatever version.
+// Claims takes the documents of its kinds, of whatever version. TrafficPolicies
+// that say nothing of authorization are for dialect gatewayapi.
 func (*Dialect) Claims(doc *dialect.Document) bool {
 	v, k := doc.Get("apiVersion"), doc.Get("kind")
-	return v != nil && k != nil && strings.HasPrefix(v.Value, Group+"/") && slices.Contains(kinds, k.Value)
+	return v != nil && k != nil && strings.HasPrefix(v.Value, Group+"/") && slices.Contains(kinds, k.Value) &&
+		(k.Value != "TrafficPolicy" || authorizes(doc))
 }
 
 // Parse makes the noun of a document: *model.Mesh, *model.Workload,

@@ -7,11 +7,36 @@ import (
 	"strconv"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/naru-mesh/naru/dialect"
 	"github.com/naru-mesh/naru/model"
 )
 
 const rulesField = "spec.authorization.rules"
+
+// authorizes says whether a TrafficPolicy says who may speak, or was meant to, or
+// says nothing.
+func authorizes(doc *dialect.Document) bool {
+	spec := doc.Get("spec")
+	if spec == nil || spec.Kind != yaml.MappingNode {
+		return true
+	}
+	others := false
+	for i := 0; i+1 < len(spec.Content); i += 2 {
+		switch key := spec.Content[i].Value; key {
+		case "targetRefs", "targetRef", "target", "selector":
+		case "authorization", "action", "rules":
+			return true
+		default:
+			if dialect.Nearest(key, []string{"authorization"}) != "" {
+				return true
+			}
+			others = true
+		}
+	}
+	return !others
+}
 
 // policy makes the noun. One with a mistake is there all the same.
 func (r *reader) policy() any {
@@ -23,7 +48,7 @@ func (r *reader) policy() any {
 	if a == nil {
 		p.Action = model.Deny
 		if !r.wrong("spec") {
-			r.broken("spec", "missing-field", "the policy says nothing", "for example authorization: {action: allow, rules: [{from: {accounts: [orders]}}]}")
+			r.broken("spec", "missing-field", "the policy says nothing", "for example authorization: {action: allow, rules: [{from: {accounts: [orders]}}]}, or timeouts: {request: 3s}")
 		}
 		p.Refused = true
 		return p

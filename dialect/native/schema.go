@@ -64,6 +64,9 @@ func of(s *dialect.Schemas, t reflect.Type) dialect.Way {
 		one := of(s, t.Elem())
 		return dialect.Way{Schema: dialect.MappingOf(one.Schema), Name: "mapping of " + one.Name}
 	case reflect.Struct:
+		if t == reflect.TypeFor[elsewhere]() {
+			return dialect.Way{Schema: dialect.Schema{}, Name: "see gateway-api.md"}
+		}
 		return dialect.Way{Schema: s.Ref(t.Name(), t), Name: t.Name()}
 	default:
 		return dialect.Way{Schema: dialect.Schema{}, Name: "anything"}

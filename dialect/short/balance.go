@@ -52,10 +52,13 @@ func hashKeys(list words) (keys []model.HashKey, wrong []string) {
 }
 
 // session reads how a route's clients stay with an endpoint: "cookie NAME" or
-// "header NAME", or one of these words alone. "" is none.
+// "header NAME", one of these words alone, or off. "" says nothing.
 func session(s string) (m *model.Session, ok bool) {
 	if s == "" {
 		return nil, true
+	}
+	if s == off {
+		return &model.Session{Kind: model.SessionOff}, true
 	}
 	kind, name, _ := strings.Cut(strings.TrimSpace(s), " ")
 	m = &model.Session{Kind: model.SessionKind(kind), Name: strings.TrimSpace(name)}

@@ -12,23 +12,24 @@ import (
 
 // form is a whole document.
 type form struct {
-	Listen   listens  `json:"listen" doc:"where to accept connections: one or a list" default:":8080"`
-	Routes   routes   `json:"routes" doc:"what happens to which requests; the most specific match wins, not the first"`
-	Services services `json:"services" doc:"where routes lead, by name"`
-	Admin    text     `json:"admin" doc:"address of the admin server, or off" default:"127.0.0.1:9901"`
-	Log      *logging `json:"log" doc:"access log: off, json, text, or with a file" default:"off"`
-	Limits   *limits  `json:"limits" doc:"bounds of every listener that does not say otherwise"`
-	TLS      *tlsKeys `json:"tls" doc:"certificates of the https listeners that have none of their own: auto, local, one, or a list"`
-	Mesh     *mesh    `json:"mesh" doc:"what holds for all workloads: true, or an object" default:"no mesh"`
-	Policies policies `json:"policies" doc:"who may speak to whom; a deny that matches goes before every allow"`
-	_        struct{} `also:"authorization,intentions,authorizationPolicies,rbac,acl,acls,access" hint:"who may speak to whom is policies: for example policies: [{name: only-orders, to: payments, allow: orders}]"`
-	_        struct{} `also:"port,ports,bind,address,listeners,entryPoints,server,servers" hint:"listeners stand under listen: for example listen: \":8080\""`
-	_        struct{} `also:"rules,paths,locations,handle,route,http" hint:"routes stand under routes: for example routes: [{match: /, to: web}]"`
-	_        struct{} `also:"upstreams,backends,clusters,targets,loadBalancers" hint:"services stand under services: for example services: {web: [\"10.0.0.1:9001\"]}"`
-	_        struct{} `also:"certificates,certs,ssl,cert,key" hint:"certificates stand under tls: for example tls: {cert: cert.pem, key: key.pem}"`
-	_        struct{} `also:"accessLog,logging,logs" hint:"the access log is log: off, json or text"`
-	_        struct{} `also:"to,proxyPass,reverseProxy,upstream,backend" hint:"where requests go is said at a route: routes: [{match: /, to: \"http://127.0.0.1:3000\"}]"`
-	_        struct{} `also:"plugins,middlewares,filters,middleware" hint:"what happens to requests is said at each route: headers, cors, rewrite, retry, timeout"`
+	Listen   listens   `json:"listen" doc:"where to accept connections: one or a list" default:":8080"`
+	Routes   routes    `json:"routes" doc:"what happens to which requests; the most specific match wins, not the first"`
+	Services services  `json:"services" doc:"where routes lead, by name"`
+	Defaults *defaults `json:"defaults" doc:"what holds for all routes and services that do not say otherwise: retry, timeout, balance and others, as they stand there"`
+	Admin    text      `json:"admin" doc:"address of the admin server, or off" default:"127.0.0.1:9901"`
+	Log      *logging  `json:"log" doc:"access log: off, json, text, or with a file" default:"off"`
+	Limits   *limits   `json:"limits" doc:"bounds of every listener that does not say otherwise"`
+	TLS      *tlsKeys  `json:"tls" doc:"certificates of the https listeners that have none of their own: auto, local, one, or a list"`
+	Mesh     *mesh     `json:"mesh" doc:"what holds for all workloads: true, or an object" default:"no mesh"`
+	Policies policies  `json:"policies" doc:"who may speak to whom; a deny that matches goes before every allow"`
+	_        struct{}  `also:"authorization,intentions,authorizationPolicies,rbac,acl,acls,access" hint:"who may speak to whom is policies: for example policies: [{name: only-orders, to: payments, allow: orders}]"`
+	_        struct{}  `also:"port,ports,bind,address,listeners,entryPoints,server,servers" hint:"listeners stand under listen: for example listen: \":8080\""`
+	_        struct{}  `also:"rules,paths,locations,handle,route,http" hint:"routes stand under routes: for example routes: [{match: /, to: web}]"`
+	_        struct{}  `also:"upstreams,backends,clusters,targets,loadBalancers" hint:"services stand under services: for example services: {web: [\"10.0.0.1:9001\"]}"`
+	_        struct{}  `also:"certificates,certs,ssl,cert,key" hint:"certificates stand under tls: for example tls: {cert: cert.pem, key: key.pem}"`
+	_        struct{}  `also:"accessLog,logging,logs" hint:"the access log is log: off, json or text"`
+	_        struct{}  `also:"to,proxyPass,reverseProxy,upstream,backend" hint:"where requests go is said at a route: routes: [{match: /, to: \"http://127.0.0.1:3000\"}]"`
+	_        struct{}  `also:"plugins,middlewares,filters,middleware" hint:"what happens to requests is said at each route: headers, cors, rewrite, retry, timeout"`
 }
 
 // listen is one door.
@@ -323,13 +324,18 @@ type service struct {
 	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
 	Proxy     text      `json:"proxyProtocol" doc:"tell the service by the PROXY protocol who the client of a tcp or tls route is" enum:"v1,v2" default:"no header"`
 	Budget    *budget   `json:"retryBudget" doc:"bounds the tries after the first of all requests to the service: a share of the requests in percent, or an object" default:"20"`
+	Timeout   *timeouts `json:"timeout" doc:"of requests to it, where their route does not say: for the whole request, or an object" unit:"duration"`
+	Retry     *retry    `json:"retry" doc:"likewise: how many further tries, off, or an object"`
+	Hedge     *hedge    `json:"hedge" doc:"likewise: a second try on another endpoint when the first takes so long"`
+	Session   text      `json:"session" doc:"likewise: a client stays with the endpoint that served it first"`
+	Priority  text      `json:"priority" doc:"likewise: which requests are refused first, and which last" enum:"low,normal,critical"`
 	Mesh      *member   `json:"mesh" doc:"a service of the mesh, whose endpoints are workloads: the port that clients call, or an object" default:"not of the mesh"`
 	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
 	_         struct{}  `also:"outlier,outlierDetection,passiveHealth,passiveHealthCheck,circuitBreaker,breaker,maxFails" hint:"endpoints that fail are spared by themselves; how is ejection: for example ejection: {failures: 3}, or ejection: off"`
 	_         struct{}  `also:"healthCheck,healthChecks,check,probe,activeHealthCheck" hint:"health checks are health: for example health: /healthz"`
 	_         struct{}  `also:"lb,loadBalancer,loadBalancing,algorithm,strategy,lbPolicy,policy,method" hint:"did you mean balance? For example balance: least-request"`
-	_         struct{}  `also:"retries,retry,attempts" hint:"retries stand at a route: retry: 2"`
-	_         struct{}  `also:"timeout,timeouts,timeoutMs,readTimeout,requestTimeout,responseTimeout" hint:"an answer is bounded at a route: timeout: 3s; a connection here: connect: 5s"`
+	_         struct{}  `also:"retries,attempts" hint:"did you mean retry? For example retry: 2"`
+	_         struct{}  `also:"timeouts,timeoutMs,readTimeout,requestTimeout,responseTimeout" hint:"an answer is bounded by timeout: 3s, a connection by connect: 5s"`
 	_         struct{}  `also:"connectTimeout,connectionTimeout,dialTimeout" hint:"did you mean connect? For example connect: 5s"`
 	_         struct{}  `also:"scheme,ssl,https" hint:"a service that speaks TLS has tls: true"`
 	_         struct{}  `also:"keepalive,idleTimeout,keepAliveTimeout" hint:"did you mean idle? For example idle: 30s"`
@@ -343,6 +349,7 @@ type service struct {
 
 	name   string
 	origin model.Origin
+	fields []model.FieldOrigin // where they stand
 	broken bool
 }
 

@@ -28,7 +28,8 @@ func join(files []*file, fresh bool) *model.Fragment {
 	j := joint{services: map[string]bool{}, fresh: fresh}
 	j.openDoors(files)
 	urls := map[string]bool{}
-	for _, f := range files {
+	for i, f := range files {
+		j.direct(f, i)
 		j.certify(f.certificates)
 		for _, name := range f.names {
 			j.services[name] = true
@@ -111,6 +112,19 @@ func (j *joint) openDoors(files []*file) {
 	j.doors = []*listen{l}
 	j.all, j.open, j.plain = []string{l.name}, []string{l.name}, []string{l.name}
 	j.out.Listeners = []*model.Listener{l.noun("", nil, nil, j.bounds)}
+}
+
+// direct takes over the policies of the document with a number. Its defaults are
+// for everything, as those of the others; the first that say something count.
+func (j *joint) direct(f *file, index int) {
+	for _, p := range f.traffic {
+		if p.Name == "defaults" && index > 0 {
+			copied := *p
+			copied.Name, copied.Order.Index = "defaults of "+f.path+"#"+strconv.Itoa(index), index
+			p = &copied
+		}
+		j.out.Traffic = append(j.out.Traffic, p)
+	}
 }
 
 func (j *joint) certify(list []*model.Certificate) {

@@ -31,6 +31,7 @@ func sections() []section {
 		{"retry", reflect.TypeFor[retry]()},
 		{"retryBudget", reflect.TypeFor[budget]()},
 		{"transcode", reflect.TypeFor[transcode]()},
+		{"defaults", reflect.TypeFor[defaults]()},
 		{"service", reflect.TypeFor[service]()},
 		{"endpoint", reflect.TypeFor[endpoint]()},
 		{"locality", reflect.TypeFor[locality]()},

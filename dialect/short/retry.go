@@ -44,7 +44,9 @@ func (r *retry) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		return
 	}
 	if r.Attempts < 0 || r.Attempts > model.MostRetries {
-		in.Problem(n, "bad-value", "a request is retried 0 to 10 times, not "+strconv.Itoa(r.Attempts), "for example retry: 2")
+		mended := min(max(r.Attempts, 1), model.MostRetries)
+		in.Doubt(n, "bad-value", "a request is retried 0 to 10 times, not "+strconv.Itoa(r.Attempts)+"; "+strconv.Itoa(mended)+" is used", "for example retry: 2")
+		r.Attempts = mended
 	}
 	if r.Backoff.duration() < 0 || r.Most.duration() < 0 {
 		in.Problem(n, "bad-value", "a back-off is always bounded", "leave it out for the default, 25ms")
@@ -113,6 +115,7 @@ type hedge struct{ noun *model.Hedge }
 // ReadNode takes a time, p50 to p99, or off.
 func (h *hedge) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if n.Value == off {
+		h.noun = &model.Hedge{Off: true}
 		return
 	}
 	if p, ok := strings.CutPrefix(n.Value, "p"); ok && n.Kind == yaml.ScalarNode {
@@ -155,13 +158,16 @@ func (b *budget) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		return
 	}
 	if p := b.Percent; p != nil && (*p < 0 || *p > model.MostBudgetPercent) {
-		in.Problem(n, "bad-value", "a retry budget is 0 to 1000% of the requests, not "+strconv.Itoa(*p), "for example retryBudget: 20")
+		b.Percent = nil
+		in.Doubt(n, "bad-value", "a retry budget is 0 to 1000% of the requests, not "+strconv.Itoa(*p)+"; the default of 20 is used", "for example retryBudget: 20")
 	}
 	if l := b.Least; l != nil && *l < 0 {
-		in.Problem(n, "bad-value", "a retry budget has a minimum of 0 or more a second, not "+strconv.Itoa(*l), "for example retryBudget: {percent: 20, minPerSecond: 10}")
+		b.Least = nil
+		in.Doubt(n, "bad-value", "a retry budget has a minimum of 0 or more a second, not "+strconv.Itoa(*l)+"; the default of 10 is used", "for example retryBudget: {percent: 20, minPerSecond: 10}")
 	}
 	if b.TTL.duration() < 0 {
-		in.Problem(n, "bad-value", "requests count for a bounded time in a retry budget", "for example ttl: 10s")
+		b.TTL = nil
+		in.Doubt(n, "bad-value", "requests count for a bounded time in a retry budget; the default of 10s is used", "for example ttl: 10s")
 	}
 }
 

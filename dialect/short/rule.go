@@ -164,19 +164,8 @@ func (c *compiler) compile(r *route, index int) rule {
 		Order:    model.Order{Index: index},
 		Origin:   r.origin,
 	}
-	if r.Timeout != nil {
-		base.Timeouts = model.Timeouts{Request: r.Timeout.Request.duration(), Backend: r.Timeout.Backend.duration()}
-	}
-	if r.Retry != nil {
-		base.Retry = r.Retry.noun()
-	}
-	base.Session, _ = session(string(r.Session))
-	if r.Priority != "normal" {
-		base.Priority = model.Priority(r.Priority)
-	}
-	if r.Hedge != nil {
-		base.Hedge = r.Hedge.noun
-	}
+	served := r.requests()
+	base.Timeouts, base.Retry, base.Session, base.Priority, base.Hedge = served.Timeouts, served.Retry, served.Session, served.Priority, served.Hedge
 	base.CountCalls = r.GRPC != nil && r.GRPC.metrics
 	left := r.Match
 	for len(left) > 0 {

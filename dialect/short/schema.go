@@ -125,6 +125,8 @@ func (s *schemas) noun(t reflect.Type) way {
 			"mapping of text, list of endpoint, service"}
 	case *policies:
 		return way{schema{"type": "array", "items": s.Ref("policy", reflect.TypeFor[policy]())}, "list of policy"}
+	case *defaults:
+		return way{s.Ref("defaults", t), "defaults"}
 	case *bounds:
 		return way{item("bounds", t, aNumber, schema{"const": "adaptive"}), "number, adaptive, bounds"}
 	case *mesh:

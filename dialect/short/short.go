@@ -67,6 +67,7 @@ type file struct {
 	settings     *model.Settings
 	mesh         *model.Mesh
 	policies     []access
+	traffic      []*model.TrafficPolicy // defaults first, where there are any
 	// alone is the whole translation when there is no other document, which
 	// is nearly always.
 	alone *model.Fragment
@@ -101,6 +102,9 @@ func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 		}
 	}
 	in.Leave()
+	if p := top.Defaults.noun(); p != nil {
+		f.traffic = append(f.traffic, p)
+	}
 	for i := range top.Services {
 		s := &top.Services[i]
 		f.names = append(f.names, s.name)
@@ -109,6 +113,9 @@ func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 			continue
 		}
 		f.services = append(f.services, s.noun(folder))
+		if p := s.requests(); p != nil {
+			f.traffic = append(f.traffic, p)
+		}
 		if own := s.own(folder); own != nil && !slices.ContainsFunc(f.certificates, func(c *model.Certificate) bool { return c.Name == own.Name }) {
 			f.certificates = append(f.certificates, own)
 		}

@@ -46,6 +46,8 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		in.Problem(n, "bad-value", "a service has at least one endpoint", "endpoints: [\"10.0.0.1:9002\"]")
 	}
 	s.checkBalance(in, n)
+	s.fields = places(in, n)
+	checkRequests(in, n, s.Timeout, s.Session)
 	if p := string(s.Protocol); p != "" && !slices.Contains(serviceProtocols, p) {
 		in.Problem(n, "bad-value", "a service's protocol is http1, http2 or auto, not "+strconv.Quote(p), "gRPC needs protocol: http2; TLS is tls: true")
 	}
@@ -54,6 +56,10 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	default:
 		in.Problem(n, "bad-value", "proxyProtocol of a service is v1 or v2, not "+strconv.Quote(string(s.Proxy)), "for example proxyProtocol: v2")
 	}
+	s.checkBounds(in, n)
+}
+
+func (s *service) checkBounds(in *dialect.Decoder, n *yaml.Node) {
 	if s.Connect.duration() < 0 || s.Idle.duration() < 0 || s.MaxIdle < 0 || s.Streams < 0 {
 		in.Problem(n, "bad-value", "connect, idle and maxIdle of a service are always bounded", "leave them out for their defaults")
 	}
@@ -100,6 +106,9 @@ func (s *service) noun(folder string) *model.Service {
 		} else {
 			m.TLS.CAFile = beside(folder, string(s.TLS.CA))
 		}
+	}
+	if s.Health != nil && s.Health.off {
+		m.Health = &model.HealthCheck{Kind: model.HealthOff}
 	}
 	if h := s.Health; h != nil && !h.off {
 		m.Health = &model.HealthCheck{

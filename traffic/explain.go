@@ -1,0 +1,120 @@
+package traffic
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+)
+
+// Setting is a field that counts at a noun, and who gives it.
+type Setting struct {
+	Field string `json:"field"`
+	Value string `json:"value"`
+	// By is "route NAME" or "service NAME" where the noun says it itself, else the
+	// policy and what that is for: "TrafficPolicy shop/patient for namespace shop".
+	By     string       `json:"by"`
+	Own    bool         `json:"own,omitempty"` // the noun says it itself
+	Origin model.Origin `json:"origin"`
+}
+
+// Route tells what is said of a Route of the last Lower, be it what came out or
+// what went in: what is not said has its default.
+func (l *Lowering) Route(r *model.Route) []Setting {
+	name := func(r *model.Route) string { return r.Name }
+	d := l.routes.of(r.Name, name)
+	for i := len(r.Name) - 1; i > 0 && d == nil; i-- { // one of several is called after a listener, too
+		if r.Name[i] == '@' {
+			d = l.routes.of(r.Name[:i], name)
+		}
+	}
+	var by *merged
+	from := r
+	if d != nil {
+		for i := range d.made {
+			if d.made[i].noun == r {
+				by, from = d.made[i].by, d.from
+			}
+		}
+	}
+	return settings(reflect.ValueOf(from).Elem(), reflect.ValueOf(r).Elem(), by, routeFields, "route "+from.Name, from.Origin)
+}
+
+// Service is Route for a Service.
+func (l *Lowering) Service(s *model.Service) []Setting {
+	var by *merged
+	from := s
+	if d := l.services.of(s.Name, func(s *model.Service) string { return s.Name }); d != nil && d.made[0].noun == s {
+		by, from = d.made[0].by, d.from
+	}
+	return settings(reflect.ValueOf(from).Elem(), reflect.ValueOf(s).Elem(), by, serviceFields, "service "+from.Name, from.Origin)
+}
+
+// settings compares what was written with what came of it.
+func settings(written, noun reflect.Value, by *merged, fields []field, self string, at model.Origin) (all []Setting) {
+	for i := range fields {
+		f := &fields[i]
+		v, ok := f.get(noun)
+		if !ok || weak(v) {
+			continue
+		}
+		s := Setting{Field: f.name, Value: text(v), By: self, Own: true, Origin: at}
+		if own, ok := f.get(written); (!ok || weak(own)) && by != nil {
+			if j := slices.IndexFunc(by.given, func(g given) bool { return g.field == i }); j >= 0 {
+				g := &by.given[j]
+				s.Own, s.By, s.Origin = false, g.policy.Name, g.policy.At(f.group)
+				if g.policy.Origin.Object != "" { // else the name says it
+					s.By += " for " + g.policy.Targets[g.target].String()
+				}
+			}
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// text writes a value as people would.
+func text(v reflect.Value) string {
+	switch x := v.Interface().(type) {
+	case time.Duration:
+		if x < 0 {
+			return "off"
+		}
+		text := x.String()
+		if rest, ok := strings.CutSuffix(text, "m0s"); ok {
+			text = rest + "m"
+		}
+		if rest, ok := strings.CutSuffix(text, "h0m"); ok {
+			text = rest + "h"
+		}
+		return text
+	case fmt.Stringer:
+		return x.String()
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		return text(v.Elem())
+	case reflect.Slice:
+		var parts []string
+		for i := range v.Len() {
+			parts = append(parts, text(v.Index(i)))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case reflect.Struct:
+		if r, ok := v.Interface().(model.Retry); ok && r.Attempts == 0 {
+			return "off"
+		}
+		var parts []string
+		for i := range v.NumField() {
+			if f := v.Field(i); !f.IsZero() {
+				name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+				parts = append(parts, name+": "+text(f))
+			}
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	}
+	return fmt.Sprint(v.Interface())
+}
