@@ -197,6 +197,9 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		try:     bound(pick(noun.Timeouts.Backend, model.DefaultBackendTimeout)),
 		traffic: make([]*observe.Traffic, c.loops),
 	}
+	if noun.Rollout != nil && noun.Rollout.Live {
+		r.trials = make([]*observe.Trial, c.loops)
+	}
 	if noun.CountCalls {
 		r.calls = make([]*observe.Calls, c.loops)
 	}
