@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/naru-mesh/naru/admin"
@@ -111,10 +112,14 @@ func (g *gateway) returning(n *node) {
 
 // meetPlane opens the socket of naru token and naru status.
 func (g *gateway) meetPlane() error {
+	if g.plane.met {
+		return nil
+	}
 	server, err := admin.ListenPlane(g.opt.Mesh.ControlSocket, g.plane.view, g.log)
 	if err != nil {
 		return err
 	}
+	g.plane.met = true
 	g.plane.tasks.Go(func() { _ = server.Serve() })
 	context.AfterFunc(g.plane.ctx, server.Close)
 	return nil
@@ -174,6 +179,9 @@ func (v planeView) Forget(ctx context.Context, node string) error {
 }
 
 func (v planeView) Bundle(ctx context.Context) ([]byte, error) {
+	if err := v.begun(); err != nil {
+		return nil, err
+	}
 	all, err := v.authority.Bundles(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -181,17 +189,27 @@ func (v planeView) Bundle(ctx context.Context) ([]byte, error) {
 	return all.Own.Document()
 }
 
-func (v planeView) Rotate(ctx context.Context) error { return v.authority.Rotate(ctx) }
+func (v planeView) Rotate(ctx context.Context) error {
+	if err := v.begun(); err != nil {
+		return err
+	}
+	return v.authority.Rotate(ctx)
+}
 
-func (v planeView) Reissue(context.Context) error { return v.authority.Reissue() }
+func (v planeView) Reissue(context.Context) error {
+	if err := v.begun(); err != nil {
+		return err
+	}
+	return v.authority.Reissue()
+}
 
 // here is the state without what the other replicas know.
 func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
 	v.mu.Lock()
 	authority, server, trust, listening := v.authority, v.server, v.trust, v.listening
 	v.mu.Unlock()
-	if authority == nil {
-		return nil, errors.New("the control plane is about to begin; try again in a moment")
+	if err := v.begun(); err != nil {
+		return nil, err
 	}
 	a := authority.Status()
 	s := &admin.PlaneStatus{
@@ -211,7 +229,7 @@ func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
 		}
 		cancel()
 	}
-	if now := v.control.Snapshot(); now != nil {
+	if now := v.rollouts.Snapshot(); now != nil {
 		s.Configuration = string(now.Version)
 		for _, w := range now.Workloads {
 			view := admin.WorkloadView{Name: w.Name, Node: w.Node, Address: w.Address, State: cmp.Or(string(w.State), "serving")}
@@ -281,7 +299,14 @@ func RunControl(ctx context.Context, opt Options) error {
 	plane.view = view
 	running, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { c.Run(running); close(ended) }()
+	rollouts := plane.keep(c, registry)
+	go func() {
+		var both sync.WaitGroup
+		both.Go(func() { rollouts.Run(running) })
+		c.Run(running)
+		both.Wait()
+		close(ended)
+	}()
 	defer func() { stop(); <-ended }()
 
 	s, err := c.Next(ctx, "")
@@ -304,7 +329,7 @@ func RunControl(ctx context.Context, opt Options) error {
 	if addr := cmp.Or(opt.Admin, s.Settings.Admin, admin.DefaultAddr); addr != "off" {
 		server, err := admin.Listen(addr, admin.Sources{
 			Metrics: export.Prometheus(registry), Ready: func() (bool, string) { return true, "" },
-			Snapshot: c.Snapshot, Problems: problems, Log: log,
+			Snapshot: rollouts.Snapshot, Problems: problems, Log: log,
 			Status: func() any {
 				status, err := view.Status(context.Background())
 				if err != nil {
