@@ -270,6 +270,7 @@ func (c *controlPlane) advertised() []string {
 
 // problems of the authority and of what proxies refused.
 func (c *controlPlane) problems() (all []model.Problem) {
+	all = c.rollouts.Problems()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.authority != nil {

@@ -100,9 +100,17 @@ func (t *Times) Less(o *Times) (d Times) {
 type Trial struct{ arms [Arms]arm }
 
 type arm struct {
+	begun, headed    Counter
 	requests, failed Counter
 	times            [len(Times{})]Counter
 }
+
+// Begin counts a request that its service is asked for. Each is followed by one
+// Headed.
+func (t *Trial) Begin(a Arm) { t.arms[a].begun.Add(1) }
+
+// Headed counts that a request has its response's head, or has ended without one.
+func (t *Trial) Headed(a Arm) { t.arms[a].headed.Add(1) }
 
 // Done counts a finished request: how it went, and what it took to its
 // response's head. One that failed without a head has taken no time.
@@ -123,6 +131,10 @@ func (t *Trial) GaveUp(a Arm, after time.Duration) { t.arms[a].times[timesBucket
 
 // ArmCounts is what was counted of one side.
 type ArmCounts struct {
+	// Begun are the requests that the service was asked for, Headed those that do
+	// not wait for their response's head any more.
+	Begun, Headed uint64
+	// Requests have ended, and some of them Failed.
 	Requests, Failed uint64
 	Times            Times
 }
@@ -185,15 +197,17 @@ func (g *Registry) Trials() []TrialCounts {
 	return all
 }
 
-// read adds what t holds. Failures are read first: no more of them are seen than
-// requests.
+// read adds what t holds. What cannot be more than something else is read before
+// that.
 func (t *Trial) read(to *[Arms]ArmCounts) {
 	for a := range t.arms {
 		from, s := &t.arms[a], &to[a]
 		s.Failed += from.failed.Load()
+		s.Headed += from.headed.Load()
 		for i := range from.times {
 			s.Times[i] += from.times[i].Load()
 		}
 		s.Requests += from.requests.Load()
+		s.Begun += from.begun.Load()
 	}
 }

@@ -47,7 +47,7 @@ func TestTrials(t *testing.T) {
 		tr.Done(Baseline, true, 0) // without a head
 		tr.GaveUp(Canary, time.Second)
 	}
-	if g.Trial("run", 1) != g.Trial("run", 1) {
+	if one := g.Trial("run", 1); one != g.Trial("run", 1) {
 		t.Error("a trial is not the same each time")
 	}
 	all := g.Trials()

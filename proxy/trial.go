@@ -8,15 +8,9 @@ import (
 // tell counts a finished request for the rollout that its rule is part of. The
 // service is judged, not its client and not naru.
 func (x *exchange) tell(r *observe.Record) {
-	o := x.rule.noun.Rollout
-	t := x.rule.trials[x.w.index]
-	if t == nil {
-		t = x.w.proxy.opt.Registry.Trial(o.Run, x.w.index)
-		x.rule.trials[x.w.index] = t
-	}
-	arm := observe.Baseline
-	if x.backend.noun.Service == o.To {
-		arm = observe.Canary
+	t, arm := x.trial()
+	if x.upstream == 0 {
+		t.Headed(arm)
 	}
 	switch fault := x.fault(r); {
 	case fault == nobodys && x.upstream == 0:
@@ -24,6 +18,20 @@ func (x *exchange) tell(r *observe.Record) {
 	case fault != nobodys:
 		t.Done(arm, fault == services, x.upstream)
 	}
+}
+
+// trial is where the request counts, and for which side. Its rule has trials.
+func (x *exchange) trial() (*observe.Trial, observe.Arm) {
+	o := x.rule.noun.Rollout
+	t := x.rule.trials[x.w.index]
+	if t == nil {
+		t = x.w.proxy.opt.Registry.Trial(o.Run, x.w.index)
+		x.rule.trials[x.w.index] = t
+	}
+	if x.backend.noun.Service == o.To {
+		return t, observe.Canary
+	}
+	return t, observe.Baseline
 }
 
 // blame is whose fault it is that a request has failed.

@@ -65,15 +65,21 @@ func TestTrial(t *testing.T) {
 	// Who goes away has waited at least so long; it says nothing else.
 	s = w.get("/")
 	w.loops[0].pass(3 * time.Second)
+	if c := w.proxy.opt.Registry.Trials()[0].Arms[observe.Canary]; c.Begun != 6 || c.Headed != 5 {
+		t.Errorf("%d have begun and %d have a head, while one waits", c.Begun, c.Headed)
+	}
 	s.leave(observe.ClientGone)
 	counts(5, 2, 6)
 	// Cut off in mid-response.
-	s = w.get("/")
+	w.get("/")
 	w.loops[0].pass(5 * time.Millisecond)
 	w.conn(-1).respond(200, "half", false)
 	w.conn(-1).fail(dropped)
 	counts(6, 3, 7)
 	w.settled(7)
+	if c := w.proxy.opt.Registry.Trials()[0].Arms[observe.Canary]; c.Begun != 7 || c.Headed != 7 {
+		t.Errorf("%d have begun and %d have a head", c.Begun, c.Headed)
+	}
 	// It is over: nobody counts, and what was is forgotten.
 	w.apply(shop(1, rolling(false)))
 	s = w.get("/")

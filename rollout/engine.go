@@ -25,6 +25,20 @@ type Engine struct {
 	recent [2]Tally
 	turned time.Time
 	known  [2]observe.Times
+	begun  []beginnings
+	late   [observe.Arms]late
+}
+
+// late are requests that count as slow although they have no head yet.
+type late struct {
+	most uint64 // at once, since there were none
+	owed uint64 // that have been counted, and will be once more when they have it
+}
+
+// beginnings is how many requests of both sides had begun at a time.
+type beginnings struct {
+	at    time.Time
+	count [observe.Arms]uint64
 }
 
 // mostKnown is after how many requests of the baseline the older half of what is
@@ -57,6 +71,7 @@ func (e *Engine) Adopt(s *State, now time.Time) {
 	if s.Run != e.state.Run {
 		e.last, e.primed = Counts{}, true // the counts of a run begin at nothing
 		e.recent, e.known, e.turned = [2]Tally{}, [2]observe.Times{}, now
+		e.begun, e.late = nil, [observe.Arms]late{}
 	}
 	e.state = *s
 }
@@ -122,11 +137,53 @@ func (e *Engine) count(now time.Time, c *Counts) {
 	s.Failures.observe(failed[observe.Canary], failed[observe.Baseline], e.failing())
 	e.bound()
 	if s.Bound > 0 {
-		slow := func(a *observe.ArmCounts) Tally { return Tally{a.Times.Total(), a.Times.Slower(s.Bound)} }
-		s.BaselineSlow.add(slow(base))
-		s.Slow.add(slow(canary))
-		s.Latency.observe(slow(canary), slow(base), e.slower())
+		waiting := e.overdue(now, c)
+		slow := func(a observe.Arm) Tally {
+			times := &fresh[a].Times
+			twice, more := e.late[a].take(waiting[a], times.Slower(s.Bound))
+			return Tally{times.Total() - twice + more, times.Slower(s.Bound) - twice + more}
+		}
+		base, canary := slow(observe.Baseline), slow(observe.Canary)
+		s.BaselineSlow.add(base)
+		s.Slow.add(canary)
+		s.Latency.observe(canary, base, e.slower())
 	}
+}
+
+// take is told how many are overdue, and how many have had their head, slowly. It
+// gives how many of the latter have been counted, and how many are to be. How many
+// are overdue is a lower bound, which goes up and down: only more than ever counts.
+func (l *late) take(waiting, slow uint64) (twice, more uint64) {
+	twice = min(slow, l.owed)
+	l.owed -= twice
+	if waiting == 0 {
+		*l = late{}
+	}
+	if waiting > l.most {
+		more = waiting - l.most
+		l.most, l.owed = waiting, l.owed+more
+	}
+	return twice, more
+}
+
+// overdueAfter is how much longer than the bound a request waits before it counts
+// as slow without having its head: counts of elsewhere come a second late.
+const overdueAfter = time.Second
+
+// overdue is how many requests of each side have waited for their head for too
+// long: at least as many as had begun by then, less those that do not wait any more.
+func (e *Engine) overdue(now time.Time, c *Counts) (n [observe.Arms]uint64) {
+	then := now.Add(-e.state.Bound - overdueAfter)
+	for len(e.begun) > 1 && !e.begun[1].at.After(then) {
+		e.begun = e.begun[1:]
+	}
+	for a := range n {
+		if len(e.begun) > 0 && !e.begun[0].at.After(then) && e.begun[0].count[a] > c[a].Headed {
+			n[a] = e.begun[0].count[a] - c[a].Headed
+		}
+	}
+	e.begun = append(e.begun, beginnings{now, [observe.Arms]uint64{c[observe.Baseline].Begun, c[observe.Canary].Begun}})
+	return n
 }
 
 // failing and slower are which share of the requests may fail, and which may be

@@ -25,6 +25,8 @@ type sparse struct {
 }
 
 type sparseArm struct {
+	Begun    uint64   `json:"begun"`
+	Headed   uint64   `json:"headed"`
 	Requests uint64   `json:"requests"`
 	Failed   uint64   `json:"failed"`
 	First    int      `json:"first"` // bucket of the first of Times
@@ -37,7 +39,7 @@ func pack(all []observe.TrialCounts) []sparse {
 		out[i].Run = all[i].Run
 		for a := range all[i].Arms {
 			from, to := &all[i].Arms[a], &out[i].Arms[a]
-			to.Requests, to.Failed = from.Requests, from.Failed
+			to.Begun, to.Headed, to.Requests, to.Failed = from.Begun, from.Headed, from.Requests, from.Failed
 			first, end := 0, len(from.Times)
 			for first < end && from.Times[first] == 0 {
 				first++
@@ -57,7 +59,7 @@ func unpack(all []sparse) []observe.TrialCounts {
 		out[i].Run = all[i].Run
 		for a := range all[i].Arms {
 			from, to := &all[i].Arms[a], &out[i].Arms[a]
-			to.Requests, to.Failed = from.Requests, from.Failed
+			to.Begun, to.Headed, to.Requests, to.Failed = from.Begun, from.Headed, from.Requests, from.Failed
 			if from.First >= 0 && from.First <= len(to.Times) {
 				copy(to.Times[from.First:], from.Times)
 			}

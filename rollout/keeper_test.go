@@ -100,6 +100,8 @@ func (p *plane) serves(a observe.Arm, n, failed uint64) {
 		c = &Counts{}
 		p.counts[run] = c
 	}
+	c[a].Begun += n
+	c[a].Headed += n
 	c[a].Requests += n
 	c[a].Failed += failed
 	c[a].Times[20] += n
@@ -151,6 +153,9 @@ func TestKeeper(t *testing.T) {
 		p = newPlane(t, "one", feed, st)
 		synctest.Wait()
 		p.is(0, RolledBack) // at once, and for good
+		if all := p.Problems(); len(all) != 1 || all[0].Code != "rolled-back" {
+			t.Errorf("problems %v", all)
+		}
 		wait(time.Hour)
 		p.is(0, RolledBack)
 		if _, err := p.Do(t.Context(), "shop", Restart); err != nil {
@@ -162,6 +167,9 @@ func TestKeeper(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.is(model.Million, Succeeded)
+		if all := p.Problems(); len(all) != 0 {
+			t.Errorf("problems %v", all)
+		}
 		wait(time.Minute)
 		p.is(model.Million, Succeeded)
 		feed.write(func(r *model.Route) { r.Rollout.Version = "2" })

@@ -46,9 +46,11 @@ func (l *ledger) add(reports []Report, own func(run string) bool) {
 			}
 			for a := range now {
 				n, b := &now[a], &last[a]
-				if n.Requests < b.Requests || n.Failed < b.Failed || n.Times.Total() < b.Times.Total() {
+				if n.Begun < b.Begun || n.Requests < b.Requests || n.Failed < b.Failed || n.Times.Total() < b.Times.Total() {
 					*b = observe.ArmCounts{} // it has started anew
 				}
+				sum[a].Begun += n.Begun - b.Begun
+				sum[a].Headed += n.Headed - b.Headed
 				sum[a].Requests += n.Requests - b.Requests
 				sum[a].Failed += n.Failed - b.Failed
 				d := n.Times.Less(&b.Times)

@@ -16,7 +16,7 @@ func TestFalseAlarms(t *testing.T) {
 	for seed := range uint64(runs) {
 		s := newStage(seed)
 		s.rate, s.untilOver = 200, true
-		s.does = [observe.Arms]behaviour{{0.005, 20 * time.Millisecond}, {0.005, 20 * time.Millisecond}}
+		s.does = [observe.Arms]behaviour{{fails: 0.005, takes: 20 * time.Millisecond}, {fails: 0.005, takes: 20 * time.Millisecond}}
 		if err := s.do([]string{"spec", "wait", "10m"}); err != nil {
 			t.Fatal(err)
 		}

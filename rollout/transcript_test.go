@@ -26,7 +26,7 @@ var rewrite = flag.Bool("update", false, "write what is into the transcripts; re
 //	spec KEY VALUE ...                what is to be rolled out, see specKeys; again: it has changed
 //	traffic 100/s                     requests to both versions together
 //	baseline fails 0.1% takes 20ms    how a version does from now on; a request takes
-//	canary fails 50% takes 20ms       half to one and a half times as long
+//	canary fails 50% takes 20ms       half to one and a half times as long, or forever
 //	run 5m                            time passes, and what is decided is told
 //	pause | resume | abort | promote | restart
 //	process restarts                  what is not in the State is lost
@@ -90,12 +90,13 @@ type stage struct {
 type behaviour struct {
 	fails float64
 	takes time.Duration
+	hangs bool
 }
 
 func newStage(seed uint64) *stage {
 	began := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := &stage{rnd: rand.New(rand.NewPCG(seed, 7)), began: began, now: began, rate: 100}
-	s.does = [observe.Arms]behaviour{{0.001, 20 * time.Millisecond}, {0.001, 20 * time.Millisecond}}
+	s.does = [observe.Arms]behaviour{{fails: 0.001, takes: 20 * time.Millisecond}, {fails: 0.001, takes: 20 * time.Millisecond}}
 	return s
 }
 
@@ -165,7 +166,10 @@ func (s *stage) do(words []string) (err error) {
 				s.does[a].fails, err = strconv.ParseFloat(strings.TrimSuffix(words[i+1], "%"), 64)
 				s.does[a].fails /= 100
 			case "takes":
-				s.does[a].takes, err = time.ParseDuration(words[i+1])
+				s.does[a].hangs = words[i+1] == "forever"
+				if !s.does[a].hangs {
+					s.does[a].takes, err = time.ParseDuration(words[i+1])
+				}
 			default:
 				return fmt.Errorf("no key %s", words[i])
 			}
@@ -223,6 +227,11 @@ func (s *stage) request() {
 		a = observe.Canary
 	}
 	does, c := &s.does[a], &s.counts[a]
+	c.Begun++
+	if does.hangs {
+		return
+	}
+	c.Headed++
 	c.Requests++
 	if s.rnd.Float64() < does.fails {
 		c.Failed++

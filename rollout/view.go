@@ -47,6 +47,28 @@ func (k *Keeper) Views() []View {
 	return all
 }
 
+// Problems are the rollouts that have gone back, until somebody does something.
+func (k *Keeper) Problems() (all []model.Problem) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, name := range k.names() {
+		h := k.states[name]
+		if h == nil || h.state.Phase != RolledBack || h.state.Spec != k.specs[name].Spec() {
+			continue
+		}
+		p := model.Problem{Severity: model.Doubtful, Code: "rolled-back", Message: "rollout " + name + " to " + h.state.To + " was rolled back: " + h.state.Why,
+			Hint: "put " + h.state.To + " right, then naru rollout restart " + name + ", or roll out another version"}
+		for _, r := range k.base.Routes {
+			if o := k.rolled[r.Name]; o != nil && o.Name == name {
+				p.Origin = r.Origin
+				break
+			}
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
 func (k *Keeper) view(name string) View {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -95,6 +95,9 @@ func TestRolloutRollsBack(t *testing.T) {
 	if m.value("naru_rollout_phase", "rollout", "shop", "phase", "rolled-back") != 1 || m.value("naru_rollout_decisions_total", "rollout", "shop", "decision", "rolled-back") != 1 {
 		t.Errorf("the metrics do not say so: %v", m["naru_rollout_decisions_total"])
 	}
+	if _, body := r.page("/problems"); !strings.Contains(body, "rollout shop to new was rolled back") {
+		t.Errorf("/problems does not say so: %s", body)
+	}
 	if !strings.Contains(r.errs.text(), "rollout shop: rolled-back") {
 		t.Errorf("the log does not say so:\n%s", r.errs.text())
 	}
