@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/identity"
+	"github.com/naru-mesh/naru/rollout"
 )
 
 // DefaultPlaneSocket is where a control plane meets those who run it.
@@ -67,6 +68,10 @@ type Plane interface {
 	Reissue(ctx context.Context) error
 	// Status is what naru status shows.
 	Status(ctx context.Context) (*PlaneStatus, error)
+	// Rollouts are all that are configured; Rollout does something with one, and
+	// gives how it is then.
+	Rollouts(ctx context.Context) ([]rollout.View, error)
+	Rollout(ctx context.Context, wish RolloutWish) (rollout.View, error)
 }
 
 // PlaneStatus is the state of a mesh, as one control plane sees it.
@@ -204,6 +209,7 @@ func planeHandler(p Plane) http.Handler {
 		s, err := p.Status(r.Context())
 		answer(w, s, err)
 	})
+	planeRollouts(mux, p, answer)
 	return mux
 }
 

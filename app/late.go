@@ -71,7 +71,8 @@ func (c *controlPlane) missing() error {
 	return c.away
 }
 
-// signer is the authority; with an error there is none yet.
+// signer is the authority; with an error there is none: not yet, or because
+// nobody has asked for a mesh and the socket is there for rollouts alone.
 func (c *controlPlane) signer() (*ca.Authority, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,6 +81,9 @@ func (c *controlPlane) signer() (*ca.Authority, error) {
 		return c.authority, nil
 	case c.away != nil:
 		return nil, fmt.Errorf("the control plane has not begun: %w", c.away)
+	}
+	if s := c.control.Snapshot(); s != nil && s.Mesh == nil {
+		return nil, errNoMesh
 	}
 	return nil, fmt.Errorf("%w: the control plane is about to begin; try again in a moment", store.ErrUnavailable)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/naru-mesh/naru/link"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/rollout"
 	"github.com/naru-mesh/naru/source"
 	"github.com/naru-mesh/naru/source/stored"
 )
@@ -31,7 +32,9 @@ type controlPlane struct {
 	store    *awaited
 	workers  *link.StoreRegistry
 	control  *control.Control
-	view     planeView // what of it is shown; set before begin
+	rollouts *rollout.Keeper // a Feed: control's, with the weights of now
+	met      bool            // the socket of naru status is open
+	view     planeView       // what of it is shown; set before begin
 	began    time.Time
 
 	ctx    context.Context
@@ -110,7 +113,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 			return fmt.Errorf("control plane: %w (%s ADDRESS takes another)", err, cmp.Or(c.opt.listenFlag, "--control-listen"))
 		}
 		server, err := link.NewServer(link.ServerOptions{
-			Name: c.opt.Node, TrustDomain: trust, Feed: c.control, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Report: c.report, Log: c.log,
+			Name: c.opt.Node, TrustDomain: trust, Feed: c.rollouts, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Report: c.report, Log: c.log,
 			Heartbeat: min(link.DefaultHeartbeat, cmp.Or(c.opt.Lease, link.RegistrationTTL)/3),
 		})
 		if err != nil {
@@ -251,6 +254,7 @@ func (c *controlPlane) advertised() []string {
 
 // problems of the authority and of what proxies refused.
 func (c *controlPlane) problems() (all []model.Problem) {
+	all = c.rollouts.Problems()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.away != nil {

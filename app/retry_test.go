@@ -45,7 +45,7 @@ func TestRetrying(t *testing.T) {
 			}
 		}
 		ask("", "a", 0)
-		for _, pause := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
+		for _, pause := range []time.Duration{2, 4, 8, 15, 15} {
 			ask("a", "a", pause*time.Second)
 		}
 		f.next <- &model.Snapshot{Version: "b"}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/naru-mesh/naru/admin"
@@ -110,10 +111,14 @@ func (g *gateway) returning(n *node) {
 
 // meetPlane opens the socket of naru token and naru status.
 func (g *gateway) meetPlane() error {
+	if g.plane.met {
+		return nil
+	}
 	server, err := admin.ListenPlane(g.opt.Mesh.ControlSocket, g.plane.view, g.log)
 	if err != nil {
 		return err
 	}
+	g.plane.met = true
 	g.plane.tasks.Go(func() { _ = server.Serve() })
 	context.AfterFunc(g.plane.ctx, server.Close)
 	return nil
@@ -260,7 +265,7 @@ func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
 		}
 		cancel()
 	}
-	if now := v.control.Snapshot(); now != nil {
+	if now := v.rollouts.Snapshot(); now != nil {
 		s.Configuration = string(now.Version)
 		for _, w := range now.Workloads {
 			view := admin.WorkloadView{Name: w.Name, Node: w.Node, Address: w.Address, State: cmp.Or(string(w.State), "serving")}
@@ -330,7 +335,14 @@ func RunControl(ctx context.Context, opt Options) error {
 	plane.view = view
 	running, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() { c.Run(running); close(ended) }()
+	rollouts := plane.keep(c, registry)
+	go func() {
+		var both sync.WaitGroup
+		both.Go(func() { rollouts.Run(running) })
+		c.Run(running)
+		both.Wait()
+		close(ended)
+	}()
 	defer func() { stop(); <-ended }()
 
 	s, err := c.Next(ctx, "")
@@ -358,7 +370,7 @@ func RunControl(ctx context.Context, opt Options) error {
 				}
 				return true, ""
 			},
-			Snapshot: c.Snapshot, Problems: problems, Log: log,
+			Snapshot: rollouts.Snapshot, Problems: problems, Log: log,
 			Status: func() any {
 				status, err := view.Status(context.Background())
 				if err != nil {

@@ -67,6 +67,7 @@ type gateway struct {
 	refused     error           // why the newest configuration is not in force; nil when it is
 	unsettled   error           // which of its settings is not; nil when all are
 	unwanted    []model.Problem // with the certificates that it wants
+	unmet       bool            // it was said that naru rollout cannot ask
 	workloads   string          // where they are met and how they are captured; "" without a mesh
 
 	ended atomic.Bool // its parts are being closed
@@ -104,7 +105,13 @@ func Run(ctx context.Context, opt Options) error {
 	g.control = control.New(control.Options{Sources: append(src, g.plane.source()), Dialects: Dialects(), Log: g.log})
 	g.control.Observe(g.registry)
 	g.plane.control, g.plane.view = g.control, planeView{g.plane, g.problems, g.own}
-	return g.serve(ctx, g.control, g.control.Run, g.beginMesh)
+	rollouts := g.plane.keep(g.control, g.registry)
+	return g.serve(ctx, rollouts, func(ctx context.Context) {
+		var both sync.WaitGroup
+		both.Go(func() { rollouts.Run(ctx) })
+		g.control.Run(ctx)
+		both.Wait()
+	}, g.beginMesh)
 }
 
 // serve follows a feed, which run fills, until ctx ends; begin is called with
@@ -286,6 +293,7 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 		}
 		g.mended()
 		g.certify(s)
+		g.meetRollouts(s)
 		g.decisions.Keep(s.Policies)
 		if g.node != nil {
 			g.node.has(s)
@@ -322,7 +330,7 @@ func (g *gateway) announce(s *model.Snapshot) {
 	list := []any{"version", string(s.Version), "listeners", len(s.Listeners), "routes", len(s.Routes) + len(s.Flows),
 		"services", len(s.Services), "problems", len(g.problems())}
 	if g.control != nil {
-		if r := g.control.Report(); r.Version != g.timed && (r.Version == s.Version || g.lowering.Of(s.Version) == r.Version) {
+		if r := g.control.Report(); r.Version != g.timed && g.writtenAs(s.Version) == r.Version {
 			g.timed = r.Version
 			list = append(list, "took", (r.Took + time.Since(r.Since)).Round(10*time.Microsecond))
 		}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/rollout"
 	"github.com/naru-mesh/naru/upstream"
 )
 
@@ -16,6 +17,8 @@ type status struct {
 	Services      []serviceStatus `json:"services"`
 	// Certificates are those that naru gets by itself, at most maxShown.
 	Certificates []certificateStatus `json:"certificates,omitempty"`
+	// Rollouts are those that are configured.
+	Rollouts []rollout.View `json:"rollouts,omitempty"`
 	// Control is the control plane elsewhere, of a node.
 	Control *controlStatus `json:"control,omitempty"`
 }
@@ -108,6 +111,9 @@ func (g *gateway) status() status {
 	if g.client != nil {
 		c := g.client.Status()
 		s.Control = &controlStatus{Connected: c.Connected, Server: c.Server, LastContact: c.LastContact, FromDisk: c.FromDisk, Skew: c.Skew.Seconds(), Clock: c.Clock, Limited: c.Limited, Error: c.Error}
+	}
+	if g.plane != nil {
+		s.Rollouts = g.plane.rollouts.Views()
 	}
 	for _, b := range g.proxy.Bound() {
 		s.Listening = append(s.Listening, portStatus{Address: b.Addr.String(), Protocol: string(b.Protocol), TLS: b.Secure, Connections: b.Conns})

@@ -104,7 +104,7 @@ observes, and reloads when you save its configuration.
 		}
 		return usage{err}
 	})
-	root.AddCommand(newRun(), newBundle(), newCheck(), newExplain(), newCerts(), newControl(), newExec(), newNode(), newRotate(), newSchema(), newStatus(), newToken(), newVersion())
+	root.AddCommand(newRun(), newBundle(), newCheck(), newExplain(), newCerts(), newControl(), newExec(), newNode(), newRollout(), newRotate(), newSchema(), newStatus(), newToken(), newVersion())
 	return root
 }
 

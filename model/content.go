@@ -169,6 +169,7 @@ func (r *Route) write(b *content) {
 	b.bool(r.CountCalls)
 	b.text(string(r.Priority))
 	b.session(r.Session)
+	r.Rollout.write(b)
 	b.int(r.Order.Created)
 	b.text(r.Order.Name)
 	b.int(int64(r.Order.Index))

@@ -33,6 +33,9 @@ type Route struct {
 	CountCalls bool `json:"countCalls,omitempty"`
 	// Session keeps a client at one endpoint; nil: each request is balanced.
 	Session *Session `json:"session,omitempty"`
+	// Rollout moves the requests to a new version step by step; nil: Backends
+	// share them as they say.
+	Rollout *Rollout `json:"rollout,omitempty"`
 	// Priority says which requests are served first when not all can be.
 	Priority Priority `json:"priority,omitempty"`
 	// Order breaks ties between Routes whose matches are equally specific:

@@ -87,6 +87,7 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 		sound = append(sound, r)
 		return r
 	})
+	out.Routes = v.together(out.Routes)
 	out.Flows = v.shadowed(check(v, "flow", c.Flows, v.flow))
 	out.Workloads = check(v, "workload", c.Workloads, v.workload)
 	v.valid = out

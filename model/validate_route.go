@@ -20,7 +20,7 @@ func (v *checker) route(r *Route) *Route {
 	}
 	r = v.backends(r)
 	r = v.filters(r)
-	return v.patience(r)
+	return v.rollout(v.patience(r))
 }
 
 func (v *checker) parents(r *Route) *Route {

@@ -31,6 +31,7 @@ type Registry struct {
 	traffic map[Scope]map[string][]*Traffic
 	funcs   map[string]Family
 	calls   map[string][]*Calls // by route, then loop
+	trials  map[string][]*Trial // by run, then loop; nil without
 }
 
 // refusals are counted with locked additions: they are rare, and what refuses

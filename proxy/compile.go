@@ -198,6 +198,9 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		leaves:  c.leaves(noun),
 		traffic: make([]*observe.Traffic, c.loops),
 	}
+	if noun.Rollout != nil && noun.Rollout.Live {
+		r.trials = make([]*observe.Trial, c.loops)
+	}
 	if noun.CountCalls {
 		r.calls = make([]*observe.Calls, c.loops)
 	}

@@ -39,6 +39,10 @@ func (x *exchange) send(data []byte, fresh bool) {
 	if x.tries++; x.tries == 1 {
 		x.asked = x.w.loop.Now()
 		x.backend.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
+		if x.rule.trials != nil {
+			t, arm := x.trial()
+			t.Begin(arm)
+		}
 	}
 	if !x.tellTime() {
 		x.fail(observe.RequestTimeout)

@@ -144,6 +144,7 @@ type rule struct {
 	flawed   bool               // a filter could not be compiled
 	traffic  []*observe.Traffic // by loop, made at first use
 	calls    []*observe.Calls   // likewise; nil where gRPC calls are not counted
+	trials   []*observe.Trial   // likewise; nil without a rollout that is under way
 }
 
 // backend is a model.Backend compiled.

@@ -29,6 +29,9 @@ func (x *exchange) account() {
 		}
 		if x.tries > 0 {
 			x.backend.counts(g, w.index).Done(r)
+			if x.rule.trials != nil {
+				x.tell(r)
+			}
 		}
 	} else {
 		if w.lost == nil {

@@ -76,6 +76,10 @@ func (x *exchange) OnInform(h *wire.Head) {
 func (x *exchange) OnResponse(data []byte, end bool) {
 	defer x.rescue()
 	x.tryTimer.Stop()
+	if x.upstream == 0 && x.rule.trials != nil {
+		t, arm := x.trial()
+		t.Headed(arm)
+	}
 	x.upstream = x.w.loop.Now() - x.asked
 	if end {
 		x.client = nil

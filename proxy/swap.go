@@ -252,6 +252,13 @@ func (p *Proxy) forget(s *model.Snapshot) {
 		i, is := find(name)
 		return is && s.Routes[i].CountCalls
 	})
+	runs := map[string]bool{}
+	for _, r := range s.Routes {
+		if r.Rollout != nil && r.Rollout.Live {
+			runs[r.Rollout.Run] = true
+		}
+	}
+	p.opt.Registry.KeepTrials(func(run string) bool { return runs[run] })
 	p.opt.Registry.Keep(observe.ScopeFlow, func(name string) bool {
 		_, is := slices.BinarySearchFunc(s.Flows, name, func(f *model.Flow, name string) int { return cmp.Compare(f.Name, name) })
 		return is

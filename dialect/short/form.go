@@ -162,6 +162,7 @@ type route struct {
 	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
 	Transcode *transcode    `json:"transcode" doc:"clients call a gRPC service with JSON: a descriptor file, or an object"`
 	Fault     *fault        `json:"fault" doc:"makes some requests slow, or fail, to see what happens then"`
+	Rollout   *rollout      `json:"rollout" doc:"moves the requests to a new version in steps, and back by itself when that does badly: a service or a URL, or an object"`
 	Auth      *later        `json:"auth" doc:"who may call; not in this version"`
 	Limit     *later        `json:"limit" doc:"how often; not in this version"`
 	Cache     *later        `json:"cache" doc:"how long answers are kept; not in this version"`
@@ -171,6 +172,7 @@ type route struct {
 	_         struct{}      `also:"query,queryParams,cookies,when,rule,conditions,predicates" hint:"conditions stand in the match: for example match: {path: /orders, headers: {x-beta: \"1\"}, query: {v: \"2\"}}"`
 	_         struct{}      `also:"service,services,backend,backends,backendRef,backendRefs,upstream,upstreams,url,target,targets,proxyPass,proxy,forward,forwardTo,destination,destinations,cluster,servers,endpoint,endpoints" hint:"where requests go is to: for example to: orders, or to: \"http://127.0.0.1:9001\""`
 	_         struct{}      `also:"weight,weights,weighted,split,trafficSplit" hint:"weights stand under to: for example to: {orders: 90, orders-next: 10}"`
+	_         struct{}      `also:"canary,progressive,progressiveDelivery,strategy" hint:"a new version is led to step by step with rollout: for example rollout: orders-next"`
 	_         struct{}      `also:"retries,retryPolicy,retryOn,attempts,numRetries" hint:"retries are retry: for example retry: 2"`
 	_         struct{}      `also:"timeoutMs,timeouts,timeoutSeconds,readTimeout,writeTimeout,requestTimeout,responseTimeout,proxyReadTimeout,connectTimeout" hint:"time-outs are timeout, with a unit: for example timeout: 3s, or timeout: {backend: 3s}; a service has connect: 5s"`
 	_         struct{}      `also:"stripPrefix,stripPath,stripPathPrefix,rewriteTarget,replacePath,rewritePath,prefixRewrite,rewriteUri,trimPrefix,addPrefix,pathRewrite" hint:"paths are changed with rewrite: for example match: /api and rewrite: / takes /api away"`

@@ -27,6 +27,8 @@ func sections() []section {
 		{"cors", reflect.TypeFor[cors]()},
 		{"mirror", reflect.TypeFor[mirror]()},
 		{"fault", reflect.TypeFor[fault]()},
+		{"rollout", reflect.TypeFor[rollout]()},
+		{"step", reflect.TypeFor[step]()},
 		{"timeouts", reflect.TypeFor[timeouts]()},
 		{"retry", reflect.TypeFor[retry]()},
 		{"retryBudget", reflect.TypeFor[budget]()},

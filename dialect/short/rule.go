@@ -75,6 +75,7 @@ func (r *route) check(in *dialect.Decoder, n *yaml.Node, broken bool) {
 		r.checkFlow(in, n)
 		return
 	}
+	r.checkRollout(in)
 	if r.Timeout != nil && r.Timeout.Idle != nil {
 		in.Problem(n, "bad-value", "an idle time is for connections (tcp, tls, udp), and this route is for requests", "idle connections are bounded at a listener (limits: {idle: 75s}) and at a service (idle: 30s)")
 	}
@@ -164,6 +165,7 @@ func (c *compiler) compile(r *route, index int) rule {
 		Order:    model.Order{Index: index},
 		Origin:   r.origin,
 	}
+	base.Rollout, base.Backends = c.rolled(r, name, base.Backends, &out)
 	served := r.requests()
 	base.Timeouts, base.Retry, base.Session, base.Priority, base.Hedge = served.Timeouts, served.Retry, served.Session, served.Priority, served.Hedge
 	base.CountCalls = r.GRPC != nil && r.GRPC.metrics

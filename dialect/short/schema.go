@@ -78,6 +78,8 @@ func (s *schemas) of(t reflect.Type) way {
 		return way{dialect.MappingOf(dialect.EitherOf(aText, dialect.ListOf(aText))), "mapping of text or list"}
 	case *pairs:
 		return way{dialect.MappingOf(aText), "mapping of text"}
+	case *slowness:
+		return way{schema{"type": []string{"string", "boolean"}, "pattern": "^(off|(p[5-9][0-9] ?)?([0-9.]+x|([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+)?)$"}, "1.5x, duration, p50 to p99 before it, off"}
 	case *codes:
 		return way{dialect.EitherOf(aText, dialect.ListOf(aText)), "number, text, list"}
 	case *versions:
@@ -155,6 +157,10 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{item("rewrite", t, aString), "text, rewrite"}
 	case *cors:
 		return way{item("cors", t, aBoolean, aString, dialect.ListOf(aString)), "true, text, list, cors"}
+	case *rollout:
+		return way{item("rollout", t, aString), "text, rollout"}
+	case *steps:
+		return way{dialect.ListOf(dialect.EitherOf(schema{"type": []string{"number", "string"}}, s.Ref("step", reflect.TypeFor[step]()))), "list of number, step"}
 	case *fault:
 		return way{s.Ref("fault", t), "fault"}
 	case *timeouts:

@@ -28,6 +28,7 @@ type stage struct {
 	real  map[string]string // port on the page -> port in use
 	shown map[string]string // and back
 	procs []*process
+	meets bool   // it has a socket of its own for naru rollout
 	mesh  bool   // it runs workloads, which need sockets and a port of their own
 	port  string // of the mesh
 }
@@ -96,6 +97,7 @@ func newStage(t *testing.T, text string) *stage {
 			s.real[port], s.shown[free] = free, port
 		}
 	}
+	s.meets = strings.Contains(text, "naru rollout")
 	if s.mesh = strings.Contains(text, "naru exec"); s.mesh {
 		s.port = freePort(t)
 		if err := os.Symlink(filepath.Join(bin, "echo-service"), filepath.Join(s.dir, "echo")); err != nil {
@@ -116,6 +118,8 @@ func (s *stage) toReal(text string) string {
 		return port
 	})
 }
+
+var rollouts = regexp.MustCompile(`naru rollout [a-z]+`)
 
 var digits = regexp.MustCompile(`\b\d{5}\b`)
 
@@ -156,12 +160,16 @@ func (s *stage) command(line string) *exec.Cmd {
 		if strings.Contains(line, "--to") && !strings.Contains(line, "--listen") {
 			line += " --listen :" + s.real["8080"]
 		}
+		if s.meets && !s.mesh {
+			line += " --control-socket control.sock"
+		}
 		if s.mesh {
 			line += fmt.Sprintf(" --address 127.0.0.1 --mesh-port %s --socket node.sock --control-socket control.sock --capture-scope d%d", s.port, os.Getpid())
 		}
 	}
 	line = strings.ReplaceAll(line, "naru exec", "naru exec --socket "+s.dir+"/node.sock")
 	line = strings.ReplaceAll(line, "naru status", "naru status --socket "+s.dir+"/control.sock")
+	line = rollouts.ReplaceAllString(line, "$0 --socket "+s.dir+"/control.sock")
 	cmd := exec.Command("bash", "-c", line)
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "TERM=dumb", "LC_ALL=C")

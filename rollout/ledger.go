@@ -1,0 +1,89 @@
+package rollout
+
+import "github.com/naru-mesh/naru/observe"
+
+// Report is what one proxy has counted.
+type Report struct {
+	// Source is the proxy; what it counts begins at nothing when it starts.
+	Source string
+	Trials []observe.TrialCounts
+}
+
+// ledger adds up what proxies count, which come and go and start anew.
+type ledger struct {
+	seen map[string]map[string]*Counts // by source and run
+	sums map[string]*Counts            // by run
+}
+
+func newLedger() *ledger {
+	return &ledger{seen: map[string]map[string]*Counts{}, sums: map[string]*Counts{}}
+}
+
+// add takes reports. own says which runs began in our sight: of those all counts,
+// of others what comes after the first report.
+func (l *ledger) add(reports []Report, own func(run string) bool) {
+	for _, r := range reports {
+		runs := l.seen[r.Source]
+		if runs == nil {
+			runs = map[string]*Counts{}
+			l.seen[r.Source] = runs
+		}
+		for i := range r.Trials {
+			t := &r.Trials[i]
+			last := runs[t.Run]
+			now := t.Arms
+			if last == nil {
+				last = &Counts{}
+				if !own(t.Run) {
+					*last = now
+				}
+				runs[t.Run] = last
+			}
+			sum := l.sums[t.Run]
+			if sum == nil {
+				sum = &Counts{}
+				l.sums[t.Run] = sum
+			}
+			for a := range now {
+				n, b := &now[a], &last[a]
+				if n.Begun < b.Begun || n.Requests < b.Requests || n.Failed < b.Failed || n.Times.Total() < b.Times.Total() {
+					*b = observe.ArmCounts{} // it has started anew
+				}
+				sum[a].Begun += n.Begun - b.Begun
+				sum[a].Headed += n.Headed - b.Headed
+				sum[a].Requests += n.Requests - b.Requests
+				sum[a].Failed += n.Failed - b.Failed
+				d := n.Times.Less(&b.Times)
+				sum[a].Times.Add(&d)
+			}
+			*last = now
+		}
+	}
+}
+
+// of gives what there is of a run.
+func (l *ledger) of(run string) *Counts {
+	if sum := l.sums[run]; sum != nil {
+		return sum
+	}
+	return &Counts{}
+}
+
+// keep forgets the runs that nobody wants any more.
+func (l *ledger) keep(want map[string]bool) {
+	for source, runs := range l.seen {
+		for run := range runs {
+			if !want[run] {
+				delete(runs, run)
+			}
+		}
+		if len(runs) == 0 {
+			delete(l.seen, source)
+		}
+	}
+	for run := range l.sums {
+		if !want[run] {
+			delete(l.sums, run)
+		}
+	}
+}

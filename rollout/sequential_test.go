@@ -1,0 +1,115 @@
+package rollout
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/naru-mesh/naru/observe"
+)
+
+// TestFalseAlarms: of versions that do exactly as well as the old one, and just as
+// well as they must, hardly one is rolled back.
+func TestFalseAlarms(t *testing.T) {
+	t.Parallel()
+	wrong, runs := 0, 60
+	for seed := range uint64(runs) {
+		s := newStage(seed)
+		s.rate, s.untilOver = 200, true
+		s.does = [observe.Arms]behaviour{{fails: 0.005, takes: 20 * time.Millisecond}, {fails: 0.005, takes: 20 * time.Millisecond}}
+		if err := s.do([]string{"spec", "wait", "10m"}); err != nil {
+			t.Fatal(err)
+		}
+		s.run(15 * time.Minute)
+		if s.engine.State().Phase == RolledBack {
+			wrong++
+		}
+	}
+	if wrong > 1 {
+		t.Errorf("%d of %d good versions were rolled back", wrong, runs)
+	}
+}
+
+// TestCost: how many requests of a broken version clients see before it is gone.
+func TestCost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		fails float64
+		most  int
+	}{{1, 8}, {0.5, 12}, {0.1, 25}, {0.03, 60}} {
+		worst := 0
+		for seed := range uint64(40) {
+			s := newStage(seed)
+			s.rate, s.untilOver = 16, true // ticks are short beside it
+			s.does[observe.Canary].fails = c.fails
+			if err := s.do([]string{"spec", "steps", "50,100", "every", "1h", "min", "1"}); err != nil {
+				t.Fatal(err)
+			}
+			s.run(2 * time.Hour)
+			if p := s.engine.State().Phase; p != RolledBack {
+				t.Fatalf("with %v of the requests failing, seed %d: %s", c.fails, seed, p)
+			}
+			worst = max(worst, s.failed[observe.Canary])
+		}
+		t.Logf("%v of the requests fail: %d clients at most see one", c.fails, worst)
+		if worst > c.most {
+			t.Errorf("%v of the requests fail, and %d had to before it was rolled back; %d may", c.fails, worst, c.most)
+		}
+	}
+}
+
+// TestWilson: the intervals are those of the paper's formula.
+func TestWilson(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		of        Tally
+		low, high float64
+	}{
+		{Tally{0, 0}, 0, 1},
+		{Tally{10, 0}, 0, 0.2775},
+		{Tally{10, 5}, 0.2366, 0.7634},
+		{Tally{1000, 10}, 0.0054, 0.0183},
+		{Tally{8, 8}, 0.6756, 1},
+	} {
+		low, high := wilson(c.of, 1.96)
+		if math.Abs(low-c.low) > 1e-3 || math.Abs(high-c.high) > 1e-3 {
+			t.Errorf("%v: %.4f to %.4f, want %.4f to %.4f", c.of, low, high, c.low, c.high)
+		}
+	}
+}
+
+// TestLedger: proxies come, go and start anew; nothing counts twice.
+func TestLedger(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	own := func(run string) bool { return run == "own" }
+	report := func(source, run string, requests, failed uint64) {
+		c := observe.TrialCounts{Run: run}
+		c.Arms[observe.Canary] = observe.ArmCounts{Requests: requests, Failed: failed}
+		c.Arms[observe.Canary].Times[3] = requests
+		l.add([]Report{{source, []observe.TrialCounts{c}}}, own)
+	}
+	see := func(run string, requests, failed uint64) {
+		t.Helper()
+		if c := l.of(run)[observe.Canary]; c.Requests != requests || c.Failed != failed || c.Times.Total() != requests {
+			t.Errorf("%s: %d requests, %d failed, %d times; want %d and %d", run, c.Requests, c.Failed, c.Times.Total(), requests, failed)
+		}
+	}
+	report("a", "own", 10, 1)
+	report("b", "own", 5, 0)
+	see("own", 15, 1)
+	report("a", "own", 12, 2)
+	see("own", 17, 2)
+	report("a", "own", 3, 3) // started anew
+	see("own", 20, 5)
+	report("a", "before", 100, 50) // of what nobody has seen
+	see("before", 0, 0)
+	report("a", "before", 101, 51)
+	see("before", 1, 1)
+	l.keep(map[string]bool{"own": true})
+	see("before", 0, 0)
+	see("own", 20, 5)
+	if back := unpack(pack([]observe.TrialCounts{{Run: "own", Arms: *l.of("own")}})); back[0].Arms != *l.of("own") {
+		t.Error("what is told to others is not what there is")
+	}
+}

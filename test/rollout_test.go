@@ -1,0 +1,188 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/naru-mesh/naru/rollout"
+)
+
+// rolling is a gateway with a rollout named shop from a service to another.
+type rolling struct {
+	*gateway
+	socket string
+	asked  [2]atomic.Int64 // requests that the old and the new version got
+	broken atomic.Bool     // the new one answers 500
+	text   string
+}
+
+// rollOut starts one; more is what the rollout says.
+func rollOut(t *testing.T, broken bool, more string, args ...string) *rolling {
+	t.Helper()
+	r := &rolling{}
+	r.broken.Store(broken)
+	version := func(n int) *service {
+		return serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			r.asked[n].Add(1)
+			if n == 1 && r.broken.Load() {
+				w.WriteHeader(500)
+			}
+			fmt.Fprint(w, n)
+		})
+	}
+	r.text = fmt.Sprintf("listen: $LISTEN\nroutes:\n- {name: shop, match: /, to: old, rollout: {to: new, %s}}\nservices:\n  old: %q\n  new: %q\n", more, version(0).addr, version(1).addr)
+	r.gateway = prepare(t, r.text)
+	r.socket = filepath.Join(r.dir, "control.sock")
+	r.run(append([]string{"run", r.file, "--control-socket", r.socket}, args...)...)
+	return r
+}
+
+// command runs naru rollout, and gives its status and what it printed.
+func (r *rolling) command(args ...string) (int, string) {
+	r.t.Helper()
+	cmd := exec.Command(binary, append(append([]string{"rollout"}, args...), "--socket", r.socket)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		r.t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// is waits until the rollout is over, and sees how.
+func (r *rolling) is(status int, phase rollout.Phase) rollout.View {
+	r.t.Helper()
+	got, out := r.command("status", "shop", "--wait", patience.String(), "--json")
+	var all []rollout.View
+	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
+		r.t.Fatalf("%v: %s", err, out)
+	}
+	if got != status || all[0].Phase != phase {
+		r.t.Fatalf("status %d, %s\n%s", got, out, r.errs.text())
+	}
+	return all[0]
+}
+
+// TestRolloutRollsBack: 1% goes to a version that answers nothing but errors, and
+// everything comes back by itself, before many have noticed. It stays so.
+func TestRolloutRollsBack(t *testing.T) {
+	t.Parallel()
+	r := rollOut(t, true, "steps: [1, 100], every: 200ms")
+	l := r.load(4, nil)
+	v := r.is(1, rollout.RolledBack)
+	if v.Weight != 0 || !strings.Contains(v.Why, "of the new version's requests failed at 1%") || v.Canary.Bad < 5 {
+		t.Errorf("%+v", v)
+	}
+	eventually(t, "the weights are those of before", func() bool { return r.metrics().value("naru_rollout_weight_ratio", "rollout", "shop") == 0 })
+	l.more(200) // what was under way
+	failed, of := len(l.failures.take()), l.done.Load()
+	if bad := r.asked[1].Load(); bad*10 > of || int64(failed) > bad {
+		t.Errorf("the broken version got %d of %d requests, %d failed", bad, of, failed)
+	}
+	before := r.asked[1].Load()
+	l.more(1000)
+	l.stop()
+	l.check()
+	if now := r.asked[1].Load(); now != before {
+		t.Errorf("the broken version gets requests after the rollback: %d", now-before)
+	}
+	m := r.metrics()
+	if m.value("naru_rollout_phase", "rollout", "shop", "phase", "rolled-back") != 1 || m.value("naru_rollout_decisions_total", "rollout", "shop", "decision", "rolled-back") != 1 {
+		t.Errorf("the metrics do not say so: %v", m["naru_rollout_decisions_total"])
+	}
+	if _, body := r.page("/problems"); !strings.Contains(body, "rollout shop to new was rolled back") {
+		t.Errorf("/problems does not say so: %s", body)
+	}
+	if !strings.Contains(r.errs.text(), "rollout shop: rolled-back") {
+		t.Errorf("the log does not say so:\n%s", r.errs.text())
+	}
+	// A spec that has changed begins anew.
+	r.broken.Store(false)
+	l = r.load(4, nil)
+	r.save(strings.Replace(r.text, "every: 200ms", "every: 200ms, version: two", 1))
+	eventually(t, "it begins anew", func() bool {
+		_, out := r.command("status", "shop", "--json")
+		return !strings.Contains(out, "rolled-back")
+	})
+	r.is(0, rollout.Succeeded)
+	l.stop()
+	l.check()
+}
+
+// TestRolloutSucceeds: a good version gets everything in the end, and no request
+// and no connection is lost on the way.
+func TestRolloutSucceeds(t *testing.T) {
+	t.Parallel()
+	r := rollOut(t, false, "steps: [5, 50, 100], every: 150ms, minRequests: 20")
+	l := r.load(4, nil)
+	v := r.is(0, rollout.Succeeded)
+	if v.Weight != 100 || v.Step != 3 {
+		t.Errorf("%+v", v)
+	}
+	eventually(t, "the last weights are in force", func() bool {
+		before := r.asked[0].Load()
+		l.more(50)
+		return r.asked[0].Load() == before
+	})
+	l.stop()
+	l.check()
+}
+
+// TestRolloutCommands: what somebody wants is done at once, and what cannot be is
+// said.
+func TestRolloutCommands(t *testing.T) {
+	t.Parallel()
+	r := rollOut(t, false, "steps: [20, 100], every: 1h")
+	eventually(t, "it begins", func() bool { _, out := r.command("status"); return strings.Contains(out, "progressing") })
+	for _, c := range []struct {
+		do     string
+		status int
+		says   string
+	}{
+		{"pause shop", 0, "shop: paused, 20% to new\n"},
+		{"resume shop", 0, "shop: progressing, 20% to new\n"},
+		{"resume shop", 1, "rollout shop is not paused"},
+		{"pause cart", 1, "there is no rollout cart: there are shop"},
+		{"abort shop", 0, "shop: aborted, 0% to new\n"},
+		{"pause shop", 1, "naru rollout restart shop begins it anew"},
+		{"promote shop", 0, "shop: succeeded, 100% to new\n"},
+		{"restart shop", 0, "shop: pending, 0% to new\n"},
+		{"pause", 2, "accepts 1 arg"},
+		{"status --wait 1s", 2, "for which rollout"},
+	} {
+		status, out := r.command(strings.Fields(c.do)...)
+		if status != c.status || !strings.Contains(out, c.says) {
+			t.Errorf("%s: status %d: %s", c.do, status, out)
+		}
+	}
+}
+
+// TestRolloutStaysRolledBack: with --data a restart of naru does not try again what
+// has failed.
+func TestRolloutStaysRolledBack(t *testing.T) {
+	t.Parallel()
+	r := rollOut(t, true, "steps: [20, 100], every: 100ms", "--data", filepath.Join(t.TempDir(), "data"))
+	l := r.load(2, nil)
+	r.is(1, rollout.RolledBack)
+	l.stop()
+	before := r.asked[1].Load()
+	args := r.proc.Args[1:]
+	r.stop(t)
+	r.launch(args[:len(args)-5]...)
+	if line, ok := r.out.await(func(string) bool { return true }); !ok || !strings.Contains(line, "running") {
+		t.Fatalf("naru does not start again: %s\n%s", line, r.errs.text())
+	}
+	l = r.load(2, nil)
+	l.more(500)
+	r.is(1, rollout.RolledBack)
+	l.stop()
+	l.check()
+	if now := r.asked[1].Load(); now != before {
+		t.Errorf("the broken version got %d requests after the restart", now-before)
+	}
+}
