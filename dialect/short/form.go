@@ -12,23 +12,24 @@ import (
 
 // form is a whole document.
 type form struct {
-	Listen   listens  `json:"listen" doc:"where to accept connections: one or a list" default:":8080"`
-	Routes   routes   `json:"routes" doc:"what happens to which requests; the most specific match wins, not the first"`
-	Services services `json:"services" doc:"where routes lead, by name"`
-	Admin    text     `json:"admin" doc:"address of the admin server, or off" default:"127.0.0.1:9901"`
-	Log      *logging `json:"log" doc:"access log: off, json, text, or with a file" default:"off"`
-	Limits   *limits  `json:"limits" doc:"bounds of every listener that does not say otherwise"`
-	TLS      *tlsKeys `json:"tls" doc:"certificates of the https listeners that have none of their own: auto, local, one, or a list"`
-	Mesh     *mesh    `json:"mesh" doc:"what holds for all workloads: true, or an object" default:"no mesh"`
-	Policies policies `json:"policies" doc:"who may speak to whom; a deny that matches goes before every allow"`
-	_        struct{} `also:"authorization,intentions,authorizationPolicies,rbac,acl,acls,access" hint:"who may speak to whom is policies: for example policies: [{name: only-orders, to: payments, allow: orders}]"`
-	_        struct{} `also:"port,ports,bind,address,listeners,entryPoints,server,servers" hint:"listeners stand under listen: for example listen: \":8080\""`
-	_        struct{} `also:"rules,paths,locations,handle,route,http" hint:"routes stand under routes: for example routes: [{match: /, to: web}]"`
-	_        struct{} `also:"upstreams,backends,clusters,targets,loadBalancers" hint:"services stand under services: for example services: {web: [\"10.0.0.1:9001\"]}"`
-	_        struct{} `also:"certificates,certs,ssl,cert,key" hint:"certificates stand under tls: for example tls: {cert: cert.pem, key: key.pem}"`
-	_        struct{} `also:"accessLog,logging,logs" hint:"the access log is log: off, json or text"`
-	_        struct{} `also:"to,proxyPass,reverseProxy,upstream,backend" hint:"where requests go is said at a route: routes: [{match: /, to: \"http://127.0.0.1:3000\"}]"`
-	_        struct{} `also:"plugins,middlewares,filters,middleware" hint:"what happens to requests is said at each route: headers, cors, rewrite, retry, timeout"`
+	Listen   listens   `json:"listen" doc:"where to accept connections: one or a list" default:":8080"`
+	Routes   routes    `json:"routes" doc:"what happens to which requests; the most specific match wins, not the first"`
+	Services services  `json:"services" doc:"where routes lead, by name"`
+	Admin    text      `json:"admin" doc:"address of the admin server, or off" default:"127.0.0.1:9901"`
+	Log      *logging  `json:"log" doc:"access log: off, json, text, or with a file" default:"off"`
+	Limits   *limits   `json:"limits" doc:"bounds of every listener that does not say otherwise"`
+	Overload *overload `json:"overload" doc:"when the proxy itself has too much to do and refuses what matters less: off, or an object" default:"bounds that a busy proxy does not reach"`
+	TLS      *tlsKeys  `json:"tls" doc:"certificates of the https listeners that have none of their own: auto, local, one, or a list"`
+	Mesh     *mesh     `json:"mesh" doc:"what holds for all workloads: true, or an object" default:"no mesh"`
+	Policies policies  `json:"policies" doc:"who may speak to whom; a deny that matches goes before every allow"`
+	_        struct{}  `also:"authorization,intentions,authorizationPolicies,rbac,acl,acls,access" hint:"who may speak to whom is policies: for example policies: [{name: only-orders, to: payments, allow: orders}]"`
+	_        struct{}  `also:"port,ports,bind,address,listeners,entryPoints,server,servers" hint:"listeners stand under listen: for example listen: \":8080\""`
+	_        struct{}  `also:"rules,paths,locations,handle,route,http" hint:"routes stand under routes: for example routes: [{match: /, to: web}]"`
+	_        struct{}  `also:"upstreams,backends,clusters,targets,loadBalancers" hint:"services stand under services: for example services: {web: [\"10.0.0.1:9001\"]}"`
+	_        struct{}  `also:"certificates,certs,ssl,cert,key" hint:"certificates stand under tls: for example tls: {cert: cert.pem, key: key.pem}"`
+	_        struct{}  `also:"accessLog,logging,logs" hint:"the access log is log: off, json or text"`
+	_        struct{}  `also:"to,proxyPass,reverseProxy,upstream,backend" hint:"where requests go is said at a route: routes: [{match: /, to: \"http://127.0.0.1:3000\"}]"`
+	_        struct{}  `also:"plugins,middlewares,filters,middleware" hint:"what happens to requests is said at each route: headers, cors, rewrite, retry, timeout"`
 }
 
 // listen is one door.

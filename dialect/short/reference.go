@@ -30,6 +30,7 @@ func sections() []section {
 		{"timeouts", reflect.TypeFor[timeouts]()},
 		{"retry", reflect.TypeFor[retry]()},
 		{"retryBudget", reflect.TypeFor[budget]()},
+		{"overload", reflect.TypeFor[overload]()},
 		{"transcode", reflect.TypeFor[transcode]()},
 		{"service", reflect.TypeFor[service]()},
 		{"endpoint", reflect.TypeFor[endpoint]()},

@@ -16,8 +16,9 @@ const (
 	// connections waiting; the
 	// socket is level triggered, so what is left is reported again.
 	acceptsPerTurn = 4
-	// acceptRest is how long a socket is left alone after a failing accept:
-	// out of descriptors or memory, it would be reported again and again.
+	// acceptRest is how long a socket is left alone after a failing accept (out of
+	// descriptors or memory, it would be reported again and again), and after each
+	// connection while the process is short of memory (PaceRest).
 	acceptRest = 100 * time.Millisecond
 	// acceptNote is how often a loop logs that at most.
 	acceptNote = time.Second
@@ -41,11 +42,18 @@ func (s *listenSocket) init() { s.rest.Handler = s }
 
 // ready accepts what has arrived, on the loop.
 func (s *listenSocket) ready() {
-	for range acceptsPerTurn {
+	most, pace := acceptsPerTurn, Pace(s.loop.driver.pace.Load())
+	if pace != PaceAll {
+		most = 1
+	}
+	for range most {
 		h, e := s.next()
 		switch e {
 		case 0:
 			s.place(h)
+			if pace == PaceRest {
+				s.pause()
+			}
 		case syscall.EAGAIN, syscall.EBADF:
 			return
 		case syscall.EINTR, syscall.ECONNABORTED, syscall.EPROTO:
@@ -138,15 +146,20 @@ func (h handed) drop() {
 	h.from.open.Add(-1)
 }
 
-// tired leaves the socket alone for a while.
+// tired leaves the socket alone for a while, and says why.
 func (s *listenSocket) tired(e syscall.Errno) {
 	l := s.loop
-	s.report(0)
-	l.wheel.Arm(&s.rest, l.now, acceptRest)
+	s.pause()
 	if l.now-l.noted >= acceptNote {
 		l.noted = l.now
 		l.driver.log.Error("cannot accept connections", "listening", s.of.addr, "err", e)
 	}
+}
+
+// pause leaves the socket alone for a while.
+func (s *listenSocket) pause() {
+	s.report(0)
+	s.loop.wheel.Arm(&s.rest, s.loop.now, acceptRest)
 }
 
 // OnTimer ends the rest.
