@@ -11,7 +11,7 @@ import (
 // when it was last looked at, which is four times a second while there is traffic.
 func (g *gateway) measureOverload() {
 	r, guard := g.registry, g.guard
-	r.Func("naru_overload_level", "How far the proxy is overloaded: 0 not, 1 accepts more slowly, 2 refuses low priority, 3 normal, 4 critical.", observe.KindGauge, nil,
+	r.Func("naru_overload_level", "How far the proxy is overloaded: 0 not, 1 is near it, and accepts more slowly where memory or processors are short, 2 refuses low priority, 3 normal, 4 critical.", observe.KindGauge, nil,
 		func(emit func(float64, ...string)) {
 			guard.mu.Lock()
 			defer guard.mu.Unlock()

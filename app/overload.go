@@ -175,7 +175,7 @@ func (g *guard) look(now time.Time) (closely bool) {
 	for i, gate := range g.gates {
 		gate.Set(d.Levels[i], &d.Loops[i], d.Close)
 	}
-	g.driver.SetPace([...]loop.Pace{overload.AcceptAll: loop.PaceAll, overload.AcceptSlowly: loop.PaceTurn, overload.AcceptSeldom: loop.PaceRest}[d.Accept])
+	g.driver.SetPace([...]loop.Pace{overload.AcceptAll: loop.PaceAll, overload.AcceptMany: loop.PaceMany, overload.AcceptSlowly: loop.PaceTurn, overload.AcceptSeldom: loop.PaceRest}[d.Accept])
 	g.tell(d)
 	g.usage.collect(now, d.Because[overload.Memory])
 	return d.Level > overload.Calm || g.near()

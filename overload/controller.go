@@ -11,7 +11,8 @@ type Level uint8
 const (
 	// Calm: everything is accepted.
 	Calm Level = iota
-	// Accepting is slower: new connections wait in the kernel for longer.
+	// Accepting: where memory or processors are short, new connections wait in the
+	// kernel for longer.
 	Accepting
 	// RefusingLow: requests of low priority are refused, by a share.
 	RefusingLow
@@ -46,9 +47,12 @@ func (r Resource) String() string { return [Resources]string{"memory", "cpu", "q
 type Accept uint8
 
 const (
-	// AcceptAll: as connections come.
+	// AcceptAll: as connections come, a few a turn.
 	AcceptAll Accept = iota
-	// AcceptSlowly: one a turn of the loop, so that what is open goes first.
+	// AcceptMany: many a turn. Turns are long and requests are refused by how much
+	// they matter, which no connection can say before it is accepted.
+	AcceptMany
+	// AcceptSlowly: one a turn. Refusing does not help, so what is open goes first.
 	AcceptSlowly
 	// AcceptSeldom: one in a tenth of a second, so that nobody waits without end.
 	AcceptSeldom
@@ -111,8 +115,8 @@ type Decision struct {
 const (
 	// integral is what a delay of twice the bound takes of what is admitted, in a
 	// tick; a longer one takes more, up to four times. proportional is for its growth:
-	// a delay that grows by a tick in each tick says that twice as much is admitted
-	// as can be done, and 1 would take half of it at once.
+	// a delay that grows by half of the time that passes says that twice as much is
+	// admitted as can be done, and 1 would take half of it at once.
 	integral     = 0.1
 	proportional = 0.7
 	// leastAdmitted keeps a few requests going, to see by; it is also where
@@ -124,7 +128,7 @@ const (
 	settled    = 5
 	// helpless is for how many ticks the delay must be twice the bound and not fall,
 	// with all refused that is not critical, before new connections are accepted
-	// seldom, and critical requests refused where they are weighty: a share of all
+	// slowly, and critical requests refused where they are weighty: a share of all
 	// that comes, below which refusing them would help nobody.
 	helpless = 10
 	weighty  = 0.25
@@ -155,7 +159,7 @@ type Controller struct {
 
 // queue is the delay of one loop.
 type queue struct {
-	slow     bool // accepting is slower
+	near     bool // the bound
 	active   bool // something may be refused
 	over     int  // ticks in a row at or beyond the bound
 	under    int  // ticks in a row well below it
@@ -197,10 +201,10 @@ func (c *Controller) Update(s *Sample) *Decision {
 		}
 		own, at := c.loops[i].update(delay, c.bounds.Delay, s.Took)
 		if at > Calm {
-			d.Because[QueueDelay], d.Accept = true, max(d.Accept, AcceptSlowly)
+			d.Because[QueueDelay], d.Accept = true, max(d.Accept, AcceptMany)
 		}
 		if c.loops[i].stuck >= helpless {
-			d.Accept = AcceptSeldom
+			d.Accept = max(d.Accept, AcceptSlowly)
 		}
 		for class := range own {
 			own[class] = max(own[class], all[class])
@@ -281,7 +285,7 @@ func (q *queue) update(delay, bound, took time.Duration) (refused Shares, level 
 		q.under = 0
 	}
 	if delay >= bound/2 {
-		q.slow = true
+		q.near = true
 	}
 	q.active = q.active || q.over >= persistent
 	if q.active {
@@ -293,7 +297,7 @@ func (q *queue) update(delay, bound, took time.Duration) (refused Shares, level 
 		*q = queue{admitted: 1}
 		return Shares{}, Calm
 	}
-	if level = levelOf(&refused); level == Calm && (q.slow || q.active) {
+	if level = levelOf(&refused); level == Calm && (q.near || q.active) {
 		level = Accepting
 	}
 	return refused, level
@@ -304,8 +308,8 @@ func (q *queue) update(delay, bound, took time.Duration) (refused Shares, level 
 func (q *queue) steer(delay, bound, took time.Duration) {
 	took = min(max(took, Tick/2), 5*Tick)
 	far := min(max(float64(delay-bound)/float64(bound), -1), 4)
-	growth := min(max(float64(delay-q.last)/float64(took), -0.5), 30)
-	q.admitted *= math.Exp(-integral*far - proportional*math.Log1p(growth))
+	growth := min(max(float64(delay-q.last)/float64(took), -1), 0.95)
+	q.admitted *= math.Exp(-integral*far + proportional*math.Log1p(-growth))
 	q.admitted = min(max(q.admitted, leastAdmitted), 1)
 	if q.admitted > 0.99 {
 		q.admitted = 1

@@ -16,6 +16,8 @@ const (
 	// connections waiting; the
 	// socket is level triggered, so what is left is reported again.
 	acceptsPerTurn = 4
+	// acceptsMany is for PaceMany.
+	acceptsMany = 256
 	// acceptRest is how long a socket is left alone after a failing accept (out of
 	// descriptors or memory, it would be reported again and again), and after each
 	// connection while the process is short of memory (PaceRest).
@@ -23,6 +25,9 @@ const (
 	// acceptNote is how often a loop logs that at most.
 	acceptNote = time.Second
 )
+
+// accepts are how many connections a turn takes, by Pace.
+var accepts = [...]int{PaceAll: acceptsPerTurn, PaceMany: acceptsMany, PaceTurn: 1, PaceRest: 1}
 
 // listenSocket is the socket of one listening on one loop.
 type listenSocket struct {
@@ -42,11 +47,8 @@ func (s *listenSocket) init() { s.rest.Handler = s }
 
 // ready accepts what has arrived, on the loop.
 func (s *listenSocket) ready() {
-	most, pace := acceptsPerTurn, Pace(s.loop.driver.pace.Load())
-	if pace != PaceAll {
-		most = 1
-	}
-	for range most {
+	pace := Pace(s.loop.driver.pace.Load())
+	for range accepts[pace] {
 		h, e := s.next()
 		switch e {
 		case 0:

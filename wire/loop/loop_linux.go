@@ -27,7 +27,7 @@ type loop struct {
 	index  int
 	epoll  int32
 	home   int32 // its network namespace; 0: not needed yet
-	probe  probe
+	probes probes
 	thread atomic.Int32 // for its clock; 0 before it runs and afterwards
 
 	box     mailbox
@@ -88,10 +88,6 @@ func newLoop(d *Driver, index, buffer int) (*loop, error) {
 	if e := epollControl(l.epoll, unix.EPOLL_CTL_ADD, l.box.eventfd, unix.EPOLLIN|unix.EPOLLET, wakeID, 0); e != 0 {
 		l.closeFiles()
 		return nil, fmt.Errorf("epoll_ctl: %w", e)
-	}
-	if err := l.probe.open(l.epoll); err != nil {
-		l.closeFiles()
-		return nil, err
 	}
 	l.buffer = make([]byte, buffer)
 	l.joined = make([]byte, 0, joinMax)
@@ -188,7 +184,7 @@ func (l *loop) refresh() { l.now = time.Since(l.driver.clock.base) }
 func (l *loop) handleEvents() {
 	if l.got == 0 {
 		l.refresh()
-	} else if l.at == 0 && l.now >= l.probe.due && !l.idles() {
+	} else if l.at == 0 && l.now >= l.probes.due && !l.idles() {
 		l.sound()
 	}
 	l.gathered.on = l.got >= gatherFrom
@@ -206,7 +202,7 @@ func (l *loop) handleEvents() {
 			switch e.Fd {
 			case wakeID:
 			case probeID:
-				l.probed()
+				l.probed(int(e.Pad))
 			default:
 				l.sockets.event(e.Fd)
 			}
@@ -419,7 +415,7 @@ func (l *loop) closeFiles() {
 		runtime.Gosched()
 	}
 	closeSocket(l.box.eventfd)
-	l.probe.close()
+	l.probes.close()
 	closeSocket(l.epoll)
 	if l.home != 0 {
 		closeSocket(l.home)

@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
@@ -18,6 +17,9 @@ import (
 const (
 	// soundings are made between two beats, at most.
 	soundings = 10
+	// probesMost are on their way at once: while one waits for long, others tell how
+	// long those behind it do.
+	probesMost = 16
 	// CalmBeat is the time between two beats, at least, where nobody has asked
 	// for more.
 	CalmBeat = 250 * time.Millisecond
@@ -25,75 +27,97 @@ const (
 	longWait = 25 * time.Millisecond
 )
 
-// probe is how a loop sees how long its events wait.
-type probe struct {
-	fd  int32
-	due time.Duration // when the next may be made
-	// sent is when the one on its way was, plus one; 0: there is none. least is
-	// the shortest wait since somebody asked, plus one; 0: nothing came back.
-	sent, least atomic.Int64
-	last        time.Duration // told last by Delays, whose caller's it is
-	used        bool          // fd is open
+// probes are how a loop sees how long its events wait. A second eventfd is made
+// when the first is on its way, and so on.
+type probes struct {
+	fds  [probesMost]int32 // of those that are made
+	made int
+	sent [probesMost]time.Duration
+	// Those on their way are sent[first], and as many behind it, around the end.
+	first, count int
+	due          time.Duration // when the next may be sent
+	// oldest is when the first on its way was sent, plus one; 0: there is none. least
+	// is the shortest wait since somebody asked, plus one; 0: none came back.
+	oldest, least atomic.Int64
 }
 
-// open makes the eventfd.
-func (p *probe) open(epoll int32) error {
+func (p *probes) close() {
+	for _, fd := range p.fds[:p.made] {
+		closeSocket(fd)
+	}
+}
+
+// more makes one more eventfd; false where there can be none.
+func (p *probes) more(epoll int32) bool {
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
-		return fmt.Errorf("eventfd: %w", err)
+		return false
 	}
-	p.fd, p.used = int32(fd), true
-	if e := epollControl(epoll, unix.EPOLL_CTL_ADD, p.fd, unix.EPOLLIN|unix.EPOLLET, probeID, 0); e != 0 {
-		return fmt.Errorf("epoll_ctl: %w", e)
+	if epollControl(epoll, unix.EPOLL_CTL_ADD, int32(fd), unix.EPOLLIN|unix.EPOLLET, probeID, int32(p.made)) != 0 {
+		closeSocket(int32(fd))
+		return false
 	}
-	return nil
+	p.fds[p.made] = int32(fd)
+	p.made++
+	return true
 }
 
-func (p *probe) close() {
-	if p.used {
-		closeSocket(p.fd)
-	}
-}
-
-// sound begins a probe, and tells that there is something to do.
+// sound sends a probe, and tells that there is something to do.
 func (l *loop) sound() {
 	l.refresh()
+	p := &l.probes
 	every := time.Duration(l.driver.beat.every.Load())
-	l.probe.due = l.now + every/soundings
-	if l.probe.sent.Load() == 0 {
-		l.probe.sent.Store(int64(l.now) + 1)
-		signalEventfd(l.probe.fd)
-	}
+	p.due = l.now + every/soundings
 	l.driver.beat.at(l.now, every)
+	i := (p.first + p.count) % probesMost
+	if p.count == probesMost || i >= p.made && !p.more(l.epoll) {
+		return
+	}
+	p.sent[i] = l.now
+	if p.count++; p.count == 1 {
+		p.oldest.Store(int64(l.now) + 1)
+	}
+	signalEventfd(p.fds[i])
 }
 
-// probed notes the wait of the probe that came back.
-func (l *loop) probed() {
-	p := &l.probe
-	waited := int64(l.now) + 1 - p.sent.Load()
-	p.sent.Store(0)
-	if least := p.least.Load(); least == 0 || waited+1 < least {
-		p.least.Store(waited + 1) // who asks in this moment sees it the next time
+// probed notes the wait of the probe that came back: the first of those that were
+// on their way.
+func (l *loop) probed(i int) {
+	p := &l.probes
+	waited := l.now - p.sent[i]
+	for n := p.count; n > 0; n-- {
+		back := p.first
+		p.first, p.count = (p.first+1)%probesMost, p.count-1
+		if back == i {
+			break
+		}
 	}
-	if waited >= int64(longWait) {
+	if p.count == 0 {
+		p.first = 0 // the others need not be made
+		p.oldest.Store(0)
+	} else {
+		p.oldest.Store(int64(p.sent[p.first]) + 1)
+	}
+	if least := p.least.Load(); least == 0 || int64(waited)+1 < least {
+		p.least.Store(int64(waited) + 1) // who asks in this moment sees it the next time
+	}
+	if waited >= longWait {
 		l.driver.beat.tell()
 	}
 }
 
 // Delays adds to all, by loop, the shortest time that an event has waited for
 // its turn since the last call; 0 where nothing was to be done. Of a loop that has
-// let none come back it is how long the one on its way waits already, or what was
-// told last where that is more. Any goroutine, one at a time.
+// let none come back it is how long one waits already. Any goroutine, one at a
+// time.
 func (d *Driver) Delays(all []time.Duration) []time.Duration {
 	for _, l := range d.loops {
 		wait := time.Duration(0)
-		if least := l.probe.least.Swap(0); least > 0 {
+		if least := l.probes.least.Swap(0); least > 0 {
 			wait = time.Duration(least - 1)
-		} else if sent := l.probe.sent.Load(); sent > 0 {
-			// It has only begun to wait; how long is what the one before says.
-			wait = max(time.Since(d.clock.base)-time.Duration(sent-1), l.probe.last)
+		} else if oldest := l.probes.oldest.Load(); oldest > 0 {
+			wait = max(time.Since(d.clock.base)-time.Duration(oldest-1), 0)
 		}
-		l.probe.last = wait
 		all = append(all, wait)
 	}
 	return all
@@ -146,10 +170,12 @@ func (d *Driver) Beat(every time.Duration) {
 type Pace int32
 
 const (
-	// PaceAll: four connections a turn, as long as there are some.
+	// PaceAll: four connections a turn, as long as there are some. When much is to
+	// be done turns are long, so that is not many.
 	PaceAll Pace = iota
-	// PaceTurn: one a turn. Turns are long when much is to be done, so what is open
-	// goes first in that proportion.
+	// PaceMany: up to 256 a turn, for whoever wants to know what all of them want.
+	PaceMany
+	// PaceTurn: one a turn, so that what is open goes first.
 	PaceTurn
 	// PaceRest: one in a tenth of a second. The others wait in the kernel.
 	PaceRest

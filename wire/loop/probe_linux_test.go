@@ -106,7 +106,7 @@ func TestSilence(t *testing.T) {
 // the pace; with a rest between them while it is seldom.
 func TestPace(t *testing.T) {
 	t.Parallel()
-	for _, pace := range []Pace{PaceAll, PaceTurn, PaceRest} {
+	for _, pace := range []Pace{PaceAll, PaceMany, PaceTurn, PaceRest} {
 		d := start(t, 1)
 		d.SetPace(pace)
 		type arrival struct{ at time.Duration }
