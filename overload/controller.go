@@ -309,7 +309,8 @@ func (q *queue) steer(delay, bound, took time.Duration) {
 	took = min(max(took, Tick/2), 5*Tick)
 	far := min(max(float64(delay-bound)/float64(bound), -1), 4)
 	growth := min(max(float64(delay-q.last)/float64(took), -1), 0.95)
-	q.admitted *= math.Exp(-integral*far + proportional*math.Log1p(-growth))
+	ticks := float64(took) / float64(Tick)
+	q.admitted *= math.Exp(-integral*far*ticks + proportional*math.Log1p(-growth))
 	q.admitted = min(max(q.admitted, leastAdmitted), 1)
 	if q.admitted > 0.99 {
 		q.admitted = 1
