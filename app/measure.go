@@ -29,6 +29,7 @@ func (g *gateway) measure() {
 	g.measureLoops()
 	g.measureServices()
 	g.measureTiers()
+	g.measureOverload()
 	r.Func("naru_faults_total", "Requests that a fault of their route has delayed or aborted, by kind.", observe.KindCounter, []string{"kind"},
 		func(emit func(float64, ...string)) {
 			emit(float64(g.faults.Delays.Load()), "delay")

@@ -41,6 +41,7 @@ type gateway struct {
 	clusters *upstream.Set
 	registry *observe.Registry
 	proxy    *proxy.Proxy
+	guard    *guard
 	control  *control.Control
 	logs     *accessLogs
 	// descriptors are the files that filters have read.
@@ -147,6 +148,7 @@ func (g *gateway) serve(ctx context.Context, feed model.Feed, run func(context.C
 		g.proxy.Follow(following, &looking{&retrying{Feed: g.lowering, lacking: g.lacking}, g.prepare}, g.applied)
 	})
 	tasks.Go(func() { g.watchDescriptors(following) })
+	tasks.Go(func() { g.guard.run(following) })
 	end := func() { stop(); tasks.Wait() }
 	defer end()
 
@@ -220,6 +222,7 @@ func newGateway(opt Options) (*gateway, error) {
 		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Local: &g.marked, Tunnels: tunnel.Tunnels{}, Place: g.opt.Mesh.place, Log: g.log,
 	})
 	g.decisions = authz.NewMetrics(g.registry, g.log)
+	g.guard = newGuard(g.driver, g.log)
 	g.issuers = g.newIssuers()
 	g.quic = http3.New(g.driver.Loops())
 	g.proxy = proxy.New(proxy.Options{
@@ -228,6 +231,7 @@ func newGateway(opt Options) (*gateway, error) {
 		Families: Families(&g.descriptors, &g.faults), Registry: g.registry, Issuers: g.issuers, Log: g.log,
 		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize, Attest: g.lent, Client: codec,
 		Verify: checking{&g.passports}, Mint: minting{&g.passports}, Gateway: g.passports.gateway,
+		Gates: g.guard.gates,
 	})
 	g.logs = &accessLogs{gateway: g}
 	g.logs.reopenOnHangup()
@@ -421,6 +425,7 @@ func (g *gateway) prepare(s *model.Snapshot) {
 // settle applies what is set for the whole process; the command line goes
 // before the file.
 func (g *gateway) settle(s *model.Settings) error {
+	g.guard.configure(s.Overload)
 	if err := g.logs.set(pick(g.opt.AccessLog, s.AccessLog), s.AccessLogFile); err != nil {
 		return err
 	}

@@ -15,6 +15,9 @@ type status struct {
 	Active        int             `json:"active"` // exchanges under way
 	Listening     []portStatus    `json:"listening"`
 	Services      []serviceStatus `json:"services"`
+	// Overload is how far the proxy itself has too much to do; nil: it does not
+	// look.
+	Overload *overloadStatus `json:"overload,omitempty"`
 	// Certificates are those that naru gets by itself, at most maxShown.
 	Certificates []certificateStatus `json:"certificates,omitempty"`
 	// Rollouts are those that are configured.
@@ -101,7 +104,7 @@ type ejectionStatus struct {
 }
 
 func (g *gateway) status() status {
-	s := status{Version: Version(), Active: g.proxy.Active(), Listening: []portStatus{}, Services: []serviceStatus{}}
+	s := status{Version: Version(), Active: g.proxy.Active(), Listening: []portStatus{}, Services: []serviceStatus{}, Overload: g.guard.status()}
 	if prog := g.proxy.Program(); prog != nil {
 		s.Configuration = &configStatus{
 			Version: string(prog.Snapshot.Version), Built: prog.Built,

@@ -193,6 +193,13 @@ func (m *merger) settings(fragments []*model.Fragment) (s model.Settings) {
 		m.take("admin", &s.Admin, one.Admin, one.Origin)
 		m.take("accessLog", &s.AccessLog, one.AccessLog, one.Origin)
 		m.take("accessLogFile", &s.AccessLogFile, one.AccessLogFile, one.Origin)
+		switch {
+		case one.Overload == nil:
+		case s.Overload == nil:
+			s.Overload = one.Overload
+		case *s.Overload != *one.Overload:
+			m.twice("overload", "otherwise", one.Origin)
+		}
 	}
 	return s
 }
@@ -203,12 +210,16 @@ func (m *merger) take(name string, into *string, value string, at model.Origin) 
 	case *into == "":
 		*into = value
 	default:
-		m.problems = append(m.problems, model.Problem{
-			Origin:   at,
-			Severity: model.Doubtful,
-			Code:     "duplicate-setting",
-			Message:  name + " is set to " + *into + " elsewhere, and that counts",
-			Hint:     "set it in one place",
-		})
+		m.twice(name, "to "+*into, at)
 	}
+}
+
+func (m *merger) twice(name, as string, at model.Origin) {
+	m.problems = append(m.problems, model.Problem{
+		Origin:   at,
+		Severity: model.Doubtful,
+		Code:     "duplicate-setting",
+		Message:  name + " is set " + as + " elsewhere, and that counts",
+		Hint:     "set it in one place",
+	})
 }

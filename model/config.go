@@ -26,7 +26,9 @@ type Settings struct {
 	AccessLog string `json:"accessLog,omitempty"`
 	// AccessLogFile is a path; "" is standard output.
 	AccessLogFile string `json:"accessLogFile,omitempty"`
-	Origin        Origin `json:"origin"`
+	// Overload is nil where nothing is said: the defaults.
+	Overload *Overload `json:"overload,omitempty"`
+	Origin   Origin    `json:"origin"`
 }
 
 // Config is the merged whole. Lists are sorted by Name.

@@ -43,6 +43,9 @@ func (b *content) place(o *Origin) {
 func (s *Settings) write(b *content) {
 	b.text(s.Admin, s.AccessLog, s.AccessLogFile)
 	b.place(&s.Origin)
+	if s.Overload != nil { // at the end: nothing else changes where it is not set
+		s.Overload.write(b)
+	}
 }
 
 func (c *Certificate) write(b *content) {

@@ -252,6 +252,7 @@ func (v *checker) settings(s Settings) Settings {
 	if s.AccessLogFile != "" && (s.AccessLog == "" || s.AccessLog == "off") {
 		v.doubtful("unused", "an access log file is named, but the access log is off", "set it to json or text")
 	}
+	s.Overload = v.overload(s.Overload)
 	return s
 }
 

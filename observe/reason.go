@@ -68,6 +68,7 @@ const (
 	// The backend.
 	NoEndpoint
 	Overloaded
+	ProxyOverloaded
 	ConnectRefused
 	ConnectTimeout
 	ConnectFailed

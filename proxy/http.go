@@ -26,6 +26,9 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 		return
 	}
 	x.rule.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
+	if !x.w.gate.Calm() && x.shed() {
+		return
+	}
 	x.stamp()
 	x.Request.Seal()
 	if x.unwelcome() {

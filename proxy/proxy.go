@@ -14,6 +14,7 @@ import (
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/overload"
 	"github.com/naru-mesh/naru/route"
 	"github.com/naru-mesh/naru/traffic"
 	"github.com/naru-mesh/naru/upstream"
@@ -66,7 +67,10 @@ type Options struct {
 	// says of its clients by X-Forwarded-Client-Cert is passed on. It is called
 	// for each request, and does not wait. nil: none is.
 	Gateway func(identity string) bool
-	Log     *slog.Logger
+	// Gates say, by loop, what is refused because the proxy is overloaded; nil:
+	// nothing is.
+	Gates []*overload.Gate
+	Log   *slog.Logger
 }
 
 // Recorder takes the Record of every finished exchange, on the loop that
@@ -112,7 +116,11 @@ func New(opt Options) *Proxy {
 			rnd: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 			id:  [2]uint64{rand.Uint64(), rand.Uint64()},
 			tmp: make([]byte, 0, 1024), out: make([]byte, 0, 1024),
+			gate: &overload.Gate{},
 		})
+	}
+	for i, g := range opt.Gates {
+		p.workers[i].gate = g
 	}
 	return p
 }
@@ -164,8 +172,10 @@ type worker struct {
 	out            []byte   // likewise
 	record         observe.Record
 	lost           *observe.Traffic // of requests that reached no rule
-	begun          atomic.Uint64    // exchanges; the loop alone writes it
-	ended          atomic.Uint64    // likewise
+	gate           *overload.Gate
+	parting        bool          // the connection is to end with the answer that is being given
+	begun          atomic.Uint64 // exchanges; the loop alone writes it
+	ended          atomic.Uint64 // likewise
 }
 
 // exchange lends an exchange from the worker's pool.

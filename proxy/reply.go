@@ -16,7 +16,7 @@ func (x *exchange) refuse(why observe.Reason) {
 	if why == observe.OutboundUnproven { // RFC 9110 section 15.5.8
 		x.Response.AddString(proxyAuthenticate, `Basic realm="naru"`)
 	}
-	if why == observe.Overloaded { // RFC 9110 section 10.2.3
+	if why == observe.Overloaded || why == observe.ProxyOverloaded { // RFC 9110 section 10.2.3
 		x.Response.AddString(keyRetryAfter, "1")
 	}
 	x.reply()

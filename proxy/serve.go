@@ -109,5 +109,5 @@ func (d *door) Gone(wire.ServerStream) {}
 
 // Draining says whether connections should end with their next response.
 func (d *door) Draining() bool {
-	return d.closing.Load() || d.worker.proxy.draining.Load()
+	return d.closing.Load() || d.worker.proxy.draining.Load() || d.worker.parting
 }

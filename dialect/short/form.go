@@ -19,6 +19,7 @@ type form struct {
 	Admin    text      `json:"admin" doc:"address of the admin server, or off" default:"127.0.0.1:9901"`
 	Log      *logging  `json:"log" doc:"access log: off, json, text, or with a file" default:"off"`
 	Limits   *limits   `json:"limits" doc:"bounds of every listener that does not say otherwise"`
+	Overload *overload `json:"overload" doc:"when the proxy itself has too much to do and refuses what matters less: off, or an object" default:"bounds that a busy proxy does not reach"`
 	TLS      *tlsKeys  `json:"tls" doc:"certificates of the https listeners that have none of their own: auto, local, one, or a list"`
 	Mesh     *mesh     `json:"mesh" doc:"what holds for all workloads: true, or an object" default:"no mesh"`
 	Policies policies  `json:"policies" doc:"who may speak to whom; a deny that matches goes before every allow"`

@@ -32,6 +32,7 @@ func sections() []section {
 		{"timeouts", reflect.TypeFor[timeouts]()},
 		{"retry", reflect.TypeFor[retry]()},
 		{"retryBudget", reflect.TypeFor[budget]()},
+		{"overload", reflect.TypeFor[overload]()},
 		{"transcode", reflect.TypeFor[transcode]()},
 		{"defaults", reflect.TypeFor[defaults]()},
 		{"service", reflect.TypeFor[service]()},

@@ -165,6 +165,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{s.Ref("fault", t), "fault"}
 	case *timeouts:
 		return way{item("timeouts", t, isOff, aDuration), "duration, timeouts"}
+	case *overload:
+		return way{item("overload", t, schema{"enum": []any{off, false}}), "off, overload"}
 	case *retry:
 		return way{item("retry", t, isOff, aNumber), "number, off, retry"}
 	case *hedge:

@@ -208,12 +208,16 @@ func (f *file) openDoors(doc *dialect.Document, top *form, folder string) (probl
 
 // settings makes the noun of what is said for the whole process.
 func (top *form) settings(doc *dialect.Document) (*model.Settings, []model.Problem) {
-	if top.Admin == "" && top.Log == nil {
+	if top.Admin == "" && top.Log == nil && top.Overload == nil {
 		return nil, nil
 	}
-	s := &model.Settings{Admin: string(top.Admin), Origin: doc.Origin(doc.Get("admin"), "admin")}
-	if top.Admin == "" {
+	s := &model.Settings{Admin: string(top.Admin), Overload: top.Overload.noun(), Origin: doc.Origin(doc.Get("admin"), "admin")}
+	switch {
+	case top.Admin != "":
+	case top.Log != nil:
 		s.Origin = doc.Origin(doc.Get("log"), "log")
+	default:
+		s.Origin = doc.Origin(doc.Get("overload"), "overload")
 	}
 	var problems []model.Problem
 	if s.Admin != "" && s.Admin != off {

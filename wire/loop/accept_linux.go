@@ -16,12 +16,18 @@ const (
 	// connections waiting; the
 	// socket is level triggered, so what is left is reported again.
 	acceptsPerTurn = 4
-	// acceptRest is how long a socket is left alone after a failing accept:
-	// out of descriptors or memory, it would be reported again and again.
+	// acceptsMany is for PaceMany.
+	acceptsMany = 256
+	// acceptRest is how long a socket is left alone after a failing accept (out of
+	// descriptors or memory, it would be reported again and again), and after each
+	// connection while the process is short of memory (PaceRest).
 	acceptRest = 100 * time.Millisecond
 	// acceptNote is how often a loop logs that at most.
 	acceptNote = time.Second
 )
+
+// accepts are how many connections a turn takes, by Pace.
+var accepts = [...]int{PaceAll: acceptsPerTurn, PaceMany: acceptsMany, PaceTurn: 1, PaceRest: 1}
 
 // listenSocket is the socket of one listening on one loop.
 type listenSocket struct {
@@ -41,11 +47,15 @@ func (s *listenSocket) init() { s.rest.Handler = s }
 
 // ready accepts what has arrived, on the loop.
 func (s *listenSocket) ready() {
-	for range acceptsPerTurn {
+	pace := Pace(s.loop.driver.pace.Load())
+	for range accepts[pace] {
 		h, e := s.next()
 		switch e {
 		case 0:
 			s.place(h)
+			if pace == PaceRest {
+				s.pause()
+			}
 		case syscall.EAGAIN, syscall.EBADF:
 			return
 		case syscall.EINTR, syscall.ECONNABORTED, syscall.EPROTO:
@@ -138,15 +148,20 @@ func (h handed) drop() {
 	h.from.open.Add(-1)
 }
 
-// tired leaves the socket alone for a while.
+// tired leaves the socket alone for a while, and says why.
 func (s *listenSocket) tired(e syscall.Errno) {
 	l := s.loop
-	s.report(0)
-	l.wheel.Arm(&s.rest, l.now, acceptRest)
+	s.pause()
 	if l.now-l.noted >= acceptNote {
 		l.noted = l.now
 		l.driver.log.Error("cannot accept connections", "listening", s.of.addr, "err", e)
 	}
+}
+
+// pause leaves the socket alone for a while.
+func (s *listenSocket) pause() {
+	s.report(0)
+	s.loop.wheel.Arm(&s.rest, s.loop.now, acceptRest)
 }
 
 // OnTimer ends the rest.

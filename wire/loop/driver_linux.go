@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/naru-mesh/naru/wire"
@@ -40,6 +41,8 @@ type Driver struct {
 	raised  int  // by how much GOMAXPROCS was raised
 	hold    bool // loops may hold their P while they wait
 	mark    uint32
+	beat    beat
+	pace    atomic.Int32 // a Pace
 
 	mu        sync.Mutex
 	listening map[*listening]struct{}
@@ -77,6 +80,7 @@ func New(opt Options) (*Driver, error) {
 	}
 	d := &Driver{log: opt.Log, mark: opt.Mark, clock: newClock(time.Now()), listening: map[*listening]struct{}{}, ended: make(chan struct{})}
 	d.hold = mayHold(os.Getenv("GODEBUG"))
+	d.beat.init()
 	raiseFileLimit()
 	for i := range opt.Loops {
 		l, err := newLoop(d, i, opt.ReadBuffer)

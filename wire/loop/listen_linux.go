@@ -208,7 +208,7 @@ func (t *sockets) add(s *listenSocket) syscall.Errno {
 	defer t.mu.Unlock()
 	if t.byID == nil {
 		t.byID = map[int32]*listenSocket{}
-		t.last = wakeID
+		t.last = probeID
 	}
 	t.last--
 	s.id = t.last

@@ -16,7 +16,8 @@ import (
 const (
 	eventsMax = 256 // taken from the kernel at once
 	idleTicks = 100 // interrupted waits, 10 ms each, until the loop rests
-	wakeID    = -1  // of the mailbox's eventfd in events; sockets that listen count down from -2
+	wakeID    = -1  // of the mailbox's eventfd in events
+	probeID   = -2  // of the probe's; sockets that listen count down from -3
 )
 
 // loop is one event loop. Everything but the mailbox, the due time, the
@@ -25,7 +26,8 @@ type loop struct {
 	driver *Driver
 	index  int
 	epoll  int32
-	home   int32        // its network namespace; 0: not needed yet
+	home   int32 // its network namespace; 0: not needed yet
+	probes probes
 	thread atomic.Int32 // for its clock; 0 before it runs and afterwards
 
 	box     mailbox
@@ -182,6 +184,8 @@ func (l *loop) refresh() { l.now = time.Since(l.driver.clock.base) }
 func (l *loop) handleEvents() {
 	if l.got == 0 {
 		l.refresh()
+	} else if l.at == 0 && l.now >= l.probes.due && !l.idles() {
+		l.sound()
 	}
 	l.gathered.on = l.got >= gatherFrom
 	for l.at < l.got {
@@ -195,7 +199,11 @@ func (l *loop) handleEvents() {
 		l.at++
 		l.refresh()
 		if e.Fd < 0 {
-			if e.Fd != wakeID {
+			switch e.Fd {
+			case wakeID:
+			case probeID:
+				l.probed(int(e.Pad))
+			default:
 				l.sockets.event(e.Fd)
 			}
 			continue
@@ -333,10 +341,15 @@ func (l *loop) wait() {
 	case e != 0:
 		// Only a wrong descriptor or a wrong address is left.
 		panic(fmt.Sprintf("epoll_wait: %v", e))
-	case n > 1 || n == 1 && l.events[0].Fd != wakeID:
+	case !l.idles():
 		l.idle = 0 // a wake-up alone is not traffic: timers do not keep a loop from resting
 	}
 	l.count.add(countEvents, int64(l.got))
+}
+
+// idles says whether the last wait has brought nothing that anybody else did.
+func (l *loop) idles() bool {
+	return l.got == 0 || l.got == 1 && (l.events[0].Fd == wakeID || l.events[0].Fd == probeID)
 }
 
 func (l *loop) busy() bool {
@@ -402,6 +415,7 @@ func (l *loop) closeFiles() {
 		runtime.Gosched()
 	}
 	closeSocket(l.box.eventfd)
+	l.probes.close()
 	closeSocket(l.epoll)
 	if l.home != 0 {
 		closeSocket(l.home)

@@ -1,0 +1,406 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/overload"
+	"github.com/naru-mesh/naru/wire/loop"
+)
+
+// guard keeps the proxy from having too much to do. It measures while loops have
+// something to do, and sleeps with them.
+type guard struct {
+	log    *slog.Logger
+	driver *loop.Driver
+	gates  []*overload.Gate
+	groups *overload.Cgroups
+	given  int64 // GOMEMLIMIT; 0 where nobody has set it
+
+	mu         sync.Mutex
+	was        *model.Overload // configured last
+	set        bool            // it was
+	bounds     overload.Bounds
+	controller *overload.Controller // nil: off
+	usage      usage
+	last       overload.Sample
+	decision   overload.Decision
+	level      overload.Level // as told: it falls a second later than it may
+	below      int            // ticks for which it has been lower
+	sampled    time.Time
+	delays     []time.Duration
+	seen       []seenRequests // by loop, when last looked at
+	since      []seenRequests // by loop, in the tick
+}
+
+// seenRequests are those of a loop by class.
+type seenRequests = [overload.Classes]uint64
+
+// Times of the guard.
+const (
+	// alert is for how long it looks closely after the last sign of pressure.
+	alert = 2 * time.Second
+	// settle is for how many ticks a level must be lower before that is told.
+	settle = 10
+	// collectAfter is how old the last collection of garbage may be while memory is
+	// short: what is needed is only known after one. collectSeldom is how old it may
+	// become where collecting does not help.
+	collectAfter  = time.Second
+	collectSeldom = 30 * time.Second
+	// limitShare is the share of the bound from which on the runtime collects
+	// harder, below that from which on requests are refused: what is beyond is not
+	// garbage.
+	limitShare = 0.80
+)
+
+func newGuard(d *loop.Driver, log *slog.Logger) *guard {
+	n := len(d.Loops())
+	g := &guard{log: log, driver: d, groups: overload.FindCgroups(os.DirFS("/")), seen: make([]seenRequests, n), since: make([]seenRequests, n)}
+	for range n {
+		g.gates = append(g.gates, &overload.Gate{})
+	}
+	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
+		g.given = limit
+	}
+	g.usage.init(g.groups.Processors(runtime.NumCPU()))
+	return g
+}
+
+// configure puts bounds in force; o may be nil. What changes begins calm.
+func (g *guard) configure(o *model.Overload) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.set && (o == g.was || o != nil && g.was != nil && *o == *g.was) {
+		return
+	}
+	g.was, g.set = o, true
+	f := o.Filled()
+	g.controller, g.bounds = nil, overload.Bounds{}
+	g.calm()
+	if f.Off {
+		g.limit(0)
+		return
+	}
+	memory := f.Memory
+	if memory == 0 {
+		memory = g.groups.MemoryLimit()
+		if g.given > 0 && (memory == 0 || g.given < memory) {
+			memory = g.given
+		}
+	}
+	g.bounds = overload.Bounds{Memory: max(memory, 0), Delay: max(f.QueueDelay, 0)}
+	if f.CPU > 0 {
+		g.bounds.CPU, g.bounds.Wait = float64(f.CPU)/100, model.DefaultOverload.QueueDelay
+		if g.bounds.Delay > 0 {
+			g.bounds.Wait = g.bounds.Delay
+		}
+	}
+	g.limit(g.bounds.Memory)
+	g.controller = overload.NewController(len(g.gates), g.bounds)
+}
+
+// limit has the runtime collect harder before memory is short, unless GOMEMLIMIT
+// says when.
+func (g *guard) limit(memory int64) {
+	switch {
+	case g.given > 0:
+	case memory > 0:
+		debug.SetMemoryLimit(int64(float64(memory) * limitShare))
+	default:
+		debug.SetMemoryLimit(math.MaxInt64)
+	}
+}
+
+// calm opens everything.
+func (g *guard) calm() {
+	for _, gate := range g.gates {
+		gate.Set(overload.Calm, &overload.Shares{}, false)
+	}
+	g.driver.SetPace(loop.PaceAll)
+	g.decision, g.level, g.below = overload.Decision{}, overload.Calm, 0
+}
+
+// run looks until ctx ends: when loops beat, and by itself as long as something is
+// refused.
+func (g *guard) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	defer timer.Stop()
+	var until time.Time // looking closely
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.driver.Beats():
+		case <-timer.C:
+		}
+		now := time.Now()
+		if g.look(now) {
+			until = now.Add(alert)
+			g.driver.Beat(overload.Tick)
+		} else if now.After(until) {
+			g.driver.Beat(loop.CalmBeat)
+		}
+		if now.Before(until) {
+			timer.Reset(overload.Tick)
+		}
+	}
+}
+
+// look takes a Sample and does what follows from it; it says whether to look again
+// soon.
+func (g *guard) look(now time.Time) (closely bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.controller == nil {
+		return false
+	}
+	took := now.Sub(g.sampled)
+	if took < overload.Tick/2 && !g.sampled.IsZero() {
+		return g.decision.Level > overload.Calm || g.near()
+	}
+	g.sampled = now
+	g.sample(took)
+	d := g.controller.Update(&g.last)
+	g.decision.Level, g.decision.Because, g.decision.Accept, g.decision.Close = d.Level, d.Because, d.Accept, d.Close
+	for i, gate := range g.gates {
+		gate.Set(d.Levels[i], &d.Loops[i], d.Close)
+	}
+	g.driver.SetPace([...]loop.Pace{overload.AcceptAll: loop.PaceAll, overload.AcceptMany: loop.PaceMany, overload.AcceptSlowly: loop.PaceTurn, overload.AcceptSeldom: loop.PaceRest}[d.Accept])
+	g.tell(d)
+	g.usage.collect(now, d.Because[overload.Memory])
+	return d.Level > overload.Calm || g.near()
+}
+
+// near says whether a bound may soon be reached.
+func (g *guard) near() bool {
+	for _, d := range g.last.Delays {
+		if g.bounds.Delay > 0 && d >= g.bounds.Delay/8 {
+			return true
+		}
+	}
+	return g.bounds.Memory > 0 && g.last.Memory >= g.bounds.Memory/4*3 || g.bounds.CPU > 0 && g.last.CPU >= g.bounds.CPU && g.last.Wait >= g.bounds.Wait/8
+}
+
+func (g *guard) sample(took time.Duration) {
+	g.delays = g.driver.Delays(g.delays[:0])
+	for i, gate := range g.gates {
+		n := gate.Seen()
+		for c := range n {
+			g.since[i][c] = n[c] - g.seen[i][c]
+		}
+		g.seen[i] = n
+	}
+	g.last = overload.Sample{Took: took, Delays: g.delays, Seen: g.since}
+	g.usage.read(&g.last, took)
+	g.last.Memory += g.groups.SocketMemory()
+}
+
+// tell writes one line for each change of the level: a rise at once, a fall when
+// it has lasted.
+func (g *guard) tell(d *overload.Decision) {
+	switch {
+	case d.Level == g.level:
+		g.below = 0
+		return
+	case d.Level < g.level:
+		if g.below++; g.below < settle {
+			return
+		}
+	}
+	was := g.level
+	g.level, g.below = d.Level, 0
+	args := []any{"level", d.Level.String(), "was", was.String()}
+	if d.Because[overload.Memory] {
+		args = append(args, "memory", g.last.Memory, "of", g.bounds.Memory)
+	}
+	if d.Because[overload.CPU] {
+		args = append(args, "cpu", g.last.CPU, "goroutinesWait", g.last.Wait)
+	}
+	if d.Because[overload.QueueDelay] {
+		worst := time.Duration(0)
+		for _, delay := range g.last.Delays {
+			worst = max(worst, delay)
+		}
+		args = append(args, "queueDelay", worst, "most", g.bounds.Delay)
+	}
+	switch {
+	case d.Level == overload.Calm:
+		g.log.Info("the proxy is not overloaded any more", args...)
+	case d.Level < was:
+		g.log.Info("the proxy is less overloaded", args...)
+	default:
+		g.log.Warn("the proxy is overloaded", args...)
+	}
+}
+
+// usage reads what the process uses.
+type usage struct {
+	processors float64
+	cpu        time.Duration
+	figures    []metrics.Sample
+	waits      []uint64 // of the runtime's histogram, when last read
+	cycles     uint64   // collections
+	collected  time.Time
+	patience   time.Duration // until one is asked for
+}
+
+// The runtime's figures.
+const (
+	runtimeTotal = iota
+	runtimeReleased
+	runtimeFree
+	runtimeObjects
+	runtimeLive
+	runtimeWaits
+	runtimeCycles
+)
+
+func (u *usage) init(processors float64) {
+	u.processors, u.patience = processors, collectAfter
+	for _, name := range [...]string{
+		runtimeTotal: "/memory/classes/total:bytes", runtimeReleased: "/memory/classes/heap/released:bytes",
+		runtimeFree: "/memory/classes/heap/free:bytes", runtimeObjects: "/memory/classes/heap/objects:bytes",
+		runtimeLive: "/gc/heap/live:bytes", runtimeWaits: "/sched/latencies:seconds", runtimeCycles: "/gc/cycles/total:gc-cycles",
+	} {
+		u.figures = append(u.figures, metrics.Sample{Name: name})
+	}
+}
+
+// read fills in memory, processors and how long goroutines have waited.
+func (u *usage) read(s *overload.Sample, took time.Duration) {
+	metrics.Read(u.figures)
+	n := func(i int) int64 {
+		if u.figures[i].Value.Kind() != metrics.KindUint64 {
+			return 0
+		}
+		return int64(u.figures[i].Value.Uint64())
+	}
+	// Free pages and garbage are there to be used. What was allocated since the last
+	// collection counts as garbage; near the bound collections are frequent.
+	s.Memory = n(runtimeTotal) - n(runtimeReleased) - n(runtimeFree) - max(n(runtimeObjects)-n(runtimeLive), 0)
+	if c := uint64(n(runtimeCycles)); c != u.cycles {
+		u.cycles, u.collected = c, time.Now()
+	}
+	var r syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) == nil {
+		now := time.Duration(r.Utime.Nano() + r.Stime.Nano())
+		if took > 0 && u.cpu > 0 {
+			s.CPU = float64(now-u.cpu) / float64(took) / u.processors
+		}
+		u.cpu = now
+	}
+	if u.figures[runtimeWaits].Value.Kind() == metrics.KindFloat64Histogram {
+		h := u.figures[runtimeWaits].Value.Float64Histogram()
+		s.Wait = median(h, u.waits)
+		u.waits = append(u.waits[:0], h.Counts...)
+	}
+}
+
+// leastWaits is how many goroutines must have been waiting for a processor before
+// the middle of their waits says anything.
+const leastWaits = 20
+
+// median is the lower end of the bucket with the middle of what has come to a
+// histogram since it held before; nil: since it began.
+func median(h *metrics.Float64Histogram, before []uint64) time.Duration {
+	if len(before) != len(h.Counts) {
+		return 0
+	}
+	total := uint64(0)
+	for i, n := range h.Counts {
+		total += n - before[i]
+	}
+	if total < leastWaits {
+		return 0
+	}
+	at := uint64(0)
+	for i, n := range h.Counts {
+		if at += n - before[i]; at*2 >= total {
+			return time.Duration(max(h.Buckets[i], 0) * float64(time.Second))
+		}
+	}
+	return 0
+}
+
+// collect has garbage collected where memory is short and nobody has for a while:
+// an idle process does not, and what is needed would stay what it was. Where that
+// does not help it does so less and less often.
+func (u *usage) collect(now time.Time, short bool) {
+	switch {
+	case !short:
+		u.patience = collectAfter
+	case now.Sub(u.collected) >= u.patience:
+		u.collected, u.patience = now, min(2*u.patience, collectSeldom)
+		runtime.GC()
+	}
+}
+
+// overloadStatus is the guard on the page /status.
+type overloadStatus struct {
+	Level   string   `json:"level"`
+	Because []string `json:"because,omitempty"` // memory, cpu, queueDelay
+	// Memory is what was needed when last looked at, in bytes, and its bound; 0 is
+	// none.
+	Memory      int64 `json:"memory"`
+	MemoryBound int64 `json:"memoryBound,omitempty"`
+	// CPU is the share of the processors that was used, 0 to 1.
+	CPU        float64 `json:"cpu"`
+	Processors float64 `json:"processors"`
+	// QueueDelay is the longest of the loops' shortest waits, in seconds.
+	QueueDelay      float64           `json:"queueDelay"`
+	QueueDelayBound float64           `json:"queueDelayBound,omitempty"`
+	Shed            map[string]uint64 `json:"shed,omitempty"` // requests by priority
+}
+
+// status is nil where nothing is guarded.
+func (g *guard) status() *overloadStatus {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.controller == nil {
+		return nil
+	}
+	s := &overloadStatus{
+		Level: g.level.String(), Memory: g.last.Memory, MemoryBound: g.bounds.Memory, CPU: math.Round(g.last.CPU*1000) / 1000,
+		Processors: g.usage.processors, QueueDelayBound: g.bounds.Delay.Seconds(),
+	}
+	for r := range overload.Resources {
+		if g.decision.Because[r] {
+			s.Because = append(s.Because, r.String())
+		}
+	}
+	for _, d := range g.last.Delays {
+		s.QueueDelay = max(s.QueueDelay, d.Seconds())
+	}
+	g.eachShed(func(_ overload.Level, c overload.Class, n uint64) {
+		if s.Shed == nil {
+			s.Shed = map[string]uint64{}
+		}
+		s.Shed[c.String()] += n
+	})
+	return s
+}
+
+// eachShed calls f with what was refused at each level of each class, of all loops.
+func (g *guard) eachShed(f func(l overload.Level, c overload.Class, n uint64)) {
+	for l := range overload.Levels {
+		for c := overload.Low; c < overload.Classes; c++ {
+			n := uint64(0)
+			for _, gate := range g.gates {
+				n += gate.Shed(l, c)
+			}
+			if n > 0 {
+				f(l, c, n)
+			}
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package proxy
+
+import (
+	"bytes"
+
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/overload"
+)
+
+// shed refuses the request where the proxy is overloaded and others matter more.
+// It is asked only while the loop's gate is not calm.
+//
+// What naru answers by itself is never refused: that answer costs no more than a
+// refusal. And health checks count as critical: whoever asks would take a proxy
+// that does not answer for dead, and send its load to the next.
+func (x *exchange) shed() bool {
+	w := x.w
+	if len(x.rule.backends) == 0 {
+		return false
+	}
+	class := overload.ClassOf(x.rule.noun.Priority)
+	if class == overload.Normal && asksHealth(x.Request.Path) {
+		class = overload.Critical
+	}
+	if w.gate.Admit(class, w.rnd.Uint32()) {
+		return false
+	}
+	// Connections take the memory that is short. Those of HTTP/2 carry requests of
+	// others, which are not refused, too.
+	w.parting = w.gate.Closes() && x.Request.Minor < 2
+	x.refuse(observe.ProxyOverloaded)
+	w.parting = false
+	return true
+}
+
+// asksHealth says whether a path is one by which the health of a service is asked
+// for: gRPC's own, and those that orchestrators' documentation uses.
+func asksHealth(path []byte) bool {
+	switch string(path) {
+	case "/healthz", "/livez", "/readyz":
+		return true
+	}
+	return bytes.HasPrefix(path, []byte("/grpc.health.v1.Health/"))
+}

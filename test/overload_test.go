@@ -1,0 +1,268 @@
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// overloadPage is what /status says of overload.
+type overloadPage struct {
+	Level   string
+	Because []string
+	Memory  int64
+	Shed    map[string]uint64
+}
+
+func (g *gateway) overload() overloadPage {
+	g.t.Helper()
+	_, body := g.page("/status")
+	var s struct{ Overload *overloadPage }
+	if err := json.Unmarshal([]byte(body), &s); err != nil || s.Overload == nil {
+		g.t.Fatalf("/status says nothing of overload: %v\n%s", err, body)
+	}
+	return *s.Overload
+}
+
+// calm waits until the gateway is, and serves what it has refused.
+func (g *gateway) calm(path string) {
+	g.t.Helper()
+	began := time.Now()
+	eventually(g.t, "the gateway is calm", func() bool { return g.overload().Level == "calm" })
+	g.t.Logf("calm after %v", time.Since(began).Round(time.Millisecond))
+	g.ask("GET", path).is(g.t, 200, "served")
+	if v := g.metrics().value("naru_overload_level"); v != 0 {
+		g.t.Errorf("naru_overload_level is %v", v)
+	}
+	for _, line := range []string{"the proxy is overloaded", "the proxy is not overloaded any more"} {
+		if _, ok := g.errs.await(func(s string) bool { return strings.Contains(s, line) }); !ok {
+			g.t.Errorf("the log does not say that %s", line)
+		}
+	}
+}
+
+// bursts asks many times at once and waits for the answers, until stop is
+// closed.
+func bursts(t *testing.T, addr, path string, stop <-chan struct{}) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer c.Close()
+	const many = 200
+	in := bufio.NewReaderSize(c, 64<<10)
+	asks := []byte(strings.Repeat("GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n", many))
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := c.Write(asks); err != nil {
+			t.Errorf("a client that asks much: %v", err)
+			return
+		}
+		for n := 0; n < many; {
+			line, err := in.ReadSlice('\n')
+			if err != nil {
+				t.Errorf("a client that asks much: %v", err)
+				return
+			}
+			if bytes.Contains(line, []byte("HTTP/1.1 200")) {
+				n++
+			}
+		}
+	}
+}
+
+// TestQueueDelay: clients keep the loop from coming to anything else. Requests of
+// low, then of normal priority are refused with Retry-After, critical ones and
+// health checks are served, what has begun goes on, and soon after it is over all
+// are.
+func TestQueueDelay(t *testing.T) {
+	t.Parallel()
+	next := make(chan struct{})
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stream" {
+			for range 2 {
+				io.WriteString(w, "part\n")
+				w.(http.Flusher).Flush()
+				<-next
+			}
+			return
+		}
+		io.WriteString(w, "served")
+	})
+	g := prepare(t, fmt.Sprintf(`listen: $LISTEN
+overload: {queueDelay: 1ms, memory: off}
+routes:
+- {match: /, to: a}
+- {match: /pay, to: a, priority: critical}
+- {match: /report, to: a, priority: low}
+- {match: /hello, respond: 200 hello}
+services:
+  a: [%q]
+`, up.addr))
+	g.run("run", g.file, "--loops", "1")
+	if l := g.overload().Level; l != "calm" {
+		t.Fatalf("at rest it is %s", l)
+	}
+	stream := g.dial()
+	stream.send("GET /stream HTTP/1.1\nHost: a\n\n")
+	open, err := http.ReadResponse(stream.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := bufio.NewReader(open.Body)
+	if line, err := parts.ReadString('\n'); err != nil || line != "part\n" {
+		t.Fatalf("the stream begins with %q, %v", line, err)
+	}
+	low, normal, critical, health := g.dial(), g.dial(), g.dial(), g.dial()
+
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	end := sync.OnceFunc(func() { close(stop); load.Wait() })
+	t.Cleanup(end)
+	for range 16 {
+		load.Go(func() { bursts(t, g.addr, "/hello", stop) })
+	}
+	var refusals [2]int
+	var page overloadPage
+	eventually(t, "requests of low and of normal priority are refused", func() bool {
+		for i, a := range []*answer{low.get("/report"), normal.get("/")} {
+			if a.StatusCode == 200 {
+				continue
+			}
+			refusals[i]++
+			a.refused(t, 503, "proxy_overloaded")
+			if v := a.Header.Get("Retry-After"); v != "1" || a.Close {
+				t.Errorf("Retry-After: %q, the connection ends: %v", v, a.Close)
+			}
+		}
+		page = g.overload()
+		return refusals[0] > 0 && refusals[1] > 0 && page.Level == "normal"
+	})
+	for range 3 {
+		critical.get("/pay").is(t, 200, "served")
+		health.get("/healthz").is(t, 200, "served")
+	}
+	if len(page.Because) != 1 || page.Because[0] != "queueDelay" {
+		t.Errorf("/status says %+v", page)
+	}
+	next <- struct{}{}
+	if line, err := parts.ReadString('\n'); err != nil || line != "part\n" {
+		t.Errorf("the stream goes on with %q, %v", line, err)
+	}
+	next <- struct{}{}
+	m := g.metrics()
+	if n := m.value("naru_overload_shed_total", "priority", "low") + m.value("naru_overload_shed_total", "priority", "normal"); n < float64(refusals[0]+refusals[1]) {
+		t.Errorf("%v are counted, of %v", n, refusals)
+	}
+	if n := m.value("naru_overload_shed_total", "priority", "critical"); n != 0 {
+		t.Errorf("%v critical ones are counted", n)
+	}
+	end()
+	g.calm("/report")
+}
+
+// TestShortMemory: clients that do not read take the memory that naru may have.
+// New requests are refused, and their connections closed; critical ones are served;
+// those that are open keep what they have. When the clients have gone, all is
+// well again.
+func TestShortMemory(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector needs memory of its own")
+	}
+	t.Parallel()
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/endless" {
+			io.WriteString(w, "served")
+			return
+		}
+		piece := make([]byte, 64<<10)
+		for {
+			if _, err := w.Write(piece); err != nil {
+				return
+			}
+		}
+	})
+	g := start(t, fmt.Sprintf(`listen: $LISTEN
+overload: {memory: 64MiB, queueDelay: off}
+routes:
+- {match: /, to: a}
+- {match: /pay, to: a, priority: critical}
+services:
+  a: [%q]
+`, up.addr))
+	pay := g.dial()
+	pay.get("/pay").is(t, 200, "served")
+	buffered := func() float64 { return g.metrics().value("naru_loop_buffered_bytes") }
+	var deaf []net.Conn
+	leave := sync.OnceFunc(func() {
+		for _, c := range deaf {
+			c.Close()
+		}
+	})
+	t.Cleanup(leave)
+	refused := false
+	for most := 600; !refused && len(deaf) < most; {
+		before := buffered()
+		c, err := net.Dial("tcp", g.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deaf = append(deaf, c)
+		_ = c.(*net.TCPConn).SetReadBuffer(64 << 10) // or more is taken, which is well as well
+		_ = c.SetDeadline(time.Now().Add(2 * patience))
+		in := bufio.NewReaderSize(c, 1<<10)
+		if _, err := io.WriteString(c, "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if refused = res.StatusCode == 503; refused {
+			body, err := io.ReadAll(res.Body)
+			if !res.Close || !strings.Contains(string(body), "proxy_overloaded") || err != nil {
+				t.Errorf("the connection ends: %v; %s, %v", res.Close, body, err)
+			}
+			break
+		}
+		// What one takes it has taken before the next comes.
+		eventually(t, "the client's buffer is full", func() bool { return buffered()-before > 128<<10 })
+	}
+	if !refused {
+		t.Fatalf("%d clients that do not read are let in", len(deaf))
+	}
+	page := g.overload()
+	t.Logf("%d clients, %d bytes, %+v", len(deaf), page.Memory, page)
+	if page.Level == "calm" || page.Level == "accepting" || len(page.Because) != 1 || page.Because[0] != "memory" {
+		t.Errorf("/status says %+v", page)
+	}
+	if m := g.metrics().value("process_resident_memory_bytes"); m > 160<<20 {
+		t.Errorf("%v bytes are resident", m)
+	}
+	if page.Level == "normal" {
+		for range 10 {
+			pay.get("/pay").is(t, 200, "served")
+		}
+	}
+	for _, c := range deaf[:5] {
+		if n, err := io.ReadFull(c, make([]byte, 256<<10)); err != nil {
+			t.Errorf("a response under way is broken after %d bytes: %v", n, err)
+		}
+	}
+	leave()
+	g.calm("/")
+}
