@@ -85,6 +85,10 @@ func (l *Listener) write(b *content) {
 	if m := l.Mesh; m != nil { // at the end: nothing else changes where it is not set
 		m.write(b)
 	}
+	if m.Age != 0 {
+		b.text("age")
+		b.time(m.Age)
+	}
 }
 
 func (s *Service) write(b *content) {
@@ -169,6 +173,7 @@ func (r *Route) write(b *content) {
 	b.bool(r.CountCalls)
 	b.text(string(r.Priority))
 	b.session(r.Session)
+	b.shaping(r)
 	b.int(r.Order.Created)
 	b.text(r.Order.Name)
 	b.int(int64(r.Order.Index))
