@@ -27,6 +27,7 @@ func sections() []section {
 		{"cors", reflect.TypeFor[cors]()},
 		{"mirror", reflect.TypeFor[mirror]()},
 		{"fault", reflect.TypeFor[fault]()},
+		{"shape", reflect.TypeFor[shape]()},
 		{"timeouts", reflect.TypeFor[timeouts]()},
 		{"retry", reflect.TypeFor[retry]()},
 		{"retryBudget", reflect.TypeFor[budget]()},
