@@ -90,7 +90,7 @@ func (x *exchange) workload(m *model.MeshDoor) {
 	dropLookalikes(h, !x.trustsTime())
 	w := x.w
 	w.out = w.out[:0]
-	if gateway != nil && t != nil && m.Side == model.Inbound && !x.Peer.Tunnel && gateway(t.Identity) {
+	if gateway != nil && t != nil && m.Side == model.Inbound && !t.Tunnel && gateway(t.Identity) {
 		was, _ := h.Joined(wire.KeyXForwardedClientCert, w.tmp[:0])
 		w.out = append(w.out, was...)
 	}

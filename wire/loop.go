@@ -180,9 +180,6 @@ type Peer struct {
 	Original netip.AddrPort
 	// TLS is nil on a plain connection.
 	TLS *TLSState
-	// Tunnel: it is in a tunnel of the peer's, who need not have written what comes
-	// (Tunneler).
-	Tunnel bool
 }
 
 // TLSState is what was agreed in a handshake; it does not change afterwards.
@@ -201,6 +198,9 @@ type TLSState struct {
 	Invalid     error
 	// Identity is the peer's SPIFFE ID, "" where it has proved none.
 	Identity string
+	// Tunnel: what comes is in a tunnel of the peer's, who need not have written it
+	// (Tunneler).
+	Tunnel bool
 	// Subject and Forwarded are Certificate in the access log and in an element
 	// of X-Forwarded-Client-Cert; "" without one, and on dialled connections.
 	Subject, Forwarded string

@@ -200,7 +200,11 @@ func (d *dialled) OnRequestDrained() {
 // Accept is wire.Tunneler's.
 func (Tunnels) Accept(x *wire.Exchange, s wire.ServerStream, explain bool, over func()) (wire.Conn, wire.RequestSink) {
 	a := &accepted{x: x, stream: s, explain: explain, handler: wire.Deaf{}, loop: s.Loop(), peer: *s.Peer(), over: over}
-	a.peer.Tunnel = true
+	if outer := a.peer.TLS; outer != nil {
+		inner := *outer
+		inner.Tunnel = true
+		a.peer.TLS = &inner
+	}
 	return a, a
 }
 
