@@ -42,6 +42,8 @@ type TrafficPolicySpec struct {
 	// Priority is low, normal (the default) or critical: which requests are
 	// refused first, and which last, where not all can be served.
 	Priority string `json:"priority,omitempty"`
+	// Rollout moves the requests to a new version step by step; none by default.
+	Rollout *Rollout `json:"rollout,omitempty"`
 }
 
 // Retry says when a try that failed is made again. attempts, codes and backoff
@@ -105,6 +107,7 @@ func (r *reader) trafficPolicy(k *servedKind) *trafficPolicy {
 			out.Priority = model.Priority(spec.Priority)
 		}
 	})
+	say("rollout", "rollout", spec.Rollout != nil, func() { out.Rollout = r.rollout("spec.rollout", o.String(), spec.Rollout) })
 	if len(p.noun.Targets) == 0 {
 		return nil
 	}
