@@ -8,13 +8,15 @@ import (
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/rollout"
+	"github.com/naru-mesh/naru/traffic"
 )
 
 // keep makes what is between the configuration and those who follow it: the
 // weights of rollouts.
 func (c *controlPlane) keep(feed model.Feed, registry *observe.Registry) *rollout.Keeper {
+	var policies traffic.Lowering
 	c.rollouts = rollout.New(rollout.Options{
-		Feed: feed, Store: c.store, Replica: c.opt.Node, Log: c.log,
+		Join: policies.Lower, Feed: feed, Store: c.store, Replica: c.opt.Node, Log: c.log,
 		Counts: func(context.Context) []rollout.Report {
 			return []rollout.Report{{Source: c.opt.Node, Trials: registry.Trials()}}
 		},

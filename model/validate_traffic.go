@@ -1,6 +1,9 @@
 package model
 
-import "strconv"
+import (
+	"cmp"
+	"strconv"
+)
 
 // traffic checks what a policy says for itself, as it would be checked at a
 // Route or Service: what is wrong there is left out, so that the next policy or
@@ -45,6 +48,14 @@ func (v *checker) traffic(p *TrafficPolicy) *TrafficPolicy {
 		called := copied(r)
 		called.Name = "of " + p.Name
 		checked := v.patience(called)
+		if o := checked.Rollout; o != nil {
+			if wrong, hint := o.wrong(); wrong != "" || o.To == "" || o.Name == "" {
+				v.on("rollout")
+				v.broken("bad-rollout", p.Name+" has a rollout that "+cmp.Or(wrong, "leads nowhere"), hint)
+				checked = copied(checked)
+				checked.Rollout = nil
+			}
+		}
 		v.on("fault")
 		if !v.filterList(checked, checked.Filters) {
 			checked = copied(checked)

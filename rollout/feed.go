@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/naru-mesh/naru/model"
@@ -52,23 +53,36 @@ func (k *Keeper) waitLoaded(ctx context.Context) {
 // lead to the new version of its policy, or nowhere else, has none.
 func (k *Keeper) rollouts(s *model.Snapshot) (specs, rolled map[string]*model.Rollout) {
 	c := &s.Config
-	if k.options.Join != nil {
+	if k.options.Join != nil && len(c.Traffic) > 0 {
 		c = k.options.Join(c)
 	}
+	specs, rolled = map[string]*model.Rollout{}, map[string]*model.Rollout{}
 	for _, r := range c.Routes {
 		o := r.Rollout
 		if o == nil || !fits(r) {
 			continue
 		}
-		if specs == nil {
-			specs, rolled = map[string]*model.Rollout{}, map[string]*model.Rollout{}
-		}
 		if specs[o.Name] == nil {
 			specs[o.Name] = o
 		}
-		rolled[r.Name] = specs[o.Name]
+		rolled[writtenName(s, r.Name)] = specs[o.Name]
 	}
 	return specs, rolled
+}
+
+// writtenName is the name of the Route in s that one was joined from: of a Route
+// whose listeners have different policies there are several, as NAME@LISTENER.
+func writtenName(s *model.Snapshot, name string) string {
+	for short := name; ; {
+		if _, ok := slices.BinarySearchFunc(s.Routes, short, func(r *model.Route, n string) int { return strings.Compare(r.Name, n) }); ok {
+			return short
+		}
+		i := strings.LastIndexByte(short, '@')
+		if i < 0 {
+			return name
+		}
+		short = short[:i]
+	}
 }
 
 // fits says whether a route leads to the new version, and elsewhere.

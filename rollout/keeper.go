@@ -20,8 +20,8 @@ const below = "rollouts/"
 type Options struct {
 	Feed  model.Feed // of control
 	Store store.Store
-	// Join gives a Config with what its policies say in its Routes, one for one and
-	// in their order; nil: there is nothing to join.
+	// Join gives a Config with what its policies say in its Routes; nil: nobody
+	// does. It is called by one goroutine.
 	Join func(*model.Config) *model.Config
 	// Counts gives what proxies have counted; it is asked at each tick, and must
 	// not block for long.

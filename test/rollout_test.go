@@ -13,30 +13,40 @@ import (
 	"github.com/naru-mesh/naru/rollout"
 )
 
-// rolling is a gateway with a rollout named shop from a service to another.
+// rolling is a gateway with a rollout from a service to another.
 type rolling struct {
 	*gateway
 	socket string
 	asked  [2]atomic.Int64 // requests that the old and the new version got
 	broken atomic.Bool     // the new one answers 500
 	text   string
+	name   string // of the rollout
 }
 
 // rollOut starts one; more is what the rollout says.
 func rollOut(t *testing.T, broken bool, more string, args ...string) *rolling {
 	t.Helper()
-	r := &rolling{}
+	return rollOutAs(t, broken, "shop", func(old, next string) string {
+		return fmt.Sprintf("listen: $LISTEN\nroutes:\n- {name: shop, match: /, to: old, rollout: {to: new, %s}}\nservices:\n  old: %q\n  new: %q\n", more, old, next)
+	}, args...)
+}
+
+// rollOutAs starts one with a configuration of its own, of the addresses of both
+// versions.
+func rollOutAs(t *testing.T, broken bool, name string, config func(old, next string) string, args ...string) *rolling {
+	t.Helper()
+	r := &rolling{name: name}
 	r.broken.Store(broken)
-	version := func(n int) *service {
+	version := func(n int) string {
 		return serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			r.asked[n].Add(1)
 			if n == 1 && r.broken.Load() {
 				w.WriteHeader(500)
 			}
 			fmt.Fprint(w, n)
-		})
+		}).addr
 	}
-	r.text = fmt.Sprintf("listen: $LISTEN\nroutes:\n- {name: shop, match: /, to: old, rollout: {to: new, %s}}\nservices:\n  old: %q\n  new: %q\n", more, version(0).addr, version(1).addr)
+	r.text = config(version(0), version(1))
 	r.gateway = prepare(t, r.text)
 	r.socket = filepath.Join(r.dir, "control.sock")
 	r.run(append([]string{"run", r.file, "--control-socket", r.socket}, args...)...)
@@ -57,7 +67,7 @@ func (r *rolling) command(args ...string) (int, string) {
 // is waits until the rollout is over, and sees how.
 func (r *rolling) is(status int, phase rollout.Phase) rollout.View {
 	r.t.Helper()
-	got, out := r.command("status", "shop", "--wait", patience.String(), "--json")
+	got, out := r.command("status", r.name, "--wait", patience.String(), "--json")
 	var all []rollout.View
 	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
 		r.t.Fatalf("%v: %s", err, out)
@@ -131,6 +141,67 @@ func TestRolloutSucceeds(t *testing.T) {
 	})
 	l.stop()
 	l.check()
+}
+
+// TestRolloutByPolicy: a TrafficPolicy rolls out what an HTTPRoute leads to. That
+// the route gives the new version half of the requests does not count.
+func TestRolloutByPolicy(t *testing.T) {
+	t.Parallel()
+	r := rollOutAs(t, true, "default/shop", func(old, next string) string {
+		text := `apiVersion: naru.dev/v1alpha1
+kind: TrafficPolicy
+metadata: {name: shop}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: r}]
+  rollout: {to: {name: new, port: 80}, steps: [{percent: 2}, {percent: 100}], every: 200ms}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: g}
+spec:
+  gatewayClassName: naru
+  addresses: [{type: IPAddress, value: 127.0.0.1}]
+  listeners: [{name: http, port: $PORT, protocol: HTTP}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r}
+spec:
+  parentRefs: [{name: g}]
+  rules: [{backendRefs: [{name: old, port: 80}, {name: new, port: 80}]}]
+`
+		for name, addr := range map[string]string{"old": old, "new": next} {
+			_, port, _ := strings.Cut(addr, ":")
+			text += strings.NewReplacer("NAME", name, "UP", port).Replace(`---
+apiVersion: v1
+kind: Service
+metadata: {name: NAME}
+spec: {ports: [{port: 80, targetPort: UP}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: NAME-1, labels: {kubernetes.io/service-name: NAME}}
+addressType: IPv4
+ports: [{port: UP}]
+endpoints: [{addresses: [127.0.0.1]}]
+`)
+		}
+		return text
+	})
+	l := r.load(4, nil)
+	r.is(1, rollout.RolledBack)
+	l.more(300)
+	bad, of := r.asked[1].Load(), l.done.Load()
+	if failed := int64(len(l.failures.take())); bad*5 > of || failed > bad {
+		t.Errorf("the broken version got %d of %d requests, %d failed", bad, of, failed)
+	}
+	before := r.asked[1].Load()
+	l.more(500)
+	l.stop()
+	l.check()
+	if now := r.asked[1].Load(); now != before {
+		t.Errorf("the broken version gets requests after the rollback: %d", now-before)
+	}
 }
 
 // TestRolloutCommands: what somebody wants is done at once, and what cannot be is

@@ -49,6 +49,8 @@ type TrafficPolicySpec struct {
 	Shape *Shape `json:"shape,omitempty"`
 	// Fault makes some requests slow, or fail, on purpose; none by default.
 	Fault *Fault `json:"fault,omitempty"`
+	// Rollout moves the requests to a new version step by step; none by default.
+	Rollout *Rollout `json:"rollout,omitempty"`
 }
 
 // Retry says when a try that failed is made again. attempts, codes and backoff
@@ -121,6 +123,7 @@ func (r *reader) trafficPolicy(k *servedKind) *trafficPolicy {
 			out.Priority = model.Priority(spec.Priority)
 		}
 	})
+	say("rollout", "rollout", spec.Rollout != nil, func() { out.Rollout = r.rollout("spec.rollout", o.String(), spec.Rollout) })
 	if len(p.noun.Targets) == 0 {
 		return nil
 	}
