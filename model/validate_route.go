@@ -208,7 +208,7 @@ func (v *checker) fields(r *Route, what string, list []FieldMatch) bool {
 func (v *checker) backends(r *Route) *Route {
 	changed, sum := v.shares("route "+r.Name, r.Backends, func(b *Backend) bool { return v.filterList(r, b.Filters) })
 	if len(r.Backends) > 0 && sum == 0 {
-		v.doubtful("no-backend", "all backends of route "+r.Name+" have weight 0, its requests get 500", "")
+		v.doubtful("no-backend", "all backends of route "+r.Name+" have weight 0, its requests get 500", "give one a weight of 1 or more")
 	}
 	if changed != nil {
 		r = copied(r)

@@ -83,9 +83,16 @@ func (l *Lowering) Problems(c *model.Config) []model.Problem {
 		return nil
 	}
 	t := &teller{met: map[aimed]bool{}, used: map[*model.TrafficPolicy]bool{}, over: map[*model.TrafficPolicy]string{}, said: map[said]bool{}, seen: map[*merged]bool{}}
-	t.all(l, (*teller).look)
+	mesh := l.meshRoutes(c)
+	each := func(one func(*teller, *judged)) {
+		t.all(l, one)
+		for i := range mesh {
+			one(t, &mesh[i])
+		}
+	}
+	each((*teller).look)
 	if slices.ContainsFunc(c.Traffic, func(p *model.TrafficPolicy) bool { return !t.used[p] }) {
-		t.all(l, (*teller).instead)
+		each((*teller).instead)
 	}
 	for _, p := range c.Traffic {
 		t.policy(c, p)
@@ -93,6 +100,28 @@ func (l *Lowering) Problems(c *model.Config) []model.Problem {
 	t.conflicts(l.index.routes, routeFields, routeHalf)
 	t.conflicts(l.index.services, serviceFields, serviceHalf)
 	return t.problems
+}
+
+// meshRoutes are those by which nodes will call the services of the mesh, as
+// package mesh makes them.
+func (l *Lowering) meshRoutes(c *model.Config) (all []judged) {
+	for _, s := range c.Services {
+		if s.Mesh == nil {
+			continue
+		}
+		r := &model.Route{Timeouts: model.Timeouts{Backend: model.AsRequest}, Subject: subjectOf(s)}
+		r.Subject.Kind = model.TargetService
+		if l.steps = l.index.ofRoute(r, "", nil, l.steps[:0]); len(l.steps) == 0 {
+			continue
+		}
+		m := made[model.Route]{by: l.chain(1, routeFields, routeHalf)}
+		r.Name = "to " + s.Name
+		m.judge(r, routeFields, nil, func(x *model.Route) (*model.Route, []model.Problem) {
+			return model.CheckRoute(settledRoute(r, x))
+		}, routeTold(r.Name))
+		all = append(all, judged{reflect.ValueOf(r).Elem(), "calls of service " + s.Name, m.by, routeFields, routeHalf, nil, m.problems})
+	}
+	return all
 }
 
 // teller collects Problems.

@@ -193,6 +193,21 @@ func BenchmarkTranslate(b *testing.B) {
 			d.Translate(items)
 		}
 	})
+	policy := func(timeout, connect string) []any {
+		return append([]any{one(b, d, "p.yaml", "apiVersion: naru.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {name: p}\nspec: {targetRefs: [{kind: Mesh}], timeouts: {request: "+timeout+"}}\n")},
+			one(b, d, "q.yaml", "apiVersion: naru.dev/v1alpha1\nkind: BackendPolicy\nmetadata: {name: q}\nspec: {targetRefs: [{kind: Mesh}], connection: {connectTimeout: "+connect+"}}\n"))
+	}
+	for name, list := range map[string][][]any{"trafficPolicy": {policy("1s", "1s"), policy("2s", "1s")}, "backendPolicy": {policy("1s", "1s"), policy("1s", "2s")}} {
+		b.Run(name, func(b *testing.B) {
+			both := [][]any{append(slices.Clone(items), list[0]...), append(slices.Clone(items), list[1]...)}
+			if name == "trafficPolicy" {
+				both[1][len(both[1])-1] = both[0][len(both[0])-1]
+			}
+			for i := 0; b.Loop(); i++ {
+				d.Translate(both[i%2])
+			}
+		})
+	}
 	b.Run("brokenRefs", func(b *testing.B) {
 		for b.Loop() {
 			New().Translate(append(items[:1:1], items[2001:]...))

@@ -129,8 +129,12 @@ func (w *town) world() string {
 	case 8:
 		return fmt.Sprintf("apiVersion: v1\nkind: Namespace\nmetadata: {name: %s, labels: {color: %s}}\n", w.namespace(), w.pick("red", "blue"))
 	case 9:
-		return object("naru.dev/v1alpha1", "BackendPolicy", fmt.Sprint("q", w.IntN(3))) + "spec:\n  targetRefs: " + target() +
-			"\n  loadBalancing: {policy: LeastRequest}" + w.some("\n  protocol: http2") + w.some("\n  tls: {caCertificateRefs: "+bundle()+w.some(", clientCertificateRef: {name: cert}")+"}") + "\n"
+		if w.IntN(4) == 0 {
+			return object("naru.dev/v1alpha1", "TrafficPolicy", fmt.Sprint("q", w.IntN(3))) + "spec:\n  targetRefs: " + w.pick(target(), "[{kind: Namespace}]", "[{kind: HTTPRoute, name: r1}]") +
+				"\n  timeouts: {request: " + w.pick("1s", "2s", "soon") + "}\n"
+		}
+		return object("naru.dev/v1alpha1", "BackendPolicy", fmt.Sprint("q", w.IntN(3))) + "spec:\n  targetRefs: " + w.pick(target(), target(), "[{kind: Namespace}]", "[{kind: Mesh}]") +
+			"\n  loadBalancing: {policy: LeastRequest}" + w.some("\n  host: "+w.pick("x", "y")) + w.some("\n  protocol: http2") + w.some("\n  tls: {caCertificateRefs: "+bundle()+w.some(", clientCertificateRef: {name: cert}")+"}") + "\n"
 	case 10:
 		return object(gatewayGroup+"/v1", "BackendTLSPolicy", fmt.Sprint("t", w.IntN(3))) + "spec:\n  targetRefs: " + target() +
 			"\n  validation: {hostname: s.example.com, caCertificateRefs: " + bundle() + "}\n"

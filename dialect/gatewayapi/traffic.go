@@ -12,6 +12,7 @@ import (
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
 )
 
 // TrafficPolicy (naru.dev/v1alpha1) says how requests are served: what an
@@ -61,7 +62,8 @@ type Retry struct {
 	// Codes are statuses, 400 to 599; default 502, 503 and 504.
 	Codes []int `json:"codes,omitempty"`
 	// On are further failures: connect-failure, refused, reset, timeout (where
-	// none of these is named, all four), gateway-error, 5xx, retriable-4xx.
+	// none of these is named, all four), gateway-error, 5xx, retriable-4xx, and
+	// gRPC statuses by their names (unavailable).
 	On []string `json:"on,omitempty"`
 	// Methods are those that are tried again; default all.
 	Methods    []string         `json:"methods,omitempty"`
@@ -248,15 +250,19 @@ func (r *reader) policyRetry(in *Retry) *model.Retry {
 		}
 	}
 	for i, on := range in.On {
-		known := slices.Contains(model.RetryOns(), model.RetryOn(on))
-		if !known {
-			var words []string
-			for _, w := range model.RetryOns() {
-				words = append(words, string(w))
-			}
-			r.unknownValue(item(field+".on", i), on, words...)
+		if slices.Contains(model.RetryOns(), model.RetryOn(on)) {
+			out.On = append(out.On, model.RetryOn(on))
+			continue
 		}
-		out.On = append(out.On, model.RetryOn(on))
+		if code, ok := observe.GRPCCodeByName(on); ok && code != observe.GRPCOK {
+			out.GRPC = append(out.GRPC, int(code))
+			continue
+		}
+		words := []string{"unavailable"}
+		for _, w := range model.RetryOns() {
+			words = append(words, string(w))
+		}
+		r.unknownValue(item(field+".on", i), on, words...)
 	}
 	for i, m := range in.Methods {
 		if !isToken(m) || strings.ToUpper(m) != m {

@@ -138,16 +138,19 @@ type policySpec struct {
 	Hedge         elsewhere      `json:"hedge" doc:"when a second try is made beside the first"`
 	Session       elsewhere      `json:"sessionPersistence" doc:"how a client stays with an endpoint"`
 	Priority      elsewhere      `json:"priority" doc:"which requests are refused first" enum:"low,normal,critical"`
+	Streams       elsewhere      `json:"streamTimeouts" doc:"how long the parts of an exchange may take"`
+	Shape         elsewhere      `json:"shape" doc:"how fast requests and bodies pass"`
+	Fault         elsewhere      `json:"fault" doc:"makes some requests slow, or fail"`
+	Rollout       elsewhere      `json:"rollout" doc:"moves requests to a new version step by step"`
 	_             struct{}       `also:"selector,targetRef,target" hint:"did you mean targetRefs? For example targetRefs: [{kind: Service, name: payments}]"`
 	_             struct{}       `also:"action,rules" hint:"it stands under authorization: for example authorization: {action: allow, rules: [{from: {accounts: [orders]}}]}"`
 }
 
 // elsewhere is a field of the other dialect that reads TrafficPolicies, gatewayapi.
-type elsewhere struct{ there bool }
+type elsewhere struct{}
 
 // ReadNode takes anything.
-func (e *elsewhere) ReadNode(in *dialect.Decoder, n *yaml.Node) {
-	e.there = true
+func (*elsewhere) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	in.Doubt(n, "unused", "this does not stand beside authorization, and is not used", "write a TrafficPolicy of its own for it")
 }
 

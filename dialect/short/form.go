@@ -158,7 +158,7 @@ type route struct {
 	Mirror    mirrors       `json:"mirror" doc:"where a copy goes, whose answer nobody sees: a service, a URL, an object, or a list"`
 	Timeout   *timeouts     `json:"timeout" doc:"for the whole request, or an object" unit:"duration"`
 	Retry     *retry        `json:"retry" doc:"how many further tries, off, or an object" default:"one more, on another endpoint, where it is safe"`
-	Session   text          `json:"session" doc:"a client stays with the endpoint that served it first: cookie, header, or cookie NAME, header NAME" default:"each request is balanced"`
+	Session   text          `json:"session" doc:"a client stays with the endpoint that served it first: cookie, header, cookie NAME, header NAME, or off" default:"each request is balanced"`
 	Priority  text          `json:"priority" doc:"which requests are refused first, and which last, where a service has limits" enum:"low,normal,critical" default:"normal"`
 	Hedge     *hedge        `json:"hedge" doc:"a second try on another endpoint when the first takes so long: a time, or p95 for what 95% of the answers take" default:"off"`
 	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
@@ -333,7 +333,7 @@ type service struct {
 	Timeout   *timeouts `json:"timeout" doc:"of requests to it, where their route does not say: for the whole request, or an object" unit:"duration"`
 	Retry     *retry    `json:"retry" doc:"likewise: how many further tries, off, or an object"`
 	Hedge     *hedge    `json:"hedge" doc:"likewise: a second try on another endpoint when the first takes so long"`
-	Session   text      `json:"session" doc:"likewise: a client stays with the endpoint that served it first"`
+	Session   text      `json:"session" doc:"likewise: a client stays with the endpoint that served it first, or off"`
 	Priority  text      `json:"priority" doc:"likewise: which requests are refused first, and which last" enum:"low,normal,critical"`
 	Mesh      *member   `json:"mesh" doc:"a service of the mesh, whose endpoints are workloads: the port that clients call, or an object" default:"not of the mesh"`
 	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`

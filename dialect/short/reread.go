@@ -69,9 +69,10 @@ func lineStarts(data []byte) []int {
 }
 
 // Reread implements dialect.Rereader. It is ok when nothing differs but some
-// items, which stand on the lines where they stood, and what may have been
-// added behind the last. Those that are the same stay the same nouns.
-func (*Dialect) Reread(was any, old, now source.Document) (any, bool) {
+// items, which stand on the lines where they stood, what may have been added
+// behind the last, and what stands around them, on as many lines as before. Items
+// that are the same stay the same nouns.
+func (d *Dialect) Reread(was any, old, now source.Document) (any, bool) {
 	before, ok := was.(*file)
 	if !ok || len(before.items.lines) == 0 {
 		return nil, false
@@ -87,11 +88,18 @@ func (*Dialect) Reread(was any, old, now source.Document) (any, bool) {
 	}
 	n := len(at.lines)
 	first := at.lines[0]
-	if at.lines[n-1] >= len(to) ||
-		!bytes.Equal(old.Data[:from[first]], now.Data[:to[first]]) || !bytes.Equal(old.Data[oldEnd:], now.Data[newEnd:]) {
+	if at.lines[n-1] >= len(to) {
 		return nil, false
 	}
 	f := *before
+	if !bytes.Equal(old.Data[:from[first]], now.Data[:to[first]]) || !bytes.Equal(old.Data[oldEnd:], now.Data[newEnd:]) {
+		around, ok := d.around(now, to, at)
+		if !ok {
+			return nil, false
+		}
+		around.rules, around.items = before.rules, before.items
+		f = *around
+	}
 	f.rules = slices.Clone(before.rules)
 	f.items.lines = slices.Clip(f.items.lines) // what is appended is not the old one's
 	changed := 0
@@ -117,6 +125,37 @@ func (*Dialect) Reread(was any, old, now source.Document) (any, bool) {
 	f.services = append(slices.Clone(f.services[:f.own]), c.urls.list...)
 	f.alone = join([]*file{&f}, true)
 	return &f, true
+}
+
+// around reads a document without its items, but for the first: what stands before
+// and behind them.
+func (d *Dialect) around(now source.Document, starts []int, at *items) (*file, bool) {
+	second, end := at.lines[1], at.end
+	if end == 0 {
+		end = len(starts) - 1
+	}
+	text := slices.Clone(now.Data[:starts[second]])
+	text = append(text, bytes.Repeat([]byte("\n"), end-second)...)
+	text = append(text, now.Data[starts[end]:]...)
+	now.Data = text
+	doc, problems := dialect.Read(now)
+	if len(problems) > 0 || doc.Root == nil || !doc.Plain() || !d.Claims(doc) {
+		return nil, false
+	}
+	item, problems := d.Parse(doc)
+	f, ok := item.(*file)
+	if !ok || len(problems) > 0 || len(f.rules) != 1 {
+		return nil, false
+	}
+	// The items must begin where they did, and be of the same list.
+	n := doc.Get("routes")
+	same := n != nil && len(n.Content) == 1 && n.Content[0].Line == at.lines[0]+1 && n.Column == at.column+1
+	for i := 0; i+2 < len(doc.Root.Content); i += 2 {
+		if doc.Root.Content[i].Value == "routes" {
+			same = same && doc.Root.Content[i+2].Line == at.end+1
+		}
+	}
+	return f, same
 }
 
 // reread puts what text says in the place of item i. Behind the last item there

@@ -62,8 +62,10 @@ func TestReread(t *testing.T) {
 		{func(s string) string { return strings.ReplaceAll(s, "things-14", "other-14") }, true},
 		{replace("- match: GET api-10.", "- name: routes\n  match: GET api-10."), false}, // what is below moves
 		{replace("things-8/{id}", "things-8/{id"), false},
-		{replace("listen: [\":8080\"]", "listen: [\":8081\"]"), false},
-		{replace("service-9: [10.0.0.9", "service-9: [10.9.9.9"), false},
+		{replace("listen: [\":8080\"]", "listen: [\":8081\"]"), true},
+		{replace("service-9: [10.0.0.9", "service-9: [10.9.9.9"), true},
+		{replace("listen: [\":8080\"]", "defaults: {retry: 2}"), true},
+		{replace("listen: [\":8080\"]", "defaults: {retry: often}"), false},
 		{func(s string) string { return "# a\n" + s }, false},
 		{func(s string) string { return s + "admin: off\n" }, false},
 		{replace("\n- match: GET api-9.", "\n- &x\n  match: GET api-9."), false},
@@ -84,8 +86,8 @@ func TestReread(t *testing.T) {
 		if !reflect.DeepEqual(was, parsed(base)) {
 			t.Fatalf("step %d: what was read before has changed", i)
 		}
-		if f, _ := got.(*file); ok && f.rules[20].nouns[0] != was.rules[20].nouns[0] {
-			t.Errorf("step %d: nouns that did not change are others", i)
+		if f, _ := got.(*file); ok && i != 10 && f.rules[20].nouns[0] != was.rules[20].nouns[0] {
+			t.Errorf("step %d: nouns that did not change are others", i) // those of step 10 have other parents
 		}
 	}
 }

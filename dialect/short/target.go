@@ -18,7 +18,6 @@ type destinations []destination
 
 // ReadNode takes a service or a URL, a list, or a mapping with weights.
 func (d *destinations) ReadNode(in *dialect.Decoder, n *yaml.Node) {
-	before := in.Broken()
 	switch {
 	case n.Kind == yaml.SequenceNode:
 		for i, c := range n.Content {
@@ -37,13 +36,6 @@ func (d *destinations) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		var one destination
 		in.Into(n, &one)
 		*d = append(*d, one)
-	}
-	sum := 0
-	for _, one := range *d {
-		sum += one.weight()
-	}
-	if sum == 0 && len(*d) > 0 && in.Broken() == before {
-		in.Problem(n, "bad-value", "all weights are 0", "give one a weight of 1 or more")
 	}
 }
 
