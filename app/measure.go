@@ -30,11 +30,14 @@ func (g *gateway) measure() {
 	g.measureServices()
 	g.measureTiers()
 	g.measureOverload()
-	r.Func("naru_faults_total", "Requests that a fault of their route has delayed or aborted, by kind.", observe.KindCounter, []string{"kind"},
+	r.Func("naru_faults_total", "Requests that a fault of their route has delayed, aborted or slowed down, by kind.", observe.KindCounter, []string{"kind"},
 		func(emit func(float64, ...string)) {
 			emit(float64(g.faults.Delays.Load()), "delay")
 			emit(float64(g.faults.Aborts.Load()), "abort")
+			emit(float64(g.faults.Slow.Load()), "slow")
 		})
+	g.measureShapes()
+	g.measureChoices()
 	g.measureCertificates()
 }
 

@@ -71,6 +71,10 @@ type serviceStatus struct {
 	// OtherZone how many picks were in another zone than ours.
 	Panics    uint64 `json:"panics,omitempty"`
 	OtherZone uint64 `json:"otherZone,omitempty"`
+	// Chosen and Skipped are how often endpoints were chosen, and passed over, by
+	// why: see naru_service_choices_total.
+	Chosen  map[string]uint64 `json:"chosen,omitempty"`
+	Skipped map[string]uint64 `json:"skipped,omitempty"`
 }
 
 // tierStatus is endpoints of one priority that are equally far.
@@ -123,6 +127,16 @@ func (g *gateway) status() status {
 	}
 	g.clusters.Stats(func(st *upstream.ServiceStats) {
 		one := serviceStatus{Service: st.Service, Endpoints: []endpointStatus{}, Tiers: []tierStatus{}, Panics: st.Panics, OtherZone: st.OtherZone}
+		st.Choices.Each(func(skip bool, why string, n uint64) {
+			to := &one.Chosen
+			if skip {
+				to = &one.Skipped
+			}
+			if *to == nil {
+				*to = map[string]uint64{}
+			}
+			(*to)[why] = n
+		})
 		for _, t := range st.Tiers {
 			one.Tiers = append(one.Tiers, tierStatus{t.Priority, t.Distance.String(), t.Zone, t.Load, t.Healthy, t.Total, t.Panics})
 		}

@@ -114,13 +114,18 @@ func explainCode(w io.Writer, code string, asJSON bool) error {
 	}
 	i := why.Info()
 	if asJSON {
-		return printJSON(w, map[string]any{"code": i.Code, "status": i.Status, "title": i.Title, "means": i.Means, "do": i.Do, "flag": i.Flag})
+		return printJSON(w, map[string]any{"code": i.Code, "status": i.Status, "title": i.Title, "means": i.Means, "do": i.Do, "flag": i.Flag, "noFlag": why.NoFlag()})
 	}
 	fmt.Fprintf(w, "%s: %s", i.Code, i.Title)
 	if i.Status != 0 {
 		fmt.Fprintf(w, " (%d)", i.Status)
 	}
 	fmt.Fprintf(w, "\n  It means: %s\n  To do:    %s\n", i.Means, i.Do)
+	if i.Flag != "" {
+		fmt.Fprintf(w, "  In Envoy: %s\n", i.Flag)
+	} else {
+		fmt.Fprintf(w, "  In Envoy: no flag: %s\n", why.NoFlag())
+	}
 	return nil
 }
 

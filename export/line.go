@@ -57,6 +57,9 @@ func (l *lines) json(b []byte, r *observe.Record) []byte {
 		b = appendJSONField(b, `,"grpc_method":`, r.GRPCMethod)
 	}
 	b = appendJSONField(b, `,"reason":`, r.Reason.String())
+	if r.Flags != 0 {
+		b = append(r.Flags.Append(append(b, `,"flags":"`...)), '"')
+	}
 	if r.Detail != nil {
 		b = appendJSONField(b, `,"detail":`, r.Detail.Error())
 	}
@@ -74,6 +77,7 @@ func (l *lines) json(b []byte, r *observe.Record) []byte {
 	b = appendJSONField(b, `,"flow":`, r.Flow)
 	b = appendJSONField(b, `,"service":`, r.Service)
 	b = appendJSONPort(b, `,"endpoint":"`, r.Endpoint)
+	b = appendJSONField(b, `,"chosen":`, r.Chosen)
 	b = appendJSONField(b, `,"source":`, r.Source)
 	b = appendJSONField(b, `,"destination":`, r.Destination)
 	b = appendJSONField(b, `,"client_certificate":`, r.Subject)
@@ -118,6 +122,9 @@ func (l *lines) common(b []byte, r *observe.Record) []byte {
 	} else {
 		b = append(b, '-')
 	}
+	if r.Chosen != "" {
+		b = appendWord(append(b, " chosen="...), r.Chosen)
+	}
 	if r.Source != "" || r.Destination != "" {
 		b = appendWord(append(b, " source="...), r.Source)
 		b = appendWord(append(b, " destination="...), r.Destination)
@@ -134,6 +141,9 @@ func (l *lines) common(b []byte, r *observe.Record) []byte {
 		b = appendWord(append(b, " grpc_method="...), r.GRPCMethod)
 	}
 	b = appendWord(append(b, " reason="...), r.Reason.String())
+	if r.Flags != 0 {
+		b = r.Flags.Append(append(b, " flags="...))
+	}
 	if r.Detail != nil {
 		b = appendWord(append(b, " detail="...), r.Detail.Error())
 	}

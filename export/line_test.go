@@ -22,6 +22,7 @@ func sample() *observe.Record {
 		Status: 502, Reason: observe.ConnectRefused, Detail: errors.New("connect: refused"),
 		BytesIn: 120, BytesOut: 1234,
 		Listener: "public", Route: "shop/orders/0", Service: "orders", Endpoint: netip.MustParseAddrPort("10.0.0.1:9002"),
+		Chosen: "balanced", Flags: observe.ConnectRefused.Flags() | observe.FlagURX,
 	}
 }
 
@@ -34,11 +35,11 @@ func TestLines(t *testing.T) {
 		want   string
 	}{
 		{"json", false, sample(), `{"time":"2026-11-22T16:05:09.012Z","client":"203.0.113.9","remote":"[::ffff:192.0.2.1]:5555","method":"GET","scheme":"https",` +
-			`"host":"shop.example.com","path":"/orders/1","query":"a=b","protocol":"HTTP/1.1","status":502,"reason":"connect_refused","detail":"connect: refused",` +
+			`"host":"shop.example.com","path":"/orders/1","query":"a=b","protocol":"HTTP/1.1","status":502,"reason":"connect_refused","flags":"URX,UF","detail":"connect: refused",` +
 			`"bytes_in":120,"bytes_out":1234,"duration_ms":12.345,"upstream_ms":9.000,"attempts":2,"listener":"public","route":"shop/orders/0","service":"orders",` +
-			`"endpoint":"10.0.0.1:9002","user_agent":"curl/8 \"x\"","request_id":"01HX"}`},
+			`"endpoint":"10.0.0.1:9002","chosen":"balanced","user_agent":"curl/8 \"x\"","request_id":"01HX"}`},
 		{"text", true, sample(), `203.0.113.9 - - [22/Nov/2026:16:05:09 +0000] "GET /orders/1?a=b HTTP/1.1" 502 1234 12.345ms host=shop.example.com ` +
-			`route=shop/orders/0 service=orders endpoint=10.0.0.1:9002 attempts=2 reason=connect_refused detail="connect: refused" id=01HX agent="curl/8 \x22x\x22"`},
+			`route=shop/orders/0 service=orders endpoint=10.0.0.1:9002 chosen=balanced attempts=2 reason=connect_refused flags=URX,UF detail="connect: refused" id=01HX agent="curl/8 \x22x\x22"`},
 		{"gRPC json", false, &observe.Record{GRPC: true, GRPCStatus: observe.GRPCUnavailable, GRPCMethod: []byte("p.S/M"), Status: 200},
 			`{"time":"0001-01-01T00:00:00.000Z","protocol":"HTTP/1.0","status":200,"grpc_status":"UNAVAILABLE","grpc_method":"p.S/M","bytes_in":0,"bytes_out":0,"duration_ms":0.000}`},
 		{"gRPC text", true, &observe.Record{GRPC: true, GRPCMethod: []byte("p.S/M"), Minor: 2, Status: 200},

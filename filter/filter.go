@@ -72,11 +72,17 @@ type Exchange struct {
 	Why  observe.Reason
 	// Detail is what the log says besides Why; it outlives the exchange.
 	Detail error
-	// Delay is how long the service is asked later, on purpose.
+	// Delay is how long the service is asked later, on purpose; Slow is how slow
+	// the bodies are besides, nil where they are not.
 	Delay time.Duration
+	Slow  *Slow
 	// Caller is who the request is made for, nil where nobody has proved that.
 	Caller *Caller
 }
+
+// Slow has bodies pass slowly, on purpose: so many bytes a second, 0 is as fast
+// as they come.
+type Slow struct{ Request, Response int64 }
 
 // Param is a capture of a path template.
 type Param struct {

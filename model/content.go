@@ -88,6 +88,10 @@ func (l *Listener) write(b *content) {
 	if m := l.Mesh; m != nil { // at the end: nothing else changes where it is not set
 		m.write(b)
 	}
+	if m.Age != 0 {
+		b.text("age")
+		b.time(m.Age)
+	}
 }
 
 func (s *Service) write(b *content) {
@@ -173,6 +177,7 @@ func (r *Route) write(b *content) {
 	b.text(string(r.Priority))
 	b.session(r.Session)
 	r.Rollout.write(b)
+	b.shaping(r)
 	b.int(r.Order.Created)
 	b.text(r.Order.Name)
 	b.int(int64(r.Order.Index))

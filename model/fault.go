@@ -18,7 +18,16 @@ type Fault struct {
 	Status     int `json:"status,omitempty"`
 	GRPC       int `json:"grpc,omitempty"`
 	AbortShare int `json:"abortShare,omitempty"`
+	// RequestRate and ResponseRate pass the body on at so many bytes a second, up
+	// to MostRate; 0 is as fast as it comes. RateShare is as DelayShare: it is one
+	// chance for both.
+	RequestRate  int64 `json:"requestRate,omitempty"`
+	ResponseRate int64 `json:"responseRate,omitempty"`
+	RateShare    int   `json:"rateShare,omitempty"`
 }
+
+// slows says whether bodies may be slow.
+func (f *Fault) slows() bool { return f.RequestRate != 0 || f.ResponseRate != 0 }
 
 // MostFaultDelay bounds a Fault's Delay.
 const MostFaultDelay = time.Hour
@@ -32,6 +41,12 @@ func (f *Fault) write(b *content) {
 		b.int(int64(f.Delay))
 		for _, n := range [...]int{f.DelayShare, f.Status, f.GRPC, f.AbortShare} {
 			b.int(int64(n))
+		}
+		if f.slows() || f.RateShare != 0 {
+			b.text("rate")
+			b.int(f.RequestRate)
+			b.int(f.ResponseRate)
+			b.int(int64(f.RateShare))
 		}
 	}
 }
@@ -47,10 +62,12 @@ func fault(f *Fault) (wrong, hint string) {
 		return "a fault with a status that cannot be answered", "write 200 to 599"
 	case f.GRPC < 0 || f.GRPC > 16:
 		return "a fault with a gRPC status that does not exist", "write 1 to 16"
-	case f.DelayShare < 0 || f.DelayShare > Million || f.AbortShare < 0 || f.AbortShare > Million:
+	case !isRate(f.RequestRate) || !isRate(f.ResponseRate):
+		return "a fault that passes bodies at a rate that is none", "write 1 byte to 1TiB a second"
+	case f.DelayShare < 0 || f.DelayShare > Million || f.AbortShare < 0 || f.AbortShare > Million || f.RateShare < 0 || f.RateShare > Million:
 		return "a fault with a share that is none", "write 0 to 100 percent"
-	case f.Delay == 0 && f.Status == 0 && f.GRPC == 0:
-		return "a fault that does nothing", "give it a delay, a status or a gRPC status"
+	case f.Delay == 0 && f.Status == 0 && f.GRPC == 0 && !f.slows():
+		return "a fault that does nothing", "give it a delay, a status, a gRPC status or a rate"
 	}
 	return "", ""
 }

@@ -143,6 +143,7 @@ type Limits struct {
 	Body        time.Duration `json:"body,omitempty"`        // between two reads of a request body; 408 beyond
 	Write       time.Duration `json:"write,omitempty"`       // client takes nothing of a pending response; then reset
 	Handshake   time.Duration `json:"handshake,omitempty"`   // TLS handshake
+	Age         time.Duration `json:"age,omitempty"`         // of a connection, which then ends with what runs on it; default no limit
 }
 
 // DefaultLimits are the bounds of a listener that states none.
@@ -158,6 +159,7 @@ var DefaultLimits = Limits{
 	Body:        30 * time.Second,
 	Write:       30 * time.Second,
 	Handshake:   10 * time.Second,
+	Age:         -1,
 }
 
 // Certificate is a key and its chain, inline (from a Secret) or in files.

@@ -38,6 +38,8 @@ type Route struct {
 	Rollout *Rollout `json:"rollout,omitempty"`
 	// Priority says which requests are served first when not all can be.
 	Priority Priority `json:"priority,omitempty"`
+	// Shape is nil where requests and bodies pass as fast as they come.
+	Shape *Shape `json:"shape,omitempty"`
 	// Order breaks ties between Routes whose matches are equally specific:
 	// smaller wins. Dialects give it from creation time, name and position,
 	// as Gateway API demands.
@@ -122,7 +124,19 @@ type Timeouts struct {
 	// endpoint, whichever is later, to the response's head. Default 60 s; see
 	// AsRequest.
 	Backend time.Duration `json:"backend,omitempty"`
+	// Idle bounds a stall after the response's head: how long nothing may pass, of
+	// the response or of a request that is still being sent, while the client takes
+	// what there is. Default DefaultStreamIdle; of what was upgraded
+	// DefaultTunnelIdle.
+	Idle time.Duration `json:"idle,omitempty"`
+	// Stream bounds how long a response may last after its head, and what was
+	// upgraded. Default none.
+	Stream time.Duration `json:"stream,omitempty"`
 }
 
-// DefaultBackendTimeout is Timeouts.Backend where nothing is said.
-const DefaultBackendTimeout = 60 * time.Second
+// Defaults of Timeouts.
+const (
+	DefaultBackendTimeout = 60 * time.Second
+	DefaultStreamIdle     = 5 * time.Minute
+	DefaultTunnelIdle     = time.Hour
+)

@@ -119,6 +119,7 @@ func (v *checker) limits(l *Listener) {
 	v.short("a body time", m.Body)
 	v.short("a write time", m.Write)
 	v.short("a handshake time", m.Handshake)
+	v.short("a connection's age", m.Age)
 }
 
 // certified takes out the certificates that are not there; a listener without

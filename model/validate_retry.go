@@ -18,6 +18,7 @@ func (v *checker) endurance(r *Route) *Route {
 		v.doubtful("long-timeout", fmt.Sprintf("route %s gives one try %v, but the whole request only %v: that ends a try too", r.Name, t.Backend, t.Request),
 			"make the request timeout the longer one")
 	}
+	v.phases(r)
 	v.on("hedge")
 	r = v.hedge(r)
 	if r.Retry == nil {

@@ -97,9 +97,9 @@ func GRPCCodeOf(status int) GRPCCode {
 // HTTP status, but where naru knows better than the status can say.
 func (r Reason) GRPC() GRPCCode {
 	switch r {
-	case RequestTimeout:
+	case RequestTimeout, StreamTimeout:
 		return GRPCDeadlineExceeded // which clients do not try again, as they do after UNAVAILABLE
-	case URITooLong, HeadTooLarge, TooManyFields, BodyTooLarge:
+	case ShapeFull, URITooLong, HeadTooLarge, TooManyFields, BodyTooLarge:
 		return GRPCResourceExhausted
 	case BadMessage:
 		return GRPCInvalidArgument

@@ -81,6 +81,9 @@ const (
 	UpstreamBadMessage
 	UpstreamTimeout
 	RequestTimeout
+	StreamIdle
+	StreamTimeout
+	ShapeFull
 	// Why a try that failed was not made again.
 	RetryBudget
 	RetryLate
@@ -120,7 +123,8 @@ type Info struct {
 	Status int
 	// Title is one short sentence, the "title" of the problem document.
 	Title string
-	// Flag is Envoy's response flag with the same meaning, "" if none.
+	// Flag is Envoy's response flag with the same meaning, "" if none: then
+	// Reason.NoFlag says why.
 	Flag string
 	// Means and Do are for a person: what happened, and what to do.
 	Means, Do string

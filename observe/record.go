@@ -26,6 +26,10 @@ type Record struct {
 	// allowed: RetryBudget, RetryLate or RetryAfter.
 	Retried    string
 	NotRetried Reason
+	// Chosen is why the last try's endpoint was chosen, "" without one.
+	Chosen string
+	// Flags are Envoy's letters for what went wrong or was done on purpose.
+	Flags Flags
 
 	Method, Host, Path, Query []byte
 	UserAgent, RequestID      []byte

@@ -24,7 +24,7 @@ type abroad struct {
 
 // newStrangers makes the rule of such requests.
 func newStrangers(loops int) *rule {
-	r := &rule{noun: &model.Route{Name: strangers}, chain: &filter.Chain{}, traffic: make([]*observe.Traffic, loops), retry: compileRetry(nil)}
+	r := &rule{noun: &model.Route{Name: strangers}, chain: &filter.Chain{}, traffic: make([]*observe.Traffic, loops), retry: compileRetry(nil), idle: model.DefaultStreamIdle, quiet: model.DefaultTunnelIdle}
 	r.backends = []backend{{noun: &model.Backend{Service: strangers}, traffic: make([]*observe.Traffic, loops)}}
 	return r
 }

@@ -195,6 +195,10 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		session: compileSession(noun.Session),
 		request: bound(noun.Timeouts.Request),
 		try:     bound(pick(noun.Timeouts.Backend, model.DefaultBackendTimeout)),
+		idle:    bound(pick(noun.Timeouts.Idle, model.DefaultStreamIdle)),
+		quiet:   bound(pick(noun.Timeouts.Idle, model.DefaultTunnelIdle)),
+		stream:  bound(noun.Timeouts.Stream),
+		shape:   compileShape(noun.Shape),
 		leaves:  c.leaves(noun),
 		traffic: make([]*observe.Traffic, c.loops),
 	}
@@ -431,5 +435,6 @@ func limitsOf(l *model.Limits) (*wire.Limits, int) {
 		Head:      min(pick(l.Head, d.Head), longest),
 		Body:      min(pick(l.Body, d.Body), longest),
 		Write:     min(pick(l.Write, d.Write), longest),
+		Age:       pick(l.Age, d.Age),
 	}, max(pick(l.Connections, d.Connections), 0)
 }

@@ -17,7 +17,8 @@
 // one pointer, drain.go closes what only the old Program used when its last
 // exchange has ended. A request: serve.go meets the connection, http.go finds
 // the rule and runs its filters, forward.go asks the service (retry.go again),
-// reply.go brings the response back, record.go writes the one account of it;
+// reply.go brings the response back, phases.go bounds what follows its head,
+// shaping.go makes requests and bodies wait, record.go writes the one account of it;
 // rescue.go ends what a defect has stopped. A connection that carries no
 // requests: preface.go finds out who it is from and which name it asks for,
 // tcp.go leads it on, udp.go does so with datagrams; flow.go is what they have in

@@ -40,6 +40,7 @@ type exchange struct {
 	picked   time.Duration // when this try began
 	untold   bool          // how it went has not been told
 	dialled  bool          // its connection was made for it
+	chosen   upstream.Choice
 	// The session that the request is in, 0 none, and its beginning in Unix
 	// seconds.
 	session      uint64
@@ -70,6 +71,8 @@ type exchange struct {
 
 	requestEnded bool
 	held         bool // the client is paused because the body has nowhere to go
+	flowing      bool // the response goes on after its head
+	bounded      bool // requestTimer is the rule's stream timeout
 	answered     bool // the response's head was given to the codec
 	status       int
 
@@ -77,7 +80,8 @@ type exchange struct {
 	away      *abroad          // to what is no service; nil otherwise
 
 	mirrors      []*mirror
-	hedge        *hedge // nil without a second try beside the first, made or to be made
+	hedge        *hedge  // nil without a second try beside the first, made or to be made
+	shaped       *shaped // nil where requests and bodies pass as fast as they come
 	tryTimer     wire.Deadline
 	requestTimer wire.Deadline
 }
@@ -195,6 +199,9 @@ func (x *exchange) end() {
 	x.letGo()
 	w.ended.Store(w.ended.Load() + 1)
 	x.account()
+	if x.shaped != nil {
+		x.endShape()
+	}
 	if x.away != nil {
 		x.away.x = nil
 	}
@@ -241,15 +248,15 @@ func (x *exchange) clear() {
 	}
 	x.newer, x.older = nil, nil
 	clear(x.Params)
-	x.Delay = 0
+	x.Delay, x.Slow = 0, nil
 	x.Matched, x.Params, x.Body, x.Why, x.Detail, x.Caller = 0, nil, nil, observe.ReasonNone, nil, nil
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
 	x.method, x.host, x.path, x.query, x.hops = nil, nil, nil, nil, nil
 	x.client, x.endpoint, x.detail, x.in, x.out, x.away, x.hedge = nil, nil, nil, nil, nil, nil, nil
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold, x.dialled = 0, 0, 0, 0, 0, false, false
-	x.live, x.whole, x.requestEnded, x.held, x.answered = false, false, false, false, false
-	x.session, x.sessionBegan = 0, 0
+	x.live, x.whole, x.requestEnded, x.held, x.answered, x.flowing, x.bounded = false, false, false, false, false, false, false
+	x.session, x.sessionBegan, x.chosen, x.shaped = 0, 0, upstream.Balanced, nil
 	x.status, x.due, x.code, x.coded = 0, 0, 0, false
 	x.cause, x.notAgain = upstream.NoCause, observe.ReasonNone
 }
@@ -260,9 +267,11 @@ func (x *exchange) OnTimer(t *wire.Timer) {
 	switch l := x.w.loop; {
 	case t.Kind == timerRequest:
 		if x.requestTimer.Over(l) {
-			x.fail(observe.RequestTimeout)
+			x.fail(x.late())
 		}
 	case !x.tryTimer.Over(l):
+	case x.flowing:
+		x.stalled()
 	case x.client == nil:
 		x.try(false)
 	case x.away != nil:

@@ -383,7 +383,7 @@ func TestTimeouts(t *testing.T) {
 		s.request("a", false)
 		w.conn(0).respond(200, "x", false)
 		s.send("b", true)
-		w.loops[0].pass(time.Hour)
+		w.loops[0].pass(model.DefaultStreamIdle - time.Minute)
 		w.conn(0).data("y", true)
 		w.expect(s, 200, "xy", observe.ReasonNone)
 		w.settled(1)

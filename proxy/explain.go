@@ -226,6 +226,9 @@ func (x *exchange) walk(out *Explanation, s *model.Snapshot) observe.Reason {
 	for range r.mirrors {
 		out.Filters = append(out.Filters, "mirror")
 	}
+	if r.shape != nil {
+		out.Filters = append(out.Filters, "shape")
+	}
 	if r.chain.OnRequest(&x.Exchange) == filter.Answer {
 		out.Answer = x.Response.Status
 		if v, ok := x.Response.Get(wire.KeyLocation); ok {

@@ -115,6 +115,8 @@ func (f *testFilter) OnRequest(x *filter.Exchange) filter.Verdict {
 		x.Request.SetString(wire.KeyXForwardedFor, "1.1.1.1")
 	case strings.Contains(f.words, "delay"):
 		x.Delay = time.Second
+	case strings.Contains(f.words, "slow"):
+		x.Slow = &filter.Slow{Request: 2000, Response: 1000}
 	case strings.Contains(f.words, "answer"):
 		x.Response.Reset()
 		x.Response.Status, x.Response.Length = f.status, 2

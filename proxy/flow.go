@@ -162,7 +162,7 @@ func (p *passed) account(w *worker, describe func(*observe.Record)) {
 	w.proxy.opt.Registry.Refused(w.index, p.why)
 	if to := w.proxy.recorder.Load(); to != nil {
 		r.Start = w.wall(p.began)
-		r.BytesIn, r.BytesOut, r.Attempts, r.Detail = p.in, p.out, p.tries, p.detail
+		r.BytesIn, r.BytesOut, r.Attempts, r.Detail, r.Flags = p.in, p.out, p.tries, p.detail, p.why.Flags()
 		if p.connected > 0 {
 			r.Upstream = p.connected - p.began
 		}

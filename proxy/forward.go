@@ -9,19 +9,22 @@ const highWater = wire.HighWater
 
 // forward sends the request to the chosen service.
 func (x *exchange) forward(data []byte, end bool) {
+	if limit := x.patient(); limit > 0 {
+		x.requestTimer.Set(x.w.loop, limit)
+	}
+	if x.shaped != nil && !x.shaped.turn() {
+		return
+	}
 	// Before the host becomes this service's: a mirror has its own.
 	x.copyTo(x.rule.mirrors, data, end)
 	x.copyTo(x.backend.mirrors, data, end)
 	if x.backend.host != "" {
 		x.Request.Authority = x.Request.Keep([]byte(x.backend.host))
 	}
-	if limit := x.patient(); limit > 0 {
-		x.requestTimer.Set(x.w.loop, limit)
-	}
-	x.whole = len(data) <= x.rule.retry.body
+	x.whole = len(data) <= x.rule.retry.body || x.Delay > 0
 	x.keep(data)
 	x.backend.cluster.Asked(x.w.loop)
-	if x.Delay > 0 && x.whole { // as between two tries
+	if x.Delay > 0 { // as between two tries, all that came is kept: one read
 		x.hold()
 		x.tryTimer.Set(x.w.loop, x.Delay)
 		return
@@ -43,6 +46,9 @@ func (x *exchange) send(data []byte, fresh bool) {
 			t, arm := x.trial()
 			t.Begin(arm)
 		}
+		if g := x.shaped; g != nil && g.waits {
+			g.leave()
+		}
 	}
 	if !x.tellTime() {
 		x.fail(observe.RequestTimeout)
@@ -55,12 +61,13 @@ func (x *exchange) send(data []byte, fresh bool) {
 		return
 	}
 	x.w.shelf.Return(&x.Response) // until the response comes
-	x.endpoint, x.picked, x.untold, x.dialled = ep, x.w.loop.Now(), true, a.Dialled
+	x.endpoint, x.picked, x.untold, x.dialled, x.chosen = ep, x.w.loop.Now(), true, a.Dialled, a.Chosen
 	x.tried.Add(ep)
 	x.client = conn.Send(&x.Exchange.Exchange, x, data, x.requestEnded)
-	if x.client.Buffered() > highWater {
+	switch {
+	case x.client.Buffered() > highWater:
 		x.hold()
-	} else {
+	case !x.braked():
 		x.unhold()
 	}
 	x.patience()
@@ -78,7 +85,7 @@ func (x *exchange) send(data []byte, fresh bool) {
 func (x *exchange) patience() {
 	switch {
 	case x.answered || x.out != nil || x.rule.try == 0:
-	case x.requestEnded || x.held:
+	case x.requestEnded || x.held && !x.braked():
 		x.tryTimer.Set(x.w.loop, x.rule.try)
 	default:
 		x.tryTimer.Stop()
@@ -165,6 +172,7 @@ func (x *exchange) tryFailed(f wire.Failure) {
 	x.cancel()
 	x.dropOut()
 	x.detail = f.Err
+	x.flowing = false
 	x.tryTimer.Stop()
 	if x.overdue() {
 		x.fail(observe.RequestTimeout)

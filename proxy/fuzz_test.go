@@ -27,6 +27,12 @@ func play(t testing.TB, script []byte) {
 			Name: "panics", Parents: []string{"l"}, Backends: []model.Backend{{Service: "a", Weight: 1}},
 			Matches: []model.Match{{PathKind: model.PathPrefix, Path: "/panic"}},
 			Filters: []model.Filter{does(0, "panic-back")},
+		}, &model.Route{
+			Name: "shaped", Parents: []string{"l"}, Backends: []model.Backend{{Service: "a", Weight: 1}},
+			Matches:  []model.Match{{PathKind: model.PathPrefix, Path: "/shaped"}},
+			Timeouts: model.Timeouts{Idle: time.Second, Stream: 3 * time.Second},
+			Shape:    &model.Shape{Requests: 5, Burst: 2, Queue: 3, Upload: 20, Download: 20, TotalDownload: 30},
+			Retry:    &model.Retry{Attempts: 1, Codes: []int{503}},
 		})
 		return c
 	}
@@ -81,7 +87,7 @@ func play(t testing.TB, script []byte) {
 				continue
 			}
 			method := []string{"GET", "POST", "PUT", "HEAD"}[next(4)]
-			path := []string{"/retry", "/plain", "/panic", "/retry/..", "/.."}[next(5)]
+			path := []string{"/retry", "/plain", "/panic", "/retry/..", "/..", "/shaped", "/shaped"}[next(7)]
 			began++
 			if method == "GET" && next(4) == 0 {
 				s := w.open(method, path, 0, "Upgrade", "x")
@@ -182,7 +188,7 @@ func play(t testing.TB, script []byte) {
 func (w *world) checkTraffic(n int) {
 	w.t.Helper()
 	total := uint64(0)
-	for _, name := range []string{"", "r", "plain", "panics"} {
+	for _, name := range []string{"", "r", "plain", "panics", "shaped"} {
 		var sum observe.Totals
 		w.proxy.opt.Registry.Traffic(observe.ScopeRoute, name, 0).Read(&sum)
 		if sum.Active != 0 {

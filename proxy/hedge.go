@@ -77,6 +77,7 @@ type hedge struct {
 	endpoint *upstream.Endpoint
 	picked   time.Duration
 	dialled  bool
+	chosen   upstream.Choice
 	timer    wire.Timer
 	won      bool
 }
@@ -134,7 +135,7 @@ func (h *hedge) OnTimer(*wire.Timer) {
 	x.tries++
 	x.extra++ // the rule's retries are not used up by it
 	h.Request.CopyFrom(&x.Request)
-	h.Peer, h.endpoint, h.picked, h.dialled = x.Peer, ep, l.Now(), a.Dialled
+	h.Peer, h.endpoint, h.picked, h.dialled, h.chosen = x.Peer, ep, l.Now(), a.Dialled, a.Chosen
 	h.client = conn.Send(&h.Exchange, h, x.replay, true)
 }
 
@@ -147,7 +148,7 @@ func (x *exchange) succeed() bool {
 	}
 	x.cancel()
 	h.won = true
-	x.client, x.endpoint, x.picked, x.untold, x.dialled = h.client, h.endpoint, h.picked, true, h.dialled
+	x.client, x.endpoint, x.picked, x.untold, x.dialled, x.chosen = h.client, h.endpoint, h.picked, true, h.dialled, h.chosen
 	x.cause = upstream.Hedged
 	x.unhold()
 	x.patience()

@@ -53,6 +53,9 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 		x.reply()
 		return
 	}
+	if x.rule.shape != nil || x.Slow != nil {
+		x.beginShape(!end || len(data) > 0)
+	}
 	if len(x.Inward) > 0 {
 		x.requestEnded = false
 		x.in = x.w.pipe(x, x.Inward, false)
@@ -159,6 +162,9 @@ func (x *exchange) pass(data []byte, end bool) {
 		m.data(data, end)
 	}
 	x.keep(data)
+	if x.flowing {
+		x.stir()
+	}
 	if x.client == nil {
 		// Between two tries: what came is kept, and the client waits.
 		x.hold()

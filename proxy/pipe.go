@@ -97,6 +97,9 @@ func (p *pipe) feed(in []byte, end bool, t *wire.Head) {
 // first, so that pieces stay in order. It says whether the sender may go on.
 func (p *pipe) resume() bool {
 	defer p.x.rescue()
+	if p.braked() {
+		return false
+	}
 	for i := len(p.stages) - 1; i >= 0 && p.stuck; i-- {
 		s := &p.stages[i]
 		if !s.again {
@@ -193,6 +196,8 @@ func (p *pipe) settle() {
 func (p *pipe) full() bool {
 	x := p.x
 	switch {
+	case p.braked():
+		return true
 	case p.own || !p.begun:
 		return false
 	case p.back:

@@ -139,6 +139,10 @@ type rule struct {
 	session  *persistence
 	request  time.Duration // 0 none
 	try      time.Duration // 0 none
+	idle     time.Duration // that a response may stall; 0 none
+	quiet    time.Duration // the same of what is upgraded, and of calls
+	stream   time.Duration // that a response may last; 0 none
+	shape    *shaping      // nil: nothing waits
 	broken   observe.Reason
 	leaves   bool               // the mesh, for an external service
 	flawed   bool               // a filter could not be compiled

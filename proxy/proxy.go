@@ -166,6 +166,7 @@ type worker struct {
 	spare          []*mirror
 	hedges         []*hedge
 	pipes          []*pipe
+	shapes         []*shaped
 	rooms          [][]byte // for what a Body makes, by stage, for the length of one call
 	kept           [][]byte // buffers for request bodies that may be sent again
 	tmp            []byte   // scratch, for the length of one call

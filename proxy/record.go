@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -59,7 +60,7 @@ func (x *exchange) describe(r *observe.Record) {
 	h := &x.Request
 	r.Start = x.w.wall(x.Began)
 	r.Upstream, r.Attempts, r.Detail = x.upstream, x.tries, x.detail
-	r.Retried, r.NotRetried = x.cause.String(), x.notAgain
+	r.Retried, r.NotRetried, r.Flags = x.cause.String(), x.notAgain, x.flags()
 	if x.Detail != nil {
 		r.Detail = x.Detail
 	}
@@ -89,7 +90,7 @@ func (x *exchange) describe(r *observe.Record) {
 		r.Service = x.backend.noun.Service
 	}
 	if x.endpoint != nil {
-		r.Endpoint = x.endpoint.Addr()
+		r.Endpoint, r.Chosen = x.endpoint.Addr(), x.chosen.String()
 	}
 	if x.away != nil {
 		r.Endpoint = x.away.at
@@ -97,4 +98,30 @@ func (x *exchange) describe(r *observe.Record) {
 	if x.listener != nil {
 		r.Source, r.Destination = x.listener.ends(x.Peer, x.endpoint)
 	}
+}
+
+// flags are Envoy's letters for how it went.
+func (x *exchange) flags() observe.Flags {
+	f := x.Why.Flags()
+	if x.exhausted() {
+		f |= observe.FlagURX
+	}
+	if g := x.shaped; g != nil && g.faulty || g == nil && x.Delay > 0 {
+		f |= observe.FlagDI
+	}
+	return f
+}
+
+// exhausted says whether the exchange has failed when no try was left to it that
+// its rule would have made: all were made, or the budget was spent.
+func (x *exchange) exhausted() bool {
+	switch {
+	case x.notAgain == observe.RetryBudget:
+		return true
+	case x.tries < 2 || x.away != nil || x.left():
+		return false
+	}
+	r := &x.rule.retry
+	return r.answered(x.status) || x.coded && r.grpc>>x.code&1 != 0 || upstream.IsConnect(x.Why) ||
+		x.Why == observe.UpstreamReset || x.Why == observe.UpstreamTimeout
 }

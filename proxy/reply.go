@@ -16,8 +16,11 @@ func (x *exchange) refuse(why observe.Reason) {
 	if why == observe.OutboundUnproven { // RFC 9110 section 15.5.8
 		x.Response.AddString(proxyAuthenticate, `Basic realm="naru"`)
 	}
-	if why == observe.Overloaded || why == observe.ProxyOverloaded { // RFC 9110 section 10.2.3
+	switch why { // RFC 9110 section 10.2.3
+	case observe.Overloaded, observe.ProxyOverloaded:
 		x.Response.AddString(keyRetryAfter, "1")
+	case observe.ShapeFull:
+		x.Response.Add(keyRetryAfter, x.retryAfter())
 	}
 	x.reply()
 }
@@ -103,6 +106,12 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 	}
 	x.remind()
 	x.ascend()
+	if !end {
+		x.flow()
+	}
+	if x.shaped != nil && x.status != 101 && (!end || len(data) > 0) {
+		x.brakeResponse()
+	}
 	if len(x.Outward) > 0 {
 		if x.status != 101 {
 			x.out = x.w.pipe(x, x.Outward, true)
@@ -113,12 +122,6 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 		x.dropIn()
 	}
 	x.settle()
-	if x.status == 101 {
-		// From here on bytes pass both ways for as long as they like.
-		x.requestEnded = false
-		x.requestTimer.Stop()
-		x.due = 0
-	}
 	if end {
 		x.stream.Respond(&x.Response, data, true)
 		x.finish()
@@ -132,6 +135,8 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 func (x *exchange) OnResponseData(data []byte, end bool) {
 	if end {
 		x.client = nil
+	} else {
+		x.stir()
 	}
 	if x.out != nil {
 		x.out.feed(data, end, nil)

@@ -441,7 +441,7 @@ func (k *conversation) describe(r *observe.Record) {
 	ep := (*upstream.Endpoint)(nil)
 	if k.lease != nil {
 		ep = k.lease.Endpoint()
-		r.Endpoint = ep.Addr()
+		r.Endpoint, r.Chosen = ep.Addr(), k.lease.Chosen.String()
 	}
 	if k.listener != nil {
 		r.Source, r.Destination = k.listener.ends(peer, ep)

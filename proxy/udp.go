@@ -269,7 +269,7 @@ func (s *session) end() {
 			r.Service = s.backend.noun.Service
 		}
 		if s.lease != nil {
-			r.Endpoint = s.lease.Endpoint().Addr()
+			r.Endpoint, r.Chosen = s.lease.Endpoint().Addr(), s.lease.Chosen.String()
 		}
 	})
 }

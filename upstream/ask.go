@@ -30,8 +30,13 @@ type Ask struct {
 	// stay with while nothing speaks against it; 0 is none.
 	Session uint64
 
-	// Dialled is set by Pick: the connection is being made for this try.
+	// Dialled and Chosen are set by Pick: the connection is being made for this try,
+	// and why this endpoint was chosen.
 	Dialled bool
+	Chosen  Choice
+
+	tier    int  // that it was chosen from
+	skipped Skip // what spoke against the first that was meant
 
 	// flow: it is for a connection, whose first answer tells nothing of how
 	// loaded an endpoint is.

@@ -26,6 +26,7 @@ type Cluster struct {
 	gate    gate
 	budget  atomic.Pointer[budget.Budget]
 	retries []retries // one for each loop
+	choices []choices // likewise
 
 	// mu orders changes; no loop takes it.
 	mu        sync.Mutex
@@ -61,6 +62,7 @@ func newCluster(s *Set, svc *model.Service) *Cluster {
 		owner:     s,
 		cursors:   s.newCursors(svc.Name),
 		retries:   make([]retries, len(s.loops)),
+		choices:   make([]choices, len(s.loops)),
 		endpoints: map[endpointKey]*Endpoint{},
 	}
 	c.plan.Store(newPlan(nil, settingsOf(svc), observe.NoEndpoint))
@@ -114,10 +116,14 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 	}
 	i := l.Index()
 	if a.Session != 0 {
-		ep = c.kept(l.Now(), a)
+		if ep = c.kept(l.Now(), a); ep != nil {
+			a.Chosen = Kept
+		}
 	}
 	if ep == nil && p.out != nil {
-		ep = c.probe(p, l.Now(), a)
+		if ep = c.probe(p, l.Now(), a); ep != nil {
+			a.Chosen = Probed
+		}
 	}
 	if ep == nil {
 		ep = p.choose(&c.cursors[i], l.Now(), a)
@@ -128,6 +134,7 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 		}
 		return nil, nil, p.none
 	}
+	c.chose(i, p, ep, a)
 	pl := ep.pools[i].Load()
 	if pl == nil {
 		pl = newPool(ep, l)

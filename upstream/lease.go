@@ -26,6 +26,8 @@ type Lease struct {
 	tunnel bool
 	// Fresh asks for a tunnel on a connection that has not served before.
 	Fresh bool
+	// Chosen is why its endpoint was.
+	Chosen Choice
 }
 
 // Holder is who has a Lease.
@@ -49,7 +51,9 @@ func (c *Cluster) Lease(l wire.Loop, a *Ask, holder Holder) (*Lease, observe.Rea
 	of.flow = true
 	var ep *Endpoint
 	if p.out != nil {
-		ep = c.probe(p, l.Now(), &of)
+		if ep = c.probe(p, l.Now(), &of); ep != nil {
+			of.Chosen = Probed
+		}
 	}
 	if ep == nil {
 		ep = p.choose(&c.cursors[i], l.Now(), &of)
@@ -57,6 +61,7 @@ func (c *Cluster) Lease(l wire.Loop, a *Ask, holder Holder) (*Lease, observe.Rea
 	if ep == nil {
 		return nil, p.none
 	}
+	c.chose(i, p, ep, &of)
 	pl := ep.pools[i].Load()
 	if pl == nil {
 		pl = newPool(ep, l)
@@ -67,7 +72,9 @@ func (c *Cluster) Lease(l wire.Loop, a *Ask, holder Holder) (*Lease, observe.Rea
 		pl.panicked.Add(1)
 	}
 	pl.set = p.set
-	return pl.lease(holder), observe.ReasonNone
+	k := pl.lease(holder)
+	k.Chosen = of.Chosen
+	return k, observe.ReasonNone
 }
 
 func (p *pool) lease(holder Holder) *Lease {

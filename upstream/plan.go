@@ -64,12 +64,14 @@ func (p *plan) choose(cur *cursor, now time.Duration, a *Ask) *Endpoint {
 	case p.upto != nil:
 		k = p.draw(cur, a)
 		cur = &p.cursors[k][cur.loop]
+		a.tier = k
 	}
 	t := &p.tiers[k]
 	ep := t.candidate(cur, p.set, now, a, 0)
 	if ep.usable(now, a.Tried) {
 		return ep
 	}
+	a.tier, a.skipped = k, ep.against(now, a.Tried)
 	ep = t.another(cur, p.set, now, a, ep)
 	if p.upto == nil || ep.usable(now, a.Tried) {
 		return ep
@@ -110,6 +112,7 @@ func (p *plan) elsewhere(cur *cursor, now time.Duration, a *Ask, k int, best *En
 			ep = t.another(c, p.set, now, a, ep)
 		}
 		if ep.usable(now, a.Tried) {
+			a.tier = i
 			return ep
 		}
 		if ep.hope(now, a.Tried) > best.hope(now, a.Tried) {

@@ -80,6 +80,8 @@ type ServiceStats struct {
 	Counts
 	// Retries are the tries after the first.
 	Retries RetryStats
+	// Choices are why endpoints were chosen, and passed over.
+	Choices ChoiceStats
 }
 
 // Stats calls visit for each current cluster, by name. What it gets is lent
@@ -104,7 +106,7 @@ func (c *Cluster) stats(st *ServiceStats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.prune()
-	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Tiers: c.layout.stats(st.Tiers[:0]), Panics: c.panics, Held: c.outliers.Held(), Counts: c.past, Retries: c.retryStats()}
+	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Tiers: c.layout.stats(st.Tiers[:0]), Panics: c.panics, Held: c.outliers.Held(), Counts: c.past, Retries: c.retryStats(), Choices: c.choiceStats()}
 	if p := c.plan.Load(); p.set.gated {
 		st.Running, st.Limit = int(c.gate.active.Load()), int(c.gate.limit.Load())
 	}

@@ -230,9 +230,9 @@ type Limits struct {
 	HeadBytes, Fields, URIBytes int
 	BodyBytes                   int64
 	Requests                    int
-	// Age, of HTTP/2, is for how long a connection takes new requests, give or take
-	// a tenth; then its client is told to make another (GOAWAY), and it ends with
-	// what it carries. 0 is no bound.
+	// Age is for how long a connection takes new requests, of HTTP/2 give or take a
+	// tenth; then its client is told to make another (Connection: close, GOAWAY), and
+	// it ends with what it carries. 0 or less is no bound.
 	Age                     time.Duration
 	Idle, Head, Body, Write time.Duration
 	// HTTP2 is understood too: where ALPN chose it, and on a plain connection

@@ -346,6 +346,7 @@ func (l *limits) into(m *model.Limits) {
 	set(&m.Body, l.Body)
 	set(&m.Write, l.Write)
 	set(&m.Handshake, l.Handshake)
+	set(&m.Age, l.Age)
 }
 
 // set overwrites a bound where one is written. (One that was written wrongly

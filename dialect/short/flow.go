@@ -104,7 +104,7 @@ func (r *route) checkFlow(in *dialect.Decoder, n *yaml.Node) {
 			in.Problem(key, "bad-value", key.Value+" is for requests, and this route is for connections", "leave it out")
 		}
 	}
-	if t := r.Timeout; t != nil && (t.Request != nil || t.Backend != nil) {
+	if t := r.Timeout; t != nil && (t.Request != nil || t.Backend != nil || t.Stream != nil) {
 		in.Problem(n, "bad-value", "a connection has no requests to bound", "write timeout: {idle: 10m}; a service has connect: 5s")
 	}
 	if r.To == nil {

@@ -133,6 +133,7 @@ type limits struct {
 	Body        *span     `json:"body" doc:"between two pieces of a request body; 408 beyond" default:"30s" unit:"duration"`
 	Write       *span     `json:"write" doc:"a client takes nothing of its response" default:"30s" unit:"duration"`
 	Handshake   *span     `json:"handshake" doc:"TLS handshake" default:"10s" unit:"duration"`
+	Age         *span     `json:"age" doc:"of a connection, which then ends with the requests that run on it; none is cut off" default:"off" unit:"duration"`
 
 	wrong int // mistakes in it
 }
@@ -164,6 +165,7 @@ type route struct {
 	Transcode *transcode    `json:"transcode" doc:"clients call a gRPC service with JSON: a descriptor file, or an object"`
 	Fault     *fault        `json:"fault" doc:"makes some requests slow, or fail, to see what happens then"`
 	Rollout   *rollout      `json:"rollout" doc:"moves the requests to a new version in steps, and back by itself when that does badly: a service or a URL, or an object"`
+	Shape     *shape        `json:"shape" doc:"requests are delayed to a steady rate, bodies pass at a rate: 20/s, or an object" default:"as fast as they come"`
 	Auth      *later        `json:"auth" doc:"who may call; not in this version"`
 	Limit     *later        `json:"limit" doc:"how often; not in this version"`
 	Cache     *later        `json:"cache" doc:"how long answers are kept; not in this version"`
@@ -302,7 +304,8 @@ type mirror struct {
 type timeouts struct {
 	Request *span    `json:"request" doc:"the whole exchange, with all tries" default:"off" unit:"duration"`
 	Backend *span    `json:"backend" doc:"one try, until the head of its response" default:"60s" unit:"duration"`
-	Idle    *span    `json:"idle" doc:"nothing passes in either direction; for connections (tcp, tls, udp) only, which are reset then" default:"1h; 60s for udp" unit:"duration"`
+	Idle    *span    `json:"idle" doc:"nothing passes: of a response after its head, of what is upgraded, or of a connection (tcp, tls, udp); it is cut off then" default:"5m; 1h for gRPC, what is upgraded, tcp and tls; 60s for udp" unit:"duration"`
+	Stream  *span    `json:"stream" doc:"a response after its head, and what is upgraded, as a whole" default:"off" unit:"duration"`
 	_       struct{} `also:"total,overall,read,response,requestMs,client" hint:"did you mean request? For example timeout: {request: 10s}"`
 	_       struct{} `also:"try,perTry,upstream,service,backendRequest" hint:"did you mean backend? For example timeout: {backend: 3s}"`
 	_       struct{} `also:"connect" hint:"a connection is bounded at the service: connect: 5s"`

@@ -76,9 +76,6 @@ func (r *route) check(in *dialect.Decoder, n *yaml.Node, broken bool) {
 		return
 	}
 	r.checkRollout(in)
-	if r.Timeout != nil && r.Timeout.Idle != nil {
-		in.Problem(n, "bad-value", "an idle time is for connections (tcp, tls, udp), and this route is for requests", "idle connections are bounded at a listener (limits: {idle: 75s}) and at a service (idle: 30s)")
-	}
 	if r.To != nil {
 		for _, d := range *r.To {
 			if t, _, _ := parseTarget(string(d.To)); t.flow != "" {
@@ -168,6 +165,9 @@ func (c *compiler) compile(r *route, index int) rule {
 	base.Rollout, base.Backends = c.rolled(r, name, base.Backends, &out)
 	served := r.requests()
 	base.Timeouts, base.Retry, base.Session, base.Priority, base.Hedge = served.Timeouts, served.Retry, served.Session, served.Priority, served.Hedge
+	if r.Shape != nil {
+		base.Shape = r.Shape.noun()
+	}
 	base.CountCalls = r.GRPC != nil && r.GRPC.metrics
 	left := r.Match
 	for len(left) > 0 {

@@ -50,6 +50,8 @@ var (
 	aNumber   = schema{"type": "integer"}
 	isOff     = schema{"const": off}
 	aDuration = schema{"type": "string", "pattern": "^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$"}
+	aRate     = schema{"type": []string{"string", "integer"}, "pattern": "^[0-9]+([.][0-9]+)? ?([KMG]i?B?|kB|k|B)?(/s)?$"}
+	anOften   = schema{"type": "string", "pattern": "^[0-9]+ ?/ ?(s|sec|second|m|min|minute|h|hour)$"}
 	aSize     = schema{"type": []string{"string", "integer"}, "pattern": "^[0-9]+([.][0-9]+)? ?([KMG]i?B?|kB|k|B)?$"}
 )
 
@@ -69,6 +71,10 @@ func (s *schemas) of(t reflect.Type) way {
 		return way{dialect.EitherOf(isOff, schema{"type": "integer", "minimum": 1}), "number, off"}
 	case *byteSize:
 		return way{dialect.EitherOf(isOff, aSize), "size, off"}
+	case *byteRate:
+		return way{aRate, "rate"}
+	case *often:
+		return way{anOften, "rate"}
 	case *portNumbers:
 		port := schema{"type": "integer", "minimum": 1, "maximum": 65535}
 		return way{dialect.EitherOf(port, dialect.ListOf(port)), "number, list"}
@@ -163,6 +169,8 @@ func (s *schemas) noun(t reflect.Type) way {
 		return way{dialect.ListOf(dialect.EitherOf(schema{"type": []string{"number", "string"}}, s.Ref("step", reflect.TypeFor[step]()))), "list of number, step"}
 	case *fault:
 		return way{s.Ref("fault", t), "fault"}
+	case *shape:
+		return way{item("shape", t, anOften), "rate, shape"}
 	case *timeouts:
 		return way{item("timeouts", t, isOff, aDuration), "duration, timeouts"}
 	case *overload:

@@ -148,21 +148,31 @@ func (b *byteSize) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		*b = -1
 		return
 	}
-	if n.Kind == yaml.ScalarNode {
-		for _, u := range units {
-			number, ok := strings.CutSuffix(n.Value, u.suffix)
-			if !ok {
-				continue
-			}
-			f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-			if size := f * u.factor; err == nil && size >= 1 && size < 1<<53 {
-				*b = byteSize(size)
-				return
-			}
-			break
-		}
+	size, ok := parseBytes(n)
+	if !ok {
+		in.Wrong(n, "a size", "NAME: 64KiB (units: KiB, MiB, GiB), or NAME: off for no bound")
+		return
 	}
-	in.Wrong(n, "a size", "NAME: 64KiB (units: KiB, MiB, GiB), or NAME: off for no bound")
+	*b = byteSize(size)
+}
+
+// parseBytes reads a number of at least one, with or without a unit.
+func parseBytes(n *yaml.Node) (size int64, ok bool) {
+	if n.Kind != yaml.ScalarNode {
+		return 0, false
+	}
+	for _, u := range units {
+		number, has := strings.CutSuffix(n.Value, u.suffix)
+		if !has {
+			continue
+		}
+		f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if f *= u.factor; err == nil && f >= 1 && f < 1<<53 {
+			return int64(f), true
+		}
+		break
+	}
+	return 0, false
 }
 
 // pairs are header fields in the order of writing.

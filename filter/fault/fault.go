@@ -1,8 +1,9 @@
 // Package fault makes requests slow, or fail, on purpose.
 //
 // Whether one is hit is chance, of each kind by itself; one that is answered in
-// place of the service is not delayed besides. The delay itself is the proxy's:
-// the exchange waits before its first try, and no loop does.
+// place of the service is neither delayed nor slow besides. The delay itself is
+// the proxy's, and so is passing bodies slowly: the exchange waits before its
+// first try, or between two pieces of a body, and no loop does.
 package fault
 
 import (
@@ -18,7 +19,7 @@ import (
 )
 
 // Counts are how many requests were hit. All loops write them; faults are rare.
-type Counts struct{ Delays, Aborts atomic.Uint64 }
+type Counts struct{ Delays, Aborts, Slow atomic.Uint64 }
 
 // Family builds faults, which are counted in counts.
 func Family(counts *Counts) filter.Family {
@@ -30,10 +31,11 @@ type fault struct {
 	key    wire.Key // of Header
 	asked  bool     // key counts
 
-	delay            time.Duration
-	delayed, aborted uint32 // of a million
-	status           int
-	grpc             observe.GRPCCode
+	delay                  time.Duration
+	delayed, aborted, slow uint32 // of a million
+	status                 int
+	grpc                   observe.GRPCCode
+	rates                  filter.Slow
 }
 
 func build(m *model.Fault, counts *Counts) (any, error) {
@@ -43,6 +45,9 @@ func build(m *model.Fault, counts *Counts) (any, error) {
 	f := &fault{counts: counts, delay: m.Delay, status: m.Status, grpc: observe.GRPCCode(m.GRPC)}
 	if m.Delay < 0 || m.Delay > model.MostFaultDelay || m.Status != 0 && (m.Status < 200 || m.Status > 599) || m.GRPC < 0 || m.GRPC > 16 {
 		return nil, fmt.Errorf("a delay of %v, status %d or gRPC status %d is out of bounds", m.Delay, m.Status, m.GRPC)
+	}
+	if min(m.RequestRate, m.ResponseRate) < 0 || max(m.RequestRate, m.ResponseRate) > model.MostRate {
+		return nil, fmt.Errorf("rates of %d and %d bytes a second are out of bounds", m.RequestRate, m.ResponseRate)
 	}
 	share := func(n int) uint32 {
 		if n <= 0 || n > model.Million {
@@ -56,6 +61,9 @@ func build(m *model.Fault, counts *Counts) (any, error) {
 	if f.status != 0 || f.grpc != 0 {
 		f.aborted = share(m.AbortShare)
 	}
+	if f.rates = (filter.Slow{Request: m.RequestRate, Response: m.ResponseRate}); f.rates != (filter.Slow{}) {
+		f.slow = share(m.RateShare)
+	}
 	if m.Header != "" {
 		k, err := filter.EditableField(m.Header)
 		if err != nil {
@@ -66,7 +74,7 @@ func build(m *model.Fault, counts *Counts) (any, error) {
 	return f, nil
 }
 
-// OnRequest answers, has the exchange wait, or neither.
+// OnRequest answers, or has the exchange wait, be slow, both or neither.
 func (f *fault) OnRequest(x *filter.Exchange) filter.Verdict {
 	if f.asked {
 		if _, ok := x.Request.Get(f.key); !ok {
@@ -80,6 +88,10 @@ func (f *fault) OnRequest(x *filter.Exchange) filter.Verdict {
 	if hit(f.delayed) {
 		f.counts.Delays.Add(1)
 		x.Delay = f.delay
+	}
+	if hit(f.slow) {
+		f.counts.Slow.Add(1)
+		x.Slow = &f.rates
 	}
 	return filter.Continue
 }

@@ -31,26 +31,34 @@ func request(fields ...string) *filter.Exchange {
 
 func TestShares(t *testing.T) {
 	t.Parallel()
-	f, counts := made(t, model.Fault{Delay: time.Second, DelayShare: 300_000, Status: 503, AbortShare: 100_000})
+	f, counts := made(t, model.Fault{Delay: time.Second, DelayShare: 300_000, Status: 503, AbortShare: 100_000, ResponseRate: 1000, RateShare: 200_000})
 	const n = 20_000
-	delayed, aborted := 0, 0
+	delayed, aborted, slow := 0, 0, 0
 	for range n {
 		x := request()
 		if f.OnRequest(x) == filter.Answer {
 			aborted++
-			if x.Delay != 0 {
+			if x.Delay != 0 || x.Slow != nil {
 				t.Fatal("one that is aborted waits, too")
 			}
-		} else if x.Delay == time.Second {
+			continue
+		}
+		if x.Delay == time.Second {
 			delayed++
 		}
+		if x.Slow != nil {
+			slow++
+			if *x.Slow != (filter.Slow{Response: 1000}) {
+				t.Fatalf("the rates are %+v", *x.Slow)
+			}
+		}
 	}
-	// Six standard deviations of a binomial distribution: 0.9 * 0.3, and 0.1.
-	if delayed < 5400-370 || delayed > 5400+370 || aborted < 2000-255 || aborted > 2000+255 {
-		t.Errorf("of %d requests %d were delayed and %d aborted", n, delayed, aborted)
+	// Six standard deviations of a binomial distribution: 0.9 * 0.3, 0.1, 0.9 * 0.2.
+	if delayed < 5400-370 || delayed > 5400+370 || aborted < 2000-255 || aborted > 2000+255 || slow < 3600-330 || slow > 3600+330 {
+		t.Errorf("of %d requests %d were delayed, %d aborted and %d slow", n, delayed, aborted, slow)
 	}
-	if int(counts.Delays.Load()) != delayed || int(counts.Aborts.Load()) != aborted {
-		t.Errorf("counted %d and %d", counts.Delays.Load(), counts.Aborts.Load())
+	if int(counts.Delays.Load()) != delayed || int(counts.Aborts.Load()) != aborted || int(counts.Slow.Load()) != slow {
+		t.Errorf("counted %d, %d and %d", counts.Delays.Load(), counts.Aborts.Load(), counts.Slow.Load())
 	}
 }
 
@@ -92,7 +100,7 @@ func TestAnswers(t *testing.T) {
 
 func TestNotBuilt(t *testing.T) {
 	t.Parallel()
-	for _, m := range []model.Fault{{Status: 199}, {Status: 600}, {GRPC: 17}, {Delay: -1}, {Delay: 2 * time.Hour}, {Status: 503, Header: "a b"}} {
+	for _, m := range []model.Fault{{Status: 199}, {Status: 600}, {GRPC: 17}, {Delay: -1}, {Delay: 2 * time.Hour}, {Status: 503, Header: "a b"}, {RequestRate: -1}, {ResponseRate: model.MostRate + 1}} {
 		if _, err := Family(&Counts{}).Build(&model.Filter{Fault: &m}); err == nil {
 			t.Errorf("%+v was built", m)
 		}
@@ -103,7 +111,7 @@ func TestNotBuilt(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	f, _ := made(t, model.Fault{Header: "x-fault", Delay: time.Second, DelayShare: 500_000})
+	f, _ := made(t, model.Fault{Header: "x-fault", Delay: time.Second, DelayShare: 500_000, RequestRate: 1, RateShare: 500_000})
 	x := request("x-fault")
 	if n := testing.AllocsPerRun(100, func() { f.OnRequest(x) }); n > 0 {
 		t.Errorf("%v allocations", n)

@@ -118,7 +118,11 @@ func reasons(*testing.T) string {
 When naru itself ends a request, it says why with one code. The code stands in
 the answer (` + "`application/problem+json`" + `, member ` + "`code`" + `), in the access log
 (` + "`reason`" + `) and in the metric ` + "`naru_refused_total`" + `. ` + "`naru explain CODE`" + ` prints
-the same as this page. Flag is Envoy's response flag with the same meaning.
+the same as this page. Flag is Envoy's response flag with the same meaning, which
+the access log has too (` + "`flags`" + `), where a reason has none the text says why. Two more
+stand there beside a reason, or alone: ` + "`URX`" + `, it failed when no further try was left;
+` + "`DI`" + `, a fault has delayed it. Of Envoy's others ` + "`UR`" + ` (the service has reset the
+stream) is ` + "`UC`" + ` here, and those of what naru does not have are never said.
 
 A client that speaks gRPC (` + "`application/grpc`" + `, or gRPC-Web) gets status 200 and
 the gRPC status of the table instead, with the title in ` + "`grpc-message`" + ` and the
@@ -138,6 +142,9 @@ the [two proxies](mesh-traffic.md#ways) has answered.
 			fmt.Fprintf(&b, " Status %d.", i.Status)
 		}
 		fmt.Fprintf(&b, "\n\n- It means: %s\n- To do: %s\n", i.Means, i.Do)
+		if i.Flag == "" {
+			fmt.Fprintf(&b, "- No flag: %s.\n", r.NoFlag())
+		}
 	}
 	return b.String()
 }

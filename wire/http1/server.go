@@ -51,6 +51,7 @@ type server struct {
 	timer    wire.Timer
 	due      time.Duration // what the timer is armed for
 	at       time.Duration // when the clock of the inbound state began
+	since    time.Duration // when the connection came
 	progress time.Duration // when the client last took something
 	pending  uint32        // Conn.Buffered at that time
 
@@ -89,6 +90,7 @@ func (c *Codec) Serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) {
 	m.loc, m.conn, m.srv, m.lim = loc, conn, srv, lim
 	m.timer.Handler = m
 	m.at = loc.loop.Now()
+	m.since = m.at
 	conn.SetHandler(m)
 	m.expect(m.patience())
 }
@@ -256,7 +258,7 @@ func (m *server) readHead(b []byte) (rest []byte, run bool) {
 		// What follows is for the tunnel, and where there is none it is no request.
 		m.leaves, m.last = false, true
 	}
-	m.last = m.last || m.leaves || m.lim.Requests >= 0 && int(m.served) >= m.lim.Requests
+	m.last = m.last || m.leaves || m.lim.Requests >= 0 && int(m.served) >= m.lim.Requests || m.lim.Age > 0 && x.Headed-m.since >= m.lim.Age
 	m.body = body{}
 	switch {
 	case x.Request.Length < 0:

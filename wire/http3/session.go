@@ -75,6 +75,7 @@ type session struct {
 	budgets [wastes]budget
 	next    uint64 // the id after the last request's
 	served  int
+	since   time.Duration // when the connection came
 
 	retiring bool // GOAWAY was sent
 	final    bool // and the one that names the last request
@@ -107,7 +108,7 @@ const (
 )
 
 func newSession(l wire.Loop, loc *local, c carrier, peer wire.Peer, srv wire.Server, lim *wire.Limits) *session {
-	m := &session{loop: l, local: loc, carrier: c, peer: peer, srv: srv, lim: lim, streams: map[uint64]*stream{}, goaway: maxID}
+	m := &session{loop: l, local: loc, carrier: c, peer: peer, srv: srv, lim: lim, streams: map[uint64]*stream{}, goaway: maxID, since: l.Now()}
 	m.idle.Handler, m.idle.Kind = m, timerIdle
 	m.bye.Handler, m.bye.Kind = m, timerBye
 	m.carrier.say(appendHello(nil, lim.HeadBytes))

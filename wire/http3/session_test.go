@@ -172,6 +172,18 @@ func TestDrainingAndRequestBound(t *testing.T) {
 	if !w.m.retiring {
 		t.Error("the bound of requests is not kept")
 	}
+	w = newWorld(t, func(l *wire.Limits) { l.Age = 100 * time.Second })
+	for _, age := range []int{0, 50, 100} {
+		if w.m.retiring {
+			t.Errorf("%d s: early", age)
+		}
+		w.open().give([]byte(get("/")), true)
+		w.events()
+		w.loop.pass(50 * time.Second)
+	}
+	if !w.m.retiring {
+		t.Error("the bound of age is not kept")
+	}
 }
 
 func TestIdle(t *testing.T) {

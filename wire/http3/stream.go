@@ -187,7 +187,7 @@ func (s *stream) onSection() bool {
 	if why == 0 && m.lim.BodyBytes >= 0 && x.Request.Length > m.lim.BodyBytes {
 		why = observe.BodyTooLarge
 	}
-	if m.served++; m.lim.Requests >= 0 && m.served >= m.lim.Requests {
+	if m.served++; m.lim.Requests >= 0 && m.served >= m.lim.Requests || m.lim.Age > 0 && m.loop.Now()-m.since >= m.lim.Age {
 		m.retire()
 	}
 	if why != 0 {
