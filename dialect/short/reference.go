@@ -29,6 +29,7 @@ func sections() []section {
 		{"fault", reflect.TypeFor[fault]()},
 		{"rollout", reflect.TypeFor[rollout]()},
 		{"step", reflect.TypeFor[step]()},
+		{"shape", reflect.TypeFor[shape]()},
 		{"timeouts", reflect.TypeFor[timeouts]()},
 		{"retry", reflect.TypeFor[retry]()},
 		{"retryBudget", reflect.TypeFor[budget]()},
