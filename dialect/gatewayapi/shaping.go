@@ -77,17 +77,8 @@ type StreamTimeouts struct {
 	// Idle is how long nothing may pass; default 5m, for gRPC and what is upgraded
 	// 1h.
 	Idle *gateway.Duration `json:"idle,omitempty"`
-	// Stream is how long all of it may last; no bound by default.
-	Stream *gateway.Duration `json:"stream,omitempty"`
-}
-
-// Hedge makes a second try beside a first one that takes long. Just one of the two
-// is set.
-type Hedge struct {
-	After gateway.Duration `json:"after,omitempty"` // the first has so long
-	// Percentile, 50 to 99: the first has as long as so many of the route's responses
-	// took.
-	Percentile int `json:"percentile,omitempty"`
+	// Duration is how long all of it may last; no bound by default.
+	Duration *gateway.Duration `json:"duration,omitempty"`
 }
 
 // fault reads a Fault at field; nil is none.
@@ -233,38 +224,5 @@ func (r *reader) streamTimeouts(field string, in *StreamTimeouts, t *model.Timeo
 		*to = r.bound(field+"."+name, *d)
 	}
 	read("idle", in.Idle, &t.Idle)
-	read("stream", in.Stream, &t.Stream)
-}
-
-// hedge reads a Hedge at field; nil is none.
-func (r *reader) hedge(field string, in *Hedge) *model.Hedge {
-	switch {
-	case in == nil:
-		return nil
-	case (in.After == "") == (in.Percentile == 0):
-		r.broken(field, "bad-value", "a hedge is after a time, or after a percentile", "hedge: {after: 50ms}, or hedge: {percentile: 95}")
-		return nil
-	case in.Percentile != 0 && (in.Percentile < 50 || in.Percentile > 99):
-		r.broken(field+".percentile", "bad-value", "a percentile is 50 to 99", "hedge: {percentile: 95}")
-		return nil
-	}
-	out := &model.Hedge{After: r.bound(field+".after", in.After), Quantile: in.Percentile}
-	if *out == (model.Hedge{}) {
-		return nil
-	}
-	return out
-}
-
-// priority reads Low, Normal or Critical at field; "" is Normal.
-func (r *reader) priority(field, in string) model.Priority {
-	switch in {
-	case "", "Normal":
-	case "Low":
-		return model.PriorityLow
-	case "Critical":
-		return model.PriorityCritical
-	default:
-		r.unknownValue(field, in, "Low", "Normal", "Critical")
-	}
-	return model.PriorityNormal
+	read("duration", in.Duration, &t.Stream)
 }

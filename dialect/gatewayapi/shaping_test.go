@@ -23,11 +23,9 @@ func readTraffic(t *testing.T, text string) (*model.Route, string) {
 		Fault    *Fault          `json:"fault,omitempty"`
 		Shape    *Shape          `json:"shape,omitempty"`
 		Timeouts *StreamTimeouts `json:"timeouts,omitempty"`
-		Hedge    *Hedge          `json:"hedge,omitempty"`
-		Priority string          `json:"priority,omitempty"`
 	}
 	r.decode(&in)
-	out := &model.Route{Hedge: r.hedge("hedge", in.Hedge), Shape: r.shape("shape", in.Shape), Priority: r.priority("priority", in.Priority)}
+	out := &model.Route{Shape: r.shape("shape", in.Shape)}
 	if f := r.fault("fault", in.Fault); f != nil {
 		out.Filters = []model.Filter{{Fault: f}}
 	}
@@ -42,12 +40,7 @@ func readTraffic(t *testing.T, text string) (*model.Route, string) {
 func TestTrafficIsRead(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]model.Route{
-		"priority: Normal":                        {},
-		"priority: Low":                           {Priority: model.PriorityLow},
-		"priority: Critical":                      {Priority: model.PriorityCritical},
-		"hedge: {after: 50ms}":                    {Hedge: &model.Hedge{After: 50 * time.Millisecond}},
-		"hedge: {percentile: 95}":                 {Hedge: &model.Hedge{Quantile: 95}},
-		"timeouts: {idle: 30s, stream: 1h}":       {Timeouts: model.Timeouts{Idle: 30 * time.Second, Stream: time.Hour}},
+		"timeouts: {idle: 30s, duration: 1h}":     {Timeouts: model.Timeouts{Idle: 30 * time.Second, Stream: time.Hour}},
 		"timeouts: {idle: 0s}":                    {Timeouts: model.Timeouts{Idle: -1}},
 		"shape: {requests: {rate: 20}}":           {Shape: &model.Shape{Requests: 20}},
 		"shape: {download: 1Mi, totalUpload: 5k}": {Shape: &model.Shape{Download: 1 << 20, TotalUpload: 5000}},
@@ -67,11 +60,6 @@ func TestTrafficIsRead(t *testing.T) {
 func TestTrafficMistakes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"priority: High":                               "priority: High is none of Low, Normal, Critical",
-		"hedge: {}":                                    "hedge: a hedge is after a time, or after a percentile",
-		"hedge: {after: 1s, percentile: 5}":            "hedge: a hedge is after a time, or after a percentile",
-		"hedge: {percentile: 5}":                       "hedge.percentile: a percentile is 50 to 99",
-		"hedge: {after: soon}":                         "hedge.after: soon is not a duration",
 		"timeouts: {idle: soon}":                       "timeouts.idle: soon is not a duration",
 		"shape: {}":                                    "shape: a shape that bounds nothing",
 		"shape: {download: fast}":                      "shape.download: fast is no number of bytes a second",
