@@ -6,6 +6,8 @@ import "time"
 // than a rate. What it bounds is what passes through one proxy: each proxy has
 // rates of its own.
 type Shape struct {
+	// Off: there is none, whatever a policy from further away says.
+	Off bool `json:"off,omitempty"`
 	// Requests of every Per may go on, evenly spread; 0 is no bound. Per is a
 	// second where it is 0. Of the Route's requests, not of each client's.
 	Requests int           `json:"requests,omitempty"`
@@ -74,6 +76,7 @@ func (b *content) shaping(r *Route) {
 	}
 	if s := r.Shape; s != nil {
 		b.text("shape")
+		b.bool(s.Off)
 		for _, n := range [...]int64{int64(s.Requests), int64(s.Per), int64(s.Burst), int64(s.Queue), int64(s.Wait),
 			s.Upload, s.Download, s.TotalUpload, s.TotalDownload} {
 			b.int(n)

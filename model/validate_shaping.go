@@ -11,6 +11,12 @@ func (v *checker) shape(r *Route) *Route {
 		return r
 	}
 	s := *r.Shape
+	if s.Off {
+		if s != (Shape{Off: true}) {
+			v.doubtful("contradiction", "route "+r.Name+" has a shape that is off and says more: there is none", "leave one of the two out")
+		}
+		return r
+	}
 	v.requestRate(r, &s)
 	for _, rate := range [...]struct {
 		what string

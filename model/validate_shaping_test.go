@@ -15,7 +15,10 @@ func TestShapesAreChecked(t *testing.T) {
 		want  string // of the only Problem; "" is none
 		then  Shape
 	}{
-		"all":     {shape: Shape{Requests: 100, Per: time.Minute, Burst: 5, Queue: 50, Wait: time.Second, Upload: 1, Download: MostRate, TotalUpload: 1, TotalDownload: MostRate}},
+		"all":  {shape: Shape{Requests: 100, Per: time.Minute, Burst: 5, Queue: 50, Wait: time.Second, Upload: 1, Download: MostRate, TotalUpload: 1, TotalDownload: MostRate}},
+		"none": {shape: Shape{Off: true}},
+		"none and some": {shape: Shape{Off: true, Requests: 5}, then: Shape{Off: true, Requests: 5},
+			want: "warning contradiction: route r0 has a shape that is off and says more: there is none"},
 		"nothing": {want: "warning unused: route r0 has a shape that bounds nothing"},
 		"a rate below nothing": {shape: Shape{Requests: -1, Upload: 5}, then: Shape{Upload: 5},
 			want: "error bad-shape: route r0 has a shape with -1 requests every 1s; its requests go on at once"},

@@ -78,6 +78,8 @@ func (v *checker) patience(r *Route) *Route {
 	r = v.endurance(r)
 	v.on("priority")
 	r = v.priority(r)
+	v.on("shape")
+	r = v.shape(r)
 	v.on("session")
 	return v.session(r)
 }
@@ -121,7 +123,7 @@ func (v *checker) treatment(s *Service) *Service {
 }
 
 // CheckRoute gives r with what cannot be left out of how its requests are served
-// (time-outs, retries, hedge, session, priority), and the Problems, as Validate
+// (time-outs, retries, hedge, shape, session, priority), and the Problems, as Validate
 // does: for what policies have made of it.
 func CheckRoute(r *Route) (*Route, []Problem) {
 	v := checker{at: r.Origin}

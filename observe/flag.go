@@ -58,7 +58,7 @@ func (r Reason) NoFlag() string {
 	case HandshakeFailed, HandshakeTimeout, ClientCertificateMissing, ClientCertificateInvalid, ClientIdentity,
 		BadProxyHeader, ProxyHeaderTimeout, TooManyConnections, TooManyFromCaller, PlaintextRefused, OutboundUnproven:
 		return "Envoy ends such connections before there is a request, or counts them in a listener's figures"
-	case FlowIdle, TooManySessions, DatagramLost, OutboundRefused, OutboundUnknown:
+	case FlowIdle, TooManySessions, DatagramLost, OutboundRefused, OutboundUnknown, OutboundPort:
 		return "it is of a connection, which Envoy closes without letters"
 	case BodyTooLarge, HeadTimeout, BodyTimeout, WriteTimeout, TooManyStreams:
 		return "Envoy says it in the response code details alone"

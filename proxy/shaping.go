@@ -31,7 +31,7 @@ type shaping struct {
 
 // compileShape compiles m; nil is none.
 func compileShape(m *model.Shape) *shaping {
-	if m == nil || *m == (model.Shape{}) {
+	if m == nil || m.Off || *m == (model.Shape{}) {
 		return nil
 	}
 	s := &shaping{Shape: m.Filled()}

@@ -25,6 +25,9 @@ type TimerHandler interface{ OnTimer(t *Timer) }
 // Armed says whether the timer waits to fire.
 func (t *Timer) Armed() bool { return t.armed }
 
+// Due is when an armed timer fires, on its loop's clock.
+func (t *Timer) Due() time.Duration { return t.due }
+
 // Deadline is a Timer for what nearly always ends in time, once for each of
 // very many requests. Setting and stopping it only note when it is due: the
 // Timer in it stays armed from one use to the next, and when it fires early

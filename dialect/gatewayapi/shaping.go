@@ -50,6 +50,8 @@ type FaultBody struct {
 // Shape delays requests to a steady rate, and passes bodies at no more than a
 // rate, through each proxy.
 type Shape struct {
+	// Disabled: there is none, whatever is said further away.
+	Disabled bool `json:"disabled,omitempty"`
 	// Requests go on at a rate, and others wait; by default they go on at once.
 	Requests *RequestShape `json:"requests,omitempty"`
 	// Upload and Download are bytes a second, such as 1Mi, of the body of each
@@ -168,6 +170,7 @@ func (r *reader) shape(field string, in *Shape) *model.Shape {
 	}
 	said := len(r.problems)
 	out := &model.Shape{
+		Off:    in.Disabled,
 		Upload: r.byteRate(field+".upload", in.Upload), Download: r.byteRate(field+".download", in.Download),
 		TotalUpload: r.byteRate(field+".totalUpload", in.TotalUpload), TotalDownload: r.byteRate(field+".totalDownload", in.TotalDownload),
 	}

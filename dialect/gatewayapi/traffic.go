@@ -42,6 +42,13 @@ type TrafficPolicySpec struct {
 	// Priority is low, normal (the default) or critical: which requests are
 	// refused first, and which last, where not all can be served.
 	Priority string `json:"priority,omitempty"`
+	// StreamTimeouts bound what follows a response's head.
+	StreamTimeouts *StreamTimeouts `json:"streamTimeouts,omitempty"`
+	// Shape delays requests to a steady rate and passes bodies at a rate, of each
+	// route; by default both pass as fast as they come.
+	Shape *Shape `json:"shape,omitempty"`
+	// Fault makes some requests slow, or fail, on purpose; none by default.
+	Fault *Fault `json:"fault,omitempty"`
 }
 
 // Retry says when a try that failed is made again. attempts, codes and backoff
@@ -97,6 +104,15 @@ func (r *reader) trafficPolicy(k *servedKind) *trafficPolicy {
 		}
 	}
 	say("timeouts", "timeouts", spec.Timeouts != nil, func() { out.Timeouts = r.policyTimeouts(spec.Timeouts) })
+	say("streamTimeouts", "timeouts", spec.StreamTimeouts != nil, func() {
+		r.streamTimeouts("spec.streamTimeouts", spec.StreamTimeouts, &out.Timeouts)
+	})
+	say("shape", "shape", spec.Shape != nil, func() { out.Shape = r.shape("spec.shape", spec.Shape) })
+	say("fault", "fault", spec.Fault != nil, func() {
+		if f := r.fault("spec.fault", spec.Fault); f != nil {
+			out.Filters = []model.Filter{{Fault: f}}
+		}
+	})
 	say("retry", "retry", spec.Retry != nil, func() { out.Retry = r.policyRetry(spec.Retry) })
 	say("hedge", "hedge", spec.Hedge != nil, func() { out.Hedge = r.hedge(spec.Hedge) })
 	say("sessionPersistence", "session", spec.SessionPersistence != nil, func() { out.Session = r.session("spec", spec.SessionPersistence) })

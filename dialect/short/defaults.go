@@ -18,6 +18,7 @@ type defaults struct {
 	Session   text      `json:"session" doc:"as at a route"`
 	Priority  text      `json:"priority" doc:"as at a route" enum:"low,normal,critical"`
 	Fault     *fault    `json:"fault" doc:"as at a route"`
+	Shape     *shape    `json:"shape" doc:"as at a route, of each"`
 	Balance   text      `json:"balance" doc:"as at a service" enum:"peak-ewma,round-robin,least-request,random,ring-hash,maglev"`
 	Hash      words     `json:"hash" doc:"as at a service"`
 	SlowStart *span     `json:"slowStart" doc:"as at a service" unit:"duration"`
@@ -50,7 +51,7 @@ func (d *defaults) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	type plain defaults
 	before := in.Broken()
 	in.Into(n, (*plain)(d))
-	checkRequests(in, n, d.Timeout, d.Session)
+	checkRequests(in, n, d.Session)
 	s := d.service()
 	s.checkBalance(in, n)
 	s.checkBounds(in, n)
@@ -74,10 +75,7 @@ func places(in *dialect.Decoder, n *yaml.Node) (all []model.FieldOrigin) {
 }
 
 // checkRequests checks what a route, a service and the defaults say of requests.
-func checkRequests(in *dialect.Decoder, n *yaml.Node, t *timeouts, s text) {
-	if t != nil && t.Idle != nil {
-		in.Problem(n, "bad-value", "an idle time is for connections (tcp, tls, udp), and this is for requests", "idle connections are bounded at a listener (limits: {idle: 75s}) and at a service (idle: 30s)")
-	}
+func checkRequests(in *dialect.Decoder, n *yaml.Node, s text) {
 	if _, ok := session(string(s)); !ok {
 		in.Problem(n, "bad-value", "a session is shown by cookie NAME or header NAME, not "+string(s), "for example session: cookie cart, or session: off")
 	}
@@ -94,7 +92,7 @@ func (d *defaults) noun() *model.TrafficPolicy {
 		return nil
 	}
 	p := &model.TrafficPolicy{Name: "defaults", Targets: []model.PolicyTarget{{Kind: model.TargetMesh}}, Origin: d.origin, Fields: d.fields}
-	r := route{Timeout: d.Timeout, Retry: d.Retry, Hedge: d.Hedge, Session: d.Session, Priority: d.Priority}
+	r := route{Timeout: d.Timeout, Retry: d.Retry, Hedge: d.Hedge, Session: d.Session, Priority: d.Priority, Shape: d.Shape}
 	p.Route = r.requests()
 	if d.Fault != nil {
 		p.Route.Filters = []model.Filter{{Fault: d.Fault.noun()}}
@@ -137,7 +135,7 @@ func said(p *model.TrafficPolicy) *model.TrafficPolicy {
 func (r *route) requests() *model.Route {
 	m := &model.Route{Priority: model.Priority(r.Priority)}
 	if r.Timeout != nil {
-		m.Timeouts = model.Timeouts{Request: r.Timeout.Request.duration(), Backend: r.Timeout.Backend.duration()}
+		m.Timeouts = model.Timeouts{Request: r.Timeout.Request.duration(), Backend: r.Timeout.Backend.duration(), Idle: r.Timeout.Idle.duration(), Stream: r.Timeout.Stream.duration()}
 	}
 	if r.Retry != nil {
 		m.Retry = r.Retry.noun()
@@ -145,6 +143,9 @@ func (r *route) requests() *model.Route {
 	m.Session, _ = session(string(r.Session))
 	if r.Hedge != nil {
 		m.Hedge = r.Hedge.noun
+	}
+	if r.Shape != nil {
+		m.Shape = r.Shape.noun()
 	}
 	return m
 }

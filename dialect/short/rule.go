@@ -164,10 +164,7 @@ func (c *compiler) compile(r *route, index int) rule {
 	}
 	base.Rollout, base.Backends = c.rolled(r, name, base.Backends, &out)
 	served := r.requests()
-	base.Timeouts, base.Retry, base.Session, base.Priority, base.Hedge = served.Timeouts, served.Retry, served.Session, served.Priority, served.Hedge
-	if r.Shape != nil {
-		base.Shape = r.Shape.noun()
-	}
+	base.Timeouts, base.Retry, base.Session, base.Priority, base.Hedge, base.Shape = served.Timeouts, served.Retry, served.Session, served.Priority, served.Hedge, served.Shape
 	base.CountCalls = r.GRPC != nil && r.GRPC.metrics
 	left := r.Match
 	for len(left) > 0 {

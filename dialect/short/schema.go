@@ -170,7 +170,7 @@ func (s *schemas) noun(t reflect.Type) way {
 	case *fault:
 		return way{s.Ref("fault", t), "fault"}
 	case *shape:
-		return way{item("shape", t, anOften), "rate, shape"}
+		return way{item("shape", t, isOff, anOften), "rate, off, shape"}
 	case *timeouts:
 		return way{item("timeouts", t, isOff, aDuration), "duration, timeouts"}
 	case *overload:

@@ -28,11 +28,16 @@ type shape struct {
 	_             struct{}  `also:"in,request,uploadRate" hint:"did you mean upload? For example upload: 1MiB/s"`
 	_             struct{}  `also:"total,shared" hint:"did you mean totalUpload or totalDownload?"`
 	_             struct{}  `also:"key,per,by" hint:"a shape is of the whole route, whoever asks"`
+
+	off bool
 }
 
-// ReadNode takes 20/s or an object.
+// ReadNode takes 20/s, off or an object.
 func (s *shape) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	before := in.Broken()
+	if s.off = n.Value == off; s.off {
+		return
+	}
 	if n.Kind == yaml.MappingNode {
 		type plain shape
 		in.Into(n, (*plain)(s))
@@ -60,6 +65,7 @@ func (s *shape) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 // noun gives nil where nothing is bounded.
 func (s *shape) noun() *model.Shape {
 	m := model.Shape{
+		Off:   s.off,
 		Burst: s.Burst, Wait: s.Wait.duration(), Upload: s.Upload.perSecond(), Download: s.Download.perSecond(),
 		TotalUpload: s.TotalUpload.perSecond(), TotalDownload: s.TotalDownload.perSecond(),
 	}

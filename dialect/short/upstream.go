@@ -47,7 +47,7 @@ func (s *service) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	}
 	s.checkBalance(in, n)
 	s.fields = places(in, n)
-	checkRequests(in, n, s.Timeout, s.Session)
+	checkRequests(in, n, s.Session)
 	if p := string(s.Protocol); p != "" && !slices.Contains(serviceProtocols, p) {
 		in.Problem(n, "bad-value", "a service's protocol is http1, http2 or auto, not "+strconv.Quote(p), "gRPC needs protocol: http2; TLS is tls: true")
 	}

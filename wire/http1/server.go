@@ -49,7 +49,6 @@ type server struct {
 	kept *kept // not used yet; nil when there is nothing
 
 	timer    wire.Timer
-	due      time.Duration // what the timer is armed for
 	at       time.Duration // when the clock of the inbound state began
 	since    time.Duration // when the connection came
 	progress time.Duration // when the client last took something
@@ -98,7 +97,7 @@ func (c *Codec) Serve(conn wire.Conn, srv wire.Server, lim *wire.Limits) {
 // Warm implements wire.Warmer: for a request that has come, and for a response
 // that has, which is written to the connection.
 func (m *server) Warm() uint64 {
-	n := uint64(m.at) + uint64(m.due) + uint64(m.left) + uint64(m.served)
+	n := uint64(m.at) + uint64(m.timer.Due()) + uint64(m.left) + uint64(m.served)
 	if w, ok := m.conn.(wire.Warmer); ok {
 		n += w.Warm()
 	}

@@ -43,10 +43,9 @@ func (m *server) expect(d time.Duration) {
 
 // wake makes sure that the timer fires at due or before.
 func (m *server) wake(due time.Duration) {
-	if m.timer.Armed() && m.due <= due {
+	if m.timer.Armed() && m.timer.Due() <= due {
 		return
 	}
-	m.due = due
 	m.loc.loop.Arm(&m.timer, due-m.loc.loop.Now())
 }
 

@@ -196,7 +196,6 @@ func write(t *testing.T, file string, ar *txtar.Archive, run func(*testing.T, []
 var testLimits = wire.Limits{
 	HeadBytes: 400, Fields: 8, URIBytes: 64, BodyBytes: 100, Requests: 5,
 	Idle: 75 * time.Second, Head: 15 * time.Second, Body: 30 * time.Second, Write: 20 * time.Second,
-	Age: 200 * time.Second,
 }
 
 func TestServerTranscripts(t *testing.T) {
