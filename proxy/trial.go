@@ -54,7 +54,7 @@ func (x *exchange) fault(r *observe.Record) blame {
 	switch why := r.Reason; why {
 	case observe.NoEndpoint, observe.Overloaded, observe.ConnectRefused, observe.ConnectTimeout, observe.ConnectFailed,
 		observe.UpstreamTLS, observe.UpstreamIdentity, observe.UpstreamReset, observe.UpstreamBadResponse,
-		observe.UpstreamHeadTooLarge, observe.UpstreamBadMessage, observe.UpstreamTimeout, observe.RequestTimeout:
+		observe.UpstreamHeadTooLarge, observe.UpstreamBadMessage, observe.UpstreamTimeout, observe.RequestTimeout, observe.StreamIdle:
 		return services
 	default:
 		if why != observe.ReasonNone && !onPurpose(why) {

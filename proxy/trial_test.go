@@ -98,6 +98,7 @@ func TestBlame(t *testing.T) {
 		observe.BadVersion: "the client's", observe.NoBackend: "configuration", observe.InvalidBackend: "configuration", observe.InvalidFilter: "configuration",
 		observe.NoProgram: "no configuration", observe.PortRemoved: "configuration", observe.NoIdentity: "the mesh's", observe.TooManyConnections: "a listener's bound", observe.TooManyFromCaller: "a bound of the mesh", observe.TooManyStreams: "the client's",
 		observe.OutboundUnknown: "no service", observe.OutboundRefused: "no service", observe.Draining: "naru stops", observe.Internal: "naru's defect",
+		observe.StreamTimeout: "a bound of the route", observe.ProxyOverloaded: "the proxy's own load", observe.OutboundPort: "no service",
 	}
 	for why := observe.ReasonNone + 1; why < observe.Reasons; why++ {
 		x := &exchange{}
