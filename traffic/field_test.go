@@ -17,7 +17,7 @@ func TestEveryFieldIsDecided(t *testing.T) {
 		fields []field
 		own    []string
 	}{
-		{reflect.TypeFor[model.Route](), routeFields, []string{"Name", "Parents", "Hostnames", "Matches", "Backends", "CountCalls", "Rollout", "Order", "Subject", "Origin"}},
+		{reflect.TypeFor[model.Route](), routeFields, []string{"Name", "Parents", "Hostnames", "Matches", "Backends", "CountCalls", "Order", "Subject", "Origin"}},
 		{reflect.TypeFor[model.Service](), serviceFields, []string{"Name", "Endpoints", "Host", "Protocol", "ProxyProtocol", "TLS", "Mesh", "Identity", "Local", "Subject", "Origin", "Refused"}},
 	} {
 		for i := range x.of.NumField() {
