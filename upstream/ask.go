@@ -33,6 +33,8 @@ type Ask struct {
 	// Dialled is set by Pick: the connection is being made for this try.
 	Dialled bool
 
+	// diverted: keys have led it elsewhere, as their endpoint has too much.
+	diverted bool
 	// flow: it is for a connection, whose first answer tells nothing of how
 	// loaded an endpoint is.
 	flow bool

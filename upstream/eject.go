@@ -120,13 +120,8 @@ func hundredths(n int) float64 { return float64(n) / 100 }
 
 // detect follows a change of the spec or of the members. With c.mu held.
 func (c *Cluster) detect() {
-	list := make([]*outlier.Endpoint, len(c.members))
-	for i, m := range c.members {
-		m.ep.state.Of = m.ep
-		list[i] = &m.ep.state
-	}
 	sp := c.spec.Load()
-	c.outliers.Set(ejectionOf(sp.service.Ejection), list)
+	c.outliers.Set(ejectionOf(sp.service.Ejection), c.watching)
 	if !sp.set.watch {
 		for _, ev := range c.outliers.Release(c.loopTime()) {
 			c.apply(&ev)
@@ -158,11 +153,11 @@ func (c *Cluster) judgeAll(now time.Duration) {
 	}
 	for _, ev := range c.outliers.Sweep(now) {
 		c.apply(&ev)
-		changed = true
+		changed = c.layout.note(ev.Endpoint.Of.(*Endpoint)) || changed
 	}
 	c.slower.Store(int64(c.outliers.Slower()))
 	if changed {
-		c.replan()
+		c.publish()
 	}
 }
 

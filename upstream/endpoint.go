@@ -48,7 +48,10 @@ type Endpoint struct {
 	watched
 	// group and row are its place in the layout, outside says that it is not in our
 	// own zone. Guarded by the cluster's mutex.
-	group, row     int
+	group, row int
+	// index is its place among the cluster's members, spot its row in the tier, -1
+	// without.
+	index, spot    int
 	outside, waits bool // waits: it is ejected and may be probed
 	// left counts the loops that emptied their pool after the removal.
 	left atomic.Int32

@@ -79,7 +79,7 @@ func pass(d time.Duration) { <-time.After(d) }
 func (w *world) addrs(name string) string {
 	synctest.Wait()
 	var list []string
-	for _, r := range w.cluster(name).plan.Load().tiers[0].rows {
+	for _, r := range w.cluster(name).plan.Load().tiers[0].rows.all() {
 		list = append(list, r.ep.Addr().Addr().String())
 	}
 	return strings.Join(list, " ")
