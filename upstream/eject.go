@@ -88,7 +88,7 @@ func (k *chore) do() {
 		c.judgeAll(k.now)
 		return
 	}
-	if ev, ok := c.outliers.Probed(k.now, &k.ep.state, k.good, k.result.Took, "its probe: "+k.result.told()); ok {
+	if ev, ok := c.outliers.Probed(k.now, k.ep.state, k.good, k.result.Took, "its probe: "+k.result.told()); ok {
 		c.note(&ev)
 	}
 }
@@ -146,7 +146,7 @@ func (c *Cluster) judgeAll(now time.Duration) {
 		ep.state.Spare = m.standby || ep.sick.Load()
 		ep.observe(now, timed)
 		if at := ep.probed.Load(); at != 0 && now-time.Duration(at) >= outlier.ProbeTime && ep.probed.CompareAndSwap(at, 0) {
-			if ev, ok := c.outliers.Probed(now, &ep.state, false, 0, fmt.Sprintf("its probe: no answer within %v", outlier.ProbeTime)); ok {
+			if ev, ok := c.outliers.Probed(now, ep.state, false, 0, fmt.Sprintf("its probe: no answer within %v", outlier.ProbeTime)); ok {
 				c.apply(&ev)
 			}
 		}
@@ -272,7 +272,7 @@ func (c *Cluster) passed(ep *Endpoint) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if ev, ok := c.outliers.Healthy(c.loopTime(), &ep.state); ok {
+	if ev, ok := c.outliers.Healthy(c.loopTime(), ep.state); ok {
 		c.note(&ev)
 	}
 }

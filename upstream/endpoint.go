@@ -27,6 +27,9 @@ type Endpoint struct {
 	at  netip.AddrPort
 	key uint64
 
+	// index is its place among the cluster's members. Guarded by the cluster's
+	// mutex. From here on a line of the processor's cache has all that a pick reads.
+	index int
 	// pools has one for each loop, made by the loop when it first picks here.
 	pools []atomic.Pointer[pool]
 
@@ -49,9 +52,8 @@ type Endpoint struct {
 	// group and row are its place in the layout, outside says that it is not in our
 	// own zone. Guarded by the cluster's mutex.
 	group, row int
-	// index is its place among the cluster's members, spot its row in the tier, -1
-	// without.
-	index, spot    int
+	// spot is its row in the tier, -1 without.
+	spot           int
 	outside, waits bool // waits: it is ejected and may be probed
 	// left counts the loops that emptied their pool after the removal.
 	left atomic.Int32

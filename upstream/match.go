@@ -6,9 +6,19 @@ import (
 	"github.com/naru-mesh/naru/model"
 )
 
-// sameEndpoints compares lists, which may be one.
-func sameEndpoints(a, b []model.Endpoint) bool {
-	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
+// alike is how many of two lists, which may be one, are the same from the
+// beginning.
+func alike(a, b []model.Endpoint) int {
+	n := min(len(a), len(b))
+	if n == 0 || &a[0] == &b[0] {
+		return n
+	}
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
 }
 
 // lookAhead is how far a match looks for where two lists go on alike, mostApart
@@ -19,13 +29,16 @@ const (
 )
 
 // match says for each of now which of old it is, -1 where it is new, and who of
-// old is gone. It costs a comparison each where lists are alike but for a few that
-// were changed, put in or taken out, in whatever place. nil: they are too
-// different.
-func match(old, now []model.Endpoint) (from []int32, gone []int) {
+// old is gone; the first same are known to be. It costs a comparison each where
+// lists are alike but for a few that were changed, put in or taken out, in
+// whatever place. nil: they are too different.
+func match(old, now []model.Endpoint, same int) (from []int32, gone []int) {
 	from = make([]int32, len(now))
+	for i := range same {
+		from[i] = int32(i)
+	}
 	var come []int
-	i, j := 0, 0
+	i, j := same, same
 	for i < len(old) && j < len(now) {
 		if old[i] == now[j] {
 			from[j] = int32(i)

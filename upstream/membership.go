@@ -119,7 +119,7 @@ func (c *Cluster) rebuild() {
 	c.endpoints, c.members = kept, members
 	c.watching = make([]*outlier.Endpoint, len(members))
 	for i := range members {
-		c.watching[i] = &members[i].ep.state
+		c.watching[i] = members[i].ep.state
 	}
 	c.detect()
 	c.retoken(false)
@@ -136,7 +136,7 @@ func memberOf(ep *Endpoint, t *target) member {
 func (c *Cluster) newEndpoint(t *target, key *endpointKey) *Endpoint {
 	ep := &Endpoint{
 		addr: key.addr, host: t.host, dialer: t.dialer, raw: t.raw, codec: t.codec,
-		watched: watched{cluster: c},
+		watched: watched{cluster: c, state: &outlier.Endpoint{}},
 		pools:   make([]atomic.Pointer[pool], len(c.owner.loops)),
 		spot:    -1,
 	}
@@ -334,7 +334,7 @@ func (c *Cluster) putIn(ep *Endpoint, t *target, near *nearness) {
 	l := &c.layout
 	m := memberOf(ep, t)
 	ep.index = len(c.members)
-	c.members, c.watching = append(c.members, m), append(c.watching, &ep.state)
+	c.members, c.watching = append(c.members, m), append(c.watching, ep.state)
 	v := &l.levels[l.levelOf(c.standOf(near, t))]
 	v.count++
 	v.zones[t.place.Zone]++

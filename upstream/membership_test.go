@@ -34,7 +34,7 @@ func stands(c *Cluster) *standing {
 	for i := range c.members {
 		m := &c.members[i]
 		s.members = append(s.members, fmt.Sprint(m.ep.addr, m.weight, m.standby, m.of.priority, m.of.place, m.ep.outside))
-		if m.ep.index != i || c.watching[i] != &m.ep.state {
+		if m.ep.index != i || c.watching[i] != m.ep.state {
 			s.members = append(s.members, fmt.Sprint(m.ep.addr, " is misplaced"))
 		}
 		if all := c.tokens.Load(); all != nil && all.find(c.Token(m.ep)) == m.ep {
@@ -271,7 +271,7 @@ func TestMatchFindsWhatIsTheSame(t *testing.T) {
 				now[i].Weight = 7
 			}
 		}
-		from, gone := match(old, now)
+		from, gone := match(old, now, alike(old, now))
 		if from == nil {
 			t.Fatal("a few changes are taken for too many")
 		}
@@ -297,7 +297,7 @@ func TestMatchFindsWhatIsTheSame(t *testing.T) {
 			t.Fatalf("%d stay and %d go of %d", len(seen), len(gone), len(old))
 		}
 	}
-	if from, _ := match(old, service("a", 900).Endpoints[450:]); from != nil {
+	if from, _ := match(old, service("a", 900).Endpoints[450:], 0); from != nil {
 		t.Error("lists that have nothing in common are alike")
 	}
 }

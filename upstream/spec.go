@@ -71,9 +71,10 @@ type target struct {
 }
 
 // newSpec makes svc ready for c. It holds the names it needs, on c's behalf,
-// until release; fresh are those that have not been looked up yet. With an
-// error (TLS) the spec has no targets.
-func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, fresh []*name, err error) {
+// until release; fresh are those that have not been looked up yet. same is how
+// many of the first endpoints are those that c has. With an error (TLS) the spec
+// has no targets.
+func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, same int) (sp *spec, fresh []*name, err error) {
 	sp = &spec{service: svc, own: own, set: settingsOf(svc), near: nearnessOf(svc)}
 	old := c.spec.Load()
 	if old != nil {
@@ -88,7 +89,7 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, 
 	}
 	from, gone := []int32(nil), []int(nil)
 	if old != nil && old.err == nil && sp.trust == old.trust && sp.service.Local == old.service.Local && len(old.targets) == len(old.service.Endpoints) {
-		if from, gone = match(old.service.Endpoints, svc.Endpoints); from != nil {
+		if from, gone = match(old.service.Endpoints, svc.Endpoints, same); from != nil {
 			sp.base = old
 		}
 	}
@@ -264,15 +265,15 @@ func settingsOf(svc *model.Service) *settings {
 	return set
 }
 
-// sameService says whether b asks for what a asks for; where it was written
-// does not matter.
+// sameService says whether b asks for what a asks for, but for its endpoints;
+// where it was written does not matter.
 func sameService(a, b *model.Service) bool {
 	if a == b {
 		return true
 	}
 	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) && a.HashBalanceFactor == b.HashBalanceFactor && a.SubsetSize == b.SubsetSize && same(a.SlowStart, b.SlowStart) &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
-		sameEndpoints(a.Endpoints, b.Endpoints) && same(a.Locality, b.Locality) && sameTLS(a.TLS, b.TLS) && same(a.Health, b.Health) &&
+		same(a.Locality, b.Locality) && sameTLS(a.TLS, b.TLS) && same(a.Health, b.Health) &&
 		same(a.Limits, b.Limits) &&
 		same(a.Ejection, b.Ejection) &&
 		a.RetryBudget.Filled() == b.RetryBudget.Filled()
