@@ -43,5 +43,6 @@ func (g *gateway) measureTiers() {
 	count("naru_service_panics_total", "Times that endpoints of the service began to be used that are not healthy, because too few are.", func(s *upstream.ServiceStats) uint64 { return s.Panics })
 	count("naru_service_panic_picks_total", "Times that an endpoint was chosen that is not healthy, because too few are.", func(s *upstream.ServiceStats) uint64 { return s.Panicked })
 	count("naru_service_key_diverted_picks_total", "Times that a key led past its endpoint to another, because that had more than hashBalanceFactor allows.", func(s *upstream.ServiceStats) uint64 { return s.Diverted })
+	count("naru_service_keyless_picks_total", "Times that a request had no key where the service is balanced by keys: what is named is not there, or an expression fails.", func(s *upstream.ServiceStats) uint64 { return s.Keyless })
 	count("naru_service_other_zone_picks_total", "Times that an endpoint was chosen that is not in the proxy's own zone, as far as both are known.", func(s *upstream.ServiceStats) uint64 { return s.OtherZone })
 }

@@ -149,6 +149,8 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 	}
 	if a.diverted {
 		pl.diverted.Add(1)
+	} else if !a.Hashed && p.set.balance.hashed() {
+		pl.keyless.Add(1)
 	}
 	made := pl.connects.Load()
 	conn = pl.lend(p.set, a.Fresh)

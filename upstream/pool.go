@@ -44,7 +44,7 @@ type pool struct {
 	// Those picked and not yet settled are active.
 	picks, settled, connects atomic.Uint64
 	panicked                 atomic.Uint64 // picks of one that is not well
-	diverted                 atomic.Uint64 // picks by keys of others
+	diverted, keyless        atomic.Uint64 // picks by keys of others, and by none where keys decide
 	open, opening            atomic.Int64
 	// carrying counts connections with exchanges, where one can have several;
 	// where not, those are as many as the active exchanges.

@@ -23,6 +23,8 @@ type Counts struct {
 	// Diverted is how many of the picks were by keys of endpoints that had as much
 	// as they may (model.Service.HashBalanceFactor).
 	Diverted uint64
+	// Keyless is how many of the picks had no key where keys decide.
+	Keyless uint64
 	// Failures is how many connects failed, by ConnectReasons.
 	Failures [len(connectReasons)]uint64
 	// Results is how many tries went how, by Outcome.
@@ -156,7 +158,7 @@ func (ep *Endpoint) counts() (n Counts) {
 		settled := p.settled.Load() // first: what is settled was picked
 		one := Counts{
 			Picks: p.picks.Load(), Opening: p.opening.Load(), Open: p.open.Load(),
-			Connects: p.connects.Load(), Panicked: p.panicked.Load(), Diverted: p.diverted.Load(),
+			Connects: p.connects.Load(), Panicked: p.panicked.Load(), Diverted: p.diverted.Load(), Keyless: p.keyless.Load(),
 		}
 		if ep.outside {
 			one.OtherZone = one.Picks
@@ -192,6 +194,7 @@ func (n *Counts) add(m *Counts) {
 	n.OtherZone += m.OtherZone
 	n.Panicked += m.Panicked
 	n.Diverted += m.Diverted
+	n.Keyless += m.Keyless
 	for i := range n.Failures {
 		n.Failures[i] += m.Failures[i]
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
 )
 
 // endpointsOf are those that subsets are made of.
@@ -257,6 +258,15 @@ func TestBoundedLoads(t *testing.T) {
 			if (st.Diverted > 0) != (factor > 0) {
 				t.Errorf("%s, %d%%: %d picks were diverted", by, factor, st.Diverted)
 			}
+			if st.Keyless != 0 {
+				t.Errorf("%d picks are said to have no key", st.Keyless)
+			}
+			if _, _, why := c.Pick(l, &Ask{}); why != observe.ReasonNone || w.stats("a").Keyless != 1 {
+				t.Errorf("one without a key: %v, %d", why, w.stats("a").Keyless)
+			}
+			conn := w.codec.conns[len(w.codec.conns)-1]
+			conn.Send(nil, nil, nil, true)
+			conns = append(conns, conn)
 			for _, conn := range conns {
 				conn.opened()
 				conn.finish()
