@@ -55,7 +55,7 @@ func (v *checker) bounded(s *Service) *Service {
 		v.broken("bad-value", "service "+s.Name+" gives an endpoint "+strconv.Itoa(f)+"% of its share by keys; there is no bound", "write 101 to "+strconv.Itoa(MostHashBalance)+", for example 125")
 		s = copied(s)
 		s.HashBalanceFactor = 0
-	} else if f != 0 && !s.Balance.Hashes() {
+	} else if f != 0 && !s.Balance.Hashes() && (v.partial == nil || s.Balance != "") {
 		v.doubtful("unused", "service "+s.Name+" bounds what an endpoint gets by keys, and is not balanced by them", "write balance: maglev or balance: ring-hash")
 	}
 	switch {

@@ -51,7 +51,8 @@ func (r *reader) slowStart(in *SlowStart) *model.SlowStart {
 func (r *reader) loadBalancing(p *backendPolicy, in *LoadBalancing) {
 	const field = "spec.loadBalancing"
 	switch in.Policy {
-	case "", "PeakEWMA":
+	case "": // not said: another policy may, or it is PeakEWMA
+	case "PeakEWMA":
 		p.noun.Balance = model.PeakEWMA
 	case "RoundRobin":
 		p.noun.Balance = model.RoundRobin
