@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/naru-mesh/naru/model"
@@ -62,7 +63,19 @@ type keyed struct {
 
 type keyedEndpoint struct {
 	ep     *Endpoint
+	doubts *atomic.Uint32 // ep's
 	weight uint32
+}
+
+// find gives the endpoint that a key belongs to, if nothing speaks against it;
+// nil where it takes another look. The endpoint itself is not read: of thousands
+// each is on a page of its own, and that costs more than all the rest.
+func (k *keyed) find(a *Ask) *Endpoint {
+	e := &k.eps[k.table.Lookup(a.Hash, 0)]
+	if e.doubts == nil || e.doubts.Load() != 0 || a.Tried.Has(e.ep) {
+		return nil
+	}
+	return e.ep
 }
 
 // keysOf lays out members for keys; nil where keys do not decide.
@@ -72,7 +85,7 @@ func keysOf(members []member, by balance) *keyed {
 	}
 	k := &keyed{by: by, eps: make([]keyedEndpoint, len(members))}
 	for i := range members {
-		k.eps[i] = keyedEndpoint{members[i].ep, members[i].weight}
+		k.eps[i] = keyedEndpoint{members[i].ep, members[i].ep.doubts, members[i].weight}
 		k.sum += uint64(members[i].weight)
 	}
 	k.build()

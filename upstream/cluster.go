@@ -170,7 +170,7 @@ func (c *Cluster) remove(eps []*Endpoint) {
 		return
 	}
 	for _, ep := range eps {
-		ep.skip.Store(true) // keys may find it until others are found
+		ep.skipped(true) // keys may find it until others are found
 		if ep.endCheck != nil {
 			ep.endCheck()
 			ep.endCheck = nil

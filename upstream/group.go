@@ -68,7 +68,7 @@ func (g *group) build(panics bool, set *settings) {
 		m := &g.members[i]
 		m.seated = wanted(m, panics) && g.rank(m) >= least
 		m.ep.ill.Store(!m.well)
-		m.ep.skip.Store(!m.well && !panics)
+		m.ep.skipped(!m.well && !panics)
 		if m.seated {
 			in = append(in, *m)
 		}

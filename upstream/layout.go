@@ -252,7 +252,7 @@ func (l *layout) note(ep *Endpoint) bool {
 	}
 	panics := l.levels[g.level].panics
 	ep.ill.Store(!well)
-	ep.skip.Store(!well && !panics)
+	ep.skipped(!well && !panics)
 	g.turn(ep)
 	g.reseat(ep.row, panics)
 	return true

@@ -139,6 +139,7 @@ func (c *Cluster) newEndpoint(t *target, key *endpointKey) *Endpoint {
 		watched: watched{cluster: c, state: &outlier.Endpoint{}},
 		pools:   make([]atomic.Pointer[pool], len(c.owner.loops)),
 		spot:    -1,
+		doubts:  new(atomic.Uint32),
 	}
 	ep.state.Of = ep
 	ep.at = netip.AddrPortFrom(key.addr.Addr().Unmap(), key.addr.Port())
@@ -348,7 +349,7 @@ func (c *Cluster) putIn(ep *Endpoint, t *target, near *nearness) {
 	g := &l.groups[group]
 	i := g.join(m)
 	ep.ill.Store(!m.well)
-	ep.skip.Store(!m.well && !v.panics)
+	ep.skipped(!m.well && !v.panics)
 	g.reseat(i, v.panics)
 }
 

@@ -67,6 +67,11 @@ func (p *plan) choose(cur *cursor, now time.Duration, a *Ask) *Endpoint {
 		cur = &p.cursors[k][cur.loop]
 	}
 	t := &p.tiers[k]
+	if a.Hashed && t.keys != nil && p.set.bound == 0 {
+		if ep := t.keys.find(a); ep != nil {
+			return ep
+		}
+	}
 	ep := t.candidate(cur, p.set, now, a, 0)
 	if ep.usable(now, a.Tried) {
 		return ep
