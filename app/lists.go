@@ -21,11 +21,12 @@ import (
 // comes first: it is known by its apiVersion, which no other dialect has.
 // Expressions are checked where they are read, for check and run alike.
 func Dialects() []dialect.Dialect {
-	words, kinds := short.New(), native.New()
+	words, kinds, full := short.New(), native.New(), gatewayapi.New()
 	words.CEL, kinds.CEL = authz.CheckCEL, authz.CheckCEL
+	words.Key, full.Key = authz.CheckKey, authz.CheckKey
 	return []dialect.Dialect{
 		kinds, // before gatewayapi, which takes every other object
-		gatewayapi.New(),
+		full,
 		words,
 	}
 }

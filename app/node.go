@@ -297,7 +297,7 @@ func (n *node) describe(*model.Config) (mesh.Node, int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	addresses := n.addresses // it is replaced, not written to
-	d := mesh.Node{Address: cmp.Or(n.opt.Bind, n.opt.Address), MeshPort: n.opt.MeshPort, Serve: n.gateway != "", Gateway: n.gateway, VIP: func(service string) []netip.Addr { return addresses[service] }}
+	d := mesh.Node{Network: n.opt.Network, Address: cmp.Or(n.opt.Bind, n.opt.Address), MeshPort: n.opt.MeshPort, Serve: n.gateway != "", Gateway: n.gateway, VIP: func(service string) []netip.Addr { return addresses[service] }}
 	if n.cages != nil {
 		d.Plain = n.plain
 	}

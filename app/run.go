@@ -219,7 +219,7 @@ func newGateway(opt Options) (*gateway, error) {
 	codec, codec2 := http1.New(len(g.driver.Loops())), http2.New(len(g.driver.Loops()))
 	codec.HandOver(codec2)
 	g.clusters = upstream.NewSet(upstream.Env{
-		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Local: &g.marked, Tunnels: tunnel.Tunnels{}, Place: g.opt.Mesh.place, Log: g.log,
+		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Local: &g.marked, Tunnels: tunnel.Tunnels{}, Place: g.opt.Mesh.place, ID: g.opt.Mesh.Node, Log: g.log,
 	})
 	g.decisions = authz.NewMetrics(g.registry, g.log)
 	g.guard = newGuard(g.driver, g.log)
@@ -229,7 +229,7 @@ func newGateway(opt Options) (*gateway, error) {
 		Driver: placed{g.driver, &g.marked.places}, Server: codec, HTTP2: codec2, Datagrams: g.driver, QUIC: g.quic, Security: g.security, Clusters: g.clusters,
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),
 		Families: Families(&g.descriptors, &g.faults), Registry: g.registry, Issuers: g.issuers, Log: g.log,
-		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize, Attest: g.lent, Client: codec,
+		Identities: &g.identities, Tunnels: tunnel.Tunnels{}, Authorize: g.authorize, Key: authz.NewKey, Attest: g.lent, Client: codec,
 		Verify: checking{&g.passports}, Mint: minting{&g.passports}, Gateway: g.passports.gateway,
 		Gates: g.guard.gates,
 	})

@@ -84,6 +84,7 @@ type tierStatus struct {
 	Zone     string  `json:"zone,omitempty"` // "": of all zones
 	Load     float64 `json:"load"`           // share of the requests, 0 to 1
 	Healthy  int     `json:"healthy"`
+	Used     int     `json:"used"` // those that can be chosen: fewer than healthy with a subset
 	Total    int     `json:"total"`
 	Panic    bool    `json:"panic,omitempty"` // all are used, healthy or not
 }
@@ -138,7 +139,7 @@ func (g *gateway) status() status {
 			(*to)[why] = n
 		})
 		for _, t := range st.Tiers {
-			one.Tiers = append(one.Tiers, tierStatus{t.Priority, t.Distance.String(), t.Zone, t.Load, t.Healthy, t.Total, t.Panics})
+			one.Tiers = append(one.Tiers, tierStatus{t.Priority, t.Distance.String(), t.Zone, t.Load, t.Healthy, t.Used, t.Total, t.Panics})
 		}
 		for _, ep := range st.Endpoints {
 			host := ep.Host

@@ -29,7 +29,7 @@ func nodeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.StringVar(&o.Bind, "bind", "", "`IP` address of this machine on which the mesh port listens (default --address): where others reach it at another, behind NAT")
 	f.Uint16Var(&o.MeshPort, "mesh-port", 0, "`port` for mutual TLS between proxies (default 15008)")
 	f.StringVar(&o.Zone, "zone", "", "`ZONE` or REGION/ZONE where this machine is: endpoints near it go first, and its workloads are known to be there (default: not known, endpoints are alike)")
-	f.StringVar(&o.Network, "network", "", "`name` of the set of machines that reach this one's addresses: endpoints of other networks go last (default: not known)")
+	f.StringVar(&o.Network, "network", "", "`name` of the set of machines that reach this one's addresses: endpoints of other networks go last, through the gateways that the mesh names for these (default: not known)")
 	f.StringVar(&o.Socket, "socket", "", "where naru exec meets this process (default "+admin.DefaultSocket+", for others than root below XDG_RUNTIME_DIR, or naru-UID where temporary files are)")
 	f.StringVar(&o.Capture, "capture", "", "how workloads' traffic is captured: auto (the default: the best that the machine allows), ebpf or nftables (or fail), or off (by environment only)")
 	f.StringVar(&o.Scope, "capture-scope", "", "`name` of what traffic is captured with, another for each proxy of a machine (default naru)")

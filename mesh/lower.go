@@ -25,6 +25,10 @@ type Node struct {
 	// is not set.
 	Serve   bool
 	Gateway identity.ID
+	// Network is the one that the machine is in, "" where that is not known. What
+	// is in another is reached through its gateway, where the mesh has one; a
+	// machine that serves listens for what comes from others.
+	Network string
 	// VIP is the addresses that a service's name means to captured workloads,
 	// one of a family at most; none, or nil: there are none. The same service
 	// gets the same at each call.
@@ -128,6 +132,7 @@ func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 	if node.Serve {
 		l.serve()
 	}
+	l.between()
 	l.inbound()
 	l.outbound()
 	l.last, l.next = l.next, nil
@@ -216,7 +221,7 @@ func (l *Lowering) service(s *model.Service, from source, name string) *model.Se
 		return s
 	}
 	workloads := l.byService[s.Name]
-	causes := []any{s, from.id, l.mesh.TrustDomain, l.mesh.Domain, l.mesh.MTLS}
+	causes := []any{s, from.id, l.mesh.TrustDomain, l.mesh.Domain, l.mesh.MTLS, l.ways()}
 	for _, w := range workloads {
 		causes = append(causes, w)
 	}
@@ -260,6 +265,9 @@ func (l *Lowering) endpoints(w *model.Workload, service string, mode model.MTLS,
 		e := model.Endpoint{Host: w.Address, Port: p.Port, Weight: w.Weight, Place: w.Place, Standby: w.State != model.Serving, Authority: netAddr(w.Address, p.Port)}
 		if mutual {
 			e.Port = w.MeshPort
+			if host, port, ok := l.gate(w.Place.Network); ok {
+				e.Host, e.Port = host, port
+			}
 			e.Identity = string(l.identityOf(w))
 			e.ServerName = l.sni(w, p.Port)
 		}

@@ -35,15 +35,19 @@ const (
 	HashCookie HashKind = "cookie"
 	HashQuery  HashKind = "query"  // the first value of a parameter, decoded
 	HashSource HashKind = "source" // the client's address, as trusted hops tell it
+	HashCEL    HashKind = "cel"    // what a CEL expression gives: text, a number, a truth value or bytes
 )
 
 // HashKinds are all values of HashKind.
-func HashKinds() []HashKind { return []HashKind{HashHeader, HashCookie, HashQuery, HashSource} }
+func HashKinds() []HashKind {
+	return []HashKind{HashHeader, HashCookie, HashQuery, HashSource, HashCEL}
+}
 
 // HashKey is a part of a request by which RingHash and Maglev choose.
 type HashKey struct {
 	Kind HashKind `json:"kind"`
-	// Name is that of the header, cookie or parameter; "" for HashSource.
+	// Name is that of the header, cookie or parameter, or the expression; "" for
+	// HashSource.
 	Name string `json:"name,omitempty"`
 }
 
@@ -71,6 +75,13 @@ const MostSlowStart = time.Hour
 // MostHashKeys bounds Service.Hash.
 const MostHashKeys = 8
 
+// MostHashBalance bounds Service.HashBalanceFactor, MostHashCode the characters
+// of an expression of a HashKey.
+const (
+	MostHashBalance = 1000
+	MostHashCode    = 1024
+)
+
 // Balances are all values of Balance, the default first.
 func Balances() []Balance {
 	return []Balance{PeakEWMA, RoundRobin, LeastRequest, Random, RingHash, Maglev}
@@ -85,6 +96,11 @@ func (b *content) balancing(s *Service) {
 		for _, k := range s.Hash {
 			b.text(string(k.Kind), k.Name)
 		}
+	}
+	if s.HashBalanceFactor != 0 || s.SubsetSize != 0 {
+		b.text("bounded")
+		b.int(int64(s.HashBalanceFactor))
+		b.int(int64(s.SubsetSize))
 	}
 	if w := s.SlowStart; w != nil {
 		b.text("slow start")

@@ -55,7 +55,10 @@ type Mesh struct {
 	// Federated are the trust domains whose workloads are believed besides our
 	// own, each by the bundle that its own authority publishes.
 	Federated []Federation `json:"federated,omitempty"`
-	Origin    Origin       `json:"origin"`
+	// Networks are those whose workloads others reach through gateways. Workloads
+	// of a network that is not among them are dialled at their own addresses.
+	Networks []MeshNetwork `json:"networks,omitempty"`
+	Origin   Origin        `json:"origin"`
 	// Refused is as that of Service; what could be read stands in the fields.
 	Refused bool `json:"-"`
 }
@@ -397,6 +400,7 @@ func (m *Mesh) write(b *content) {
 	b.text(m.TrustDomain, m.Domain, string(m.MTLS), string(m.Outbound))
 	b.int(int64(m.Connections))
 	b.int(int64(m.MaxConnectionAge))
+	b.networks(m)
 	b.number(uint64(len(m.Federated)))
 	for i := range m.Federated {
 		f := &m.Federated[i]

@@ -27,6 +27,13 @@ type Service struct {
 	// Hash is what RingHash and Maglev go by: the first key that a request has
 	// counts.
 	Hash []HashKey `json:"hash,omitempty"`
+	// HashBalanceFactor bounds what an endpoint gets by keys: in percent of its
+	// share of the requests that run, above 100 up to MostHashBalance. A key whose
+	// endpoint has more goes to the next of its own. 0 is no bound.
+	HashBalanceFactor int `json:"hashBalanceFactor,omitempty"`
+	// SubsetSize is how many endpoints a proxy uses, of each priority and zone, of
+	// those that are well; which these are is different for each proxy. 0 is all.
+	SubsetSize int `json:"subsetSize,omitempty"`
 	// SlowStart is nil where new endpoints get their share at once.
 	SlowStart *SlowStart `json:"slowStart,omitempty"`
 	// Locality is nil for the default one.

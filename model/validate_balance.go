@@ -24,6 +24,8 @@ func (v *checker) balance(s *Service) *Service {
 			v.broken("bad-value", "service "+s.Name+" hashes "+strconv.Quote(string(k.Kind)), "write "+anyOf(HashKinds()))
 		case k.Kind == HashSource && k.Name != "":
 			v.broken("bad-value", "service "+s.Name+" hashes a source named "+strconv.Quote(k.Name), "a source has no name")
+		case k.Kind == HashCEL && (k.Name == "" || len(k.Name) > MostHashCode || hasControl(k.Name)):
+			v.broken("bad-value", "service "+s.Name+" hashes a CEL expression that is empty, longer than "+strconv.Itoa(MostHashCode)+" characters, or has control characters", `for example cel request.headers["x-user"]`)
 		case k.Kind == HashQuery && (k.Name == "" || hasControl(k.Name)), (k.Kind == HashHeader || k.Kind == HashCookie) && !isToken(k.Name):
 			v.broken("bad-value", "service "+s.Name+" hashes a "+string(k.Kind)+" named "+strconv.Quote(k.Name), "for example "+string(k.Kind)+" user")
 		default:
@@ -35,7 +37,7 @@ func (v *checker) balance(s *Service) *Service {
 	case s.Balance.Hashes() && len(good) == 0:
 		v.broken("no-hash", "service "+s.Name+" is balanced by "+string(s.Balance)+" and says of no key what requests have in common; it goes on as "+string(PeakEWMA), "for example hash: cookie session, or hash: source")
 		s = copied(s)
-		s.Balance, s.Hash = "", nil
+		s.Balance, s.Hash, s.HashBalanceFactor = "", nil, 0
 		return s
 	case len(s.Hash) > 0 && !s.Balance.Hashes():
 		v.doubtful("unused", "service "+s.Name+" has keys to hash, and is not balanced by them", "write balance: maglev or balance: ring-hash")
@@ -44,7 +46,29 @@ func (v *checker) balance(s *Service) *Service {
 		s = copied(s)
 		s.Hash = good
 	}
-	return v.slowStart(s)
+	return v.slowStart(v.bounded(s))
+}
+
+// bounded checks what bounds an endpoint's load and how many are used.
+func (v *checker) bounded(s *Service) *Service {
+	if f := s.HashBalanceFactor; f != 0 && (f <= 100 || f > MostHashBalance) {
+		v.broken("bad-value", "service "+s.Name+" gives an endpoint "+strconv.Itoa(f)+"% of its share by keys; there is no bound", "write 101 to "+strconv.Itoa(MostHashBalance)+", for example 125")
+		s = copied(s)
+		s.HashBalanceFactor = 0
+	} else if f != 0 && !s.Balance.Hashes() && (v.partial == nil || s.Balance != "") {
+		v.doubtful("unused", "service "+s.Name+" bounds what an endpoint gets by keys, and is not balanced by them", "write balance: maglev or balance: ring-hash")
+	}
+	switch {
+	case s.SubsetSize < 0:
+		v.broken("bad-value", "service "+s.Name+" uses "+strconv.Itoa(s.SubsetSize)+" endpoints; all are used", "write how many of them each proxy uses, for example 100")
+		s = copied(s)
+		s.SubsetSize = 0
+	case s.SubsetSize > 0 && s.Balance.Hashes():
+		v.broken("contradiction", "service "+s.Name+" is balanced by "+string(s.Balance)+" and has a subset, in which each proxy has other endpoints; all are used", "proxies agree on whose a key is when they know the same endpoints: leave the subset out")
+		s = copied(s)
+		s.SubsetSize = 0
+	}
+	return s
 }
 
 func (v *checker) slowStart(s *Service) *Service {

@@ -55,7 +55,7 @@ func (v *checker) mesh(m *Mesh) *Mesh {
 		m = copied(m)
 		m.Federated = good
 	}
-	return m
+	return v.networks(m)
 }
 
 // federation says whether a trust domain of somebody else can be believed.

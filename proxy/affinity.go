@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/route"
 	"github.com/naru-mesh/naru/upstream"
@@ -13,7 +14,8 @@ import (
 // hashKey is a model.HashKey compiled.
 type hashKey struct {
 	noun   model.HashKey
-	header wire.Key // of HashHeader
+	header wire.Key         // of HashHeader
+	reader filter.KeyReader // of HashCEL
 }
 
 // keys are what requests to a service go by; nil where the service is not
@@ -24,19 +26,35 @@ func (c *compiler) keys(service string) (list []hashKey) {
 		return nil
 	}
 	for _, k := range v.Hash {
-		list = append(list, hashKey{noun: k, header: wire.KeyOf(k.Name)})
+		key := hashKey{noun: k, header: wire.KeyOf(k.Name)}
+		if k.Kind == model.HashCEL {
+			if c.mesh == nil || c.mesh.Key == nil {
+				continue
+			}
+			var err error
+			if key.reader, err = c.mesh.Key(k.Name); err != nil {
+				c.problem(v.Origin, "service %s: the expression %s, by which it hashes: %v", service, k.Name, err)
+				continue
+			}
+		}
+		list = append(list, key)
 	}
 	return list
 }
 
 func (c *compiler) sameKeys(b *backend) bool {
-	return slices.EqualFunc(b.keys, c.keys(b.noun.Service), func(x, y hashKey) bool { return x.noun == y.noun })
+	v := c.services[b.noun.Service]
+	if v == nil || !v.Balance.Hashes() {
+		return len(b.keys) == 0
+	}
+	return slices.EqualFunc(b.keys, v.Hash, func(x hashKey, y model.HashKey) bool { return x.noun == y })
 }
 
 // bySource says whether the client's address is a key of a service: the only one
 // that a connection has.
 func (c *compiler) bySource(service string) bool {
-	return slices.ContainsFunc(c.keys(service), func(k hashKey) bool { return k.noun.Kind == model.HashSource })
+	v := c.services[service]
+	return v != nil && v.Balance.Hashes() && slices.ContainsFunc(v.Hash, func(k model.HashKey) bool { return k.Kind == model.HashSource })
 }
 
 // wants is what the next try wants of the cluster.
@@ -64,6 +82,10 @@ func (x *exchange) key(k *hashKey) (v []byte, ok bool) {
 		v, ok = route.Cookie(&x.Request, k.noun.Name)
 	case model.HashQuery:
 		v, ok = x.w.hit.Query(&x.Request, k.noun.Name)
+	case model.HashCEL:
+		if v, ok = k.reader.Key(x.w.out[:0], &x.Exchange); ok {
+			x.w.out = v // it may have grown
+		}
 	case model.HashHeader:
 		if k.header.ID == wire.Host {
 			return x.Request.Authority, len(x.Request.Authority) > 0

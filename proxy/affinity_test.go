@@ -1,12 +1,32 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
+	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/wire"
 )
+
+// fieldReader is a filter.KeyReader whose expression is the name of a field.
+type fieldReader string
+
+func (f fieldReader) Key(b []byte, x *filter.Exchange) ([]byte, bool) {
+	v, ok := x.Request.Get(wire.KeyOf(string(f)))
+	return append(b, v...), ok
+}
+
+// readField compiles one; "wrong" is a mistake.
+func readField(text string) (filter.KeyReader, error) {
+	if text == "wrong" {
+		return nil, errors.New("1:1: wrong")
+	}
+	return fieldReader(text), nil
+}
 
 // served answers the request in hand and gives the endpoint that had it.
 func (w *world) served() netip.AddrPort {
@@ -38,6 +58,8 @@ func TestKeys(t *testing.T) {
 		{"a cookie", []model.HashKey{{Kind: model.HashCookie, Name: "s"}}, "", func(i int) []string { return []string{"Cookie", fmt.Sprintf("a=b; s=%d", i)} }},
 		{"a query", []model.HashKey{{Kind: model.HashQuery, Name: "id"}}, "x=1&id=%d", nil},
 		{"the second of two", []model.HashKey{{Kind: model.HashCookie, Name: "none"}, {Kind: model.HashHeader, Name: "X-User"}}, "", func(i int) []string { return []string{"X-User", fmt.Sprint(i)} }},
+		{"an expression", []model.HashKey{{Kind: model.HashCEL, Name: "X-User"}}, "", func(i int) []string { return []string{"x-user", fmt.Sprint(i)} }},
+		{"what an expression does not give", []model.HashKey{{Kind: model.HashCEL, Name: "X-None"}, {Kind: model.HashCEL, Name: "X-User"}}, "", func(i int) []string { return []string{"x-user", fmt.Sprint(i)} }},
 		{"the first of two", []model.HashKey{{Kind: model.HashQuery, Name: "id"}, {Kind: model.HashSource}}, "id=%d", nil},
 	} {
 		for _, by := range []model.Balance{model.RingHash, model.Maglev} {
@@ -102,4 +124,23 @@ func TestKeysChange(t *testing.T) {
 		t.Errorf("20 users' requests went to %d endpoints", len(addrs))
 	}
 	w.settled(40)
+}
+
+// An expression that does not compile is told of, and its requests have no key.
+func TestKeyThatDoesNotCompile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	cfg := shop(8)
+	cfg.Services[0].Balance, cfg.Services[0].Hash = model.Maglev, []model.HashKey{{Kind: model.HashCEL, Name: "wrong"}}
+	w.apply(cfg)
+	told := false
+	for _, p := range w.proxy.Problems() {
+		told = told || strings.Contains(p.Message, "the expression wrong, by which it hashes: 1:1: wrong")
+	}
+	if !told {
+		t.Errorf("problems %v", w.proxy.Problems())
+	}
+	w.get("/")
+	w.served()
+	w.settled(1)
 }

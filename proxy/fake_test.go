@@ -461,7 +461,7 @@ func newWorld(t testing.TB, loops int) *world {
 	t.Cleanup(w.set.Close)
 	w.proxy = New(Options{
 		Driver: w.driver, Server: w.server, Security: w.tls, Clusters: w.set,
-		Families: testFamilies, Registry: observe.NewRegistry(loops), Log: log,
+		Families: testFamilies, Registry: observe.NewRegistry(loops), Log: log, Key: readField,
 	})
 	w.proxy.SetRecorder(w)
 	return w

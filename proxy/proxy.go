@@ -50,6 +50,9 @@ type Options struct {
 	Identities wire.Identities
 	Tunnels    wire.Tunneler
 	Authorize  func(policies []*model.Policy, t filter.Target) (filter.Authorizer, error)
+	// Key compiles the expression of a model.HashKey; nil: it is as if it were not
+	// there.
+	Key func(expression string) (filter.KeyReader, error)
 	// Client speaks HTTP/1.1 to what is no service of the mesh; nil: no request goes
 	// there.
 	Client wire.ClientCodec

@@ -25,7 +25,7 @@ var (
 	routeFields = fieldsOf(reflect.TypeFor[model.Route](),
 		"Timeouts timeouts.*", "Retry retry", "Hedge hedge", "Shape shape", "Filters fault", "Session session", "Priority priority", "Rollout rollout")
 	serviceFields = fieldsOf(reflect.TypeFor[model.Service](),
-		"Balance balance", "Hash hash", "SlowStart slowStart", "Health health", "Ejection ejection.*", "Locality locality.*",
+		"Balance balance", "Hash hash", "HashBalanceFactor hashBalanceFactor", "SubsetSize subsetSize", "SlowStart slowStart", "Health health", "Ejection ejection.*", "Locality locality.*",
 		"Limits limits.*", "RetryBudget retryBudget.*", "Connect connect", "Idle idle", "MaxIdle maxIdle", "MaxStreams maxStreams")
 )
 

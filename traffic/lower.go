@@ -151,12 +151,20 @@ func settledService(was, s *model.Service) *model.Service {
 	noHash := len(was.Hash) == 0 && len(s.Hash) > 0 && !s.Balance.Hashes()
 	noHealth := h != nil && h.Kind == model.HealthOff
 	noTLS := h != nil && h.Kind == model.HealthTLS && s.TLS == nil
-	if !noHash && !noHealth && !noTLS {
+	noFactor := was.HashBalanceFactor == 0 && s.HashBalanceFactor != 0 && !s.Balance.Hashes()
+	noSubset := was.SubsetSize == 0 && s.SubsetSize != 0 && s.Balance.Hashes()
+	if !noHash && !noHealth && !noTLS && !noFactor && !noSubset {
 		return s
 	}
 	out := *s
 	if noHash {
 		out.Hash = nil
+	}
+	if noFactor {
+		out.HashBalanceFactor = 0
+	}
+	if noSubset {
+		out.SubsetSize = 0
 	}
 	if noHealth {
 		out.Health = nil

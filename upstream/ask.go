@@ -38,6 +38,8 @@ type Ask struct {
 	tier    int  // that it was chosen from
 	skipped Skip // what spoke against the first that was meant
 
+	// diverted: keys have led it elsewhere, as their endpoint has too much.
+	diverted bool
 	// flow: it is for a connection, whose first answer tells nothing of how
 	// loaded an endpoint is.
 	flow bool

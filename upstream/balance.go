@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/naru-mesh/naru/model"
@@ -50,25 +52,63 @@ type table interface {
 	Lookup(hash uint64, nth int) int
 }
 
-// tableOf lays out members for keys; nil where keys do not decide.
-func tableOf(members []member, by balance) table {
-	if !by.hashed() {
+// keyed finds endpoints by keys. It does not change; of a large tier it may be of
+// the members as they were a moment ago: who is gone is to be skipped.
+type keyed struct {
+	by    balance
+	table table
+	eps   []keyedEndpoint
+	sum   uint64 // of their weights
+}
+
+type keyedEndpoint struct {
+	ep     *Endpoint
+	doubts *atomic.Uint32 // ep's
+	weight uint32
+}
+
+// find gives the endpoint that a key belongs to, if nothing speaks against it;
+// nil where it takes another look. The endpoint itself is not read: of thousands
+// each is on a page of its own, and that costs more than all the rest.
+func (k *keyed) find(a *Ask) *Endpoint {
+	e := &k.eps[k.table.Lookup(a.Hash, 0)]
+	if e.doubts == nil || e.doubts.Load() != 0 || a.Tried.Has(e.ep) {
 		return nil
 	}
-	list := make([]ring.Member, len(members))
-	for i, m := range members {
-		list[i] = ring.Member{Key: m.ep.key, Weight: m.weight}
+	return e.ep
+}
+
+// keysOf lays out members for keys; nil where keys do not decide.
+func keysOf(members []member, by balance) *keyed {
+	if !by.hashed() || len(members) == 0 {
+		return nil
 	}
-	if by == maglev {
-		return ring.NewMaglev(list)
+	k := &keyed{by: by, eps: make([]keyedEndpoint, len(members))}
+	for i := range members {
+		k.eps[i] = keyedEndpoint{members[i].ep, members[i].ep.doubts, members[i].weight}
+		k.sum += uint64(members[i].weight)
 	}
-	return ring.NewRing(list, 0)
+	k.build()
+	return k
+}
+
+// build makes the table, which takes some milliseconds for thousands.
+func (k *keyed) build() {
+	list := make([]ring.Member, len(k.eps))
+	for i, e := range k.eps {
+		list[i] = ring.Member{Key: e.ep.key, Weight: e.weight}
+	}
+	if k.by == maglev {
+		k.table = ring.NewMaglev(list)
+		return
+	}
+	k.table = ring.NewRing(list, 0)
 }
 
 // candidate is the choice of the balancing alone, the nth that is asked for.
 func (t *tier) candidate(cur *cursor, set *settings, now time.Duration, a *Ask, nth int) *Endpoint {
 	ep := t.prefer(cur, set, now, a, nth)
-	if set.slow.window == 0 || a.Hashed && t.table != nil {
+	if set.slow.window == 0 || a.Hashed && t.keys != nil {
 		return ep
 	}
 	// Where all begin at once, as after a failure of everything, one is taken
@@ -90,8 +130,11 @@ func (t *tier) prefer(cur *cursor, set *settings, now time.Duration, a *Ask, nth
 	case leastRequest:
 		return t.least(cur)
 	}
-	if a.Hashed && t.table != nil {
-		return t.byKey[t.table.Lookup(a.Hash, nth)]
+	if a.Hashed && t.keys != nil {
+		if set.bound > 0 {
+			return t.bounded(cur, set, a, nth)
+		}
+		return t.keys.eps[t.keys.table.Lookup(a.Hash, nth)].ep
 	}
 	if a.flow {
 		return t.least(cur)
@@ -108,8 +151,8 @@ func (t *tier) two(cur *cursor) (a, b *row) {
 		return a, b
 	}
 	b = t.draw(cur)
-	for i := cur.next() >> 32 * uint64(len(t.rows)) >> 32; a.ep == b.ep; i++ {
-		b = &t.rows[i%uint64(len(t.rows))]
+	for i := cur.next() >> 32 * uint64(t.rows.n) >> 32; a.ep == b.ep; i++ {
+		b = t.rows.at(int(i % uint64(t.rows.n)))
 	}
 	return a, b
 }
@@ -152,4 +195,26 @@ func (t *tier) quickest(cur *cursor, now time.Duration) *Endpoint {
 		return b.ep
 	}
 	return a.ep
+}
+
+// mostFull is how many endpoints of a key are looked at that have as much as they
+// may; then load alone decides.
+const mostFull = 8
+
+// bounded is the choice by a key where no endpoint may have more than a factor
+// times its share of what runs: the next of the key that has less. (V. Mirrokni,
+// M. Thorup, M. Zadimoghaddam, Consistent Hashing with Bounded Loads, 2018.)
+func (t *tier) bounded(cur *cursor, set *settings, a *Ask, nth int) *Endpoint {
+	k := t.keys
+	running := float64(k.eps[0].ep.cluster.running.Load())*float64(t.share) + 1
+	each := set.bound * running / float64(k.sum)
+	for n := nth; n < nth+mostFull; n++ {
+		e := &k.eps[k.table.Lookup(a.Hash, n)]
+		if float64(e.ep.inflight.Load()) < math.Ceil(each*float64(e.weight)) {
+			a.diverted = n > nth
+			return e.ep
+		}
+	}
+	a.diverted = true
+	return t.least(cur)
 }

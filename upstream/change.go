@@ -66,7 +66,11 @@ func (s *Set) Prepare(services []*model.Service, certificates ...*model.Certific
 	var waits []*name
 	for _, svc := range services {
 		c := current[svc.Name]
-		if c != nil && c.spec.Load().err == nil && sameService(c.Service(), svc) && sameCertificate(c.spec.Load().own, own(svc)) {
+		same := 0
+		if c != nil {
+			same = alike(c.Service().Endpoints, svc.Endpoints)
+		}
+		if c != nil && c.spec.Load().err == nil && same == len(svc.Endpoints) && same == len(c.Service().Endpoints) && sameService(c.Service(), svc) && sameCertificate(c.spec.Load().own, own(svc)) {
 			ch.clusters[svc.Name] = c
 			continue
 		}
@@ -75,7 +79,7 @@ func (s *Set) Prepare(services []*model.Service, certificates ...*model.Certific
 			c = newCluster(s, svc)
 		}
 		ch.clusters[svc.Name] = c
-		sp, fresh, err := newSpec(c, svc, own(svc))
+		sp, fresh, err := newSpec(c, svc, own(svc), same)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("service %s: %w", svc.Name, err))
 			if !isNew {

@@ -9,6 +9,7 @@ import (
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/upstream/budget"
+	"github.com/naru-mesh/naru/upstream/outlier"
 	"github.com/naru-mesh/naru/upstream/ring"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -20,23 +21,28 @@ type Cluster struct {
 	spec  atomic.Pointer[spec]
 	plan  atomic.Pointer[plan]
 	// tokens are the members by their tokens; nil where no route has sessions.
-	tokens  atomic.Pointer[map[uint64]*Endpoint]
+	tokens  atomic.Pointer[index]
 	salt    uint64   // of tokens: the service's
 	cursors []cursor // one for each loop
 	gate    gate
 	budget  atomic.Pointer[budget.Budget]
 	retries []retries // one for each loop
 	choices []choices // likewise
+	// running is how many requests run, where that bounds those of an endpoint.
+	running atomic.Int64
 
 	// mu orders changes; no loop takes it.
 	mu        sync.Mutex
 	retired   bool
 	checked   bool // health checks may run: the cluster was committed
 	members   []member
-	layout    layout // of the members
-	gathers   bool   // tiers will be made anew
-	panicked  bool   // all were chosen, healthy or not, in the plan that is current
-	panics    uint64 // how often that began
+	layout    layout              // of the members
+	gathers   bool                // what finds keys will be made anew
+	doubles   int                 // endpoints that were named once more
+	rebuilds  int                 // how often everything was made anew
+	watching  []*outlier.Endpoint // of members, in their order
+	panicked  bool                // all were chosen, healthy or not, in the plan that is current
+	panics    uint64              // how often that began
 	endpoints map[endpointKey]*Endpoint
 	// leaving are endpoints that were removed and still have connections; past
 	// is what those that are gone had counted.
@@ -148,6 +154,11 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 	if p.panics && ep.ill.Load() {
 		pl.panicked.Add(1)
 	}
+	if a.diverted {
+		pl.diverted.Add(1)
+	} else if !a.Hashed && p.set.balance.hashed() {
+		pl.keyless.Add(1)
+	}
 	made := pl.connects.Load()
 	conn = pl.lend(p.set, a.Fresh)
 	a.Dialled = pl.connects.Load() != made
@@ -159,98 +170,6 @@ func (c *Cluster) Another(tried *Tried) bool {
 	return !tried.Only.IsValid() && c.plan.Load().holds(tried)
 }
 
-// adopt makes sp the cluster's spec.
-func (c *Cluster) adopt(sp *spec) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	old := c.spec.Swap(sp)
-	var was *model.ServiceLimits
-	if old != nil {
-		was = old.service.Limits
-	}
-	c.gate.configure(was, sp.service.Limits)
-	old.release(c)
-	c.rebudget(sp.service)
-	if c.retired {
-		sp.release(c)
-		return
-	}
-	if old != nil && (!same(old.service.Health, sp.service.Health) || old.service.Host != sp.service.Host) {
-		c.endChecks() // rebuild begins the new ones
-	}
-	c.rebuild()
-}
-
-// addressesChanged is called by the resolver.
-func (c *Cluster) addressesChanged() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.retired && c.spec.Load() != nil {
-		c.rebuild()
-	}
-}
-
-// rebuild makes the endpoints those of the spec and of its names' addresses.
-func (c *Cluster) rebuild() {
-	sp := c.spec.Load()
-	kept := make(map[endpointKey]*Endpoint, len(sp.targets))
-	at := make(map[*Endpoint]int, len(sp.targets))
-	var members []member
-	add := func(t *target, a netip.Addr) {
-		key := endpointKey{netip.AddrPortFrom(a, t.port), t.host, sp.trust, t.peer, t.sni}
-		ep := kept[key]
-		if ep != nil { // named twice: the weights add up
-			m := &members[at[ep]]
-			m.weight = min(m.weight+t.weight, maxWeight)
-			return
-		}
-		if ep = c.endpoints[key]; ep == nil {
-			ep = &Endpoint{
-				addr: key.addr, host: t.host, dialer: t.dialer, raw: t.raw, codec: t.codec,
-				watched: watched{cluster: c},
-				pools:   make([]atomic.Pointer[pool], len(c.owner.loops)),
-			}
-			ep.at = netip.AddrPortFrom(key.addr.Addr().Unmap(), key.addr.Port())
-			if at, err := netip.ParseAddrPort(t.inner); err == nil {
-				ep.at = netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
-			}
-			ep.key = ring.Sum(ep.at.AppendTo(nil))
-			if len(c.endpoints) > 0 { // those that the service begins with have no others to rely on
-				ep.warm(fromFirstLook)
-			}
-			if t.peer != "" {
-				ep.tunnels, ep.inner, ep.peer = c.owner.env.Tunnels, t.inner, t.peer
-			}
-		}
-		kept[key] = ep
-		at[ep] = len(members)
-		members = append(members, member{ep: ep, weight: t.weight, standby: t.standby, of: t})
-	}
-	for i := range sp.targets {
-		t := &sp.targets[i]
-		if t.name == nil {
-			add(t, t.addr.Unmap())
-			continue
-		}
-		for _, a := range t.name.addresses() {
-			add(t, a)
-		}
-	}
-	var removed []*Endpoint
-	for key, ep := range c.endpoints {
-		if kept[key] == nil {
-			removed = append(removed, ep)
-		}
-	}
-	c.endpoints, c.members = kept, members
-	c.detect()
-	c.retoken(false)
-	c.lay()
-	c.publish()
-	c.remove(removed)
-	c.startChecks()
-}
-
 // remove empties the pools of endpoints that are in the plan no more. A loop
 // that is picking from the plan before does so before it runs what is posted.
 func (c *Cluster) remove(eps []*Endpoint) {
@@ -258,6 +177,7 @@ func (c *Cluster) remove(eps []*Endpoint) {
 		return
 	}
 	for _, ep := range eps {
+		ep.skipped(true) // keys may find it until others are found
 		if ep.endCheck != nil {
 			ep.endCheck()
 			ep.endCheck = nil
@@ -291,7 +211,7 @@ func (c *Cluster) retire() {
 	for _, m := range c.members {
 		all = append(all, m.ep)
 	}
-	c.members, c.layout, c.endpoints = nil, layout{}, map[endpointKey]*Endpoint{}
+	c.members, c.watching, c.layout, c.endpoints = nil, nil, layout{}, map[endpointKey]*Endpoint{}
 	c.plan.Store(newPlan(nil, c.plan.Load().set, observe.NoEndpoint))
 	c.remove(all)
 }

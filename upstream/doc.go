@@ -6,7 +6,8 @@
 // A Set holds the clusters of one proxy; a Cluster is one running Service. An
 // Endpoint is one address of it. A plan is an immutable list of the endpoints
 // that may be chosen now, in tiers: those of one priority and place, among which
-// the balancing chooses. The layout is what the next plan is made of. A pool holds the connections of one endpoint on one
+// the balancing chooses. The layout is what the next plan is made of: groups, of
+// which each becomes a tier. A pool holds the connections of one endpoint on one
 // loop; a link is one of these connections. A Lease is a connection that a flow
 // has for itself, from no pool.
 //
@@ -36,6 +37,12 @@
 // How tries go decides who is ejected (package outlier): loops count, and a
 // goroutine of the Set judges. An ejected endpoint is not in the plan either,
 // but for one pick when its back-off is over, the probe.
+//
+// One endpoint that comes, goes or changes among many costs what it is, and not
+// what they are: lists are compared before (match.go), then its rows, its places
+// in indexes and its weight are put in or taken out (membership.go). What all of
+// them decide, such as which keys are whose, is made beside the loops (tables.go).
+// A service of fewer than 512 is laid out anew.
 //
 // A name that cannot be looked up keeps its last addresses.
 //

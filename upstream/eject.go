@@ -88,7 +88,7 @@ func (k *chore) do() {
 		c.judgeAll(k.now)
 		return
 	}
-	if ev, ok := c.outliers.Probed(k.now, &k.ep.state, k.good, k.result.Took, "its probe: "+k.result.told()); ok {
+	if ev, ok := c.outliers.Probed(k.now, k.ep.state, k.good, k.result.Took, "its probe: "+k.result.told()); ok {
 		c.note(&ev)
 	}
 }
@@ -120,13 +120,8 @@ func hundredths(n int) float64 { return float64(n) / 100 }
 
 // detect follows a change of the spec or of the members. With c.mu held.
 func (c *Cluster) detect() {
-	list := make([]*outlier.Endpoint, len(c.members))
-	for i, m := range c.members {
-		m.ep.state.Of = m.ep
-		list[i] = &m.ep.state
-	}
 	sp := c.spec.Load()
-	c.outliers.Set(ejectionOf(sp.service.Ejection), list)
+	c.outliers.Set(ejectionOf(sp.service.Ejection), c.watching)
 	if !sp.set.watch {
 		for _, ev := range c.outliers.Release(c.loopTime()) {
 			c.apply(&ev)
@@ -151,18 +146,18 @@ func (c *Cluster) judgeAll(now time.Duration) {
 		ep.state.Spare = m.standby || ep.sick.Load()
 		ep.observe(now, timed)
 		if at := ep.probed.Load(); at != 0 && now-time.Duration(at) >= outlier.ProbeTime && ep.probed.CompareAndSwap(at, 0) {
-			if ev, ok := c.outliers.Probed(now, &ep.state, false, 0, fmt.Sprintf("its probe: no answer within %v", outlier.ProbeTime)); ok {
+			if ev, ok := c.outliers.Probed(now, ep.state, false, 0, fmt.Sprintf("its probe: no answer within %v", outlier.ProbeTime)); ok {
 				c.apply(&ev)
 			}
 		}
 	}
 	for _, ev := range c.outliers.Sweep(now) {
 		c.apply(&ev)
-		changed = true
+		changed = c.layout.note(ev.Endpoint.Of.(*Endpoint)) || changed
 	}
 	c.slower.Store(int64(c.outliers.Slower()))
 	if changed {
-		c.replan()
+		c.publish()
 	}
 }
 
@@ -277,7 +272,7 @@ func (c *Cluster) passed(ep *Endpoint) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if ev, ok := c.outliers.Healthy(c.loopTime(), &ep.state); ok {
+	if ev, ok := c.outliers.Healthy(c.loopTime(), ep.state); ok {
 		c.note(&ev)
 	}
 }

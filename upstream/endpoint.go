@@ -27,6 +27,9 @@ type Endpoint struct {
 	at  netip.AddrPort
 	key uint64
 
+	// index is its place among the cluster's members. Guarded by the cluster's
+	// mutex. From here on a line of the processor's cache has all that a pick reads.
+	index int
 	// pools has one for each loop, made by the loop when it first picks here.
 	pools []atomic.Pointer[pool]
 
@@ -42,13 +45,19 @@ type Endpoint struct {
 	// ill: requests should not go to it; skip: and it is not to be chosen, though it
 	// may stand in a tier. In a panic it is. The layout writes them.
 	ill, skip atomic.Bool
+	// doubts are 0 while nothing speaks against it. They are apart, with those of
+	// the others: a pick by key reads no more than that of one of thousands. nil in
+	// tests of parts.
+	doubts *atomic.Uint32
 	// sick is what health checks found; they write it.
 	sick atomic.Bool
 	// watched is what failure detection knows of it.
 	watched
 	// group and row are its place in the layout, outside says that it is not in our
 	// own zone. Guarded by the cluster's mutex.
-	group, row     int
+	group, row int
+	// spot is its row in the tier, -1 without.
+	spot           int
 	outside, waits bool // waits: it is ejected and may be probed
 	// left counts the loops that emptied their pool after the removal.
 	left atomic.Int32
@@ -85,6 +94,7 @@ const (
 func (ep *Endpoint) connectFailed(now time.Duration) {
 	n := min(ep.failures.Add(1), 16)
 	ep.aside.Store(int64(now + min(asideFirst<<(n-1), asideMost)))
+	ep.doubt(asideDoubt, true)
 }
 
 // connected ends what connectFailed began.
@@ -92,7 +102,31 @@ func (ep *Endpoint) connected() {
 	if ep.aside.Load() != 0 {
 		ep.failures.Store(0)
 		ep.aside.Store(0)
+		ep.doubt(asideDoubt, false)
 	}
+}
+
+// What may speak against an endpoint, in Endpoint.doubts.
+const (
+	asideDoubt = 1 << iota // it stands aside, or did
+	skipDoubt              // it is to be skipped
+)
+
+// doubt notes, or takes back, what may speak against the endpoint.
+func (ep *Endpoint) doubt(what uint32, is bool) {
+	switch {
+	case ep.doubts == nil:
+	case is:
+		ep.doubts.Or(what)
+	default:
+		ep.doubts.And(^what)
+	}
+}
+
+// skipped says whether it is to be skipped.
+func (ep *Endpoint) skipped(is bool) {
+	ep.skip.Store(is)
+	ep.doubt(skipDoubt, is)
 }
 
 // usable says whether nothing speaks against the endpoint now.

@@ -43,21 +43,47 @@ func (c *Cluster) watchHealth() {
 
 // startChecks begins a check of each endpoint that has none. With c.mu held.
 func (c *Cluster) startChecks() {
-	sp := c.spec.Load()
-	svc := sp.service
-	if !c.checked || c.retired || svc.Health == nil {
+	if !c.checked || c.retired || c.spec.Load().service.Health == nil {
 		return
 	}
-	for _, m := range c.members {
-		if m.ep.endCheck != nil {
-			continue
-		}
-		k := newCheck(c, m.ep, svc)
-		k.own = sp.own
-		var ctx context.Context
-		ctx, m.ep.endCheck = context.WithCancel(c.owner.ctx)
-		c.owner.launch(func() { k.run(ctx) })
+	for i := range c.members {
+		c.startCheck(c.members[i].ep)
 	}
+}
+
+// used says whether anything depends on how ep is: it may be chosen, or could be
+// if it were well. Of a large service each proxy checks its own subset. With c.mu
+// held.
+func (c *Cluster) used(ep *Endpoint) bool {
+	g := &c.layout.groups[ep.group]
+	return g.subset == 0 || g.members[ep.row].seated || ep.sick.Load()
+}
+
+// recheck begins or ends the check of an endpoint whose use has changed. With
+// c.mu held.
+func (c *Cluster) recheck(ep *Endpoint) {
+	if g := &c.layout.groups[ep.group]; ep.row >= len(g.members) || g.members[ep.row].ep != ep {
+		return // removed
+	}
+	if c.used(ep) {
+		c.startCheck(ep)
+	} else if ep.endCheck != nil {
+		ep.endCheck()
+		ep.endCheck = nil
+	}
+}
+
+// startCheck begins one of ep, unless it has one. With c.mu held.
+func (c *Cluster) startCheck(ep *Endpoint) {
+	sp := c.spec.Load()
+	if !c.checked || c.retired || sp.service.Health == nil || ep.endCheck != nil || !c.used(ep) {
+		return
+	}
+	k := newCheck(c, ep, sp.service)
+	k.own = sp.own
+	var ctx context.Context
+	ctx, ep.endCheck = context.WithCancel(c.owner.ctx)
+	c.owner.launch(func() { k.run(ctx) })
 }
 
 // endChecks ends all checks, and when none will follow what they had found.

@@ -74,7 +74,7 @@ func (w *world) logged(prefix string) string {
 // planned are the addresses that may be chosen.
 func (w *world) planned() map[netip.AddrPort]bool {
 	m := map[netip.AddrPort]bool{}
-	for _, r := range w.cluster("a").plan.Load().tiers[0].rows {
+	for _, r := range w.cluster("a").plan.Load().tiers[0].rows.all() {
 		m[r.ep.Addr()] = true
 	}
 	return m

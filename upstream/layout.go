@@ -2,10 +2,8 @@ package upstream
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
@@ -40,9 +38,27 @@ func nearnessOf(svc *model.Service) nearness {
 type layout struct {
 	levels []level
 	groups []group // of the first level, then of the second
-	at     map[netip.AddrPort]*Endpoint
+	at     *index  // by addresses; nil but in the mesh
 	// waiting are those that are ejected and may be probed.
 	waiting []*Endpoint
+	setting layoutSetting
+}
+
+// layoutSetting is what of a spec decides how members stand.
+type layoutSetting struct {
+	near    nearness
+	balance balance
+	subset  int
+	trust   int
+	mesh    bool
+	broken  bool
+}
+
+func (sp *spec) layoutSetting() layoutSetting {
+	return layoutSetting{
+		near: sp.near, balance: sp.set.balance, subset: sp.set.subset, trust: sp.trust, broken: sp.err != nil,
+		mesh: len(sp.targets) > 0 && sp.targets[len(sp.targets)-1].inner != "",
+	}
 }
 
 // level is what is tried at the same time: the members of one priority that are
@@ -55,83 +71,70 @@ type level struct {
 	own    int
 	panics bool
 	share  float64
+	zones  map[string]int // members, by zone
+	count  int            // members
 }
-
-// group is the members of a level, or those of one zone of it.
-type group struct {
-	level   int
-	zone    string
-	own     bool
-	members []member
-	weight  locality.Capacity
-	well    int // members
-	share   float64
-	tier    tier
-	stale   bool // tier is not of the members as they are
-	out     int  // members that have a place in the tier and are not well
-	missing int  // members that are well and have none
-	cursors []cursor
-}
-
-// A tier of so many members is not made anew for each whose health changes.
-// Who is not well keeps its place, which is passed over, until such are too many;
-// who is well again and has no place in the tier gets one within gathering.
-const (
-	manyMembers = 512
-	gathering   = 100 * time.Millisecond
-)
-
-// mostOut bounds the places that are passed over, of n: another, which looks for
-// others, must find one.
-func mostOut(n int) int { return min(n/8, 200) }
 
 // mostZones bounds the zones of a region that are told apart.
 const mostZones = 64
 
+// stand is which level a member is of, by what it has in common with others.
+type stand struct {
+	priority int
+	distance model.Distance
+	zone     string // of a group
+}
+
+func (c *Cluster) standOf(near *nearness, t *target) stand {
+	k := stand{priority: t.priority}
+	if near.prefer != model.PreferNone {
+		k.distance = max(c.owner.env.Place.To(t.place), model.InRegion)
+	}
+	return k
+}
+
+// splits says whether a level of count members in zones has a group for each.
+func (near *nearness) splits(k stand, zones map[string]int, count int, here string) bool {
+	return k.distance == model.InRegion && near.prefer == model.PreferZone && count >= near.minEndpoints &&
+		here != "" && zones[here] > 0 && len(zones) > 1 && len(zones) <= mostZones
+}
+
 // lay makes the layout of the members. With c.mu held.
 func (c *Cluster) lay() {
 	sp := c.spec.Load()
-	near, here := sp.near, c.owner.env.Place
-	type key struct {
-		priority int
-		distance model.Distance
-		zone     string
+	near, here := &sp.near, c.owner.env.Place
+	type kept struct {
+		cursors []cursor
+		keys    *keyed
 	}
-	old := make(map[key][]cursor, len(c.layout.groups))
+	old := make(map[stand]kept, len(c.layout.groups))
 	for i := range c.layout.groups {
 		g := &c.layout.groups[i]
 		l := &c.layout.levels[g.level]
-		old[key{l.priority, l.distance, g.zone}] = g.cursors
+		old[stand{l.priority, l.distance, g.zone}] = kept{g.cursors, g.keys}
 	}
-	// Which level each member is of, by what it has in common with others.
-	at := func(m *member) key {
-		k := key{priority: m.of.priority}
-		if near.prefer != model.PreferNone {
-			k.distance = max(here.To(m.of.place), model.InRegion)
-		}
-		return k
-	}
-	byLevel := map[key][]member{}
+	byLevel := map[stand][]member{}
 	for i := range c.members {
-		k := at(&c.members[i])
+		k := c.standOf(near, c.members[i].of)
 		byLevel[k] = append(byLevel[k], c.members[i])
 	}
-	keys := make([]key, 0, len(byLevel))
+	keys := make([]stand, 0, len(byLevel))
 	for k := range byLevel {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, func(a, b key) int {
+	slices.SortFunc(keys, func(a, b stand) int {
 		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.distance, b.distance))
 	})
-	next := layout{}
+	next := layout{setting: sp.layoutSetting()}
 	for _, k := range keys {
 		members := byLevel[k]
-		l := level{priority: k.priority, distance: k.distance, first: len(next.groups), own: -1}
+		l := level{priority: k.priority, distance: k.distance, first: len(next.groups), own: -1, zones: map[string]int{}, count: len(members)}
+		for i := range members {
+			l.zones[members[i].of.place.Zone]++
+		}
 		zones := map[string][]member{"": members}
-		if k.distance == model.InRegion && near.prefer == model.PreferZone && len(members) >= near.minEndpoints {
-			if split := byZone(members); len(split[here.Zone]) > 0 && len(split) > 1 && len(split) <= mostZones && here.Zone != "" {
-				zones, l.own = split, l.first
-			}
+		if near.splits(k, l.zones, l.count, here.Zone) {
+			zones, l.own = byZone(members), l.first
 		}
 		names := make([]string, 0, len(zones))
 		for zone := range zones {
@@ -146,37 +149,44 @@ func (c *Cluster) lay() {
 			return cmp.Compare(a, b)
 		})
 		for i, zone := range names {
-			g := group{level: len(next.levels), zone: zone, own: l.own >= 0 && i == 0, members: zones[zone], stale: true}
 			k.zone = zone
-			if g.cursors = old[k]; g.cursors == nil {
+			g := group{
+				level: len(next.levels), zone: zone, own: l.own >= 0 && i == 0, stale: true,
+				cursors: old[k].cursors, keys: old[k].keys, subset: sp.set.subset, salt: c.owner.salt,
+				members: make([]member, 0, len(zones[zone])),
+			}
+			if g.cursors == nil {
 				g.cursors = c.owner.newCursors(c.name + " " + strconv.Itoa(k.priority) + " " + k.distance.String() + " " + zone)
 			}
-			for j := range g.members {
-				m := &g.members[j]
-				m.ep.group, m.ep.row = len(next.groups), j
-				far := here.To(m.of.place)
-				m.ep.outside = far > model.InRegion || far == model.InRegion && here.Zone != "" && m.of.place.Zone != ""
-				m.well = m.alive()
-				m.ep.waits = false
-				next.wait(m.ep)
-				g.weight.Total += uint64(m.weight)
-				if m.well {
-					g.weight.Healthy += uint64(m.weight)
-					g.well++
-				}
+			for _, m := range zones[zone] {
+				c.settle(&next, len(next.groups), &m)
+				g.join(m)
 			}
 			next.groups = append(next.groups, g)
 		}
 		l.last = len(next.groups)
 		next.levels = append(next.levels, l)
 	}
-	if len(sp.targets) > 0 && sp.targets[len(sp.targets)-1].inner != "" { // of the mesh
-		next.at = make(map[netip.AddrPort]*Endpoint, len(c.members))
-		for _, m := range c.members {
-			next.at[m.ep.at] = m.ep
+	if next.setting.mesh {
+		list := make([]indexed, len(c.members))
+		for i := range c.members {
+			ep := c.members[i].ep
+			list[i] = indexed{addressHash(ep.at), ep}
 		}
+		next.at = newIndex(list)
 	}
 	c.layout = next
+}
+
+// settle tells a member where it is in the layout, but for its row.
+func (c *Cluster) settle(l *layout, group int, m *member) {
+	here := c.owner.env.Place
+	m.ep.group = group
+	far := here.To(m.of.place)
+	m.ep.outside = far > model.InRegion || far == model.InRegion && here.Zone != "" && m.of.place.Zone != ""
+	m.well = m.alive()
+	m.ep.waits = false
+	l.wait(m.ep)
 }
 
 // wait takes over whether ep may be probed, and says whether that is new.
@@ -191,6 +201,14 @@ func (l *layout) wait(ep *Endpoint) bool {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
 	}
 	return true
+}
+
+// forget takes ep off what may be probed.
+func (l *layout) forget(ep *Endpoint) {
+	if i := slices.Index(l.waiting, ep); ep.waits && i >= 0 {
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+	}
+	ep.waits = false
 }
 
 // byZone sorts members by where they are.
@@ -208,14 +226,6 @@ func (c *Cluster) changed(ep *Endpoint) {
 	if c.layout.note(ep) {
 		c.publish()
 	}
-}
-
-// replan takes over how all members are. With c.mu held.
-func (c *Cluster) replan() {
-	for i := range c.members {
-		c.layout.note(c.members[i].ep)
-	}
-	c.publish()
 }
 
 // note takes over how ep is, and says whether that is new.
@@ -240,56 +250,12 @@ func (l *layout) note(ep *Endpoint) bool {
 		g.weight.Healthy -= uint64(m.weight)
 		g.well--
 	}
-	switch {
-	case l.levels[g.level].panics: // it is in the tier all the same
-	case len(g.members) < manyMembers:
-		g.stale = true
-	case well && m.seated:
-		g.out--
-	case well:
-		g.missing++
-	case m.seated:
-		g.out++
-	default:
-		g.missing--
-	}
+	panics := l.levels[g.level].panics
 	ep.ill.Store(!well)
-	ep.skip.Store(!well && !l.levels[g.level].panics)
+	ep.skipped(!well && !panics)
+	g.turn(ep)
+	g.reseat(ep.row, panics)
 	return true
-}
-
-// gather has tiers made anew after a while, with all that has changed until
-// then. With c.mu held.
-func (c *Cluster) gather() {
-	if c.gathers {
-		return
-	}
-	c.gathers = true
-	c.owner.launch(func() {
-		timer := time.NewTimer(gathering)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-c.owner.ctx.Done():
-			return
-		}
-		c.gathered()
-	})
-}
-
-// gathered makes the tiers anew that wait for it.
-func (c *Cluster) gathered() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.gathers = false
-	if c.retired {
-		return
-	}
-	for i := range c.layout.groups {
-		g := &c.layout.groups[i]
-		g.stale = g.stale || g.missing > 0
-	}
-	c.publish()
 }
 
 // publish makes the plan of the layout. With c.mu held.
@@ -311,16 +277,21 @@ func (c *Cluster) publish() {
 	for i := range l.groups {
 		g := &l.groups[i]
 		panics := l.levels[g.level].panics
-		if g.stale || g.out > mostOut(len(g.members)) {
+		if g.stale {
 			g.build(panics, sp.set)
-		} else if g.missing > 0 {
+		}
+		if g.rekey {
 			c.gather()
 		}
-		if g.tier.count == 0 {
+		for _, ep := range g.turned {
+			c.recheck(ep)
+		}
+		g.turned = g.turned[:0]
+		if g.seats == 0 {
 			continue
 		}
-		p.tiers = append(p.tiers, g.tier)
-		p.count += g.tier.count
+		p.tiers = append(p.tiers, g.tier())
+		p.count += g.seats
 		p.panics = p.panics || panics && g.well < len(g.members)
 		shares, cursors = append(shares, g.share), append(cursors, g.cursors)
 	}
@@ -354,30 +325,6 @@ func (c *Cluster) publish() {
 	c.plan.Store(p)
 }
 
-// build makes the group's tier: of who is well, or of all in a panic.
-func (g *group) build(panics bool, set *settings) {
-	g.stale, g.tier, g.out, g.missing = false, tier{}, 0, 0
-	all := panics || len(g.members) >= manyMembers && len(g.members)-g.well <= mostOut(len(g.members))
-	well := g.members
-	if !all && g.well < len(g.members) {
-		well = make([]member, 0, g.well)
-	}
-	for i := range g.members {
-		m := &g.members[i]
-		m.ep.ill.Store(!m.well)
-		m.ep.skip.Store(!m.well && !panics)
-		if m.seated = all || m.well; m.seated && !m.well && !panics {
-			g.out++
-		}
-		if m.seated && !all && g.well < len(g.members) {
-			well = append(well, *m)
-		}
-	}
-	if len(well) > 0 {
-		g.tier = newTier(well, set)
-	}
-}
-
 // panicking says whether any level uses what is not well.
 func (l *layout) panicking() bool {
 	return slices.ContainsFunc(l.levels, func(l level) bool { return l.panics })
@@ -404,7 +351,7 @@ func (l *layout) shares(near *nearness) {
 			v.panics = panics
 			for k := v.first; k < v.last; k++ {
 				g := &l.groups[k]
-				g.stale = g.stale || g.well < len(g.members)
+				g.stale = g.stale || g.well < len(g.members) // others may be chosen
 			}
 		}
 	}
@@ -435,7 +382,7 @@ func (l *layout) stats(list []TierStats) []TierStats {
 		v := &l.levels[g.level]
 		t := TierStats{
 			Priority: v.priority, Distance: v.distance, Zone: g.zone, Load: g.share,
-			Healthy: g.well, Total: len(g.members), Panics: v.panics,
+			Healthy: g.well, Total: len(g.members), Used: g.seats, Panics: v.panics,
 		}
 		if g.own {
 			t.Distance = model.InZone

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/naru-mesh/naru/observe"
@@ -25,7 +24,7 @@ type plan struct {
 	none   observe.Reason // why there is no endpoint
 	// at finds the endpoints of the mesh by their workloads' addresses, also
 	// those that are not well; nil where there are none.
-	at map[netip.AddrPort]*Endpoint
+	at *index
 	// out are the endpoints that are ejected and wait for a probe, nil without.
 	out *ejected
 }
@@ -35,9 +34,10 @@ type member struct {
 	ep      *Endpoint
 	weight  uint32
 	standby bool // gets nothing while another can
-	// As the layout knows: requests should go to it; it stands in the tier.
-	well, seated bool
-	of           *target
+	// As the layout knows: requests should go to it; it stands in the tier; keys
+	// can find it.
+	well, seated, keyed bool
+	of                  *target
 }
 
 // alive says whether requests should go to the member.
@@ -47,7 +47,8 @@ func (m *member) alive() bool { return !m.standby && !m.ep.out() }
 func newPlan(members []member, set *settings, none observe.Reason) *plan {
 	p := &plan{set: set, none: none, count: len(members)}
 	if len(members) > 0 {
-		p.tiers = []tier{newTier(members, set)}
+		list, sum, _ := layRows(members)
+		p.tiers = []tier{{rows: rowsOf(list), count: len(members), mean: float32(sum) / float32(len(members)), keys: keysOf(members, set.balance)}}
 	}
 	return p
 }
@@ -55,7 +56,7 @@ func newPlan(members []member, set *settings, none observe.Reason) *plan {
 // choose gives the endpoint of the next try, nil when the plan is empty.
 func (p *plan) choose(cur *cursor, now time.Duration, a *Ask) *Endpoint {
 	if a.Tried != nil && a.Tried.Only.IsValid() {
-		return p.at[a.Tried.Only]
+		return p.at.at(a.Tried.Only)
 	}
 	k := 0
 	switch {
@@ -67,6 +68,11 @@ func (p *plan) choose(cur *cursor, now time.Duration, a *Ask) *Endpoint {
 		a.tier = k
 	}
 	t := &p.tiers[k]
+	if a.Hashed && t.keys != nil && p.set.bound == 0 {
+		if ep := t.keys.find(a); ep != nil {
+			return ep
+		}
+	}
 	ep := t.candidate(cur, p.set, now, a, 0)
 	if ep.usable(now, a.Tried) {
 		return ep
@@ -128,8 +134,8 @@ func (p *plan) holds(tried *Tried) bool {
 		return true
 	}
 	for i := range p.tiers {
-		for k := range p.tiers[i].rows {
-			if !tried.Has(p.tiers[i].rows[k].ep) {
+		for k := range p.tiers[i].rows.n {
+			if !tried.Has(p.tiers[i].rows.at(k).ep) {
 				return true
 			}
 		}

@@ -102,7 +102,7 @@ func TestRoundRobinKeepsSharesAndIsSmooth(t *testing.T) {
 				want := picks * float64(w) / sum
 				// A row is off by at most one at either end of the run.
 				rows := 1.0
-				for _, r := range p.tiers[0].rows {
+				for _, r := range p.tiers[0].rows.all() {
 					if r.ep == m[i].ep {
 						rows++
 					}
@@ -129,14 +129,14 @@ func TestRoundRobinPassesOverFewRows(t *testing.T) {
 		append(repeat(1, 1000), repeat(1000, 10)...),
 	} {
 		p, _ := planOf(roundRobin, weights...)
-		if len(p.tiers[0].rows) > 2*len(weights) {
-			t.Errorf("%d rows for %d endpoints", len(p.tiers[0].rows), len(weights))
+		if p.tiers[0].rows.n > 2*len(weights) {
+			t.Errorf("%d rows for %d endpoints", p.tiers[0].rows.n, len(weights))
 		}
 		share := 0.0
-		for _, r := range p.tiers[0].rows {
+		for _, r := range p.tiers[0].rows.all() {
 			share += float64(r.share) / full
 		}
-		if per := float64(len(p.tiers[0].rows)) / share; per > maxExcess*2 {
+		if per := float64(p.tiers[0].rows.n) / share; per > maxExcess*2 {
 			t.Errorf("a pick passes over %.1f rows", per)
 		}
 	}

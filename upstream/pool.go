@@ -44,6 +44,7 @@ type pool struct {
 	// Those picked and not yet settled are active.
 	picks, settled, connects atomic.Uint64
 	panicked                 atomic.Uint64 // picks of one that is not well
+	diverted, keyless        atomic.Uint64 // picks by keys of others, and by none where keys decide
 	open, opening            atomic.Int64
 	// carrying counts connections with exchanges, where one can have several;
 	// where not, those are as many as the active exchanges.
@@ -74,6 +75,7 @@ type link struct {
 
 	lent    int // exchanges that run on it
 	counted int // of those, in Endpoint.inflight
+	bounded int // of those, in Cluster.running
 	gated   int // of those, let in by the gate
 	epoch   uint32
 
@@ -130,6 +132,10 @@ func (p *pool) lend(set *settings, fresh bool) wire.ClientConn {
 	if set.balance.counted() {
 		k.counted++
 		p.ep.inflight.Add(1)
+	}
+	if set.bound > 0 {
+		k.bounded++
+		p.ep.cluster.running.Add(1)
 	}
 	if set.streams > 1 {
 		if k.lent == 1 {
@@ -334,6 +340,10 @@ func (k *link) settle() {
 	if k.counted > k.lent {
 		k.counted--
 		k.pool.ep.inflight.Add(-1)
+	}
+	if k.bounded > k.lent {
+		k.bounded--
+		k.pool.ep.cluster.running.Add(-1)
 	}
 }
 

@@ -98,8 +98,8 @@ func TestLoopsAndChangesTogether(t *testing.T) {
 			c.mu.Lock()
 			for _, m := range c.members {
 				m.ep.sick.Store(i%3 == 0)
+				c.changed(m.ep)
 			}
-			c.replan()
 			c.mu.Unlock()
 		}
 		w.set.Stats(func(st *ServiceStats) {

@@ -175,13 +175,15 @@ func (r *resolver) lookup(ctx context.Context, host string) ([]netip.Addr, time.
 // turn the order round from answer to answer: only the set counts.
 func (n *name) learn(addrs []netip.Addr) (changed bool) {
 	list := make([]netip.Addr, 0, len(addrs))
+	have := make(map[netip.Addr]bool, len(addrs))
 	for _, a := range addrs {
-		if a = a.Unmap(); !slices.Contains(list, a) {
+		if a = a.Unmap(); !have[a] {
+			have[a] = true
 			list = append(list, a)
 		}
 	}
 	old := n.addresses()
-	if len(old) == len(list) && !slices.ContainsFunc(list, func(a netip.Addr) bool { return !slices.Contains(old, a) }) {
+	if len(old) == len(list) && !slices.ContainsFunc(old, func(a netip.Addr) bool { return !have[a] }) {
 		return false
 	}
 	n.current.Store(&list)

@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -79,7 +80,7 @@ func pass(d time.Duration) { <-time.After(d) }
 func (w *world) addrs(name string) string {
 	synctest.Wait()
 	var list []string
-	for _, r := range w.cluster(name).plan.Load().tiers[0].rows {
+	for _, r := range w.cluster(name).plan.Load().tiers[0].rows.all() {
 		list = append(list, r.ep.Addr().Addr().String())
 	}
 	return strings.Join(list, " ")
@@ -300,4 +301,56 @@ func TestSystemLookupKnowsLocalhost(t *testing.T) {
 			t.Errorf("localhost is %v", a)
 		}
 	}
+}
+
+// Of a name with many addresses those alone change that have changed, and what
+// was made so is what would be made of the new ones.
+func TestAddressesOfManyChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ns := newNameServer()
+		ns.ttl = time.Second
+		list := func(from, to int) (all []string) {
+			for i := from; i < to; i++ {
+				all = append(all, fmt.Sprintf("10.0.%d.%d", i>>8, i&255))
+			}
+			return all
+		}
+		ns.set("many", strings.Join(list(0, 700), " "))
+		ns.set("few", "10.9.0.1 10.9.0.2")
+		w := newWorld(t, 1, ns.use)
+		w.apply(named("a", "many", "few"))
+		c := w.cluster("a")
+		first := c.members[0].ep
+		for _, step := range []struct {
+			many, few []string
+			rebuilt   int
+		}{
+			{list(0, 701), list(2304, 2306), 1},                   // one comes, and two others
+			{slices.Concat(list(350, 701), list(0, 349)), nil, 1}, // one goes, and the order is another
+			{list(0, 705), []string{"10.0.0.5"}, 1},               // one is of both names, and two endpoints
+			{list(0, 706), []string{"10.9.0.1", "10.9.0.2"}, 1},
+			{list(0, 400), nil, 2}, // too many at once
+		} {
+			ns.set("many", strings.Join(step.many, " "))
+			if step.few != nil {
+				ns.set("few", strings.Join(step.few, " "))
+			}
+			pass(2 * time.Second)
+			w.run()
+			synctest.Wait()
+			o := newWorld(t, 1, ns.use)
+			o.apply(named("a", "many", "few"))
+			if what := stands(c).differs(stands(o.cluster("a"))); what != "" {
+				t.Fatalf("%d addresses: %s", len(step.many), what)
+			}
+			if c.rebuilds != step.rebuilt {
+				t.Errorf("%d addresses: everything was made %d times, want %d", len(step.many), c.rebuilds, step.rebuilt)
+			}
+			o.set.Close()
+		}
+		if c.members[first.index].ep != first {
+			t.Error("an endpoint that stays is another")
+		}
+	})
 }

@@ -21,11 +21,12 @@ func (c *Cluster) retoken(first bool) {
 	if !first && c.tokens.Load() == nil {
 		return
 	}
-	all := make(map[uint64]*Endpoint, len(c.members))
-	for _, m := range c.members {
-		all[c.Token(m.ep)] = m.ep
+	list := make([]indexed, len(c.members))
+	for i := range c.members {
+		ep := c.members[i].ep
+		list[i] = indexed{c.Token(ep), ep}
 	}
-	c.tokens.Store(&all)
+	c.tokens.Store(newIndex(list))
 }
 
 // Token is a name of ep that tells its address to nobody who does not know it,
@@ -37,7 +38,7 @@ func (c *Cluster) Token(ep *Endpoint) uint64 { return max(ring.Mix(ep.key^c.salt
 // Knows says whether an endpoint of that token is there now.
 func (c *Cluster) Knows(token uint64) bool {
 	all := c.tokens.Load()
-	return all != nil && (*all)[token] != nil
+	return all != nil && all.find(token) != nil
 }
 
 // kept gives the endpoint of the request's session, nil where there is none or
@@ -47,7 +48,7 @@ func (c *Cluster) kept(now time.Duration, a *Ask) *Endpoint {
 	if all == nil || a.Tried != nil && a.Tried.Only.IsValid() {
 		return nil
 	}
-	ep := (*all)[a.Session]
+	ep := all.find(a.Session)
 	if ep == nil || ep.out() || !ep.usable(now, a.Tried) {
 		return nil
 	}

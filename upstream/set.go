@@ -38,6 +38,9 @@ type Env struct {
 	Tunnels wire.Tunneler
 	// Place is where this proxy is: endpoints near it go first.
 	Place model.Place
+	// ID is what this proxy is known by, the same after a restart and of no other:
+	// of services with a SubsetSize it decides which endpoints are its own.
+	ID string
 	// Log is told of changes of health and of names; nil: nobody.
 	Log *slog.Logger
 	// Lookup finds the addresses of a DNS name. ttl is how long they hold, from
@@ -57,6 +60,10 @@ type Set struct {
 	checks chan struct{}
 	// chores are what loops have found and leave to the Set's own goroutine.
 	chores chan chore
+	// tables has a place for what is being made to find keys.
+	tables chan struct{}
+	// salt is this proxy's own, of Env.ID.
+	salt   uint64
 	random func() float64
 
 	// ctx ends with Close; tasks counts the goroutines that end with it.
@@ -87,6 +94,8 @@ func NewSet(env Env) *Set {
 		seed:     rand.Uint64(),
 		checks:   make(chan struct{}, parallelChecks),
 		chores:   make(chan chore, mostChores),
+		tables:   make(chan struct{}, 1),
+		salt:     nameSum(env.ID),
 		random:   rand.Float64,
 		clusters: map[string]*Cluster{},
 		retiring: map[*Cluster]struct{}{},

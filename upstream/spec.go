@@ -17,7 +17,7 @@ type spec struct {
 	own     *model.Certificate // that service.TLS.Certificate names
 	set     *settings
 	near    nearness
-	targets []target
+	targets []*target // by the service's endpoints; nil with err
 	// trust numbers the TLS settings that a cluster had one after the other, so
 	// that an endpoint is never reused across them.
 	trust int
@@ -25,6 +25,10 @@ type spec struct {
 	names []*name
 	// codec speaks the service's protocol.
 	codec wire.ClientCodec
+	// base is the spec that this one was compared with when it was made: what it
+	// has not in common with it are gone and come. nil: nothing is known.
+	base       *spec
+	gone, come []*target
 }
 
 // settings are what a pool and a pick need of a Service, defaults filled in.
@@ -39,13 +43,21 @@ type settings struct {
 	// failures and connects in a row are a reason to look at once; 0: none.
 	failures, connects int32
 	watch              bool // endpoints may be ejected
+	// bound is how many times its share of what runs an endpoint may have where
+	// keys decide, 0: any.
+	bound  float64
+	subset int // endpoints of a group that are used, 0: all
 }
 
-// target is a model.Endpoint: an address, or a name.
+// target is a model.Endpoint: an address, or a name. It is the same in all specs
+// of a cluster in which the endpoint is the same.
 type target struct {
-	host     string
-	addr     netip.Addr // valid when host is an address
-	name     *name      // otherwise
+	host string
+	addr netip.Addr // valid when host is an address
+	name *name      // otherwise
+	// used are the addresses of the name that have endpoints. Guarded by the
+	// cluster's mutex.
+	used     []netip.Addr
 	port     uint16
 	weight   uint32
 	dialer   wire.Dialer
@@ -59,9 +71,10 @@ type target struct {
 }
 
 // newSpec makes svc ready for c. It holds the names it needs, on c's behalf,
-// until release; fresh are those that have not been looked up yet. With an
-// error (TLS) the spec has no targets.
-func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, fresh []*name, err error) {
+// until release; fresh are those that have not been looked up yet. same is how
+// many of the first endpoints are those that c has. With an error (TLS) the spec
+// has no targets.
+func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, same int) (sp *spec, fresh []*name, err error) {
 	sp = &spec{service: svc, own: own, set: settingsOf(svc), near: nearnessOf(svc)}
 	old := c.spec.Load()
 	if old != nil {
@@ -74,42 +87,76 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, 
 		sp.err = err
 		return sp, nil, err
 	}
-	type pair struct{ dialer, raw wire.Dialer }
-	dialers := map[string]pair{}
-	for i := range svc.Endpoints {
-		e := &svc.Endpoints[i]
-		d, codec := dialers[e.Host], sp.codec
-		if e.Identity != "" {
-			d.raw, codec = nil, c.owner.env.HTTP2 // flows go through a tunnel
-			if d.dialer, err = c.owner.mutual(svc, e); err != nil {
-				sp.err, sp.targets = err, nil
-				return sp, nil, err
-			}
-		} else if d.dialer == nil {
-			if d.dialer, err = c.owner.dialer(svc, own, e.Host); err == nil {
-				d.raw, err = c.owner.raw(svc, own, e.Host)
-			}
-			if err != nil {
-				sp.err = err
-				sp.targets = nil
-				return sp, nil, err
-			}
-			dialers[e.Host] = d
+	from, gone := []int32(nil), []int(nil)
+	if old != nil && old.err == nil && sp.trust == old.trust && sp.service.Local == old.service.Local && len(old.targets) == len(old.service.Endpoints) {
+		if from, gone = match(old.service.Endpoints, svc.Endpoints, same); from != nil {
+			sp.base = old
 		}
-		t := target{host: e.Host, port: e.Port, weight: uint32(min(max(e.Weight, 1), maxWeight)), dialer: d.dialer, raw: d.raw, codec: codec,
-			place: e.Place, priority: e.Priority, standby: e.Standby, peer: e.Identity, sni: e.ServerName, inner: e.Authority}
-		if t.addr, err = netip.ParseAddr(e.Host); err != nil {
-			var isNew bool
-			t.name, isNew = c.owner.names.hold(e.Host, c)
-			sp.names = append(sp.names, t.name)
-			if isNew {
-				fresh = append(fresh, t.name)
+	}
+	dialers := map[string]pair{}
+	sp.targets = make([]*target, 0, len(svc.Endpoints))
+	for i := range svc.Endpoints {
+		var t *target
+		if from != nil && from[i] >= 0 {
+			t = old.targets[from[i]]
+		} else {
+			if t, err = c.newTarget(sp, &svc.Endpoints[i], dialers); err != nil {
+				sp.err, sp.targets, sp.base = err, nil, nil
+				return sp, nil, err
 			}
+			sp.come = append(sp.come, t)
+		}
+		if t.addr.IsValid() {
+			sp.targets = append(sp.targets, t)
+			continue
+		}
+		n, isNew := c.owner.names.hold(svc.Endpoints[i].Host, c)
+		if t.name == nil {
+			t.name = n // others have it: their spec lets go of it after this one has it
+		}
+		if sp.names = append(sp.names, n); isNew {
+			fresh = append(fresh, n)
 		}
 		sp.targets = append(sp.targets, t)
 	}
+	if sp.base == nil {
+		sp.come = nil
+	}
+	for _, i := range gone {
+		sp.gone = append(sp.gone, old.targets[i])
+	}
 	return sp, fresh, nil
 }
+
+// newTarget makes e ready, but for the addresses of a name. dialers are those
+// that were made already, by host.
+func (c *Cluster) newTarget(sp *spec, e *model.Endpoint, dialers map[string]pair) (*target, error) {
+	svc, own, err := sp.service, sp.own, error(nil)
+	d, codec := dialers[e.Host], sp.codec
+	if e.Identity != "" {
+		d.raw, codec = nil, c.owner.env.HTTP2 // flows go through a tunnel
+		if d.dialer, err = c.owner.mutual(svc, e); err != nil {
+			return nil, err
+		}
+	} else if d.dialer == nil {
+		if d.dialer, err = c.owner.dialer(svc, own, e.Host); err == nil {
+			d.raw, err = c.owner.raw(svc, own, e.Host)
+		}
+		if err != nil {
+			return nil, err
+		}
+		dialers[e.Host] = d
+	}
+	t := &target{
+		host: e.Host, port: e.Port, weight: uint32(min(max(e.Weight, 1), maxWeight)), dialer: d.dialer, raw: d.raw, codec: codec,
+		place: e.Place, priority: e.Priority, standby: e.Standby, peer: e.Identity, sni: e.ServerName, inner: e.Authority,
+	}
+	t.addr, _ = netip.ParseAddr(e.Host) // otherwise a name
+	return t, nil
+}
+
+// pair is what connects to an endpoint, for requests and for flows.
+type pair struct{ dialer, raw wire.Dialer }
 
 // release lets go of the names. A nil spec has none.
 func (sp *spec) release(c *Cluster) {
@@ -188,6 +235,8 @@ func settingsOf(svc *model.Service) *settings {
 	set := &settings{
 		balance: balanceOf(svc),
 		slow:    slowStartOf(svc.SlowStart),
+		bound:   float64(svc.HashBalanceFactor) / 100,
+		subset:  svc.SubsetSize,
 		connect: svc.Connect,
 		idle:    svc.Idle,
 		maxIdle: svc.MaxIdle,
@@ -216,15 +265,15 @@ func settingsOf(svc *model.Service) *settings {
 	return set
 }
 
-// sameService says whether b asks for what a asks for; where it was written
-// does not matter.
+// sameService says whether b asks for what a asks for, but for its endpoints;
+// where it was written does not matter.
 func sameService(a, b *model.Service) bool {
 	if a == b {
 		return true
 	}
-	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) && same(a.SlowStart, b.SlowStart) &&
+	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) && a.HashBalanceFactor == b.HashBalanceFactor && a.SubsetSize == b.SubsetSize && same(a.SlowStart, b.SlowStart) &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
-		slices.Equal(a.Endpoints, b.Endpoints) && same(a.Locality, b.Locality) && sameTLS(a.TLS, b.TLS) && same(a.Health, b.Health) &&
+		same(a.Locality, b.Locality) && sameTLS(a.TLS, b.TLS) && same(a.Health, b.Health) &&
 		same(a.Limits, b.Limits) &&
 		same(a.Ejection, b.Ejection) &&
 		a.RetryBudget.Filled() == b.RetryBudget.Filled()

@@ -20,6 +20,11 @@ type Counts struct {
 	// OtherZone is how many of the picks were not in our own zone, as far as that
 	// and the endpoint's are known; Panicked of endpoints that were not well.
 	OtherZone, Panicked uint64
+	// Diverted is how many of the picks were by keys of endpoints that had as much
+	// as they may (model.Service.HashBalanceFactor).
+	Diverted uint64
+	// Keyless is how many of the picks had no key where keys decide.
+	Keyless uint64
 	// Failures is how many connects failed, by ConnectReasons.
 	Failures [len(connectReasons)]uint64
 	// Results is how many tries went how, by Outcome.
@@ -57,6 +62,7 @@ type TierStats struct {
 	// Load is the share of the requests that it gets, 0 to 1.
 	Load           float64
 	Healthy, Total int // endpoints
+	Used           int // those that are chosen among: fewer with a subset
 	// Panics: those that are not well are used, too.
 	Panics bool
 }
@@ -154,7 +160,7 @@ func (ep *Endpoint) counts() (n Counts) {
 		settled := p.settled.Load() // first: what is settled was picked
 		one := Counts{
 			Picks: p.picks.Load(), Opening: p.opening.Load(), Open: p.open.Load(),
-			Connects: p.connects.Load(), Panicked: p.panicked.Load(),
+			Connects: p.connects.Load(), Panicked: p.panicked.Load(), Diverted: p.diverted.Load(), Keyless: p.keyless.Load(),
 		}
 		if ep.outside {
 			one.OtherZone = one.Picks
@@ -189,6 +195,8 @@ func (n *Counts) add(m *Counts) {
 	n.Connects += m.Connects
 	n.OtherZone += m.OtherZone
 	n.Panicked += m.Panicked
+	n.Diverted += m.Diverted
+	n.Keyless += m.Keyless
 	for i := range n.Failures {
 		n.Failures[i] += m.Failures[i]
 	}

@@ -15,12 +15,13 @@ import (
 // much heavier than the mean stands in several rows, evenly spread, which
 // bounds how many rows a pick passes over (about five on average).
 type tier struct {
-	rows  []row
+	rows  rows
 	count int     // endpoints; rows may be more
 	mean  float32 // of their weights
-	// table finds, for a key, the place in byKey; nil where keys do not decide.
-	table table
-	byKey []*Endpoint
+	// keys find, for a key, an endpoint; nil where keys do not decide.
+	keys *keyed
+	// share of the requests that the tier gets, 0 to 1.
+	share float32
 }
 
 // row is an endpoint's turn.
@@ -40,40 +41,35 @@ const maxWeight = 1 << 20
 // maxExcess is how many times the mean a row's weight may be.
 const maxExcess = 4
 
-// newTier lays out members, of which there are some.
-func newTier(members []member, set *settings) tier {
-	t := tier{count: len(members), table: tableOf(members, set.balance)}
-	if t.table != nil {
-		t.byKey = make([]*Endpoint, len(members))
-		for i, m := range members {
-			t.byKey[i] = m.ep
-		}
-	}
-	var sum, heaviest uint64
-	for _, m := range members {
-		sum += uint64(m.weight)
-		heaviest = max(heaviest, uint64(m.weight))
+// layRows lays out members, of which there are some. scale is the weight of a row
+// that is taken in every round.
+func layRows(members []member) (list []row, sum uint64, scale float64) {
+	var heaviest uint64
+	for i := range members {
+		sum += uint64(members[i].weight)
+		heaviest = max(heaviest, uint64(members[i].weight))
 	}
 	n := uint64(len(members))
-	t.mean = float32(sum) / float32(n)
 	if heaviest*n <= maxExcess*sum {
-		t.rows = make([]row, len(members))
-		for i, m := range members {
-			t.rows[i] = row{ep: m.ep, weight: m.weight, share: uint32(uint64(m.weight) * full / heaviest)}
+		scale = float64(heaviest)
+		list = make([]row, len(members))
+		for i := range members {
+			m := &members[i]
+			list[i] = row{ep: m.ep, weight: m.weight, share: uint32(uint64(m.weight) * full / heaviest)}
 		}
 	} else {
-		t.rows = spread(members, sum)
+		list, scale = spread(members, sum)
 	}
-	for i := range t.rows {
-		r := &t.rows[i]
+	for i := range list {
+		r := &list[i]
 		r.share = max(r.share, 1)
 		r.offset = uint32(i) * 0x9E3779B9 % full // golden ratio: neighbours far apart
 	}
-	return t
+	return list, sum, scale
 }
 
 // spread gives endpoints heavier than maxExcess times the mean several rows.
-func spread(members []member, sum uint64) []row {
+func spread(members []member, sum uint64) ([]row, float64) {
 	type placed struct {
 		at float64 // position in the round, 0 to 1
 		row
@@ -106,7 +102,7 @@ func spread(members []member, sum uint64) []row {
 		l.share = uint32(min(float64(l.weight)/float64(l.share)/most*full, full))
 		rows[i] = l.row
 	}
-	return rows
+	return rows, most
 }
 
 // cursor is a loop's place in the plans of one cluster. It outlives them.
@@ -133,14 +129,14 @@ func (t *tier) turn(cur *cursor) *Endpoint {
 	if !cur.started {
 		// row is a fraction until the number of rows is known.
 		cur.started = true
-		cur.row = uint32(uint64(cur.row) * uint64(len(t.rows)) >> 32)
+		cur.row = uint32(uint64(cur.row) * uint64(t.rows.n) >> 32)
 	}
 	for {
-		if int(cur.row) >= len(t.rows) {
+		if int(cur.row) >= t.rows.n {
 			cur.row = 0
 			cur.round++
 		}
-		r := &t.rows[cur.row]
+		r := t.rows.at(int(cur.row))
 		cur.row++
 		if (r.offset+cur.round*r.share)%full+r.share >= full {
 			return r.ep
@@ -152,7 +148,7 @@ func (t *tier) turn(cur *cursor) *Endpoint {
 func (t *tier) draw(cur *cursor) *row {
 	for {
 		z := cur.next()
-		r := &t.rows[(z>>32)*uint64(len(t.rows))>>32]
+		r := t.rows.at(int((z >> 32) * uint64(t.rows.n) >> 32))
 		if uint32(z)%full < r.share {
 			return r
 		}
@@ -166,24 +162,24 @@ func (t *tier) another(cur *cursor, set *settings, now time.Duration, a *Ask, fi
 	const candidates, look = 8, 256
 	avoid := a.Tried
 	if t.count == 1 {
-		return first
+		return t.rows.at(0).ep
 	}
 	for n := range candidates {
 		if ep := t.candidate(cur, set, now, a, n+1); ep.usable(now, avoid) {
 			return ep
 		}
 	}
-	at := int(cur.next() % uint64(len(t.rows)))
+	at := int(cur.next() % uint64(t.rows.n))
 	best := first
-	for range min(len(t.rows), look) {
-		ep := t.rows[at].ep
+	for range min(t.rows.n, look) {
+		ep := t.rows.at(at).ep
 		if ep.usable(now, avoid) {
 			return ep
 		}
 		if ep.hope(now, avoid) > best.hope(now, avoid) {
 			best = ep
 		}
-		if at++; at == len(t.rows) {
+		if at++; at == t.rows.n {
 			at = 0
 		}
 	}

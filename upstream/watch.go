@@ -24,8 +24,8 @@ type watched struct {
 	due, probed atomic.Int64
 
 	// Guarded by the cluster's mutex.
-	state          outlier.Endpoint
-	ejected, probe time.Time // wall clock: when it was, and when it may be probed
+	state          *outlier.Endpoint // apart: picks among many read less memory so
+	ejected, probe time.Time         // wall clock: when it was, and when it may be probed
 	probesFailed   uint64
 	probes         atomic.Uint64
 }

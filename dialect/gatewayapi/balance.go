@@ -11,10 +11,12 @@ import (
 
 // HashKey is a part of requests.
 type HashKey struct {
-	// Type is Header, Cookie, QueryParam or SourceIP.
+	// Type is Header, Cookie, QueryParam, SourceIP or CEL.
 	Type string `json:"type,omitempty"`
 	// Name is that of the header, cookie or parameter.
 	Name string `json:"name,omitempty"`
+	// Expression is CEL's: it gives text, a number or a truth value.
+	Expression string `json:"expression,omitempty"`
 }
 
 // SlowStart gives endpoints that arrive or come back less at first: weight x
@@ -49,7 +51,8 @@ func (r *reader) slowStart(in *SlowStart) *model.SlowStart {
 func (r *reader) loadBalancing(p *backendPolicy, in *LoadBalancing) {
 	const field = "spec.loadBalancing"
 	switch in.Policy {
-	case "", "PeakEWMA":
+	case "": // not said: another policy may, or it is PeakEWMA
+	case "PeakEWMA":
 		p.noun.Balance = model.PeakEWMA
 	case "RoundRobin":
 		p.noun.Balance = model.RoundRobin
@@ -76,8 +79,17 @@ func (r *reader) loadBalancing(p *backendPolicy, in *LoadBalancing) {
 			key.Kind = model.HashQuery
 		case "SourceIP":
 			key.Kind = model.HashSource
+		case "CEL":
+			if r.expression(at, &k) {
+				p.noun.Hash = append(p.noun.Hash, model.HashKey{Kind: model.HashCEL, Name: k.Expression})
+			}
+			continue
 		default:
-			r.unknownValue(at+".type", k.Type, "Header", "Cookie", "QueryParam", "SourceIP")
+			r.unknownValue(at+".type", k.Type, "Header", "Cookie", "QueryParam", "SourceIP", "CEL")
+			continue
+		}
+		if k.Expression != "" {
+			r.broken(at+".expression", "conflict", "an expression is for type CEL", "write type: CEL, without a name")
 			continue
 		}
 		if (key.Kind == model.HashSource) != (strings.TrimSpace(k.Name) == "") {
@@ -86,12 +98,41 @@ func (r *reader) loadBalancing(p *backendPolicy, in *LoadBalancing) {
 		}
 		p.noun.Hash = append(p.noun.Hash, key)
 	}
+	if f := in.HashBalanceFactor; f != 0 && (f <= 100 || f > model.MostHashBalance) {
+		r.broken(field+".hashBalanceFactor", "bad-value", strconv.Itoa(f)+"% can not bound what an endpoint gets", "write 101 to "+strconv.Itoa(model.MostHashBalance)+", for example 125")
+	}
+	if in.SubsetSize < 0 {
+		r.broken(field+".subsetSize", "bad-value", "a subset has at least one endpoint", "for example subsetSize: 100")
+	}
+	if in.SubsetSize > 0 && p.noun.Balance.Hashes() {
+		r.broken(field+".subsetSize", "conflict", in.Policy+" needs all proxies to know the same endpoints: there is no subset", "remove one of them")
+	}
+	p.noun.HashBalanceFactor, p.noun.SubsetSize = in.HashBalanceFactor, in.SubsetSize
 	if in.SlowStart != nil {
 		p.noun.SlowStart = r.slowStart(in.SlowStart)
 	}
 	if p.noun.Balance.Hashes() && len(in.Hash) == 0 {
 		r.broken(field+".policy", "no-hash", in.Policy+" needs hash: what requests have in common", "hash: [{type: Cookie, name: session}]")
 	}
+}
+
+// expression checks a key that is an expression.
+func (r *reader) expression(at string, k *HashKey) bool {
+	switch {
+	case k.Name != "":
+		r.broken(at+".name", "conflict", "a key of type CEL has an expression and no name", `expression: request.headers["x-user"]`)
+		return false
+	case k.Expression == "" || len(k.Expression) > model.MostHashCode:
+		r.broken(at, "bad-value", "a key of type CEL has an expression, up to "+strconv.Itoa(model.MostHashCode)+" characters", `expression: request.headers["x-user"]`)
+		return false
+	}
+	if r.key != nil {
+		if err := r.key(k.Expression); err != nil {
+			r.broken(at+".expression", "bad-expression", "the expression can not be used: "+err.Error(), "docs/reference/policy.md has its variables")
+			return false
+		}
+	}
+	return true
 }
 
 // session reads how a rule's clients stay with an endpoint.

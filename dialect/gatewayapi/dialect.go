@@ -18,6 +18,10 @@ const DefaultClass = "naru"
 // Dialect reads Gateway API documents. Its methods may be called from several
 // goroutines, though Translate runs one at a time.
 type Dialect struct {
+	// Key says what is wrong with the expression of a key to hash, nil where
+	// nothing is; where it is nil itself, nobody looks before it is to serve.
+	Key func(expression string) error
+
 	mu   sync.Mutex
 	last *memory
 }
@@ -40,11 +44,12 @@ func (*Dialect) Claims(doc *dialect.Document) bool {
 // pointer to one of the compact forms (*gatewayClass, *routeObject, ...).
 type parsed struct {
 	objects []any
+	key     func(expression string) error // of the Dialect
 }
 
 // Parse reads a document, with all the items of a List.
-func (*Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
-	out := &parsed{}
+func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
+	out := &parsed{key: d.Key}
 	problems := readObject(doc, doc.Root, "", typeMeta{}, 0, out)
 	if len(out.objects) == 0 {
 		return nil, problems

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -38,6 +39,12 @@ func TestTranslate(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := New()
+			d.Key = func(s string) error {
+				if s == "wrong" {
+					return errors.New("1:1: undeclared reference to 'wrong'")
+				}
+				return nil
+			}
 			var items []any
 			var problems []model.Problem
 			for _, f := range archive.Files {

@@ -114,7 +114,7 @@ func coreKinds() []string {
 // readObject reads the object at n into out, or the items of a List. inherited
 // is what the items of a typed List (HTTPRouteList) are when they do not say.
 func readObject(doc *dialect.Document, n *yaml.Node, base string, inherited typeMeta, depth int, out *parsed) []model.Problem {
-	r := &reader{doc: doc, node: n, base: base}
+	r := &reader{doc: doc, node: n, base: base, key: out.key}
 	if n == nil || n.Kind != yaml.MappingNode {
 		r.broken("", "bad-value", "an object is a mapping with apiVersion, kind and metadata", "")
 		return r.problems

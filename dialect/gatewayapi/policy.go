@@ -63,8 +63,15 @@ type LoadBalancing struct {
 	Policy string `json:"policy,omitempty"`
 	// Hash is what RingHash and Maglev go by: the first that a request has.
 	Hash []HashKey `json:"hash,omitempty"`
+	// HashBalanceFactor bounds what an endpoint gets by keys, in percent of its
+	// share of the requests that run: 101 to 1000; a key whose endpoint has more
+	// goes to the next of its own. 0, the default, is no bound.
+	HashBalanceFactor int `json:"hashBalanceFactor,omitempty"`
 	// SlowStart gives endpoints that arrive or come back less at first.
 	SlowStart *SlowStart `json:"slowStart,omitempty"`
+	// SubsetSize is how many endpoints of each priority and zone a proxy uses, of
+	// those that are well; each proxy has others. 0, the default, is all.
+	SubsetSize int `json:"subsetSize,omitempty"`
 }
 
 // Limits bounds what runs on a Service at once, through one proxy.

@@ -67,7 +67,8 @@ type reader struct {
 	about    string // of the object, as soon as its name is known
 	home     string // namespace of the object
 	problems []model.Problem
-	touched  []string // fields that did not decode
+	touched  []string                      // fields that did not decode
+	key      func(expression string) error // see Dialect.Key
 }
 
 // full is the path in the document of a field of the object.

@@ -46,7 +46,14 @@ type meshSpec struct {
 	Connections int          `json:"connections" doc:"connections that one workload may have open through its machine's proxy, and all callers of one identity to a machine; -1 is no bound" default:"20000"`
 	MaxAge      string       `json:"maxConnectionAge" doc:"for how long a connection between two proxies takes new requests and tunnels, give or take a tenth, at most 20h; off is no bound" default:"1h"`
 	Federated   []federation `json:"federated" doc:"trust domains of others whose workloads are believed"`
+	Networks    []network    `json:"networks" doc:"networks whose workloads are reached through gateways from others"`
 	_           struct{}     `also:"mode,tls,peerAuthentication" hint:"did you mean mtls? strict, permissive or off"`
+}
+
+// network is a set of machines that others reach through gateways.
+type network struct {
+	Name    string `json:"name" doc:"as in --network of its machines"`
+	Gateway string `json:"gateway" doc:"host:port of its gateways, where others reach them"`
 }
 
 // federation is a trust domain of somebody else.

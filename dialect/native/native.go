@@ -226,6 +226,9 @@ func (r *reader) mesh() any {
 			m.MaxConnectionAge = age
 		}
 	}
+	for _, n := range s.Networks {
+		m.Networks = append(m.Networks, model.MeshNetwork{Name: n.Name, Gateway: n.Gateway})
+	}
 	for _, f := range s.Federated {
 		m.Federated = append(m.Federated, model.Federation{TrustDomain: f.TrustDomain, URL: f.URL, EndpointID: f.EndpointID, CAFile: r.file(f.CAFile)})
 	}

@@ -30,11 +30,59 @@ func (s *service) checkBalance(in *dialect.Decoder, n *yaml.Node) {
 	}
 	_, wrong := hashKeys(s.Hash)
 	for _, w := range wrong {
-		in.Problem(n, "bad-value", "a key to hash is header NAME, cookie NAME, query NAME or source, not "+strconv.Quote(w), "for example hash: cookie session, or hash: [header X-User, source]")
+		in.Problem(n, "bad-value", "a key to hash is header NAME, cookie NAME, query NAME, source or cel EXPRESSION, not "+strconv.Quote(w), "for example hash: cookie session, or hash: [header X-User, source]")
+	}
+	if f := s.HashBalanceFactor; f != 0 && (f <= 100 || f > model.MostHashBalance) {
+		in.Problem(field(n, "hashBalanceFactor"), "bad-value", strconv.Itoa(f)+"% can not bound what an endpoint gets", "write 101 to "+strconv.Itoa(model.MostHashBalance)+", for example 125")
+	}
+	if s.SubsetSize < 0 {
+		in.Problem(field(n, "subsetSize"), "bad-value", "a subset has at least one endpoint", "for example subsetSize: 100")
+	}
+	if s.SubsetSize > 0 && model.Balance(s.Balance).Hashes() {
+		in.Problem(field(n, "subsetSize"), "conflict", "balance: "+string(s.Balance)+" needs all proxies to know the same endpoints: there is no subset", "leave one of them out")
+	}
+	for i, w := range s.Hash {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(w), "cel "); ok {
+			s.codes = append(s.codes, code{strings.TrimSpace(text), listed(field(n, "hash"), i)})
+		}
 	}
 	if model.Balance(s.Balance).Hashes() && len(s.Hash) == 0 {
 		in.Problem(n, "no-hash", "balance: "+string(s.Balance)+" needs hash: what requests have in common", "for example hash: cookie session, or hash: source")
 	}
+}
+
+// code is an expression by which a service hashes.
+type code struct {
+	text string
+	at   *yaml.Node
+}
+
+// badCode says whether an expression of s can not be used.
+func (d *Dialect) badCode(in *dialect.Decoder, s *service) (bad bool) {
+	if d.Key == nil {
+		return false
+	}
+	in.Enter("services")
+	in.Enter(s.name)
+	in.Enter("hash")
+	for _, c := range s.codes {
+		if err := d.Key(c.text); err != nil {
+			bad = true
+			in.Problem(c.at, "bad-expression", "the expression can not be used: "+err.Error(), "docs/reference/policy.md has its variables")
+		}
+	}
+	in.Leave()
+	in.Leave()
+	in.Leave()
+	return bad
+}
+
+// listed is item i of a list, or what stands in place of one.
+func listed(n *yaml.Node, i int) *yaml.Node {
+	if n.Kind == yaml.SequenceNode && i < len(n.Content) {
+		return n.Content[i]
+	}
+	return n
 }
 
 // hashKeys are what ring-hash and maglev go by, and the words that name none.

@@ -315,7 +315,7 @@ type timeouts struct {
 type service struct {
 	Endpoints endpoints `json:"endpoints" doc:"\"host:port\", one or a list; every address of a DNS name is an endpoint"`
 	Balance   text      `json:"balance" doc:"how endpoints share the requests" enum:"peak-ewma,round-robin,least-request,random,ring-hash,maglev" default:"peak-ewma"`
-	Hash      words     `json:"hash" doc:"what ring-hash and maglev go by: header NAME, cookie NAME, query NAME or source (the client's address), one or a list of which the first that a request has counts" default:"required there"`
+	Hash      words     `json:"hash" doc:"what ring-hash and maglev go by: header NAME, cookie NAME, query NAME, source (the client's address) or cel EXPRESSION, one or a list of which the first that a request has counts" default:"required there"`
 	SlowStart *span     `json:"slowStart" doc:"an endpoint that arrives or comes back gets its full share after this time, at first a tenth" default:"at once" unit:"duration"`
 	Protocol  text      `json:"protocol" doc:"HTTP version that the endpoints speak; gRPC needs http2, auto asks a TLS endpoint" enum:"http1,http2,auto" default:"http1"`
 	Locality  *locality `json:"locality" doc:"which endpoints go first: those of the own zone or region, or none; or an object" default:"zone"`
@@ -336,27 +336,34 @@ type service struct {
 	Session   text      `json:"session" doc:"likewise: a client stays with the endpoint that served it first, or off"`
 	Priority  text      `json:"priority" doc:"likewise: which requests are refused first, and which last" enum:"low,normal,critical"`
 	Mesh      *member   `json:"mesh" doc:"a service of the mesh, whose endpoints are workloads: the port that clients call, or an object" default:"not of the mesh"`
-	_         struct{}  `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
-	_         struct{}  `also:"outlier,outlierDetection,passiveHealth,passiveHealthCheck,circuitBreaker,breaker,maxFails" hint:"endpoints that fail are spared by themselves; how is ejection: for example ejection: {failures: 3}, or ejection: off"`
-	_         struct{}  `also:"healthCheck,healthChecks,check,probe,activeHealthCheck" hint:"health checks are health: for example health: /healthz"`
-	_         struct{}  `also:"lb,loadBalancer,loadBalancing,algorithm,strategy,lbPolicy,policy,method" hint:"did you mean balance? For example balance: least-request"`
-	_         struct{}  `also:"retries,attempts" hint:"did you mean retry? For example retry: 2"`
-	_         struct{}  `also:"timeouts,timeoutMs,readTimeout,requestTimeout,responseTimeout" hint:"an answer is bounded by timeout: 3s, a connection by connect: 5s"`
-	_         struct{}  `also:"connectTimeout,connectionTimeout,dialTimeout" hint:"did you mean connect? For example connect: 5s"`
-	_         struct{}  `also:"scheme,ssl,https" hint:"a service that speaks TLS has tls: true"`
-	_         struct{}  `also:"keepalive,idleTimeout,keepAliveTimeout" hint:"did you mean idle? For example idle: 30s"`
-	_         struct{}  `also:"maxIdleConnections,maxIdleConnsPerHost,poolSize" hint:"did you mean maxIdle?"`
-	_         struct{}  `also:"path,paths,rewrite,stripPrefix" hint:"a service has no path: say rewrite: /v1 at the route"`
-	_         struct{}  `also:"hostHeader,passHostHeader,preserveHost,hostRewrite" hint:"did you mean host?"`
-	_         struct{}  `also:"weight,weights" hint:"weights stand at endpoints ({address: \"10.0.0.1:9002\", weight: 2}) or at a route (to: {a: 90, b: 10})"`
-	_         struct{}  `also:"panic,panicThreshold,zone,zones,zoneAware,localityLbSetting,topology,failover,topologyMode,minEndpoints,overprovisioning" hint:"this stands under locality: for example locality: {prefer: zone, panic: 50}; zone and priority stand at endpoints"`
-	_         struct{}  `also:"http2,h2,h2c,grpc,httpVersion,appProtocol" hint:"a service that speaks HTTP/2, as gRPC does, has protocol: http2"`
-	_         struct{}  `also:"ca,serverName,insecure,certificate,cert,key" hint:"this stands under tls: for example tls: {ca: ca.pem}"`
+
+	HashBalanceFactor int      `json:"hashBalanceFactor" doc:"what an endpoint gets by keys at most, of its share of the requests that run, 101 to 1000; a key whose endpoint has more goes to the next of its own" default:"no bound" unit:"%"`
+	SubsetSize        int      `json:"subsetSize" doc:"how many endpoints of each priority and zone a proxy uses, of those that are well; each proxy has others" default:"all"`
+	_                 struct{} `also:"subset,subsets,subsetting,aperture" hint:"did you mean subsetSize? For example subsetSize: 100"`
+	_                 struct{} `also:"balanceFactor,hashFactor,boundedLoad,boundedLoads" hint:"did you mean hashBalanceFactor? For example hashBalanceFactor: 125"`
+
+	_ struct{} `also:"url,urls,uri,servers,server,targets,target,upstreams,nodes,addresses,address,hosts,instances,backends,backend,port,to" hint:"where a service runs is endpoints: for example endpoints: [\"10.0.0.1:9002\"]"`
+	_ struct{} `also:"outlier,outlierDetection,passiveHealth,passiveHealthCheck,circuitBreaker,breaker,maxFails" hint:"endpoints that fail are spared by themselves; how is ejection: for example ejection: {failures: 3}, or ejection: off"`
+	_ struct{} `also:"healthCheck,healthChecks,check,probe,activeHealthCheck" hint:"health checks are health: for example health: /healthz"`
+	_ struct{} `also:"lb,loadBalancer,loadBalancing,algorithm,strategy,lbPolicy,policy,method" hint:"did you mean balance? For example balance: least-request"`
+	_ struct{} `also:"retries,attempts" hint:"did you mean retry? For example retry: 2"`
+	_ struct{} `also:"timeouts,timeoutMs,readTimeout,requestTimeout,responseTimeout" hint:"an answer is bounded by timeout: 3s, a connection by connect: 5s"`
+	_ struct{} `also:"connectTimeout,connectionTimeout,dialTimeout" hint:"did you mean connect? For example connect: 5s"`
+	_ struct{} `also:"scheme,ssl,https" hint:"a service that speaks TLS has tls: true"`
+	_ struct{} `also:"keepalive,idleTimeout,keepAliveTimeout" hint:"did you mean idle? For example idle: 30s"`
+	_ struct{} `also:"maxIdleConnections,maxIdleConnsPerHost,poolSize" hint:"did you mean maxIdle?"`
+	_ struct{} `also:"path,paths,rewrite,stripPrefix" hint:"a service has no path: say rewrite: /v1 at the route"`
+	_ struct{} `also:"hostHeader,passHostHeader,preserveHost,hostRewrite" hint:"did you mean host?"`
+	_ struct{} `also:"weight,weights" hint:"weights stand at endpoints ({address: \"10.0.0.1:9002\", weight: 2}) or at a route (to: {a: 90, b: 10})"`
+	_ struct{} `also:"panic,panicThreshold,zone,zones,zoneAware,localityLbSetting,topology,failover,topologyMode,minEndpoints,overprovisioning" hint:"this stands under locality: for example locality: {prefer: zone, panic: 50}; zone and priority stand at endpoints"`
+	_ struct{} `also:"http2,h2,h2c,grpc,httpVersion,appProtocol" hint:"a service that speaks HTTP/2, as gRPC does, has protocol: http2"`
+	_ struct{} `also:"ca,serverName,insecure,certificate,cert,key" hint:"this stands under tls: for example tls: {ca: ca.pem}"`
 
 	name   string
 	origin model.Origin
 	fields []model.FieldOrigin // where they stand
 	broken bool
+	codes  []code // of hash
 }
 
 // endpoint is one instance.

@@ -19,6 +19,7 @@ type mesh struct {
 	Connections *count      `json:"connections" doc:"connections that one workload may have open through its machine's proxy, and all callers of one identity to a machine" default:"20000"`
 	MaxAge      *span       `json:"maxConnectionAge" doc:"for how long a connection between two proxies takes new requests and tunnels, give or take a tenth; at most 20h" default:"1h" unit:"duration"`
 	Federated   federations `json:"federated" doc:"trust domains of others whose workloads are believed"`
+	Networks    networks    `json:"networks" doc:"networks whose workloads are reached through gateways from others: each by its name (--network of its machines), and its gateways' host:port"`
 	_           struct{}    `also:"tls,mode,mTLS,peerAuthentication" hint:"did you mean mtls? strict, permissive or off"`
 	_           struct{}    `also:"egress,outboundTrafficPolicy" hint:"did you mean outbound? allow or registered-only"`
 	_           struct{}    `also:"td,trust_domain,clusterDomain" hint:"did you mean trustDomain?"`
@@ -26,6 +27,18 @@ type mesh struct {
 	origin model.Origin
 	broken bool
 	off    bool // mesh: false
+}
+
+// networks are gateways by the names of networks.
+type networks []model.MeshNetwork
+
+// ReadNode takes a mapping of names to host:port.
+func (s *networks) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	in.Pairs(n, "NAME: {dc2: \"203.0.113.7:15443\"}", func(key, value *yaml.Node) {
+		var at text
+		in.Into(value, &at)
+		*s = append(*s, model.MeshNetwork{Name: key.Value, Gateway: string(at)})
+	})
 }
 
 // federations are a list.
@@ -87,6 +100,7 @@ func (m *mesh) noun(doc *dialect.Document, folder string) *model.Mesh {
 	}
 	set(&x.Connections, m.Connections)
 	set(&x.MaxConnectionAge, m.MaxAge)
+	x.Networks = m.Networks
 	for _, f := range m.Federated {
 		one := model.Federation{TrustDomain: string(f.TrustDomain), URL: string(f.URL), EndpointID: string(f.EndpointID)}
 		one.CAFile = beside(folder, string(f.CA))

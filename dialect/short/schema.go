@@ -82,7 +82,7 @@ func (s *schemas) of(t reflect.Type) way {
 		return way{dialect.EitherOf(aText, schema{"type": "array", "items": aText}), "text, list"}
 	case *claims:
 		return way{dialect.MappingOf(dialect.EitherOf(aText, dialect.ListOf(aText))), "mapping of text or list"}
-	case *pairs:
+	case *pairs, *networks:
 		return way{dialect.MappingOf(aText), "mapping of text"}
 	case *slowness:
 		return way{schema{"type": []string{"string", "boolean"}, "pattern": "^(off|(p[5-9][0-9] ?)?([0-9.]+x|([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+)?)$"}, "1.5x, duration, p50 to p99 before it, off"}

@@ -17,6 +17,8 @@ type Dialect struct {
 	// CEL says what is wrong with an expression of a policy, nil where nothing
 	// is; where it is nil itself, nobody looks before the policy is to serve.
 	CEL func(expression string) error
+	// Key is CEL for the expression of a key to hash.
+	Key func(expression string) error
 }
 
 // New makes the dialect.
@@ -108,6 +110,7 @@ func (d *Dialect) Parse(doc *dialect.Document) (any, []model.Problem) {
 	for i := range top.Services {
 		s := &top.Services[i]
 		f.names = append(f.names, s.name)
+		s.broken = d.badCode(in, s) || s.broken
 		if s.broken {
 			f.services = append(f.services, &model.Service{Name: s.name, Origin: s.origin, Refused: true})
 			continue

@@ -80,6 +80,7 @@ func translate(docs []source.Document) (*model.Fragment, []model.Problem) {
 		}
 		return nil
 	}
+	d.Key = d.CEL
 	var items []any
 	var problems []model.Problem
 	for _, doc := range docs {

@@ -81,6 +81,7 @@ func (s *service) noun(folder string) *model.Service {
 		RetryBudget: s.Budget.noun(),
 	}
 	m.Hash, _ = hashKeys(s.Hash)
+	m.HashBalanceFactor, m.SubsetSize = s.HashBalanceFactor, s.SubsetSize
 	if d := s.SlowStart.duration(); d > 0 {
 		m.SlowStart = &model.SlowStart{Window: d}
 	}

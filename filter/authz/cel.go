@@ -54,11 +54,9 @@ func compileCEL(text string) (*expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	ast, issues := env.Compile(text)
-	if err := issues.Err(); err != nil {
-		// Of several lines, with a picture of the place: the first says it.
-		first, _, _ := strings.Cut(err.Error(), "\n")
-		return nil, fmt.Errorf("%s", strings.TrimPrefix(first, "ERROR: <input>:"))
+	ast, err := parse(env, text)
+	if err != nil {
+		return nil, err
 	}
 	if ast.OutputType() != cel.BoolType {
 		return nil, fmt.Errorf("it gives %s, and must give bool: compare it with something", ast.OutputType())
@@ -68,6 +66,16 @@ func compileCEL(text string) (*expression, error) {
 		return nil, err
 	}
 	return &expression{program}, nil
+}
+
+func parse(env *cel.Env, text string) (*cel.Ast, error) {
+	ast, issues := env.Compile(text)
+	if err := issues.Err(); err != nil {
+		// Of several lines, with a picture of the place: the first says it.
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		return nil, fmt.Errorf("%s", strings.TrimPrefix(first, "ERROR: <input>:"))
+	}
+	return ast, nil
 }
 
 // holds evaluates it. What fails is missing, and counted.

@@ -1,13 +1,36 @@
 package ring
 
-// Sum hashes b: FNV-1a, whose bits are then mixed as it alone leaves similar
-// values near each other. It is the same on every machine and in every version.
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// Sum hashes b, eight bytes at a time: each word is folded in by the two halves
+// of a product of 128 bits, as in wyhash. It is the same on every machine and in
+// every process, which is what proxies agree by; a hash of the standard library
+// is another in each. It is no secret: who chooses keys can choose ones that
+// belong together.
 func Sum(b []byte) uint64 {
-	h := uint64(14695981039346656037)
-	for _, c := range b {
-		h = (h ^ uint64(c)) * 1099511628211
+	h := uint64(len(b))*0x9E3779B97F4A7C15 ^ 0xA0761D6478BD642F
+	for len(b) >= 8 {
+		h = fold(h ^ binary.LittleEndian.Uint64(b))
+		b = b[8:]
+	}
+	if len(b) > 0 {
+		w := uint64(0)
+		for i, c := range b {
+			w |= uint64(c) << (8 * i)
+		}
+		h = fold(h ^ w)
 	}
 	return Mix(h)
+}
+
+// fold multiplies z and takes both halves of the product. What is 0 stays so:
+// the constant keeps that to one word in 2^64.
+func fold(z uint64) uint64 {
+	hi, lo := bits.Mul64(z, 0xE7037ED1A0B428DB)
+	return (hi ^ lo) + 0x8EBC6AF09C88C6E3
 }
 
 // Mix spreads what differs in some bits over all of them (splitmix64).

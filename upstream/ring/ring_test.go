@@ -1,8 +1,12 @@
 package ring
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"math/bits"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -199,5 +203,87 @@ func BenchmarkBuild(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// A Ring is what its definition says: the member of the next point.
+func TestRingIsTheNextPoint(t *testing.T) {
+	t.Parallel()
+	for _, m := range [][]Member{some(1, 1), some(7, 3), some(300, 1), append(some(40, 9), some(90, 1)[40:]...)} {
+		type naive struct{ at, key uint64 }
+		var points []naive
+		var sum uint64
+		for _, x := range m {
+			sum += uint64(x.Weight)
+		}
+		each := uint64(64)
+		for each*uint64(len(m)) < DefaultPoints {
+			each *= 2
+		}
+		for _, x := range m {
+			for k := range pointsOf(x, each, unitOf(sum, len(m))) {
+				points = append(points, naive{Mix(x.Key+k*0xD1B54A32D192ED03) >> whoBits, x.Key})
+			}
+		}
+		slices.SortFunc(points, func(a, b naive) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.key, b.key)) })
+		r := NewRing(m, 0)
+		if r.Len() != len(points) {
+			t.Fatalf("%d points of %d members, want %d", r.Len(), len(m), len(points))
+		}
+		for i := range uint64(1000) {
+			hash := Mix(i)
+			switch i {
+			case 0:
+				hash = 0
+			case 1:
+				hash = math.MaxUint64
+			}
+			want := points[0].key
+			if k := slices.IndexFunc(points, func(p naive) bool { return p.at >= hash>>whoBits }); k >= 0 {
+				want = points[k].key
+			}
+			if got := m[r.Lookup(hash, 0)].Key; got != want {
+				t.Fatalf("of %d members hash %x belongs to another", len(m), hash)
+			}
+		}
+	}
+}
+
+// Sum is the same for ever: proxies agree by it, and sessions name endpoints.
+func TestSumIsFixed(t *testing.T) {
+	t.Parallel()
+	seen := map[uint64]string{}
+	for _, s := range []string{"", "a", "b", "ab", "ba", "12345678", "123456789", "10.0.0.1:80", "10.0.0.2:80", "a\x00", "\x00", "\x00\x00", strings.Repeat("x", 100)} {
+		h := Sum([]byte(s))
+		if other, twice := seen[h]; twice {
+			t.Errorf("%q and %q have one sum", s, other)
+		}
+		seen[h] = s
+	}
+	if got := Sum([]byte("10.0.0.1:80")); got != sumOf {
+		t.Errorf("the sum of 10.0.0.1:80 is %#x, and was %#x", got, uint64(sumOf))
+	}
+	// Every bit of what differs matters to about half of the bits of the sum.
+	b := []byte("session-0123456789")
+	was := Sum(b)
+	for i := range len(b) * 8 {
+		b[i/8] ^= 1 << (i % 8)
+		if n := bits.OnesCount64(was ^ Sum(b)); n < 12 || n > 52 {
+			t.Errorf("bit %d changes %d bits", i, n)
+		}
+		b[i/8] ^= 1 << (i % 8)
+	}
+}
+
+const sumOf = 0xde1fe780021e425
+
+func BenchmarkSum(b *testing.B) {
+	for _, n := range []int{8, 24, 100} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			key := make([]byte, n)
+			for b.Loop() {
+				key[0] = byte(Sum(key))
+			}
+		})
 	}
 }
