@@ -354,3 +354,29 @@ func BenchmarkCalm(b *testing.B) {
 		}
 	}
 }
+
+// TestNoise: where the delay goes up and down, as much is admitted as where it
+// stands still.
+func TestNoise(t *testing.T) {
+	t.Parallel()
+	q := queue{active: true, admitted: 0.3, last: bound}
+	for i := range 201 {
+		q.steer(bound+time.Duration(i%2*2-1)*30*time.Millisecond, bound, Tick)
+		q.last = bound + time.Duration(i%2*2-1)*30*time.Millisecond
+	}
+	if q.admitted < 0.2 || q.admitted > 0.6 {
+		t.Errorf("of what comes %.3f is admitted, after 0.3", q.admitted)
+	}
+	// Below half of the bound it only grows.
+	for i := range 30 {
+		before := q.admitted
+		q.steer(time.Duration(i%2)*bound/3, bound, Tick)
+		q.last = time.Duration(i%2) * bound / 3
+		if q.admitted < before {
+			t.Fatalf("%.3f after %.3f", q.admitted, before)
+		}
+	}
+	if q.admitted != 1 {
+		t.Errorf("%.3f after three seconds of nothing", q.admitted)
+	}
+}
