@@ -110,14 +110,14 @@ func TestTooMuch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &server{capacity: 20000, refusing: c.refusing, mix: c.mix, rnd: rand.New(rand.NewPCG(1, 2))}
+			s := &server{capacity: 5000, refusing: c.refusing, mix: c.mix, rnd: rand.New(rand.NewPCG(1, 2))}
 			ctl := NewController(1, Bounds{Delay: bound})
 			s.run(ctl, 2*time.Second, s.capacity/2)
 			if d := ctl.out.Level; d != Calm {
 				t.Fatalf("at half the capacity: %v", d)
 			}
 			s.reset()
-			const long = 20 * time.Second
+			const long = 10 * time.Second
 			d, worst := s.run(ctl, long, c.times*s.capacity)
 			for _, w := range s.queue { // these wait for their turn yet
 				s.came[w.class]--
