@@ -7,9 +7,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/naru-mesh/naru/model"
@@ -31,7 +29,7 @@ type guard struct {
 	set        bool            // it was
 	bounds     overload.Bounds
 	controller *overload.Controller // nil: off
-	usage      usage
+	usage      *overload.Usage
 	last       overload.Sample
 	decision   overload.Decision
 	level      overload.Level // as told: it falls a second later than it may
@@ -51,11 +49,6 @@ const (
 	alert = 2 * time.Second
 	// settle is for how many ticks a level must be lower before that is told.
 	settle = 10
-	// collectAfter is how old the last collection of garbage may be while memory is
-	// short: what is needed is only known after one. collectSeldom is how old it may
-	// become where collecting does not help.
-	collectAfter  = time.Second
-	collectSeldom = 30 * time.Second
 	// limitShare is the share of the bound from which on the runtime collects
 	// harder, below that from which on requests are refused: what is beyond is not
 	// garbage.
@@ -71,7 +64,7 @@ func newGuard(d *loop.Driver, log *slog.Logger) *guard {
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		g.given = limit
 	}
-	g.usage.init(g.groups.Processors(runtime.NumCPU()))
+	g.usage = overload.NewUsage(g.groups.Processors(runtime.NumCPU()))
 	return g
 }
 
@@ -177,7 +170,7 @@ func (g *guard) look(now time.Time) (closely bool) {
 	}
 	g.driver.SetPace([...]loop.Pace{overload.AcceptAll: loop.PaceAll, overload.AcceptMany: loop.PaceMany, overload.AcceptSlowly: loop.PaceTurn, overload.AcceptSeldom: loop.PaceRest}[d.Accept])
 	g.tell(d)
-	g.usage.collect(now, d.Because[overload.Memory])
+	g.usage.Collect(now, d.Because[overload.Memory])
 	return d.Level > overload.Calm || g.near()
 }
 
@@ -201,7 +194,7 @@ func (g *guard) sample(took time.Duration) {
 		g.seen[i] = n
 	}
 	g.last = overload.Sample{Took: took, Delays: g.delays, Seen: g.since}
-	g.usage.read(&g.last, took)
+	g.usage.Read(&g.last, took)
 	g.last.Memory += g.groups.SocketMemory()
 }
 
@@ -243,108 +236,6 @@ func (g *guard) tell(d *overload.Decision) {
 	}
 }
 
-// usage reads what the process uses.
-type usage struct {
-	processors float64
-	cpu        time.Duration
-	figures    []metrics.Sample
-	waits      []uint64 // of the runtime's histogram, when last read
-	cycles     uint64   // collections
-	collected  time.Time
-	patience   time.Duration // until one is asked for
-}
-
-// The runtime's figures.
-const (
-	runtimeTotal = iota
-	runtimeReleased
-	runtimeFree
-	runtimeObjects
-	runtimeLive
-	runtimeWaits
-	runtimeCycles
-)
-
-func (u *usage) init(processors float64) {
-	u.processors, u.patience = processors, collectAfter
-	for _, name := range [...]string{
-		runtimeTotal: "/memory/classes/total:bytes", runtimeReleased: "/memory/classes/heap/released:bytes",
-		runtimeFree: "/memory/classes/heap/free:bytes", runtimeObjects: "/memory/classes/heap/objects:bytes",
-		runtimeLive: "/gc/heap/live:bytes", runtimeWaits: "/sched/latencies:seconds", runtimeCycles: "/gc/cycles/total:gc-cycles",
-	} {
-		u.figures = append(u.figures, metrics.Sample{Name: name})
-	}
-}
-
-// read fills in memory, processors and how long goroutines have waited.
-func (u *usage) read(s *overload.Sample, took time.Duration) {
-	metrics.Read(u.figures)
-	n := func(i int) int64 {
-		if u.figures[i].Value.Kind() != metrics.KindUint64 {
-			return 0
-		}
-		return int64(u.figures[i].Value.Uint64())
-	}
-	// Free pages and garbage are there to be used. What was allocated since the last
-	// collection counts as garbage; near the bound collections are frequent.
-	s.Memory = n(runtimeTotal) - n(runtimeReleased) - n(runtimeFree) - max(n(runtimeObjects)-n(runtimeLive), 0)
-	if c := uint64(n(runtimeCycles)); c != u.cycles {
-		u.cycles, u.collected = c, time.Now()
-	}
-	var r syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &r) == nil {
-		now := time.Duration(r.Utime.Nano() + r.Stime.Nano())
-		if took > 0 && u.cpu > 0 {
-			s.CPU = float64(now-u.cpu) / float64(took) / u.processors
-		}
-		u.cpu = now
-	}
-	if u.figures[runtimeWaits].Value.Kind() == metrics.KindFloat64Histogram {
-		h := u.figures[runtimeWaits].Value.Float64Histogram()
-		s.Wait = median(h, u.waits)
-		u.waits = append(u.waits[:0], h.Counts...)
-	}
-}
-
-// leastWaits is how many goroutines must have been waiting for a processor before
-// the middle of their waits says anything.
-const leastWaits = 20
-
-// median is the lower end of the bucket with the middle of what has come to a
-// histogram since it held before; nil: since it began.
-func median(h *metrics.Float64Histogram, before []uint64) time.Duration {
-	if len(before) != len(h.Counts) {
-		return 0
-	}
-	total := uint64(0)
-	for i, n := range h.Counts {
-		total += n - before[i]
-	}
-	if total < leastWaits {
-		return 0
-	}
-	at := uint64(0)
-	for i, n := range h.Counts {
-		if at += n - before[i]; at*2 >= total {
-			return time.Duration(max(h.Buckets[i], 0) * float64(time.Second))
-		}
-	}
-	return 0
-}
-
-// collect has garbage collected where memory is short and nobody has for a while:
-// an idle process does not, and what is needed would stay what it was. Where that
-// does not help it does so less and less often.
-func (u *usage) collect(now time.Time, short bool) {
-	switch {
-	case !short:
-		u.patience = collectAfter
-	case now.Sub(u.collected) >= u.patience:
-		u.collected, u.patience = now, min(2*u.patience, collectSeldom)
-		runtime.GC()
-	}
-}
-
 // overloadStatus is the guard on the page /status.
 type overloadStatus struct {
 	Level   string   `json:"level"`
@@ -371,7 +262,7 @@ func (g *guard) status() *overloadStatus {
 	}
 	s := &overloadStatus{
 		Level: g.level.String(), Memory: g.last.Memory, MemoryBound: g.bounds.Memory, CPU: math.Round(g.last.CPU*1000) / 1000,
-		Processors: g.usage.processors, QueueDelayBound: g.bounds.Delay.Seconds(),
+		Processors: g.usage.Processors(), QueueDelayBound: g.bounds.Delay.Seconds(),
 	}
 	for r := range overload.Resources {
 		if g.decision.Because[r] {

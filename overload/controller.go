@@ -308,9 +308,11 @@ func (q *queue) update(delay, bound, took time.Duration) (refused Shares, level 
 func (q *queue) steer(delay, bound, took time.Duration) {
 	took = min(max(took, Tick/2), 5*Tick)
 	far := min(max(float64(delay-bound)/float64(bound), -1), 4)
-	growth := min(max(float64(delay-q.last)/float64(took), -1), 0.95)
+	// What is well below the bound is noise. What grows takes as much as it gives when
+	// it shrinks again, or noise would take all.
+	growth := min(max(float64(max(delay, bound/2)-max(q.last, bound/2))/float64(took), -0.8), 0.8)
 	ticks := float64(took) / float64(Tick)
-	q.admitted *= math.Exp(-integral*far*ticks + proportional*math.Log1p(-growth))
+	q.admitted *= math.Exp(-integral*far*ticks + proportional*math.Copysign(math.Log1p(-math.Abs(growth)), -growth))
 	q.admitted = min(max(q.admitted, leastAdmitted), 1)
 	if q.admitted > 0.99 {
 		q.admitted = 1

@@ -110,14 +110,14 @@ func TestTooMuch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &server{capacity: 20000, refusing: c.refusing, mix: c.mix, rnd: rand.New(rand.NewPCG(1, 2))}
+			s := &server{capacity: 5000, refusing: c.refusing, mix: c.mix, rnd: rand.New(rand.NewPCG(1, 2))}
 			ctl := NewController(1, Bounds{Delay: bound})
 			s.run(ctl, 2*time.Second, s.capacity/2)
 			if d := ctl.out.Level; d != Calm {
 				t.Fatalf("at half the capacity: %v", d)
 			}
 			s.reset()
-			const long = 20 * time.Second
+			const long = 10 * time.Second
 			d, worst := s.run(ctl, long, c.times*s.capacity)
 			for _, w := range s.queue { // these wait for their turn yet
 				s.came[w.class]--
@@ -352,5 +352,31 @@ func BenchmarkCalm(b *testing.B) {
 		if !g.Calm() {
 			b.Fatal()
 		}
+	}
+}
+
+// TestNoise: where the delay goes up and down, as much is admitted as where it
+// stands still.
+func TestNoise(t *testing.T) {
+	t.Parallel()
+	q := queue{active: true, admitted: 0.3, last: bound}
+	for i := range 201 {
+		q.steer(bound+time.Duration(i%2*2-1)*30*time.Millisecond, bound, Tick)
+		q.last = bound + time.Duration(i%2*2-1)*30*time.Millisecond
+	}
+	if q.admitted < 0.2 || q.admitted > 0.6 {
+		t.Errorf("of what comes %.3f is admitted, after 0.3", q.admitted)
+	}
+	// Below half of the bound it only grows.
+	for i := range 30 {
+		before := q.admitted
+		q.steer(time.Duration(i%2)*bound/3, bound, Tick)
+		q.last = time.Duration(i%2) * bound / 3
+		if q.admitted < before {
+			t.Fatalf("%.3f after %.3f", q.admitted, before)
+		}
+	}
+	if q.admitted != 1 {
+		t.Errorf("%.3f after three seconds of nothing", q.admitted)
 	}
 }

@@ -29,12 +29,13 @@
 // integral controller), told in the logarithm of what is admitted, so that three
 // and thirty times too much are answered alike.
 //
-// Time is an argument, files come from an fs.FS. Nothing here locks or waits; a
+// Time is an argument, files come from an fs.FS. Nothing here locks, nor waits but
+// for a collection of garbage (Usage.Collect); a
 // Gate is read by its loop with one atomic load, which is all that a calm proxy
 // pays for a request.
 //
 // # Not here
 //
-// Measuring (wire/loop, app), what a refused request is told (proxy), and bounds
+// Queue delays (wire/loop), when to look (app), what a refused request is told (proxy), and bounds
 // of single services (upstream).
 package overload

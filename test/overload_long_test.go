@@ -134,7 +134,7 @@ func slowDown(g *gateway, of int) func() {
 }
 
 // TestLongOverload: three times what the gateway itself can do, for ten seconds,
-// 5% of it critical. It has an eighth of a processor, so that the load and the
+// 5% of it critical. It has a sixteenth of a processor, so that the load and the
 // service have enough; responses are large, so that refusing is cheap beside
 // serving: docs/explanation/overload.md says why that must be.
 func TestLongOverload(t *testing.T) {
@@ -149,7 +149,7 @@ func TestLongOverload(t *testing.T) {
 	})
 	g := prepare(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- {match: /, to: a}\n- {match: /critical, to: a, priority: critical}\nservices:\n  a: [%q]\n", up.addr))
 	g.run("run", g.file, "--loops", "1")
-	resume := slowDown(g, 8)
+	resume := slowDown(g, 16)
 	t.Cleanup(resume)
 
 	// What it can do: as many as ask one after another.
