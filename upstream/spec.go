@@ -39,6 +39,7 @@ type settings struct {
 	// failures and connects in a row are a reason to look at once; 0: none.
 	failures, connects int32
 	watch              bool // endpoints may be ejected
+	bounds             bounds
 }
 
 // target is a model.Endpoint: an address, or a name.
@@ -63,6 +64,7 @@ type target struct {
 // error (TLS) the spec has no targets.
 func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, fresh []*name, err error) {
 	sp = &spec{service: svc, own: own, set: settingsOf(svc), near: nearnessOf(svc)}
+	sp.set.bounds = boundsOf(svc, c.owner.env.Files)
 	old := c.spec.Load()
 	if old != nil {
 		sp.trust = old.trust
