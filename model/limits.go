@@ -24,7 +24,8 @@ type ServiceLimits struct {
 	Most  int `json:"most,omitempty"`
 	// Connections is how many may be open to the service, those of Flows and those
 	// that are idle counted. 0 is as many as a quarter of the files that the process
-	// may have open, and on HTTP/2 a MaxStreams-th of that: a quarter of the clients.
+	// may have open; then no more requests run on HTTP/2 connections either, each
+	// loop having its part of them.
 	Connections int `json:"connections,omitempty"`
 	// EndpointConnections is the same for each of its endpoints; 0 is no bound.
 	EndpointConnections int `json:"endpointConnections,omitempty"`
@@ -51,13 +52,13 @@ const (
 	MostWait    = time.Minute
 )
 
-// Bulkheads gives the bounds that hold for the Service in a process that may have
-// so many files open (0: not known, no bound follows from it): 0 and below is none.
-// Wait is never 0.
-func (s *Service) Bulkheads(files int) ServiceLimits {
+// Filled gives the bounds that hold in a process that may have so many files open
+// (0: not known, no bound follows from it): 0 and below is none. Wait is never 0. nil
+// has the defaults.
+func (m *ServiceLimits) Filled(files int) ServiceLimits {
 	var l ServiceLimits
-	if s.Limits != nil {
-		l = *s.Limits
+	if m != nil {
+		l = *m
 	}
 	l.Wait = cmp.Or(l.Wait, DefaultWait)
 	if files <= 0 {
@@ -65,9 +66,6 @@ func (s *Service) Bulkheads(files int) ServiceLimits {
 	}
 	if l.Connections == 0 {
 		l.Connections = max(files/4, 64)
-		if s.Protocol == HTTP2 || s.Identity != "" {
-			l.Connections = max(l.Connections/cmp.Or(max(s.MaxStreams, 0), DefaultMaxStreams), 16)
-		}
 	}
 	if l.Pending == 0 {
 		l.Pending = min(max(files/4, 64), 8192)

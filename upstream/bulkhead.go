@@ -45,27 +45,40 @@ func (l Limit) Err() error { return limitErrors[l] }
 // bounds are a model.ServiceLimits with the defaults filled in; 0 is none.
 type bounds struct {
 	connections, endpoint int64
-	// pending bounds those that wait, connecting those of them whose connections
-	// are being made. The others cost no file.
-	pending, connecting int64
-	retries             int64
-	wait                time.Duration // 0: nobody waits for its turn
+	// pending bounds those that wait, opening the connections that are being made
+	// for some of them. The others cost no file.
+	pending, opening int64
+	retries          int64
+	// running bounds the requests on one loop, where many share a connection.
+	running int
+	wait    time.Duration // 0: nobody waits for its turn
 }
 
 // Connections that are being made are a sixteenth of what may wait, and no fewer
 // than these: a service that nobody can connect to keeps few files busy, and little
 // memory with the bodies that wait there, at most half a megabyte each; one that can
 // be connected to makes way for the next within a millisecond.
-const connectingPart, leastConnecting = 16, 32
+const openingPart, leastOpening = 16, 32
 
-func boundsOf(svc *model.Service, files int) bounds {
-	l := svc.Bulkheads(files)
+// leastRunning requests may run on each loop, however few files there may be.
+const leastRunning = 16
+
+// boundsOf fills in the limits of svc for so many loops. Where requests share
+// connections those do not bound them; a limit that is written, or found, does, and
+// without one each loop has its part of what connections might be. Loops are not all
+// as busy, but no service that works comes near it, and to count together would cost
+// every request.
+func boundsOf(svc *model.Service, set *settings, files, loops int) bounds {
+	l := svc.Limits.Filled(files)
 	b := bounds{
 		connections: int64(max(l.Connections, 0)), endpoint: int64(max(l.EndpointConnections, 0)),
 		pending: int64(max(l.Pending, 0)), retries: int64(max(l.Retries, 0)), wait: max(l.Wait, 0),
 	}
+	if written := svc.Limits != nil && svc.Limits.Connections > 0; set.streams > 1 && !set.gated && !written && b.connections > 0 {
+		b.running = max(l.Connections/loops, leastRunning)
+	}
 	if b.pending > 0 {
-		b.connecting = min(max(b.pending/connectingPart, leastConnecting), b.pending)
+		b.opening = min(max(b.pending/openingPart, leastOpening), b.pending)
 	}
 	return b
 }
@@ -76,14 +89,14 @@ func boundsOf(svc *model.Service, files int) bounds {
 // but for one look whether anybody waits.
 type bulkhead struct {
 	// waiting counts those in the queues, connecting the requests and flows whose
-	// connections are being made, conns the connections with those.
-	waiting, connecting, conns atomic.Int64
-	retrying                   atomic.Int64 // tries after the first that run
-	limited                    [limits]atomic.Uint64
-	waited                     atomic.Uint64 // how often one had to wait
-	queues                     []line        // one for each loop
-	next                       atomic.Uint32 // the loop that is looked at first
-	asked                      atomic.Bool   // a loop looks for a connection that it does not use
+	// connections are being made, opening those connections, conns all of them.
+	waiting, connecting, opening, conns atomic.Int64
+	retrying                            atomic.Int64 // tries after the first that run
+	limited                             [limits]atomic.Uint64
+	waited                              atomic.Uint64 // how often one had to wait
+	queues                              []line        // one for each loop
+	next                                atomic.Uint32 // the loop that is looked at first
+	asked                               atomic.Bool   // a loop looks for a connection that it does not use
 }
 
 // line are those who wait on one loop, which owns all of it but the atomics.
@@ -93,6 +106,7 @@ type line struct {
 	queue   queue.Queue
 	timer   wire.Timer
 	turn    *queue.Waiter // whose turn it is at this moment
+	running int           // requests of the loop's, whether somebody waits or not
 	serve   func()        // made when first needed
 
 	best   atomic.Int32 // of queue, for the others
@@ -145,7 +159,7 @@ func (c *Cluster) full(l wire.Loop, set *settings, a *Ask, met Limit) observe.Re
 	}
 	w.For = uint8(met)
 	// What has become free before it was counted nobody was told of.
-	if first && met == LimitEndpointConnections || c.open(set, a.Class, met) {
+	if first && met == LimitEndpointConnections || c.open(k, set, a.Class, met) {
 		k.post(0)
 	}
 	if met == LimitConnections || met == LimitEndpointConnections {
@@ -166,15 +180,15 @@ func (c *Cluster) countRefused(class Class, met Limit) {
 }
 
 // open says whether the limit may be passed now, as far as can be seen.
-func (c *Cluster) open(set *settings, class Class, met Limit) bool {
+func (c *Cluster) open(k *line, set *settings, class Class, met Limit) bool {
 	b := &set.bounds
 	switch met {
 	case LimitRequests:
-		return !set.gated || c.gate.active.Load() < c.gate.bound(class)
+		return (!set.gated || c.gate.active.Load() < c.gate.bound(class)) && (b.running == 0 || k.running < b.running)
 	case LimitConnections:
 		return b.connections == 0 || c.conns.Load() < b.connections
 	case LimitPending:
-		return b.connecting == 0 || c.connecting.Load() < b.connecting
+		return (b.opening == 0 || c.opening.Load() < b.opening) && c.connecting.Load() < b.pending
 	}
 	return false
 }
@@ -347,9 +361,10 @@ func (p *pool) reserve(force bool) Limit {
 	if force {
 		c.conns.Add(1)
 		p.ep.conns.Add(1)
+		c.opening.Add(1)
 		return NoLimit
 	}
-	if b.connecting > 0 && c.connecting.Load() >= b.connecting {
+	if b.opening > 0 && c.opening.Load() >= b.opening {
 		return LimitPending
 	}
 	if n := c.conns.Add(1); b.connections > 0 && n > b.connections {
@@ -361,7 +376,23 @@ func (p *pool) reserve(force bool) Limit {
 		c.conns.Add(-1)
 		return LimitEndpointConnections
 	}
+	c.opening.Add(1)
 	return NoLimit
+}
+
+// stood counts that a connection is being made no more.
+func (p *pool) stood() {
+	if c := p.ep.cluster; c != nil {
+		c.opening.Add(-1)
+		c.freed()
+	}
+}
+
+// crowded says whether as many requests as may wait do so for connections that are
+// being made.
+func (p *pool) crowded() bool {
+	c, most := p.ep.cluster, p.set.bounds.pending
+	return c != nil && most > 0 && c.connecting.Load() >= most
 }
 
 // gave counts that a connection is gone.
@@ -377,9 +408,6 @@ func (p *pool) gave() {
 func (p *pool) connecting(n int64) {
 	if c := p.ep.cluster; c != nil {
 		c.connecting.Add(n)
-		if n < 0 {
-			c.freed()
-		}
 	}
 }
 

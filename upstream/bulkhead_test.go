@@ -79,7 +79,7 @@ func (w *world) even(conns int) {
 	for _, m := range c.members {
 		sum += m.ep.conns.Load()
 	}
-	if c.waiting.Load() != 0 || c.connecting.Load() != 0 || c.retrying.Load() != 0 || c.conns.Load() != int64(conns) || sum != int64(conns) {
+	if c.waiting.Load() != 0 || c.opening.Load() != 0 || c.connecting.Load() != 0 || c.retrying.Load() != 0 || c.conns.Load() != int64(conns) || sum != int64(conns) {
 		w.t.Errorf("%d wait, %d for a connection, %d retries, %d connections, %d of endpoints; want %d", c.waiting.Load(), c.connecting.Load(), c.retrying.Load(), c.conns.Load(), sum, conns)
 	}
 }
@@ -294,6 +294,84 @@ func TestNobodyConnects(t *testing.T) {
 	w.even(w.codec.made())
 }
 
+// TestNobodyConnectsToHTTP2: those that share a connection that is being made wait
+// as well.
+func TestNobodyConnectsToHTTP2(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, func(e *Env) { e.Files = 8192 })
+	w.codec.streams = 1000
+	s := service("a", 3)
+	s.Protocol = model.HTTP2
+	w.apply(s)
+	var list []*asking
+	for i := range 2500 {
+		list = append(list, w.ask(i%2, Normal))
+	}
+	st := w.stats("a")
+	if st.Opening > 128 || st.Pending != 2048 || st.Limited[LimitPending]+st.Limited[LimitRequests] != 2500-2048 {
+		t.Errorf("%d connections in the making, %d wait, refused %v", st.Opening, st.Pending, st.Limited)
+	}
+	for more := true; more; {
+		more = false
+		for _, k := range list {
+			if k.conn != nil && k.conn.busy > 0 {
+				k.conn.opened()
+				k.conn.finish()
+				w.runs()
+				more = true
+			}
+		}
+	}
+	w.even(w.codec.made())
+}
+
+// TestRunningOnOneConnection: where requests share connections each loop has its
+// part of what may run, and what is beyond waits.
+func TestRunningOnOneConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, func(e *Env) { e.Files = 400 }) // 100, 50 on each loop
+	w.codec.streams = 1000
+	s := service("a", 2)
+	s.Protocol, s.MaxStreams = model.HTTP2, 1000
+	w.apply(s)
+	var list []*asking
+	for range 60 {
+		list = append(list, w.ask(0, Normal))
+	}
+	w.runs()
+	if st := w.stats("a"); st.Active != 50 || st.Waited != 10 {
+		t.Fatalf("%d run, %d have waited", st.Active, st.Waited)
+	}
+	if k := w.ask(1, Normal); k.conn == nil {
+		t.Error("another loop has no part")
+	} else {
+		k.conn.opened()
+		k.conn.finish()
+	}
+	for _, k := range list {
+		if k.conn == nil {
+			t.Fatal("one that waits has no turn")
+		}
+		k.conn.opened()
+		k.conn.finish()
+		w.runs()
+	}
+	for i := range w.cluster("a").queues {
+		if n := w.cluster("a").queues[i].running; n != 0 {
+			t.Errorf("%d run on loop %d in the end", n, i)
+		}
+	}
+	w.even(w.codec.made())
+	for name, l := range map[string]*model.ServiceLimits{"off": {Connections: model.NoLimit}, "adaptive": {Adaptive: true}, "written": {Connections: 30}} {
+		s := *s
+		s.Limits = l
+		w.apply(&s)
+		if b := w.cluster("a").plan.Load().set.bounds; b.running != 0 {
+			t.Errorf("%s: %d may run on a loop", name, b.running)
+		}
+	}
+}
+
 // TestFlowsCountAsConnections: and are refused at once.
 func TestFlowsCountAsConnections(t *testing.T) {
 	t.Parallel()
@@ -328,7 +406,7 @@ func (keeper) OnRemoved() {}
 // even2 is even while connections are in the making.
 func (w *world) even2(conns int64) {
 	w.t.Helper()
-	if c := w.cluster("a"); c.conns.Load() != conns || c.connecting.Load() != conns {
+	if c := w.cluster("a"); c.conns.Load() != conns || c.connecting.Load() != conns || c.opening.Load() != conns {
 		w.t.Errorf("%d connections, %d in the making", c.conns.Load(), c.connecting.Load())
 	}
 }

@@ -164,7 +164,7 @@ func (c *Cluster) pool(ep *Endpoint, set *settings, l wire.Loop) *pool {
 	pl := at.Load()
 	if pl == nil {
 		pl = newPool(ep, l)
-		pl.gate = &c.gate
+		pl.gate, pl.line = &c.gate, &c.queues[l.Index()]
 		pl.multi.Store(set.streams > 1)
 		at.Store(pl)
 	}

@@ -239,6 +239,7 @@ func (k *Lease) opened() {
 	if !k.tunnel {
 		k.pool.opening.Add(-1)
 		k.pool.connecting(-1)
+		k.pool.stood()
 	}
 	k.pool.loop.Disarm(&k.timer)
 }

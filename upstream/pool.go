@@ -18,7 +18,8 @@ type pool struct {
 	ep   *Endpoint
 	loop wire.Loop
 	set  *settings // of the last pick
-	gate *gate     // of the cluster; nil in pools of flows
+	gate *gate     // of the cluster
+	line *line     // the cluster's, of this loop
 
 	// newest and oldest are the ends of the idle connections, a stack: the
 	// warmest is lent first, so that what is not needed grows old and ends.
@@ -101,7 +102,7 @@ const (
 var errConnectTimeout = errors.New("no connection within the service's connect time")
 
 func newPool(ep *Endpoint, l wire.Loop) *pool {
-	p := &pool{ep: ep, loop: l}
+	p := &pool{ep: ep, loop: l, line: &line{}}
 	p.sweep.Handler = p
 	return p
 }
@@ -119,6 +120,9 @@ func (p *pool) give(set *settings, a *Ask) (wire.ClientConn, Limit) {
 // says that there must be one.
 func (p *pool) lend(set *settings, fresh, force bool) (wire.ClientConn, Limit) {
 	p.set = set
+	if most := set.bounds.running; most > 0 && p.line.running >= most && !force {
+		return nil, LimitRequests
+	}
 	k := p.roomy()
 	switch {
 	case fresh:
@@ -127,6 +131,9 @@ func (p *pool) lend(set *settings, fresh, force bool) (wire.ClientConn, Limit) {
 		k = p.newest
 		p.unlink(k)
 	}
+	if k != nil && k.opening && !force && p.crowded() {
+		return nil, LimitPending
+	}
 	if k == nil {
 		if met := p.reserve(force); met != NoLimit {
 			return nil, met
@@ -134,6 +141,7 @@ func (p *pool) lend(set *settings, fresh, force bool) (wire.ClientConn, Limit) {
 		k = p.dial()
 	}
 	p.picks.Add(1)
+	p.line.running++
 	k.lent++
 	if k.opening {
 		k.awaited++
@@ -274,6 +282,7 @@ func (k *link) opened() {
 		k.pool.connecting(-int64(k.awaited))
 		k.awaited = 0
 	}
+	k.pool.stood()
 }
 
 // OnTimer ends a connect that takes too long.
@@ -348,6 +357,7 @@ func (k *link) OnGone(_ wire.ClientConn, err error) {
 // settle ends the accounting of an exchange.
 func (k *link) settle() {
 	k.lent--
+	k.pool.line.running--
 	k.pool.settled.Add(1)
 	if k.lent == 0 && k.pool.set.streams > 1 {
 		k.pool.carrying.Add(-1)

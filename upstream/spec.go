@@ -64,7 +64,7 @@ type target struct {
 // error (TLS) the spec has no targets.
 func newSpec(c *Cluster, svc *model.Service, own *model.Certificate) (sp *spec, fresh []*name, err error) {
 	sp = &spec{service: svc, own: own, set: settingsOf(svc), near: nearnessOf(svc)}
-	sp.set.bounds = boundsOf(svc, c.owner.env.Files)
+	sp.set.bounds = boundsOf(svc, sp.set, c.owner.env.Files, len(c.owner.loops))
 	old := c.spec.Load()
 	if old != nil {
 		sp.trust = old.trust

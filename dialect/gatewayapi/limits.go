@@ -17,8 +17,8 @@ type Limits struct {
 	Least int `json:"least,omitempty"`
 	Most  int `json:"most,omitempty"`
 	// Connections may be open at once. By default as many as a quarter of the
-	// files that naru may open, and of protocol http2 that, divided by
-	// connection.maxStreams; -1 is no bound.
+	// files that naru may open, and of protocol http2 as many requests, too; -1 is
+	// no bound.
 	Connections int `json:"connections,omitempty"`
 	// EndpointConnections may be open to each endpoint; no bound by default.
 	EndpointConnections int `json:"endpointConnections,omitempty"`

@@ -13,7 +13,7 @@ type bounds struct {
 	Adaptive bool     `json:"adaptive" doc:"find the number from how long answers take" default:"false"`
 	Least    int      `json:"least" doc:"of an adaptive limit" default:"8"`
 	Most     int      `json:"most" doc:"of an adaptive limit" default:"4096"`
-	Conns    count    `json:"connections" doc:"open at once, or off" default:"a quarter of the files that naru may open; with protocol: http2 that, divided by maxStreams"`
+	Conns    count    `json:"connections" doc:"open at once, or off" default:"a quarter of the files that naru may open; with protocol: http2 as many requests, too"`
 	PerOne   count    `json:"endpointConnections" doc:"open at once to each endpoint, or off" default:"off"`
 	Pending  count    `json:"pending" doc:"requests that wait at once for their turn or for a connection, or off" default:"a quarter of the files that naru may open, 64 to 8192"`
 	Wait     *span    `json:"wait" doc:"how long a request waits for its turn, or off: not at all" default:"1s" unit:"duration"`
