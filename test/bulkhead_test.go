@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -93,5 +94,47 @@ func TestBulkheads(t *testing.T) {
 		if kB>>10 > 200 {
 			t.Errorf("%d MiB were in use", kB>>10)
 		}
+	}
+}
+
+// TestConnectionLimit: on all loops together no more connections are open to a
+// service than it allows, and who waits for one gets it, also from another loop.
+func TestConnectionLimit(t *testing.T) {
+	t.Parallel()
+	var running, most, served atomic.Int32
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		n := running.Add(1)
+		for was := most.Load(); n > was && !most.CompareAndSwap(was, n); was = most.Load() {
+		}
+		for range 20 { // so that others come meanwhile
+			runtime.Gosched()
+		}
+		served.Add(1)
+		running.Add(-1)
+		fmt.Fprint(w, "ok")
+	})
+	const limit = 3
+	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- {match: /, to: a}\nservices:\n  a: {endpoints: '%s', limits: {connections: %d, wait: 60s}}\n", up.addr, limit))
+	var group sync.WaitGroup
+	for range 20 {
+		group.Go(func() {
+			c := g.dial()
+			for range 15 {
+				c.get("/").is(t, 200, "ok")
+			}
+		})
+	}
+	group.Wait()
+	// A connection carries one request at a time. Of those that are open the service
+	// may see more, as it hears of an end later.
+	if most.Load() > limit || served.Load() != 300 {
+		t.Errorf("%d requests at once on %d connections; %d of 300", most.Load(), limit, served.Load())
+	}
+	m := g.metrics()
+	if got := m.value("naru_service_connections", "service", "a"); got > limit {
+		t.Errorf("%v connections are open", got)
+	}
+	if m.value("naru_service_waited_total", "service", "a") == 0 {
+		t.Error("nobody had to wait")
 	}
 }

@@ -272,23 +272,31 @@ func (k *line) serves() {
 		k.changed()
 	}
 	if c.waiting.Load() > 0 {
-		c.wake() // the others
+		c.wake(k.loop.Index()) // the others
 	}
 }
 
 // freed is called when a request or a connection of the cluster's has ended, or a
 // connection stands.
-func (c *Cluster) freed() {
+func (c *Cluster) freed(loop wire.Loop) {
 	if c != nil && c.waiting.Load() > 0 {
-		c.wake()
+		c.wake(loop.Index())
 	}
 }
 
+// others is how often, of so many times, who waits on other loops goes before who
+// matters as much and waits on the loop where something has become free. To wake
+// another loop costs a system call; never to do it would leave loops without work.
+const others = 4
+
 // wake gives the line its turn in which the one waits who matters most; of equal
-// ones each in turn.
-func (c *Cluster) wake() {
+// ones mostly the own.
+func (c *Cluster) wake(own int) {
 	n := len(c.queues)
-	first, at, best := int(c.next.Add(1)), -1, int32(0)
+	first, at, best := own, -1, int32(0)
+	if turn := int(c.next.Add(1)); turn%others == 0 {
+		first = turn / others
+	}
 	for i := range n {
 		j := (first + i) % n
 		if b := c.queues[j].best.Load(); b > best {
@@ -345,7 +353,7 @@ func (c *Cluster) exits(i int, set *settings, a *Ask) {
 	if set.gated {
 		c.gate.leave()
 		if a.Waiter == nil || c.queues[i].turn != a.Waiter {
-			c.freed()
+			c.freed(c.queues[i].loop)
 		}
 	}
 }
@@ -384,7 +392,7 @@ func (p *pool) reserve(force bool) Limit {
 func (p *pool) stood() {
 	if c := p.ep.cluster; c != nil {
 		c.opening.Add(-1)
-		c.freed()
+		c.freed(p.loop)
 	}
 }
 
@@ -400,7 +408,7 @@ func (p *pool) gave() {
 	if c := p.ep.cluster; c != nil {
 		c.conns.Add(-1)
 		p.ep.conns.Add(-1)
-		c.freed()
+		c.freed(p.loop)
 	}
 }
 

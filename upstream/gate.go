@@ -58,7 +58,7 @@ func (g *gate) configure(was, is *model.ServiceLimits) {
 	case !is.Adaptive:
 		g.limit.Store(int64(is.Requests))
 		return
-	case was != nil && *was == *is:
+	case was != nil && was.Adaptive && was.Requests == is.Requests && was.Least == is.Least && was.Most == is.Most:
 		return // what was learnt stays
 	}
 	most := is.Most

@@ -299,7 +299,7 @@ func (k *link) OnIdle(wire.ClientConn) {
 		return
 	}
 	k.idled()
-	k.pool.ep.cluster.freed()
+	k.pool.ep.cluster.freed(k.pool.loop)
 }
 
 func (k *link) idled() {
