@@ -219,7 +219,7 @@ func newGateway(opt Options) (*gateway, error) {
 	codec, codec2 := http1.New(len(g.driver.Loops())), http2.New(len(g.driver.Loops()))
 	codec.HandOver(codec2)
 	g.clusters = upstream.NewSet(upstream.Env{
-		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Local: &g.marked, Tunnels: tunnel.Tunnels{}, Place: g.opt.Mesh.place, ID: g.opt.Mesh.Node, Log: g.log,
+		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Local: &g.marked, Tunnels: tunnel.Tunnels{}, Place: g.opt.Mesh.place, ID: g.opt.Mesh.Node, Files: files(), Log: g.log,
 	})
 	g.decisions = authz.NewMetrics(g.registry, g.log)
 	g.guard = newGuard(g.driver, g.log)

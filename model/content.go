@@ -120,12 +120,7 @@ func (s *Service) write(b *content) {
 	b.time(s.Connect)
 	b.time(s.Idle)
 	b.int(int64(s.MaxIdle))
-	if l := s.Limits; b.bool(l != nil) {
-		b.int(int64(l.Requests))
-		b.bool(l.Adaptive)
-		b.int(int64(l.Least))
-		b.int(int64(l.Most))
-	}
+	s.Limits.write(b)
 	if b.bool(s.Mesh != nil) {
 		s.Mesh.write(b)
 	}
@@ -141,6 +136,7 @@ func (s *Service) write(b *content) {
 	s.Locality.write(b)
 	b.places(s)
 	b.subject(&s.Subject)
+	s.Limits.writeMore(b)
 }
 
 func (r *Route) write(b *content) {

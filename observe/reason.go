@@ -88,6 +88,7 @@ const (
 	RetryBudget
 	RetryLate
 	RetryAfter
+	RetryLimit
 	// Connections and datagrams that are not requests.
 	BadProxyHeader
 	ProxyHeaderTimeout

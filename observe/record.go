@@ -23,7 +23,8 @@ type Record struct {
 	Attempts int
 	// Retried is why the last try after the first was made, "" without one.
 	// NotRetried is why another one was not made that the rule would have
-	// allowed: RetryBudget, RetryLate or RetryAfter.
+	// allowed: RetryBudget, RetryLate, RetryAfter, RetryLimit, or Overloaded where
+	// there was no room for it.
 	Retried    string
 	NotRetried Reason
 	// Chosen is why the last try's endpoint was chosen, "" without one.

@@ -59,7 +59,7 @@ func (c *compiler) bySource(service string) bool {
 
 // wants is what the next try wants of the cluster.
 func (x *exchange) wants(fresh bool) upstream.Ask {
-	a := upstream.Ask{Tried: &x.tried, Fresh: fresh, Class: x.rule.class, Session: x.session}
+	a := upstream.Ask{Tried: &x.tried, Fresh: fresh, Class: x.rule.class, Session: x.session, Once: !x.whole || !x.repeatable()}
 	for i := range x.backend.keys {
 		if v, ok := x.key(&x.backend.keys[i]); ok {
 			a.Hash, a.Hashed = upstream.HashOf(v), true

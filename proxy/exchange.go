@@ -8,6 +8,7 @@ import (
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/route"
 	"github.com/naru-mesh/naru/upstream"
+	"github.com/naru-mesh/naru/upstream/queue"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -41,6 +42,13 @@ type exchange struct {
 	untold   bool          // how it went has not been told
 	dialled  bool          // its connection was made for it
 	chosen   upstream.Choice
+	// Since when it is the service's turn, 0 while it is the client's, and how
+	// long it was before.
+	since, spent time.Duration
+	// The place among those who wait for their turn at the service, with queued.
+	waiter        queue.Waiter
+	queued, fresh bool
+	retrying      bool // a try runs, or will, that the budget has allowed
 	// The session that the request is in, 0 none, and its beginning in Unix
 	// seconds.
 	session      uint64
@@ -50,9 +58,16 @@ type exchange struct {
 	extra    int            // tries made without being declared: unsent or stale
 	cause    upstream.Cause // of the last try after the first
 	notAgain observe.Reason // why another try was not made
-	asked    time.Duration  // when the first try began
-	upstream time.Duration
-	detail   error
+	// Of before the last try: its cause, why it failed, and an answer that was to
+	// be tried again (earlier), the rest of whose body waits in former.
+	causeBefore         upstream.Cause
+	failed              observe.Reason
+	earlier, earlierEnd bool
+	earlierBody         []byte
+	former              wire.ClientStream
+	asked               time.Duration // when the first try began
+	upstream            time.Duration
+	detail              error
 
 	// due is when the exchange's time is over (Loop.Now; 0 never).
 	due time.Duration
@@ -169,6 +184,8 @@ func (x *exchange) drop() {
 // cancel gives up the try in hand.
 func (x *exchange) cancel() {
 	x.told(upstream.Abandoned)
+	x.leaveQueue()
+	x.forget()
 	if c := x.client; c != nil {
 		x.client = nil
 		c.Cancel()
@@ -195,6 +212,7 @@ func (x *exchange) end() {
 		x.dropIn()
 		x.dropOut()
 	}
+	x.endRetry()
 	x.unpin()
 	x.letGo()
 	w.ended.Store(w.ended.Load() + 1)
@@ -257,6 +275,8 @@ func (x *exchange) clear() {
 	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold, x.dialled = 0, 0, 0, 0, 0, false, false
 	x.live, x.whole, x.requestEnded, x.held, x.answered, x.flowing, x.bounded = false, false, false, false, false, false, false
 	x.session, x.sessionBegan, x.chosen, x.shaped = 0, 0, upstream.Balanced, nil
+	x.since, x.spent, x.queued, x.fresh, x.retrying = 0, 0, false, false, false
+	x.causeBefore, x.failed, x.earlier, x.earlierEnd, x.earlierBody, x.former = upstream.NoCause, observe.ReasonNone, false, false, nil, nil
 	x.status, x.due, x.code, x.coded = 0, 0, 0, false
 	x.cause, x.notAgain = upstream.NoCause, observe.ReasonNone
 }

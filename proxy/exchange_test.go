@@ -396,7 +396,7 @@ func TestClearLeavesNothing(t *testing.T) {
 	w.apply(shop(1))
 	x := w.proxy.workers[0].exchange()
 	kept := map[string]bool{ // memory that stays, and what is set anew before it is read
-		"w": true, "params": true, "Request": true, "Shelf": true, "tryTimer": true, "requestTimer": true,
+		"w": true, "params": true, "Request": true, "Shelf": true, "tryTimer": true, "requestTimer": true, "waiter": true,
 	}
 	fill(reflect.ValueOf(x).Elem(), kept)
 	x.Params = x.params[:3]

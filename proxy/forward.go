@@ -39,7 +39,9 @@ func (x *exchange) try(fresh bool) {
 
 // send picks an endpoint and begins a try; data is the body so far.
 func (x *exchange) send(data []byte, fresh bool) {
-	if x.tries++; x.tries == 1 {
+	if x.queued {
+		x.queued = false // it is its turn
+	} else if x.tries++; x.tries == 1 {
 		x.asked = x.w.loop.Now()
 		x.backend.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
 		if x.rule.trials != nil {
@@ -55,13 +57,16 @@ func (x *exchange) send(data []byte, fresh bool) {
 		return
 	}
 	a := x.wants(fresh)
+	a.Waiter = &x.waiter
 	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &a)
 	if conn == nil {
-		x.fail(why)
+		x.unlent(why, a.Met, data, fresh)
 		return
 	}
+	x.forget()
 	x.w.shelf.Return(&x.Response) // until the response comes
 	x.endpoint, x.picked, x.untold, x.dialled, x.chosen = ep, x.w.loop.Now(), true, a.Dialled, a.Chosen
+	x.since, x.spent = 0, 0
 	x.tried.Add(ep)
 	x.client = conn.Send(&x.Exchange.Exchange, x, data, x.requestEnded)
 	switch {
@@ -74,6 +79,9 @@ func (x *exchange) send(data []byte, fresh bool) {
 	if x.rule.hedge != nil && x.tries == 1 {
 		x.prepare()
 	}
+	if !x.whole && x.replay != nil {
+		x.letGo() // it was kept only for the wait
+	}
 	if x.in != nil && x.in.stuck {
 		x.in.resume()
 	}
@@ -83,6 +91,7 @@ func (x *exchange) send(data []byte, fresh bool) {
 // the whole request, or does not take more of it. While the client takes its
 // time the service is not blamed; the listener bounds that.
 func (x *exchange) patience() {
+	x.turns()
 	switch {
 	case x.answered || x.out != nil || x.rule.try == 0:
 	case x.requestEnded || x.held && !x.braked():
@@ -96,7 +105,7 @@ func (x *exchange) patience() {
 // may be kept, no other try is possible and nothing more is kept. Between two
 // tries everything is: the client is held then, so that is at most one read.
 func (x *exchange) keep(data []byte) {
-	if len(data) == 0 || !x.whole {
+	if len(data) == 0 || !x.whole && !x.queued {
 		return
 	}
 	if x.client != nil && (x.answered || len(x.replay)+len(data) > x.rule.retry.body || !x.mayRepeat()) {
@@ -153,7 +162,7 @@ func (x *exchange) OnRequestDrained() {
 			return
 		}
 	}
-	if x.held {
+	if x.held && x.former == nil {
 		x.unhold()
 		x.patience()
 	}
@@ -162,6 +171,11 @@ func (x *exchange) OnRequestDrained() {
 // OnResponseAbort: the try failed.
 func (x *exchange) OnResponseAbort(f wire.Failure) {
 	defer x.rescue()
+	if x.former != nil {
+		x.former = nil
+		x.forget() // another try is coming all the same
+		return
+	}
 	x.client = nil
 	x.tryFailed(f)
 }
@@ -171,7 +185,7 @@ func (x *exchange) tryFailed(f wire.Failure) {
 	x.told(outcomeOf(&f, x.answered))
 	x.cancel()
 	x.dropOut()
-	x.detail = f.Err
+	x.detail, x.failed = f.Err, f.Reason
 	x.flowing = false
 	x.tryTimer.Stop()
 	if x.overdue() {
@@ -189,6 +203,10 @@ func (x *exchange) tryFailed(f wire.Failure) {
 // fail ends the exchange for a reason of ours: with an answer, or with a reset
 // where the response has begun.
 func (x *exchange) fail(why observe.Reason) {
+	if x.earlier {
+		x.recall()
+		return
+	}
 	if !x.answered {
 		x.refuse(why)
 		return

@@ -122,13 +122,14 @@ func (h *hedge) OnTimer(*wire.Timer) {
 	if x.client == nil || x.answered || !x.requestEnded || !x.whole || x.tries != 1 || !c.Another(&x.tried) || !x.tellTime() {
 		return
 	}
-	if !c.Again(l, upstream.Hedged) {
-		x.notAgain = observe.RetryBudget
+	if no := c.Again(l, upstream.Hedged); no != observe.ReasonNone {
+		x.notAgain = no
 		return
 	}
 	a := x.wants(false)
 	conn, ep, _ := c.Pick(l, &a)
 	if conn == nil {
+		c.RetryEnded()
 		return
 	}
 	x.tried.Add(ep)
@@ -149,7 +150,8 @@ func (x *exchange) succeed() bool {
 	x.cancel()
 	h.won = true
 	x.client, x.endpoint, x.picked, x.untold, x.dialled, x.chosen = h.client, h.endpoint, h.picked, true, h.dialled, h.chosen
-	x.cause = upstream.Hedged
+	x.cause, x.retrying = upstream.Hedged, true
+	x.since, x.spent = h.picked, 0
 	x.unhold()
 	x.patience()
 	return true
@@ -165,6 +167,7 @@ func (h *hedge) tell(o upstream.Outcome) {
 		}
 	}
 	h.x.backend.cluster.Tell(h.w.loop, h.endpoint, &r)
+	h.x.backend.cluster.RetryEnded()
 }
 
 // abandon gives up the second try, or the thought of one; one that has won is

@@ -29,7 +29,7 @@ func (x *exchange) copyTo(list []mirrorTo, data []byte, end bool) {
 		if to.cluster == nil || !x.w.chance(to.n, to.of) {
 			continue
 		}
-		conn, _, _ := to.cluster.Pick(x.w.loop, &upstream.Ask{Untold: true})
+		conn, _, _ := to.cluster.Pick(x.w.loop, &upstream.Ask{Untold: true, Class: upstream.Low, Once: true})
 		if conn == nil {
 			continue
 		}

@@ -190,6 +190,7 @@ func (w *worker) exchange() *exchange {
 		return x
 	}
 	x := &exchange{w: w}
+	x.waiter.Handler = x
 	x.Request.Buf = make([]byte, 0, 2048)
 	x.Request.Fields = make([]wire.Field, 0, 32)
 	x.Shelf = &w.shelf

@@ -94,9 +94,14 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 	if g := x.rule.hedge; g != nil && x.cause == upstream.NoCause {
 		g.seen[x.w.index].observe(x.upstream, g.quantile)
 	}
-	if x.undone(end) && (x.succeed() || x.anew()) {
+	if x.undone(end) && (x.succeed() || x.anew(data, end)) {
 		return
 	}
+	x.bring(data, end)
+}
+
+// bring passes the answer in Response on.
+func (x *exchange) bring(data []byte, end bool) {
 	if x.cause != upstream.NoCause && x.Response.Status < 500 {
 		x.backend.cluster.Won(x.w.loop, x.cause)
 	}
@@ -133,6 +138,10 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 
 // OnResponseData passes on more of the body.
 func (x *exchange) OnResponseData(data []byte, end bool) {
+	if x.former != nil {
+		x.more(data, end)
+		return
+	}
 	if end {
 		x.client = nil
 	} else {
@@ -153,6 +162,10 @@ func (x *exchange) OnResponseData(data []byte, end bool) {
 
 // OnResponseTrailers ends the response.
 func (x *exchange) OnResponseTrailers(t *wire.Head) {
+	if x.former != nil {
+		x.more(nil, true) // a recipient must be able to bear that they are missing
+		return
+	}
 	x.client = nil
 	if x.GRPC {
 		if x.called(t); x.coded && upstream.ServerFault(int(x.code)) {

@@ -12,8 +12,13 @@ func (x *exchange) told(o upstream.Outcome) {
 	if !x.untold && o != upstream.Torn || x.away != nil {
 		return
 	}
-	x.untold = false
-	r := upstream.Result{Outcome: o, GRPC: -1, Took: x.w.loop.Now() - x.picked, Dialled: x.dialled}
+	if x.untold = false; o != upstream.Torn {
+		x.endRetry()
+	}
+	// An answer to a request that is not complete says nothing of how quick the
+	// service is, as one for which a connection was made.
+	took, whole := x.serviceTime()
+	r := upstream.Result{Outcome: o, GRPC: -1, Took: took, Dialled: x.dialled || !whole, Picked: x.picked}
 	if o == upstream.Answered {
 		r.Status = x.Response.Status
 		if x.coded {

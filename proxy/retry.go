@@ -145,7 +145,7 @@ func (x *exchange) again(f wire.Failure) bool {
 		if f.Unsent && x.extra == 0 {
 			// A request that had found no pooled connection would cost as much.
 			x.backend.cluster.Free(x.w.loop, upstream.Closed)
-			x.cause = upstream.Closed
+			x.causeBefore, x.cause = x.cause, upstream.Closed
 		} else if !x.affords(upstream.Closed) {
 			return false
 		}
@@ -213,7 +213,7 @@ func (x *exchange) undone(end bool) bool {
 // anew makes another try in place of a response that is undone, and says
 // whether. The default does not ask the same endpoint again, which may mean
 // what it says.
-func (x *exchange) anew() bool {
+func (x *exchange) anew(data []byte, end bool) bool {
 	r, why := &x.rule.retry, upstream.Status
 	if x.coded {
 		why = upstream.GRPCStatus
@@ -229,7 +229,12 @@ func (x *exchange) anew() bool {
 		x.not(observe.RetryAfter)
 		return false
 	}
-	return x.later(why, after)
+	if !x.later(why, after) {
+		return false
+	}
+	x.failed = observe.ReasonNone
+	x.remember(data, end)
+	return true
 }
 
 // later makes the next try after its back-off, or after what the service has
@@ -254,7 +259,10 @@ func (x *exchange) later(why upstream.Cause, after time.Duration) bool {
 	if !x.affords(why) {
 		return false
 	}
-	x.cancel()
+	if x.client != nil {
+		x.former, x.client = x.client, nil
+		x.former.Pause()
+	}
 	x.hold()
 	x.tryTimer.Set(x.w.loop, wait)
 	return true
@@ -263,11 +271,13 @@ func (x *exchange) later(why upstream.Cause, after time.Duration) bool {
 // affords takes another try out of the service's budget, and says whether there
 // was one.
 func (x *exchange) affords(why upstream.Cause) bool {
-	if !x.backend.cluster.Again(x.w.loop, why) {
-		x.notAgain = observe.RetryBudget
+	if no := x.backend.cluster.Again(x.w.loop, why); no != observe.ReasonNone {
+		x.notAgain = no
 		return false
 	}
-	x.cause = why
+	x.endRetry() // of the try before
+	x.retrying = true
+	x.causeBefore, x.cause = x.cause, why
 	return true
 }
 

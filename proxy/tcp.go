@@ -45,6 +45,7 @@ type conversation struct {
 	fresh   bool          // the next tunnel is one on a new connection
 	wary    bool          // nothing of the client has passed: it could be HTTP yet
 	turned  bool          // it was, and its client is served by a codec
+	retries bool          // a try runs that the budget has allowed
 	early   bool          // the client ended before there was a service
 	ended   bool
 }
@@ -123,10 +124,15 @@ func (k *conversation) connect() {
 	a := k.backend.ask(&k.tried, k.client.conn.Peer().Remote)
 	lease, why := k.backend.cluster.Lease(k.w.loop, &a, k)
 	if lease == nil {
+		if a.Met != upstream.NoLimit && k.tries == 0 { // otherwise it is told why the last try failed
+			k.detail = a.Met.Err()
+		}
 		k.fail(why)
 		return
 	}
-	k.tries++
+	if k.tries++; k.tries == 1 {
+		k.backend.cluster.Asked(k.w.loop)
+	}
 	k.lease = lease
 	k.tried.Add(lease.Endpoint())
 	lease.Fresh = k.fresh
@@ -147,6 +153,7 @@ func (k *conversation) another(err error) {
 	}
 	why := k.lease.Failed(err)
 	k.lease, k.service.conn = nil, nil
+	k.endRetry()
 	if errors.Is(err, wire.ErrStale) && !k.fresh {
 		k.fresh = true
 		k.tried.Reset()
@@ -154,11 +161,24 @@ func (k *conversation) another(err error) {
 		k.connect()
 		return
 	}
-	if why != observe.PolicyDenied && k.tries <= mostExtra && k.backend.cluster.Another(&k.tried) {
+	if why != observe.PolicyDenied && k.tries <= mostExtra && k.backend.cluster.Another(&k.tried) && k.affords() {
 		k.connect()
 		return
 	}
 	k.fail(why)
+}
+
+// affords takes another try out of the service's budget, as for a request.
+func (k *conversation) affords() bool {
+	k.retries = k.backend.cluster.Again(k.w.loop, upstream.Unconnected) == observe.ReasonNone
+	return k.retries
+}
+
+func (k *conversation) endRetry() {
+	if k.retries {
+		k.retries = false
+		k.backend.cluster.RetryEnded()
+	}
 }
 
 // errSlow is the cause where an endpoint does not answer at all.
@@ -198,6 +218,10 @@ func (h *half) OnOpen() {
 	}
 	if k.lease != nil {
 		k.lease.Stands()
+		if k.retries {
+			k.backend.cluster.Won(k.w.loop, upstream.Unconnected)
+			k.endRetry()
+		}
 	}
 	k.unpin()
 	k.detail = nil
@@ -283,6 +307,9 @@ func (h *half) OnForwarded(n int) {
 	if h == &k.client {
 		k.moved(n, 0)
 	} else {
+		if k.out == 0 && k.lease != nil {
+			k.lease.Heard()
+		}
 		k.moved(0, n)
 	}
 }
@@ -341,6 +368,9 @@ func (h *half) OnClose(err error) {
 	case k.connected == 0:
 		k.another(err)
 	default:
+		if k.out == 0 && k.lease != nil && !k.client.eof {
+			k.lease.Broke()
+		}
 		k.detail = err
 		k.fail(observe.UpstreamReset)
 	}
@@ -402,6 +432,7 @@ func (k *conversation) end() {
 	if k.lease != nil {
 		k.lease.End()
 	}
+	k.endRetry()
 	w.ended.Store(w.ended.Load() + 1)
 	if k.turned {
 		k.uncount() // its requests have records of their own

@@ -169,6 +169,7 @@ func (s *session) begin() bool {
 	if why == observe.ReasonNone {
 		a := b.ask(nil, s.key.remote)
 		s.lease, why = b.cluster.Lease(w.loop, &a, s)
+		s.detail = a.Met.Err()
 	}
 	if s.lease == nil {
 		s.why = why

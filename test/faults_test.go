@@ -22,9 +22,10 @@ func TestConnectRefused(t *testing.T) {
 	})
 }
 
-// TestBlackHole: a listening socket with a full queue answers no SYN.
-func TestBlackHole(t *testing.T) {
-	t.Parallel()
+// blackHole gives the port of a listening socket with a full queue: it answers no
+// SYN.
+func blackHole(t *testing.T) int {
+	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +49,13 @@ func TestBlackHole(t *testing.T) {
 		t.Cleanup(func() { syscall.Close(filler) })
 		_ = syscall.Connect(filler, name) // in progress; the last ones for ever
 	}
-	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: hole\nservices:\n  hole: {endpoints: '127.0.0.1:%d', connect: 150ms}\n", name.(*syscall.SockaddrInet4).Port))
+	return name.(*syscall.SockaddrInet4).Port
+}
+
+// TestBlackHole: nobody answers, and that is told in time.
+func TestBlackHole(t *testing.T) {
+	t.Parallel()
+	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: hole\nservices:\n  hole: {endpoints: '127.0.0.1:%d', connect: 150ms}\n", blackHole(t)))
 	g.ask("GET", "/").refused(t, 504, "connect_timeout")
 }
 

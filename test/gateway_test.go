@@ -36,6 +36,7 @@ type gateway struct {
 	out   *transcript // standard output after the greeting
 	errs  *transcript
 	done  chan struct{} // closed when the process has ended
+	files int           // how many files it may have open; 0: as many as we
 }
 
 // start runs naru with a configuration in which $LISTEN, $LISTEN2, ... stand
@@ -128,6 +129,9 @@ func (g *gateway) launch(args ...string) {
 	t.Helper()
 	args = append(args, "--json", "--admin", "127.0.0.1:0", "--loops", strconv.Itoa(loops))
 	g.proc = exec.Command(binary, args...)
+	if g.files > 0 {
+		g.proc = exec.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, g.files), binary}, args...)...)
+	}
 	// Dies with the tests, whatever ends them.
 	g.proc.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	g.proc.Dir = g.dir

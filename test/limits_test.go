@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestServiceLimits: beyond a service's limits requests are refused at once and
+// TestServiceLimits: beyond a service's limits requests are refused soon and
 // counted; a critical route goes on; what has ended makes room.
 func TestServiceLimits(t *testing.T) {
 	t.Parallel()
@@ -18,7 +18,7 @@ func TestServiceLimits(t *testing.T) {
 		fmt.Fprint(w, r.URL.Path)
 	})
 	g := start(t, "listen: $LISTEN\nroutes:\n- {match: /, to: a}\n- {match: /pay, to: a, priority: critical}\n- {match: /report, to: a, priority: low}\n"+
-		"services:\n  a: {endpoints: \""+up.addr+"\", limits: 4}\n")
+		"services:\n  a: {endpoints: \""+up.addr+"\", limits: {requests: 4, wait: 50ms}}\n")
 	answers := make(chan int, 10)
 	send := func(path string) {
 		go func() {

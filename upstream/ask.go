@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream/queue"
 	"github.com/naru-mesh/naru/upstream/ring"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -30,10 +31,20 @@ type Ask struct {
 	// stay with while nothing speaks against it; 0 is none.
 	Session uint64
 
+	// Once says that the request may not be sent twice: others are rather the
+	// probe of an ejected endpoint.
+	Once bool
+	// Waiter is who waits where a limit is met, and is told when Pick should be
+	// called again with it; nil: the request is refused at once. It belongs to the
+	// request, and is taken out by Cluster.Leave when that is not wanted any more.
+	Waiter *queue.Waiter
+
 	// Dialled and Chosen are set by Pick: the connection is being made for this try,
 	// and why this endpoint was chosen.
 	Dialled bool
 	Chosen  Choice
+	// Met is set by Pick and Lease where they refuse with Overloaded: the limit.
+	Met Limit
 
 	tier    int  // that it was chosen from
 	skipped Skip // what spoke against the first that was meant
@@ -80,11 +91,15 @@ type Result struct {
 	// Status is that of an Answered try, 0 otherwise; GRPC the gRPC status, -1
 	// where the head has told none.
 	Status, GRPC int
-	// Took is the time from the pick to the head, or to the failure. With Dialled
-	// it holds the making of the connection, which later tries are spared: it says
-	// nothing of how quick the endpoint is.
+	// Took is how long the endpoint had its turn, until the head or the failure:
+	// not the time in which the client sent its request as fast as it could. With
+	// Dialled it holds the making of the connection, which later tries are spared,
+	// or lacks the time of a request that was not complete: it says nothing of how
+	// quick the endpoint is.
 	Took    time.Duration
 	Dialled bool
+	// Picked is when Pick was called; 0 is Took ago.
+	Picked time.Duration
 }
 
 // Tell tells how a try on ep went, for balancing, failure detection and
@@ -99,8 +114,12 @@ func (c *Cluster) Tell(l wire.Loop, ep *Endpoint, r *Result) {
 		}
 		c.watch(l.Now(), p, r)
 	}
-	if c.plan.Load().set.balance.timed() {
-		ep.latency.heard(l.Now(), r)
+	if p := c.plan.Load(); p.set.balance.timed() {
+		others := float32(0)
+		if ep.latency.word.Load() == 0 {
+			others = p.usual(&c.cursors[l.Index()], l.Now())
+		}
+		ep.latency.heard(l.Now(), r, others)
 	}
 }
 

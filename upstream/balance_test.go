@@ -42,7 +42,7 @@ func TestSharesAreThoseOfTheWeights(t *testing.T) {
 		} {
 			p, m := planOf(by, weights...)
 			for i := range m {
-				m[i].ep.latency.heard(0, &Result{Status: 200, Took: 20 * time.Millisecond})
+				m[i].ep.latency.heard(0, &Result{Status: 200, Took: 20 * time.Millisecond}, 1)
 			}
 			counts, _ := tally(p, m, 200_000)
 			if x := chiSquare(counts, weights); x > 4 {
@@ -82,7 +82,7 @@ func TestLatencyRisesAtOnceAndFallsSlowly(t *testing.T) {
 	}
 	for i, s := range steps {
 		now += s.pass
-		e.heard(now, &s.r)
+		e.heard(now, &s.r, 1)
 		if got := e.expect(now, 0) * 1000; math.Abs(float64(got-s.want)) > 0.03*float64(s.want) {
 			t.Errorf("step %d: %.1f ms, want %.1f", i, got, s.want)
 		}
@@ -102,7 +102,7 @@ func TestUnknownEndpointGetsOneRequestAtATime(t *testing.T) {
 	t.Parallel()
 	p, m := planOf(peakEWMA, 1, 1, 1)
 	for _, k := range m[:2] {
-		k.ep.latency.heard(0, &Result{Status: 200, Took: 10 * time.Millisecond})
+		k.ep.latency.heard(0, &Result{Status: 200, Took: 10 * time.Millisecond}, 1)
 		k.ep.inflight.Store(5)
 	}
 	fresh := m[2].ep
@@ -135,8 +135,8 @@ func TestUnknownEndpointGetsOneRequestAtATime(t *testing.T) {
 func TestConnectionsGoByWhatIsOpen(t *testing.T) {
 	t.Parallel()
 	p, m := planOf(peakEWMA, 1, 1)
-	m[0].ep.latency.heard(0, &Result{Status: 200, Took: time.Second})
-	m[1].ep.latency.heard(0, &Result{Status: 200, Took: time.Millisecond})
+	m[0].ep.latency.heard(0, &Result{Status: 200, Took: time.Second}, 1)
+	m[1].ep.latency.heard(0, &Result{Status: 200, Took: time.Millisecond}, 1)
 	cur := cursor{random: 9}
 	for range 1000 {
 		p.choose(&cur, 0, &Ask{flow: true}).inflight.Add(1)
@@ -189,7 +189,11 @@ func simulate(by balance, servers []server, n int, gap time.Duration) {
 			a := heap.Pop(&open).(answer)
 			ep := m[a.from].ep
 			ep.inflight.Add(-1)
-			ep.latency.heard(a.at, &Result{Status: servers[a.from].status, Took: a.took, GRPC: -1})
+			others := float32(0)
+			if ep.latency.word.Load() == 0 {
+				others = p.usual(&cur, a.at)
+			}
+			ep.latency.heard(a.at, &Result{Status: servers[a.from].status, Took: a.took, GRPC: -1}, others)
 		}
 		ep := p.choose(&cur, now, &Ask{})
 		i := index[ep]
@@ -357,22 +361,61 @@ func BenchmarkTell(b *testing.B) {
 	}
 }
 
+// TestFirstAnswerIsOneOfMany: an endpoint whose first answer was slow, as it often
+// is, is asked again soon, however few requests there are; one that stays slow is
+// found out by a second and a third.
+func TestFirstAnswerIsOneOfMany(t *testing.T) {
+	t.Parallel()
+	first := true
+	slowly := func(r *rand.Rand) time.Duration {
+		if first {
+			first = false
+			return 2 * time.Second
+		}
+		return about(5 * time.Millisecond)(r)
+	}
+	for name, c := range map[string]struct {
+		one         func(*rand.Rand) time.Duration
+		least, most int
+	}{
+		"slow once": {slowly, 90, 200},
+		"slow":      {about(2 * time.Second), 2, 12},
+	} {
+		servers := []server{{took: c.one, status: 200}, {took: about(5 * time.Millisecond), status: 200}, {took: about(5 * time.Millisecond), status: 200}}
+		simulate(peakEWMA, servers, 500, 100*time.Millisecond) // 50 s
+		if got := servers[0].served; got < c.least || got > c.most {
+			t.Errorf("one that is %s got %d of 500 requests, want %d to %d", name, got, c.least, c.most)
+		}
+	}
+	// Where nobody is known none is believed to be slow at once.
+	var e latency
+	e.heard(0, &Result{Status: 200, GRPC: -1, Took: 2 * time.Second}, 0)
+	if got := e.expect(0, 0); got != quick*rise {
+		t.Errorf("the first of all takes %v s", got)
+	}
+	e.word.Store(0)
+	e.heard(0, &Result{Status: 200, GRPC: -1, Took: 2 * time.Second}, 0.03)
+	if got := e.expect(0, 0); got != 0.06 {
+		t.Errorf("the first of one takes %v s", got)
+	}
+}
+
 // TestFirstAnswerOnConnection: what took long because a connection was made for
 // it does not make its endpoint slow.
 func TestFirstAnswerOnConnection(t *testing.T) {
 	t.Parallel()
 	var fresh, known latency
-	fresh.heard(0, &Result{Status: 200, GRPC: -1, Took: time.Second, Dialled: true})
+	fresh.heard(0, &Result{Status: 200, GRPC: -1, Took: time.Second, Dialled: true}, 1)
 	if fresh.word.Load() != 0 {
 		t.Error("the endpoint is known by the time of its handshake")
 	}
-	known.heard(0, &Result{Status: 200, GRPC: -1, Took: 2 * time.Millisecond})
+	known.heard(0, &Result{Status: 200, GRPC: -1, Took: 2 * time.Millisecond}, 1)
 	was := known.word.Load()
-	known.heard(time.Second, &Result{Status: 200, GRPC: -1, Took: time.Second, Dialled: true})
+	known.heard(time.Second, &Result{Status: 200, GRPC: -1, Took: time.Second, Dialled: true}, 1)
 	if known.word.Load() != was {
 		t.Error("a handshake has made the endpoint slow")
 	}
-	known.heard(time.Second, &Result{Status: 503, GRPC: -1, Took: time.Second, Dialled: true})
+	known.heard(time.Second, &Result{Status: 503, GRPC: -1, Took: time.Second, Dialled: true}, 1)
 	if known.word.Load() == was {
 		t.Error("a failure on a new connection is not heard")
 	}

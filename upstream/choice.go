@@ -17,7 +17,8 @@ const (
 	Hashed
 	// Alone: the service has no other.
 	Alone
-	// Elsewhere: the balancing, among those that the request has not tried.
+	// Elsewhere: among those that the request has not tried, or that have a connection
+	// for it where the one that was meant has as many as it may.
 	Elsewhere
 	// Spilled: of a zone or priority that is not the first, because those before it
 	// could not carry everything, or were tried.

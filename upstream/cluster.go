@@ -20,6 +20,7 @@ type Cluster struct {
 	owner *Set
 	spec  atomic.Pointer[spec]
 	plan  atomic.Pointer[plan]
+	bulkhead
 	// tokens are the members by their tokens; nil where no route has sessions.
 	tokens  atomic.Pointer[index]
 	salt    uint64   // of tokens: the service's
@@ -72,6 +73,7 @@ func newCluster(s *Set, svc *model.Service) *Cluster {
 		endpoints: map[endpointKey]*Endpoint{},
 	}
 	c.plan.Store(newPlan(nil, settingsOf(svc), observe.NoEndpoint))
+	c.queues = c.newQueues()
 	c.detection.begin(s.random)
 	c.rebudget(svc)
 	c.salt = ring.Mix(nameSum(svc.Name))
@@ -110,44 +112,49 @@ func (c *Cluster) Service() *model.Service { return c.spec.Load().service }
 // Pick chooses an endpoint and lends a connection to it, of l's own pool:
 // pooled, or dialled this moment, in which case what is sent waits until it
 // stands. It is called on l; a is lent. When nothing can be lent, why says so
-// and conn and ep are nil.
+// and conn and ep are nil; where a has a Waiter, why may be ReasonNone: the
+// request waits for its turn, and its Waiter will hear.
 //
 // The caller calls conn.Send once, or conn.Close when it changed its mind; the
 // pool hears from the connection when it can be lent again. How the try went it
 // tells by Tell.
 func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint, why observe.Reason) {
 	p := c.plan.Load()
-	if p.set.gated && !c.gate.admit(a.Class) {
-		return nil, nil, observe.Overloaded
-	}
 	i := l.Index()
+	if p.set.gated && !c.enters(i, a) {
+		return nil, nil, c.full(l, p.set, a, LimitRequests)
+	}
 	if a.Session != 0 {
 		if ep = c.kept(l.Now(), a); ep != nil {
 			a.Chosen = Kept
 		}
 	}
+	probes := false
 	if ep == nil && p.out != nil {
 		if ep = c.probe(p, l.Now(), a); ep != nil {
-			a.Chosen = Probed
+			a.Chosen, probes = Probed, true
 		}
 	}
 	if ep == nil {
 		ep = p.choose(&c.cursors[i], l.Now(), a)
 	}
 	if ep == nil {
-		if p.set.gated {
-			c.gate.leave()
-		}
+		c.exits(i, p.set, a)
 		return nil, nil, p.none
 	}
-	c.chose(i, p, ep, a)
-	pl := ep.pools[i].Load()
-	if pl == nil {
-		pl = newPool(ep, l)
-		pl.gate = &c.gate
-		pl.multi.Store(p.set.streams > 1)
-		ep.pools[i].Store(pl)
+	pl := c.pool(ep, p.set, l)
+	conn, met := pl.give(p.set, a)
+	if met != NoLimit {
+		if probes {
+			ep.unprobed(l.Now())
+		}
+		if conn, ep, pl = c.roomier(p, l, a); conn == nil {
+			c.exits(i, p.set, a)
+			return nil, nil, c.full(l, p.set, a, met)
+		}
+		a.Chosen = Elsewhere
 	}
+	c.chose(i, p, ep, a)
 	if a.Untold {
 		pl.untold.Add(1)
 	}
@@ -159,10 +166,50 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 	} else if !a.Hashed && p.set.balance.hashed() {
 		pl.keyless.Add(1)
 	}
-	made := pl.connects.Load()
-	conn = pl.lend(p.set, a.Fresh)
-	a.Dialled = pl.connects.Load() != made
 	return conn, ep, observe.ReasonNone
+}
+
+// pool gives ep's pool on l, which is made when first needed.
+func (c *Cluster) pool(ep *Endpoint, set *settings, l wire.Loop) *pool {
+	at := &ep.pools[l.Index()]
+	pl := at.Load()
+	if pl == nil {
+		pl = newPool(ep, l)
+		pl.gate, pl.line = &c.gate, &c.queues[l.Index()]
+		pl.multi.Store(set.streams > 1)
+		at.Store(pl)
+	}
+	return pl
+}
+
+// roomier looks for an endpoint that has a connection to lend, or room for one,
+// where the one that was chosen has not; nothing where there is none.
+func (c *Cluster) roomier(p *plan, l wire.Loop, a *Ask) (wire.ClientConn, *Endpoint, *pool) {
+	const look = 256
+	if a.Tried != nil && a.Tried.Only.IsValid() {
+		return nil, nil, nil
+	}
+	cur, n := &c.cursors[l.Index()], 0
+	for i := range p.tiers {
+		rows := &p.tiers[i].rows
+		at := int(cur.next() >> 32 * uint64(rows.n) >> 32)
+		for range rows.n {
+			if n++; n > look {
+				return nil, nil, nil
+			}
+			ep := rows.at(at).ep
+			if ep.usable(l.Now(), a.Tried) {
+				pl := c.pool(ep, p.set, l)
+				if conn, met := pl.give(p.set, a); met == NoLimit {
+					return conn, ep, pl
+				}
+			}
+			if at++; at == rows.n {
+				at = 0
+			}
+		}
+	}
+	return nil, nil, nil
 }
 
 // Another says whether the cluster has an endpoint that is not among tried.
@@ -205,6 +252,7 @@ func (c *Cluster) retire() {
 		return
 	}
 	c.retired = true
+	defer c.wakeAll()
 	sp := c.spec.Load()
 	sp.release(c)
 	var all []*Endpoint

@@ -32,6 +32,7 @@ type Endpoint struct {
 	index int
 	// pools has one for each loop, made by the loop when it first picks here.
 	pools []atomic.Pointer[pool]
+	conns atomic.Int64 // over all loops, with those that are being made
 
 	// aside is the loop time until which the endpoint is avoided after a failed
 	// connect, 0 when it is not; failures counts those in a row.

@@ -58,7 +58,7 @@ func (g *gate) configure(was, is *model.ServiceLimits) {
 	case !is.Adaptive:
 		g.limit.Store(int64(is.Requests))
 		return
-	case was != nil && *was == *is:
+	case was != nil && was.Adaptive && was.Requests == is.Requests && was.Least == is.Least && was.Most == is.Most:
 		return // what was learnt stays
 	}
 	most := is.Most
@@ -72,24 +72,28 @@ func (g *gate) configure(was, is *model.ServiceLimits) {
 	g.updating.Store(false)
 }
 
-// admit lets a request of a class in, or counts it as refused. Low ones are let
-// in up to three quarters of the limit; critical ones may pass it by a fifth, and
-// by two where it is very small.
+// admit lets a request of a class in, if there is room.
 func (g *gate) admit(c Class) bool {
-	n := g.active.Add(1)
-	limit := g.limit.Load()
-	switch c {
-	case Low:
-		limit = max(limit*3/4, 1)
-	case Critical:
-		limit += max(limit/5, 2)
-	}
-	if n > limit {
+	if g.active.Add(1) > g.bound(c) {
 		g.active.Add(-1)
-		g.refused[c].Add(1)
 		return false
 	}
 	return true
+}
+
+// bound is how many may run for one of a class to be let in. Low ones are let in up
+// to three quarters of the limit; critical ones may pass it by a fifth, and by two
+// where it is very small. What keeps critical ones going under a small limit is
+// less that than their going before all who wait.
+func (g *gate) bound(c Class) int64 {
+	limit := g.limit.Load()
+	switch c {
+	case Low:
+		return max(limit*3/4, 1)
+	case Critical:
+		return limit + max(limit/5, 2)
+	}
+	return limit
 }
 
 func (g *gate) leave() { g.active.Add(-1) }

@@ -153,7 +153,7 @@ func TestAdaptiveLimit(t *testing.T) {
 	}
 	learnt := w.stats("a").Limit
 	again := withLimits(model.ServiceLimits{Adaptive: true, Requests: 100})
-	again.Idle = time.Minute
+	again.Idle, again.Limits.Pending = time.Minute, 77
 	w.apply(again)
 	if st := w.stats("a"); st.Limit != learnt {
 		t.Errorf("a change of the idle time made the limit %d, was %d", st.Limit, learnt)

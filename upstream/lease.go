@@ -21,6 +21,7 @@ type Lease struct {
 
 	opening bool
 	counted bool // in Endpoint.inflight
+	told    bool // how it went
 	ended   bool
 	// tunnel: it is a stream of a connection of the pool, which counts it.
 	tunnel bool
@@ -50,9 +51,10 @@ func (c *Cluster) Lease(l wire.Loop, a *Ask, holder Holder) (*Lease, observe.Rea
 	of := *a
 	of.flow = true
 	var ep *Endpoint
+	probes := false
 	if p.out != nil {
 		if ep = c.probe(p, l.Now(), &of); ep != nil {
-			of.Chosen = Probed
+			of.Chosen, probes = Probed, true
 		}
 	}
 	if ep == nil {
@@ -61,17 +63,21 @@ func (c *Cluster) Lease(l wire.Loop, a *Ask, holder Holder) (*Lease, observe.Rea
 	if ep == nil {
 		return nil, p.none
 	}
-	c.chose(i, p, ep, &of)
-	pl := ep.pools[i].Load()
-	if pl == nil {
-		pl = newPool(ep, l)
-		pl.multi.Store(ep.tunnels != nil)
-		ep.pools[i].Store(pl)
+	pl := c.pool(ep, p.set, l)
+	pl.set = p.set
+	// A tunnel is a stream of a connection, which is bounded by what it carries.
+	if ep.tunnels == nil {
+		if met := pl.reserve(false); met != NoLimit {
+			if probes {
+				ep.unprobed(l.Now())
+			}
+			return nil, c.refuse(a, met)
+		}
 	}
 	if p.panics && ep.ill.Load() {
 		pl.panicked.Add(1)
 	}
-	pl.set = p.set
+	c.chose(i, p, ep, &of)
 	k := pl.lease(holder)
 	k.Chosen = of.Chosen
 	return k, observe.ReasonNone
@@ -86,6 +92,7 @@ func (p *pool) lease(holder Holder) *Lease {
 		p.connects.Add(1)
 		p.open.Add(1)
 		p.opening.Add(1)
+		p.connecting(1)
 		if p.set.balance.counted() {
 			k.counted = true
 			p.ep.inflight.Add(1)
@@ -118,7 +125,8 @@ func (k *Lease) Dial(h wire.ConnHandler) wire.Conn {
 // lendUntold lends for what nobody tells of.
 func (p *pool) lendUntold(set *settings, fresh bool) wire.ClientConn {
 	p.untold.Add(1)
-	return p.lend(set, fresh)
+	conn, _ := p.lend(set, fresh, true)
+	return conn
 }
 
 // Stands says that the connection can be used.
@@ -128,6 +136,29 @@ func (k *Lease) Stands() {
 	}
 	k.pool.ep.connected()
 	k.pool.flowed(k.picked, works)
+}
+
+// Heard says that the first byte has come from the endpoint: it works. Broke says
+// that the connection was reset before one has. Of the two one counts, once, as the
+// answer to a request does; how long it took says nothing, as the client may have to
+// speak first.
+func (k *Lease) Heard() { k.tell(Answered, works) }
+
+// Broke: see Heard.
+func (k *Lease) Broke() { k.tell(Broken, fails) }
+
+func (k *Lease) tell(o Outcome, v verdict) {
+	if k.told {
+		return
+	}
+	k.told = true
+	p := k.pool
+	p.results[o].Add(1)
+	p.untold.Add(^uint64(0))
+	if c := p.ep.cluster; c != nil {
+		c.sees(p.loop.Now(), p, v)
+	}
+	p.flowed(k.picked, v)
 }
 
 // Unconnected says that nothing is going to stand, which is how datagrams are
@@ -186,6 +217,7 @@ func (k *Lease) End() {
 	if !k.tunnel {
 		p.settled.Add(1)
 		p.open.Add(-1)
+		p.gave()
 	}
 	if k.counted {
 		p.ep.inflight.Add(-1)
@@ -206,6 +238,8 @@ func (k *Lease) opened() {
 	k.opening = false
 	if !k.tunnel {
 		k.pool.opening.Add(-1)
+		k.pool.connecting(-1)
+		k.pool.stood()
 	}
 	k.pool.loop.Disarm(&k.timer)
 }

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,10 @@ import (
 //     until that has come back, rather than a time that is a guess: what is
 //     guessed too high starves a new endpoint among quick ones, too low floods
 //     it.
+//   - The first answer is believed up to twice what the others take. It is often a
+//     slow one (caches are cold, connections of its own are made), and where few
+//     requests come an endpoint that has begun with a second among milliseconds
+//     would have nothing to show for a minute that it has become quick.
 type latency struct{ word atomic.Uint64 }
 
 const (
@@ -34,6 +39,7 @@ const (
 
 	quick   float32 = 0.001 // seconds
 	rise    float32 = 4
+	first   float32 = 2 // times as long as the others a first answer counts at most
 	unknown float32 = 1 // what an endpoint is expected to take while its first request runs
 	worst   float32 = 5 // what failures come to
 )
@@ -64,8 +70,9 @@ func (e *latency) expect(now time.Duration, pending int64) float32 {
 	return max(value*left, quick)
 }
 
-// heard takes note of how a try went.
-func (e *latency) heard(now time.Duration, r *Result) {
+// heard takes note of how a try went. others is what other endpoints take, in
+// seconds, 0 where that is not known.
+func (e *latency) heard(now time.Duration, r *Result, others float32) {
 	if r.Outcome == Unreached {
 		// It stands aside for that (connectFailed), and says nothing of how long
 		// it takes: when it can be reached again it is as good as before.
@@ -80,8 +87,10 @@ func (e *latency) heard(now time.Duration, r *Result) {
 			return
 		case word == 0 && failed:
 			value = quick * rise
+		case word == 0 && others == 0:
+			value = min(took, quick*rise)
 		case word == 0:
-			value = took
+			value = min(took, max(others, quick)*first)
 		default:
 			peak := max(was*left, quick) * rise
 			switch {
@@ -123,4 +132,31 @@ func (r *Result) failed() bool {
 		}
 	}
 	return r.Status == 429 || r.Status >= 500 && r.Status != 501
+}
+
+// usual is how long the endpoints take of which that is known: the median of some
+// of them, 0 where none is.
+func (p *plan) usual(cur *cursor, now time.Duration) float32 {
+	const look, enough = 64, 9
+	var known [enough]float32
+	n := 0
+	for i := range p.tiers {
+		rows := &p.tiers[i].rows
+		at := int(cur.next() >> 32 * uint64(rows.n) >> 32)
+		for range min(rows.n, look) {
+			if word := rows.at(at).ep.latency.word.Load(); word != 0 && n < enough {
+				value, left := unpack(word, now)
+				known[n] = max(value*left, quick)
+				n++
+			}
+			if at++; at == rows.n {
+				at = 0
+			}
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	slices.Sort(known[:n])
+	return known[(n-1)/2]
 }

@@ -40,6 +40,7 @@ func (c *Cluster) adopt(sp *spec) {
 		was = old.service.Limits
 	}
 	c.gate.configure(was, sp.service.Limits)
+	defer c.wakeAll()
 	old.release(c)
 	c.rebudget(sp.service)
 	if c.retired {

@@ -233,7 +233,7 @@ func BenchmarkPick(b *testing.B) {
 					}
 					p, m := planOf(by, w...)
 					for i := range m {
-						m[i].ep.latency.heard(0, &Result{Status: 200, Took: time.Duration(1+i%7) * time.Millisecond})
+						m[i].ep.latency.heard(0, &Result{Status: 200, Took: time.Duration(1+i%7) * time.Millisecond}, 1)
 					}
 					cur := cursor{random: 1}
 					a := Ask{Hashed: by.hashed()}
@@ -246,6 +246,28 @@ func BenchmarkPick(b *testing.B) {
 					}
 				})
 			}
+		}
+	}
+}
+
+// TestAllAsideShareWhatComes: where nobody can be connected to all get some, by
+// weight, and not only the one that was the quickest.
+func TestAllAsideShareWhatComes(t *testing.T) {
+	t.Parallel()
+	for _, by := range []balance{peakEWMA, leastRequest, roundRobin, random} {
+		weights := []uint32{1, 1, 2, 4}
+		p, m := planOf(by, weights...)
+		for i := range m {
+			m[i].ep.latency.heard(0, &Result{Status: 200, Took: time.Duration(1+20*i) * time.Millisecond}, 1)
+			m[i].ep.aside.Store(int64(time.Hour))
+		}
+		counts, _ := tally(p, m, 20_000)
+		if x := chiSquare(counts, weights); x > 4 {
+			t.Errorf("%s: %v, %.1f standard deviations from the weights", names[by], counts, x)
+		}
+		m[2].ep.aside.Store(0)
+		if counts, _ = tally(p, m, 1000); counts[2] != 1000 {
+			t.Errorf("%s: %v, though one can be connected to", names[by], counts)
 		}
 	}
 }

@@ -18,7 +18,8 @@ type pool struct {
 	ep   *Endpoint
 	loop wire.Loop
 	set  *settings // of the last pick
-	gate *gate     // of the cluster; nil in pools of flows
+	gate *gate     // of the cluster
+	line *line     // the cluster's, of this loop
 
 	// newest and oldest are the ends of the idle connections, a stack: the
 	// warmest is lent first, so that what is not needed grows old and ends.
@@ -77,6 +78,7 @@ type link struct {
 	counted int // of those, in Endpoint.inflight
 	bounded int // of those, in Cluster.running
 	gated   int // of those, let in by the gate
+	awaited int // of those, while it is opening, counted as such
 	epoch   uint32
 
 	opening  bool
@@ -102,30 +104,51 @@ const (
 var errConnectTimeout = errors.New("no connection within the service's connect time")
 
 func newPool(ep *Endpoint, l wire.Loop) *pool {
-	p := &pool{ep: ep, loop: l}
+	p := &pool{ep: ep, loop: l, line: &line{}}
 	p.sweep.Handler = p
 	return p
 }
 
+// give lends for an Ask, and says there whether a connection is made for it.
+func (p *pool) give(set *settings, a *Ask) (wire.ClientConn, Limit) {
+	made := p.connects.Load()
+	conn, met := p.lend(set, a.Fresh, false)
+	a.Dialled = p.connects.Load() != made
+	return conn, met
+}
+
 // lend gives a connection that has room beside what it carries, the warmest
-// idle one, or a new one.
-func (p *pool) lend(set *settings, fresh bool) wire.ClientConn {
+// idle one, or a new one; none where that would be one too many, unless force
+// says that there must be one.
+func (p *pool) lend(set *settings, fresh, force bool) (wire.ClientConn, Limit) {
 	p.set = set
-	p.picks.Add(1)
+	if most := set.bounds.running; most > 0 && p.line.running >= most && !force {
+		return nil, LimitRequests
+	}
 	k := p.roomy()
 	switch {
 	case fresh:
-		if k = p.unused(); k == nil {
-			k = p.dial()
-		}
-	case k != nil:
-	case p.newest != nil:
+		k = p.unused()
+	case k == nil && p.newest != nil:
 		k = p.newest
 		p.unlink(k)
-	default:
+	}
+	if k != nil && k.opening && !force && p.crowded() {
+		return nil, LimitPending
+	}
+	if k == nil {
+		if met := p.reserve(force); met != NoLimit {
+			return nil, met
+		}
 		k = p.dial()
 	}
+	p.picks.Add(1)
+	p.line.running++
 	k.lent++
+	if k.opening {
+		k.awaited++
+		p.connecting(1)
+	}
 	if set.gated {
 		k.gated++
 	}
@@ -143,7 +166,7 @@ func (p *pool) lend(set *settings, fresh bool) wire.ClientConn {
 		}
 		k.settlePlace(1)
 	}
-	return k.conn
+	return k.conn, NoLimit
 }
 
 // roomy gives the first of the partial. What a service says (GOAWAY, fewer
@@ -226,7 +249,7 @@ func (p *pool) leavePartial(k *link) {
 	k.place = nowhere
 }
 
-// dial opens a connection.
+// dial opens a connection, which reserve has counted.
 func (p *pool) dial() *link {
 	k := &link{pool: p, opening: true, epoch: p.epoch}
 	k.timer.Handler = k
@@ -261,6 +284,11 @@ func (k *link) opened() {
 	k.opening = false
 	k.pool.opening.Add(-1)
 	k.pool.loop.Disarm(&k.timer)
+	if k.awaited > 0 {
+		k.pool.connecting(-int64(k.awaited))
+		k.awaited = 0
+	}
+	k.pool.stood()
 }
 
 // OnTimer ends a connect that takes too long.
@@ -276,6 +304,11 @@ func (k *link) OnIdle(wire.ClientConn) {
 	if k.lent == 0 || k.gone {
 		return
 	}
+	k.idled()
+	k.pool.ep.cluster.freed(k.pool.loop)
+}
+
+func (k *link) idled() {
 	k.settle()
 	p := k.pool
 	if p.set.streams > 1 {
@@ -288,7 +321,7 @@ func (k *link) OnIdle(wire.ClientConn) {
 	if k.place == partly {
 		p.leavePartial(k)
 	}
-	if p.closed || p.set.maxIdle < 0 || k.conn.Room() <= 0 || k.epoch != p.epoch {
+	if p.closed || p.set.maxIdle < 0 || k.conn.Room() <= 0 || k.epoch != p.epoch || p.surplus() {
 		// Not at once: what the connection lends to the sink's last event must
 		// outlive it.
 		p.loop.Post(k.conn.Close)
@@ -324,14 +357,20 @@ func (k *link) OnGone(_ wire.ClientConn, err error) {
 		p.leavePartial(k)
 	}
 	p.open.Add(-1)
+	p.gave()
 }
 
 // settle ends the accounting of an exchange.
 func (k *link) settle() {
 	k.lent--
+	k.pool.line.running--
 	k.pool.settled.Add(1)
 	if k.lent == 0 && k.pool.set.streams > 1 {
 		k.pool.carrying.Add(-1)
+	}
+	if k.awaited > k.lent {
+		k.awaited--
+		k.pool.connecting(-1)
 	}
 	if k.gated > k.lent {
 		k.gated--

@@ -45,7 +45,7 @@ func Causes() (list []Cause) {
 }
 
 // noRetries are why a try was not made that a rule would have allowed.
-var noRetries = [...]observe.Reason{observe.RetryBudget, observe.RetryLate, observe.RetryAfter}
+var noRetries = [...]observe.Reason{observe.RetryBudget, observe.RetryLate, observe.RetryAfter, observe.RetryLimit}
 
 // NoRetries are the reasons of RetryStats.Refused, in its order.
 func NoRetries() [len(noRetries)]observe.Reason { return noRetries }
@@ -71,16 +71,28 @@ type RetryStats struct {
 // first try.
 func (c *Cluster) Asked(l wire.Loop) { c.budget.Load().Deposit(l.Index(), l.Now()) }
 
-// Again says whether the budget allows another try, which is counted as made
-// then; otherwise it is counted as refused. It is called on l.
-func (c *Cluster) Again(l wire.Loop, why Cause) bool {
+// Again says whether the budget and the limit of retries allow another try, which
+// is counted as made then, and runs until RetryEnded; otherwise it is counted as
+// refused, and one of NoRetries says why. It is called on l.
+func (c *Cluster) Again(l wire.Loop, why Cause) observe.Reason {
+	if n, most := c.retrying.Add(1), c.plan.Load().set.bounds.retries; most > 0 && n > most {
+		c.retrying.Add(-1)
+		c.limited[LimitRetries].Add(1)
+		c.NotAgain(l, observe.RetryLimit)
+		return observe.RetryLimit
+	}
 	if !c.budget.Load().Withdraw(l.Index(), l.Now()) {
+		c.retrying.Add(-1)
 		c.NotAgain(l, observe.RetryBudget)
-		return false
+		return observe.RetryBudget
 	}
 	c.Free(l, why)
-	return true
+	return observe.ReasonNone
 }
+
+// RetryEnded says that a try that Again has allowed has its answer, or will have
+// none.
+func (c *Cluster) RetryEnded() { c.retrying.Add(-1) }
 
 // Free counts another try that costs the service nothing: it has seen nothing of
 // the one before, nor was a connection made for that.

@@ -36,6 +36,9 @@ type Env struct {
 	Local wire.Dialer
 	// Tunnels carry connections to endpoints of the mesh; nil: there are none.
 	Tunnels wire.Tunneler
+	// Files is how many files the process may have open: no service may take them
+	// all. 0 is not known, and no default bound follows from it.
+	Files int
 	// Place is where this proxy is: endpoints near it go first.
 	Place model.Place
 	// ID is what this proxy is known by, the same after a restart and of no other:

@@ -47,6 +47,7 @@ type settings struct {
 	// keys decide, 0: any.
 	bound  float64
 	subset int // endpoints of a group that are used, 0: all
+	bounds bounds
 }
 
 // target is a model.Endpoint: an address, or a name. It is the same in all specs
@@ -76,6 +77,7 @@ type target struct {
 // has no targets.
 func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, same int) (sp *spec, fresh []*name, err error) {
 	sp = &spec{service: svc, own: own, set: settingsOf(svc), near: nearnessOf(svc)}
+	sp.set.bounds = boundsOf(svc, sp.set, c.owner.env.Files, len(c.owner.loops))
 	old := c.spec.Load()
 	if old != nil {
 		sp.trust = old.trust

@@ -35,6 +35,14 @@ type Counts struct {
 	Probes, ProbesFailed uint64
 }
 
+// Limits are all but NoLimit.
+func Limits() (list []Limit) {
+	for l := LimitRequests; l < limits; l++ {
+		list = append(list, l)
+	}
+	return list
+}
+
 // ConnectReasons are the reasons of Counts.Failures, in its order.
 func ConnectReasons() [len(connectReasons)]observe.Reason { return connectReasons }
 
@@ -78,6 +86,13 @@ type ServiceStats struct {
 	// many were not let in, by Class.
 	Running, Limit int
 	Refused        [classes]uint64
+	// Limited is how many were refused, by Limit. Pending wait now, for their turn
+	// or for a connection that is being made; Waited is how often one had to wait
+	// for its turn. MaxConnections and MaxPending bound what they say; 0: nothing
+	// does.
+	Limited                             [limits]uint64
+	Pending, MaxPending, MaxConnections int
+	Waited                              uint64
 	// Held is how often an endpoint did as badly as those that are ejected, and
 	// was not, because it was the last, or too many were.
 	Held   uint64
@@ -115,6 +130,12 @@ func (c *Cluster) stats(st *ServiceStats) {
 	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Tiers: c.layout.stats(st.Tiers[:0]), Panics: c.panics, Held: c.outliers.Held(), Counts: c.past, Retries: c.retryStats(), Choices: c.choiceStats()}
 	if p := c.plan.Load(); p.set.gated {
 		st.Running, st.Limit = int(c.gate.active.Load()), int(c.gate.limit.Load())
+	}
+	b := &c.plan.Load().set.bounds
+	st.MaxPending, st.MaxConnections = int(b.pending), int(b.connections)
+	st.Pending, st.Waited = int(c.waiting.Load()+c.connecting.Load()), c.waited.Load()
+	for i := range st.Limited {
+		st.Limited[i] = c.limited[i].Load()
 	}
 	for i := range st.Refused {
 		st.Refused[i] = c.gate.refused[i].Load()

@@ -171,6 +171,13 @@ func (t *tier) another(cur *cursor, set *settings, now time.Duration, a *Ask, fi
 	}
 	at := int(cur.next() % uint64(t.rows.n))
 	best := first
+	if !a.Hashed || t.keys == nil {
+		// Where all are equally bad they share what comes; the balancing would have
+		// sent it all to the one that was the best when it still worked.
+		if ep := t.draw(cur).ep; ep.hope(now, avoid) >= best.hope(now, avoid) {
+			best = ep
+		}
+	}
 	for range min(t.rows.n, look) {
 		ep := t.rows.at(at).ep
 		if ep.usable(now, avoid) {

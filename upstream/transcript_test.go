@@ -303,6 +303,7 @@ var serviceKeys = map[string]func(s *model.Service, value string) error{
 // askKeys are what "request KEY VALUE" and "load ... KEY VALUE" can ask for.
 var askKeys = map[string]func(s *stage, a *Ask, value string) error{
 	"untold": func(_ *stage, a *Ask, v string) error { a.Untold = v == "yes"; return nil },
+	"once":   func(_ *stage, a *Ask, v string) error { a.Once = v == "yes"; return nil },
 	"tried": func(s *stage, a *Ask, v string) error {
 		a.Tried = &Tried{}
 		for _, m := range s.cluster("s").members {

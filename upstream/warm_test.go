@@ -86,8 +86,8 @@ func TestWarmForgetsTheTime(t *testing.T) {
 	t.Parallel()
 	_, m := planOf(peakEWMA, 1, 1)
 	ep := m[0].ep
-	ep.latency.heard(0, &Result{Took: 5 * time.Second, Status: 503})
-	ep.latency.heard(0, &Result{Took: 5 * time.Second, Outcome: Late})
+	ep.latency.heard(0, &Result{Took: 5 * time.Second, Status: 503}, 1)
+	ep.latency.heard(0, &Result{Took: 5 * time.Second, Outcome: Late}, 1)
 	if ep.latency.expect(0, 0) == 0 {
 		t.Fatal("nothing was noted")
 	}

@@ -43,6 +43,10 @@ type ejected struct {
 	soonest atomic.Int64
 }
 
+// probeWaits is how long a probe waits for a request that may be sent again when it
+// fails. A service that gets no others is probed by what it gets.
+const probeWaits = 2 * time.Second
+
 // Bounds of how often the loops are troubled.
 const (
 	sweepEvery = time.Second           // while there are requests
@@ -137,7 +141,29 @@ func (c *Cluster) watch(now time.Duration, p *pool, r *Result) {
 		}
 	}
 	if ep.due.Load() != 0 {
-		c.probed(now, now-r.Took, ep, v, r)
+		picked := r.Picked
+		if picked == 0 {
+			picked = now - r.Took
+		}
+		c.probed(now, picked, ep, v, r)
+	}
+	if int64(now) >= c.sweepAt.Load() {
+		c.sweep(now)
+	}
+}
+
+// sees takes what a flow has shown of its endpoint: what watch does, but for times.
+func (c *Cluster) sees(now time.Duration, p *pool, v verdict) {
+	if !p.set.watch {
+		return
+	}
+	if v == works && p.ep.failedRow.Load() != 0 {
+		p.ep.failedRow.Store(0)
+	}
+	if v == fails {
+		if n := p.ep.failedRow.Add(1); p.set.failures > 0 && n%p.set.failures == 0 {
+			c.hurry(now)
+		}
 	}
 	if int64(now) >= c.sweepAt.Load() {
 		c.sweep(now)
@@ -184,7 +210,8 @@ func (c *Cluster) sweep(now time.Duration) {
 }
 
 // probe gives an ejected endpoint whose back-off is over to one pick, nil to
-// all others. Retries are for endpoints that work, and a session for its own.
+// all others. Retries are for endpoints that work, and a session for its own; a
+// request that may be sent only once is a probe where no other has come.
 func (c *Cluster) probe(p *plan, now time.Duration, a *Ask) *Endpoint {
 	if int64(now) >= c.sweepAt.Load() {
 		c.sweep(now) // a probe that nobody hears of is found by it
@@ -196,6 +223,10 @@ func (c *Cluster) probe(p *plan, now time.Duration, a *Ask) *Endpoint {
 	soonest := int64(now + lookEvery)
 	for _, ep := range out.eps {
 		due := ep.due.Load()
+		if a.Once && due != 0 && due <= int64(now) && int64(now) < due+int64(probeWaits) {
+			soonest = 0 // for the next, which may be one that can be repeated
+			continue
+		}
 		if due != 0 && due <= int64(now) && ep.due.CompareAndSwap(due, never) {
 			ep.probed.Store(int64(now))
 			ep.probes.Add(1)
@@ -233,6 +264,13 @@ func (c *Cluster) probed(now, picked time.Duration, ep *Endpoint, v verdict, r *
 	if !c.owner.post(chore{cluster: c, now: now, ep: ep, good: v == works, result: *r}) {
 		ep.release(now)
 	}
+}
+
+// unprobed takes a probe back that could not be made.
+func (ep *Endpoint) unprobed(now time.Duration) {
+	ep.probed.Store(0)
+	ep.probes.Add(^uint64(0))
+	ep.release(now)
 }
 
 // release lets the next pick probe the endpoint.

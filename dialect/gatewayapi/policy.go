@@ -39,7 +39,8 @@ type BackendPolicySpec struct {
 	Locality *Locality `json:"locality,omitempty"`
 	// Connection bounds the connections to the endpoints.
 	Connection *Connection `json:"connection,omitempty"`
-	// Limits bounds what runs on a Service at once; none by default.
+	// Limits bounds what runs on a Service at once; by default connections and
+	// pending only, as bulkheads.
 	Limits *Limits `json:"limits,omitempty"`
 	// Protocol is what the endpoints speak: http1, http2 (by prior knowledge,
 	// or by ALPN over TLS) or auto (what ALPN chooses). By default it follows
@@ -72,18 +73,6 @@ type LoadBalancing struct {
 	// SubsetSize is how many endpoints of each priority and zone a proxy uses, of
 	// those that are well; each proxy has others. 0, the default, is all.
 	SubsetSize int `json:"subsetSize,omitempty"`
-}
-
-// Limits bounds what runs on a Service at once, through one proxy.
-type Limits struct {
-	// Requests may run at once; with adaptive it is the most that the limit may
-	// become.
-	Requests int `json:"requests,omitempty"`
-	// Adaptive finds the limit from how long the Service takes to answer.
-	Adaptive bool `json:"adaptive,omitempty"`
-	// Least and Most bound an adaptive limit; 8 and 4096 by default.
-	Least int `json:"least,omitempty"`
-	Most  int `json:"most,omitempty"`
 }
 
 // HealthCheck is an active health check.
@@ -209,12 +198,7 @@ func (r *reader) backendPolicy(k *servedKind) *backendPolicy {
 			r.broken("spec.connection.maxStreams", "bad-value", "maxStreams is at least 1", "")
 		}
 	}
-	if l := in.Spec.Limits; l != nil {
-		if l.Requests < 0 || l.Least < 0 || l.Most < 0 {
-			r.broken("spec.limits", "bad-value", "limits are above nothing", "leave out what has no limit")
-		}
-		p.noun.Limits = &model.ServiceLimits{Requests: l.Requests, Adaptive: l.Adaptive, Least: l.Least, Most: l.Most}
-	}
+	p.noun.Limits = r.limits(in.Spec.Limits)
 	if in.Spec.Protocol != "" && r.oneOf("spec.protocol", in.Spec.Protocol, string(model.HTTP1), string(model.HTTP2), string(model.HTTPAuto)) {
 		p.noun.Protocol = model.ServiceProtocol(in.Spec.Protocol)
 	}

@@ -324,7 +324,7 @@ type service struct {
 	TLS       *trust    `json:"tls" doc:"true, or an object: speak TLS" default:"false"`
 	Connect   *span     `json:"connect" doc:"until a connection can be used, TLS included" default:"5s" unit:"duration"`
 	Idle      *span     `json:"idle" doc:"unused connections are kept" default:"30s" unit:"duration"`
-	Limits    *bounds   `json:"limits" doc:"how many requests may run on it at once: a number, adaptive, or an object" default:"no limit"`
+	Limits    *bounds   `json:"limits" doc:"what may run on it at once: a number of requests, adaptive, or an object" default:"bulkheads: connections and pending"`
 	MaxIdle   int       `json:"maxIdle" doc:"unused connections kept per endpoint and core" default:"1024"`
 	Streams   int       `json:"maxStreams" doc:"requests at once on one HTTP/2 connection" default:"100"`
 	Host      text      `json:"host" doc:"Host header that the service sees" default:"that of the request"`
@@ -378,16 +378,6 @@ type endpoint struct {
 	_        struct{} `also:"host,ip,port,url,target,server" hint:"an endpoint is an address with its port: for example address: \"10.0.0.1:9002\""`
 
 	noun model.Endpoint
-}
-
-// bounds says how many requests may run on a service at once.
-type bounds struct {
-	Requests int      `json:"requests" doc:"at once, through this proxy; with adaptive the most that it may find" default:"no bound"`
-	Adaptive bool     `json:"adaptive" doc:"find the number from how long answers take" default:"false"`
-	Least    int      `json:"least" doc:"of an adaptive limit" default:"8"`
-	Most     int      `json:"most" doc:"of an adaptive limit" default:"4096"`
-	_        struct{} `also:"maxRequests,concurrency,max,inflight,maxConcurrent,maxParallelRequests" hint:"did you mean requests?"`
-	_        struct{} `also:"connections,maxConnections,pending,maxPendingRequests" hint:"requests bounds what runs at once; one HTTP/1.1 connection carries one"`
 }
 
 // ejection spares endpoints that fail.

@@ -218,29 +218,6 @@ func (a *asked) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 }
 
 // ReadNode takes a path, grpc, tcp, tls, true or an object.
-// ReadNode takes a number, adaptive, or an object.
-func (b *bounds) ReadNode(in *dialect.Decoder, n *yaml.Node) {
-	switch {
-	case n.Kind == yaml.MappingNode:
-		type plain bounds
-		in.Into(n, (*plain)(b))
-	case n.Value == "adaptive":
-		b.Adaptive = true
-	default:
-		in.Into(n, &b.Requests)
-	}
-	if b.Requests < 0 || b.Least < 0 || b.Most < 0 {
-		in.Problem(n, "bad-value", "limits of a service are above nothing", "for example limits: 100, or limits: adaptive")
-	}
-}
-
-func (b *bounds) noun() *model.ServiceLimits {
-	if b == nil {
-		return nil
-	}
-	return &model.ServiceLimits{Requests: b.Requests, Adaptive: b.Adaptive, Least: b.Least, Most: b.Most}
-}
-
 func (h *health) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	switch {
 	case n.Kind == yaml.MappingNode:
