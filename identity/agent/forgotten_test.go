@@ -1,6 +1,10 @@
 package agent
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,7 +26,15 @@ func TestForgotten(t *testing.T) {
 		defer a.Hold(orders)()
 		wait(t, a, orders)
 		chain := a.SVID(orders).Chain
-		stolen, err := from.SignX509(identity.ForMachine(t.Context(), "web-1"), payments, request(t), 0)
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stolen, err := from.SignX509(identity.ForMachine(t.Context(), "web-1"), payments, csr, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
