@@ -47,9 +47,9 @@ func TestRoomComes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var room atomic.Bool
-		tries := 0
+		var tries atomic.Int32
 		s, err := Open(func() (store.Store, error) {
-			if tries++; !room.Load() {
+			if tries.Add(1); !room.Load() {
 				return nil, fmt.Errorf("mkdir: %w", syscall.ENOSPC)
 			}
 			return memory.New(), nil
@@ -79,8 +79,8 @@ func TestRoomComes(t *testing.T) {
 			watching <- s.Watch(whole, "a", 0, func(all []store.Event) error { seen <- all[0].Key; return nil })
 		}()
 		<-time.After(time.Minute)
-		if tries < 7 || tries > 10 {
-			t.Errorf("%d tries in a minute", tries)
+		if n := tries.Load(); n < 7 || n > 10 {
+			t.Errorf("%d tries in a minute", n)
 		}
 		room.Store(true)
 		<-time.After(Last)
