@@ -39,7 +39,9 @@ type compacter struct {
 	inner storetest.Compacter
 }
 
-func (c compacter) Compact(ctx context.Context, at store.Revision) error { return c.inner.Compact(ctx, at) }
+func (c compacter) Compact(ctx context.Context, at store.Revision) error {
+	return c.inner.Compact(ctx, at)
+}
 
 // TestRoomComes: as long as there is no room calls say why, and who watches or
 // wants to lead waits; then all of it works.
