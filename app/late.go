@@ -11,6 +11,7 @@ import (
 	"github.com/naru-mesh/naru/identity/ca"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/store"
+	"github.com/naru-mesh/naru/store/late"
 )
 
 // beginOrWait begins the control plane, or, where its store is away, has it begin
@@ -25,16 +26,16 @@ func (c *controlPlane) beginOrWait(ctx context.Context, s *model.Snapshot) error
 	defer c.mu.Unlock()
 	if c.away == nil {
 		c.log.Error("the control plane does not begin yet; what was known before serves", "error", err)
-		c.tasks.Go(func() { c.late(s) })
+		c.tasks.Go(func() { c.beginLate(s) })
 	}
 	c.away = err
 	return nil
 }
 
-// late begins the control plane as soon as its store answers.
-func (c *controlPlane) late(s *model.Snapshot) {
+// beginLate begins the control plane as soon as its store answers.
+func (c *controlPlane) beginLate(s *model.Snapshot) {
 	said := ""
-	for wait := firstOpen; ; wait = min(2*wait, lastOpen) {
+	for wait := late.First; ; wait = min(2*wait, late.Last) {
 		select {
 		case <-c.ctx.Done():
 			return

@@ -27,6 +27,7 @@ import (
 	"github.com/naru-mesh/naru/link"
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/store/late"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -312,7 +313,7 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 		options.Folder = filepath.Join(opt.Data, "identities")
 		options.Sealer, err = identity.OpenSealer(opt.SealKey, opt.Data)
 		switch {
-		case err != nil && lacksRoom(err):
+		case err != nil && late.LacksRoom(err):
 			g.log.Error("identities are kept in memory alone this time: they do not outlive the process", "folder", opt.Data, "error", err)
 			options.Folder, err = "", nil
 		case err != nil:

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/control"
+	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/ca"
 	"github.com/naru-mesh/naru/identity/federation"
 	"github.com/naru-mesh/naru/link"
@@ -21,6 +22,9 @@ import (
 	"github.com/naru-mesh/naru/rollout"
 	"github.com/naru-mesh/naru/source"
 	"github.com/naru-mesh/naru/source/stored"
+	"github.com/naru-mesh/naru/store"
+	"github.com/naru-mesh/naru/store/etcd"
+	"github.com/naru-mesh/naru/store/late"
 )
 
 // controlPlane is the control plane in this process: the authority, who
@@ -29,7 +33,8 @@ type controlPlane struct {
 	opt      MeshOptions
 	log      *slog.Logger
 	registry *observe.Registry
-	store    *awaited
+	store    *late.Store
+	sealer   *identity.Sealer // there when the store is
 	workers  *link.StoreRegistry
 	control  *control.Control
 	rollouts *rollout.Keeper // a Feed: control's, with the weights of now
@@ -58,7 +63,7 @@ type controlPlane struct {
 // configuration that has a mesh, because that names the trust domain.
 func openControlPlane(opt MeshOptions, log *slog.Logger, registry *observe.Registry) (_ *controlPlane, err error) {
 	c := &controlPlane{opt: opt, log: log, registry: registry, began: time.Now().UTC(), begun: make(chan struct{}), resident: map[string]*model.Workload{}}
-	if c.store, err = awaitState(&c.opt, log); err != nil {
+	if c.store, err = late.Open(c.openState, log); err != nil {
 		return nil, err
 	}
 	if c.joiners, err = opt.Join.joiners(); err != nil {
@@ -68,6 +73,19 @@ func openControlPlane(opt MeshOptions, log *slog.Logger, registry *observe.Regis
 	c.workers.TTL = opt.Lease
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
+}
+
+// openState opens the store, and what seals the keys in it.
+func (c *controlPlane) openState() (s store.Store, err error) {
+	s, c.sealer, err = openState(&c.opt, c.log)
+	return s, err
+}
+
+// etcd is the store where it is one, nil otherwise.
+func (c *controlPlane) etcd() *etcd.Store {
+	inner, _ := c.store.Now()
+	e, _ := inner.(*etcd.Store)
+	return e
 }
 
 // source is the documents that the store has.
@@ -88,11 +106,10 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		return nil
 	}
 	trust := trustOf(s)
-	sealer, err := c.store.key()
-	if err != nil {
+	if _, err := c.store.Now(); err != nil {
 		return fmt.Errorf("the authority of the mesh: %w", err)
 	}
-	authority, err := ca.New(ctx, ca.Options{TrustDomain: trust, Store: c.store, Sealer: sealer, TTL: c.opt.CertificateLife, Replica: c.opt.Node, Log: c.log})
+	authority, err := ca.New(ctx, ca.Options{TrustDomain: trust, Store: c.store, Sealer: c.sealer, TTL: c.opt.CertificateLife, Replica: c.opt.Node, Log: c.log})
 	if err != nil {
 		return fmt.Errorf("the authority of the mesh: %w", err)
 	}
@@ -130,7 +147,7 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		c.log.Info("nodes are served", "address", c.listening)
 	}
 	authority.Register(c.registry)
-	if e := c.store.etcd(); e != nil {
+	if e := c.etcd(); e != nil {
 		e.Observe(c.registry)
 	}
 	c.tasks.Go(func() { authority.Run(c.ctx) })

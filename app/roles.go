@@ -258,7 +258,7 @@ func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
 	if server != nil {
 		s.Limited = server.Limited()
 	}
-	if e := v.store.etcd(); e != nil && s.Limited == "" {
+	if e := v.etcd(); e != nil && s.Limited == "" {
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		if status, err := e.Status(short); err == nil {
 			s.Store = status

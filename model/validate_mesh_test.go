@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // village is a valid Config of a mesh with something of everything.
@@ -63,6 +64,7 @@ func TestMistakesOfTheMesh(t *testing.T) {
 		{func(c *Config) { c.Mesh.TrustDomain = "Shop" }, `error bad-value: no trust domain can be named "Shop"`, nil},
 		{func(c *Config) { c.Mesh.MTLS = "loose" }, `error bad-value: mtls of the mesh is "loose"`, func(c *Config) bool { return c.Mesh.MTLS == Strict }},
 		{func(c *Config) { c.Mesh.Outbound = "all" }, `error bad-value: outbound of the mesh is "all"`, func(c *Config) bool { return c.Mesh.Outbound == RegisteredOnly }},
+		{func(c *Config) { c.Mesh.MaxConnectionAge = 21 * time.Hour }, `error bad-value: maxConnectionAge of the mesh is 21h0m0s`, func(c *Config) bool { return c.Mesh.MaxConnectionAge == MostMeshConnectionAge }},
 		{func(c *Config) { c.Mesh.Federated[0].URL = "http://x" }, `error bad-value: the bundle of partner.example comes from "http://x"`, func(c *Config) bool { return len(c.Mesh.Federated) == 0 }},
 		{func(c *Config) { c.Mesh.Federated[0].TrustDomain = "shop.example" }, "error duplicate-name: trust domain shop.example is federated twice, or our own", nil},
 		{func(c *Config) { c.Mesh.Federated[0].EndpointID = "x" }, `error bad-value: the bundle endpoint of partner.example is to be "x"`, nil},

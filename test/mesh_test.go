@@ -436,3 +436,10 @@ func (r *relay) passed() ([]byte, int) {
 	defer r.mu.Unlock()
 	return slices.Clone(r.seen), r.open
 }
+
+// made is how many connections there have been.
+func (r *relay) made() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.open
+}

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
@@ -24,8 +22,10 @@ import (
 // passportCheck knows one passport.
 type passportCheck struct{}
 
+var keyPassport = wire.KeyOf("Naru-Passport")
+
 func (passportCheck) OnRequest(x *filter.Exchange) filter.Verdict {
-	said, there := x.Request.Get(wire.KeyOf("Naru-Passport"))
+	said, there := x.Request.Get(keyPassport)
 	if there && string(said) != "good" {
 		x.Refuse(observe.BadPassport)
 		return filter.Answer
@@ -44,7 +44,7 @@ func (c tunnelled) Read(b []byte) (int, error)  { return c.in.Read(b) }
 func (c tunnelled) Write(b []byte) (int, error) { return c.out.Write(b) }
 
 // speak begins a connection to the proxy of orders, as the storefront.
-func (p *meshPair) speak(t *testing.T) (net.Conn, *http2.ClientConn) {
+func (p *meshPair) speak(t *testing.T) (net.Conn, http.RoundTripper) {
 	t.Helper()
 	port := p.orders.Ports[0].Port
 	cfg := &tls.Config{
@@ -59,10 +59,8 @@ func (p *meshPair) speak(t *testing.T) (net.Conn, *http2.ClientConn) {
 	if err := raw.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
-	client, err := (&http2.Transport{}).NewClientConn(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := &http.Transport{Protocols: new(http.Protocols), DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return raw, nil }}
+	client.Protocols.SetHTTP2(true)
 	return raw, client
 }
 
@@ -74,7 +72,7 @@ func (p *meshPair) tunnel(t *testing.T) net.Conn {
 	t.Cleanup(func() { out.Close() })
 	to := fmt.Sprintf("127.0.0.1:%d", p.orders.Ports[0].Port)
 	r := &http.Request{Method: "CONNECT", URL: &url.URL{Scheme: "https", Host: to}, Host: to, Header: http.Header{}, Body: in, ContentLength: -1}
-	res, err := client.RoundTrip(r.WithContext(context.Background()))
+	res, err := client.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
