@@ -623,8 +623,11 @@ func TestMeshExternal(t *testing.T) {
 			Mesh: &model.MeshService{Namespace: "shop", Host: "stripe", Names: []string{"api.stripe.example"}, Port: 80, External: true},
 		})
 		p.a.node.VIP = func(s string) []netip.Addr {
-			if s == "stripe" {
+			switch s {
+			case "stripe":
 				return []netip.Addr{netip.MustParseAddr("240.0.0.2")}
+			case "proxied":
+				return []netip.Addr{netip.MustParseAddr("240.0.0.3")}
 			}
 			return []netip.Addr{netip.MustParseAddr(vip)}
 		}
