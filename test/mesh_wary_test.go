@@ -24,8 +24,10 @@ import (
 // passportCheck knows one passport.
 type passportCheck struct{}
 
+var keyPassport = wire.KeyOf("Naru-Passport") // made once: requests allocate nothing
+
 func (passportCheck) OnRequest(x *filter.Exchange) filter.Verdict {
-	said, there := x.Request.Get(wire.KeyOf("Naru-Passport"))
+	said, there := x.Request.Get(keyPassport)
 	if there && string(said) != "good" {
 		x.Refuse(observe.BadPassport)
 		return filter.Answer
