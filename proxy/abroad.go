@@ -68,8 +68,7 @@ func (x *exchange) goAbroad(data []byte) bool {
 	}
 	l := x.listener
 	host, number := place(x.Request.Authority)
-	key := appendName(x.w.tmp[:0], host, number)
-	if _, known := l.names[string(key)]; known && number != anyPort {
+	if _, known := l.names.At(host, number, x.w.room()); known {
 		return false // a service that takes no requests
 	}
 	if !l.noun.Mesh.Strangers {

@@ -11,6 +11,7 @@ import (
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/naming"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/route"
 	"github.com/naru-mesh/naru/upstream"
@@ -29,7 +30,7 @@ type compiler struct {
 	http2    bool // clients may speak it
 	mesh     *Options
 	shared   map[*model.MeshTarget]map[netip.AddrPort]*target
-	called   map[*model.MeshName]map[string]netip.AddrPort // likewise
+	called   map[*model.MeshName]*naming.Names // likewise
 	prog     *Program
 
 	listeners []*listener // with a table of their own

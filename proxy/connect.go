@@ -109,11 +109,9 @@ func (x *exchange) goOut(e *entrance) {
 		x.refuse(observe.BadTarget)
 		return
 	}
-	key := appendName(w.tmp[:0], host, number)
-	w.tmp = key[:0]
-	at, known := l.names[string(key)]
+	at, known := l.names.At(host, number, w.room())
 	if !known {
-		if x.detail = l.elsewhere(host, number, w.tmp); x.detail != nil {
+		if x.detail = l.names.Elsewhere(host, number, w.room()); x.detail != nil {
 			x.listener, x.Listener = l, l.noun.Name
 			x.refuse(observe.OutboundPort)
 			return
@@ -148,17 +146,6 @@ func split(authority []byte) (host []byte, number uint16) {
 		host = host[1 : len(host)-1]
 	}
 	return host, uint16(n)
-}
-
-// appendName makes the key of listener.names.
-func appendName(to, host []byte, number uint16) []byte {
-	for _, c := range bytes.TrimSuffix(host, []byte(".")) {
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		to = append(to, c)
-	}
-	return strconv.AppendUint(append(to, ':'), uint64(number), 10)
 }
 
 // depart goes on with a connection that is known to be its workload's, and to

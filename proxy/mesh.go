@@ -9,6 +9,7 @@ import (
 
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/naming"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
@@ -18,7 +19,7 @@ import (
 type meshed struct {
 	host    []byte // what its table is asked for where the SNI has chosen it
 	targets map[netip.AddrPort]*target
-	names   map[string]netip.AddrPort // "db.shop:5432": which of targets that is; "db.shop:0": the first so called
+	names   *naming.Names // by which targets are called; nil: by none
 	// guards are the policies that are for what is behind it, all of which must
 	// let in; requests are their filters.
 	guards   []filter.Authorizer
@@ -135,25 +136,16 @@ func (c *compiler) targets(list []model.MeshTarget) map[netip.AddrPort]*target {
 }
 
 // names compiles a list, which several doors may share.
-func (c *compiler) names(list []model.MeshName) map[string]netip.AddrPort {
+func (c *compiler) names(list []model.MeshName) *naming.Names {
 	if len(list) == 0 {
 		return nil
 	}
-	if all := c.called[&list[0]]; len(all) > 0 {
+	if all := c.called[&list[0]]; all != nil {
 		return all
 	}
-	all := make(map[string]netip.AddrPort, len(list))
-	for i := range list {
-		n := &list[i]
-		if a, err := netip.ParseAddr(n.Address); err == nil {
-			all[string(appendName(nil, []byte(n.Name), n.Port))] = netip.AddrPortFrom(a.Unmap(), n.Port)
-			if key := string(appendName(nil, []byte(n.Name), anyPort)); !all[key].IsValid() {
-				all[key] = netip.AddrPortFrom(a.Unmap(), n.Port)
-			}
-		}
-	}
+	all := naming.Compile(list)
 	if c.called == nil {
-		c.called = map[*model.MeshName]map[string]netip.AddrPort{}
+		c.called = map[*model.MeshName]*naming.Names{}
 	}
 	c.called[&list[0]] = all
 	return all

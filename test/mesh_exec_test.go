@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -190,4 +191,34 @@ func TestMeshReachByUser(t *testing.T) {
 		}
 	}
 	eventually(t, "they are counted", func() bool { return run.value("naru_refused_total", "reason", "outbound_unproven") == 3 })
+}
+
+// TestMeshExecTakenName: what runs on under a proxy that was killed is nobody's
+// who takes its name, also not of the same user; it is its own when it comes back.
+func TestMeshExecTakenName(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	if err := os.Chmod(filepath.Dir(binary), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mesh := func() *running { return h.mesh(shopMesh, "--allow", "nobody=web") }
+	first := mesh()
+	web := h.execAs(as(nobody), "--account", "web", "--instance", "web-1", "--", "sh", "-c", `echo up; read -r end`)
+	said(t, web.out, "up")
+	web.signal(syscall.SIGSTOP) // it does not see that its proxy ends
+	if err := first.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-first.done
+	mesh()
+	thief := h.execAs(as(nobody), "--account", "web", "--instance", "web-1", "--", "true")
+	if status := thief.ended(); status != 1 || !strings.Contains(thief.errs.text(), "instance default/web-1 runs still") {
+		t.Errorf("its name was taken: %d %s", status, thief.errs.text())
+	}
+	web.signal(syscall.SIGCONT)
+	said(t, web.errs, "proxy is back")
+	fmt.Fprintln(web.in, "end")
+	if status := web.ended(); status != 0 {
+		t.Errorf("%d %s", status, web.errs.text())
+	}
 }

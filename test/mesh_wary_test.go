@@ -22,7 +22,7 @@ import (
 // passportCheck knows one passport.
 type passportCheck struct{}
 
-var keyPassport = wire.KeyOf("Naru-Passport")
+var keyPassport = wire.KeyOf("Naru-Passport") // made once: requests allocate nothing
 
 func (passportCheck) OnRequest(x *filter.Exchange) filter.Verdict {
 	said, there := x.Request.Get(keyPassport)
