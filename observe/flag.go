@@ -19,6 +19,9 @@ var flagNames = [...]string{"URX", "DI", "UH", "UF", "UO", "NR", "UT", "UC", "UP
 // Flags is the bit of the Reason's letters, 0 where it has none.
 func (r Reason) Flags() Flags {
 	letters := r.Info().Flag
+	if letters == "" {
+		return 0
+	}
 	for i, name := range flagNames {
 		if name == letters {
 			return 1 << i

@@ -102,6 +102,9 @@ func (x *exchange) describe(r *observe.Record) {
 
 // flags are Envoy's letters for how it went.
 func (x *exchange) flags() observe.Flags {
+	if x.Why == observe.ReasonNone && x.tries < 2 && x.Delay == 0 {
+		return 0 // nearly always
+	}
 	f := x.Why.Flags()
 	if x.exhausted() {
 		f |= observe.FlagURX

@@ -36,9 +36,9 @@ const (
 )
 
 // String is the choice's name in metrics and records.
-func (c Choice) String() string {
-	return [choiceCount]string{"balanced", "hashed", "only", "elsewhere", "spilled", "panic", "session", "named", "probe"}[c]
-}
+func (c Choice) String() string { return choiceNames[c] }
+
+var choiceNames = [choiceCount]string{"balanced", "hashed", "only", "elsewhere", "spilled", "panic", "session", "named", "probe"}
 
 // Skip is why an endpoint that the balancing or the session meant was passed
 // over.
