@@ -21,7 +21,7 @@ type Overload struct {
 
 // DefaultOverload is what holds where nothing is said. docs/explanation/overload.md
 // has the reasons.
-var DefaultOverload = Overload{CPU: 95, QueueDelay: 100 * time.Millisecond}
+var DefaultOverload = Overload{CPU: 95, QueueDelay: 200 * time.Millisecond}
 
 // Filled gives o, which may be nil, with its defaults.
 func (o *Overload) Filled() Overload {

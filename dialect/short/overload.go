@@ -13,7 +13,7 @@ import (
 type overload struct {
 	Memory     *byteSize `json:"memory" doc:"what the process may need, at least 32MiB" default:"what the system allows it (cgroup), or GOMEMLIMIT; off where there is neither" unit:"bytes"`
 	CPU        *count    `json:"cpu" doc:"share of the processors, where TLS handshakes and QUIC wait for them as well" default:"95" unit:"%"`
-	QueueDelay *span     `json:"queueDelay" doc:"how long everything may wait for its turn, 1ms to 10s" default:"100ms" unit:"duration"`
+	QueueDelay *span     `json:"queueDelay" doc:"how long everything may wait for its turn, 1ms to 10s" default:"200ms" unit:"duration"`
 	_          struct{}  `also:"memoryLimit,maxHeap,heap,fixedHeap,maxMemory,mem" hint:"did you mean memory? For example memory: 512MiB"`
 	_          struct{}  `also:"cpuUtilization,processors,cores" hint:"did you mean cpu? It is in percent: cpu: 90"`
 	_          struct{}  `also:"delay,latency,queue,target,queueTime" hint:"did you mean queueDelay? For example queueDelay: 500ms"`
