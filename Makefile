@@ -3,8 +3,10 @@
 SHELL := /bin/bash
 GO ?= go
 FUZZTIME ?= 10s
-# Two test packages at a time: many of them keep loops busy.
+# Two test packages at a time: many of them keep loops busy. The one that takes
+# longest begins first.
 TEST_FLAGS ?= -p 2
+PACKAGES = ./test ./...
 
 .PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench bench-link bench-mesh bench-rotate bench-faults check clean
 
@@ -25,10 +27,10 @@ docs: ## write the generated pages of docs/reference
 	$(GO) test -count=1 -run TestGenerated ./test/docs -update
 
 test: ## all tests
-	$(GO) test $(TEST_FLAGS) ./...
+	$(GO) test $(TEST_FLAGS) $(PACKAGES)
 
 race: ## all tests under the race detector
-	$(GO) test $(TEST_FLAGS) -race -short ./...
+	$(GO) test $(TEST_FLAGS) -race -short $(PACKAGES)
 
 vet: ## go vet and gofmt
 	$(GO) vet ./...
