@@ -138,3 +138,17 @@ func TestSpread(t *testing.T) {
 		}
 	}
 }
+
+// TestLevel: a round that was slow for all says nothing of one.
+func TestLevel(t *testing.T) {
+	t.Parallel()
+	times := [][]float64{{10, 20, 30}, {30, 60, 90}}
+	level(times)
+	for i, want := range []float64{20, 60} {
+		for round, got := range times[i] {
+			if got != want {
+				t.Errorf("%d in round %d is %v, want %v", i, round, got, want)
+			}
+		}
+	}
+}

@@ -129,10 +129,29 @@ func (f *field) routesCPU(ctx context.Context) (*figure, error) {
 			times[i] = append(times[i], micros(res.CPU)/float64(max(res.Requests, 1)))
 		}
 	}
+	level(times)
 	for i, n := range counts {
 		out.add(strconv.Itoa(n)+" routes", times[i]...)
 	}
+	out.Notes = append(out.Notes, "each time by the mean of its round: a machine that is slower for a while is so for all sizes")
 	return out, nil
+}
+
+// level takes out of times, of each thing in each round, by how much a round was
+// slower for all than the median of the rounds.
+func level(times [][]float64) {
+	means := make([]float64, len(times[0]))
+	for round := range means {
+		for i := range times {
+			means[round] += times[i][round] / float64(len(times))
+		}
+	}
+	usual := spreadOf(means).Median
+	for round, mean := range means {
+		for i := range times {
+			times[i][round] *= usual / mean
+		}
+	}
 }
 
 // forms are the ways in which 10,000 routes are written. There is no load, and
