@@ -179,9 +179,11 @@ func (s *stage) ready() error {
 			return err
 		}
 	}
+	// No route of the gateway's leads to payments.
+	paid := regexp.MustCompile(`(?m)^\S+/payments-.* serving `)
 	err := s.await(ctx, "payments", func() bool {
 		out, err := s.command(ctx, "status", "--socket", s.control).Output()
-		return err == nil && strings.Count(string(out), "  serving  ") >= len(s.shop)
+		return err == nil && paid.Match(out)
 	})
 	if err != nil {
 		return err
