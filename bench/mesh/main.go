@@ -33,6 +33,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/naru-mesh/naru/bench/cost"
 	"github.com/naru-mesh/naru/bench/load"
 	"github.com/naru-mesh/naru/bench/peer"
 )
@@ -98,6 +99,7 @@ type bench struct {
 	origin    netip.AddrPort
 	running   []*exec.Cmd // ended in reverse
 	ways      []*way
+	idle      int64 // bytes of memory of the bigger node, with one workload, before any load
 }
 
 // way is how a request gets to the service.
@@ -133,6 +135,9 @@ func (b *bench) run() (string, error) {
 		if err := add(); err != nil {
 			return "", err
 		}
+	}
+	if err := b.rested(); err != nil {
+		return "", err
 	}
 	return b.measure()
 }
@@ -217,6 +222,19 @@ func (b *bench) add(w *way) error {
 		}
 	}
 	return fmt.Errorf("%s does not answer: status %d, %v (see %s)", w.name, status, err, b.dir)
+}
+
+// rested lets the nodes rest and says what they then hold.
+func (b *bench) rested() error {
+	select {
+	case <-time.After(5 * time.Second):
+	case <-b.ctx.Done():
+		return b.ctx.Err()
+	}
+	for _, pid := range b.way("naru, mTLS").pids {
+		b.idle = max(b.idle, cost.Resident([]int{pid}))
+	}
+	return nil
 }
 
 // measure gives each way its turns.
@@ -331,6 +349,7 @@ func (b *bench) report(half float64) string {
 	} else {
 		t.WriteString("  no envoy on PATH, so not compared\n")
 	}
+	verdict("resident memory of an idle node with one workload, MiB", float64(b.idle)/(1<<20), 25)
 	return t.String()
 }
 
