@@ -142,7 +142,8 @@ func Compile(families []Family, fs []model.Filter) (*Chain, error) {
 		}
 	}
 	for i := range fs {
-		if fs[i].Mirror != nil {
+		// A mirror is the proxy's, and a fault that is off is none.
+		if fs[i].Mirror != nil || fs[i].Fault != nil && fs[i].Fault.Off {
 			built++
 		}
 	}

@@ -5,6 +5,8 @@ import "time"
 // Fault makes some requests of a Route slow, or fail, on purpose: to see what
 // happens then.
 type Fault struct {
+	// Off: none, whatever a policy for more says.
+	Off bool `json:"off,omitempty"`
 	// Header names a field without which a request has no faults; "": every
 	// request may have them.
 	Header string `json:"header,omitempty"`
@@ -42,6 +44,9 @@ func (f *Fault) write(b *content) {
 		for _, n := range [...]int{f.DelayShare, f.Status, f.GRPC, f.AbortShare} {
 			b.int(int64(n))
 		}
+		if f.Off {
+			b.text("off")
+		}
 		if f.slows() || f.RateShare != 0 {
 			b.text("rate")
 			b.int(f.RequestRate)
@@ -54,6 +59,8 @@ func (f *Fault) write(b *content) {
 // fault gives what is wrong with f, and what would be right.
 func fault(f *Fault) (wrong, hint string) {
 	switch {
+	case f.Off && *f != (Fault{Off: true}):
+		return "a fault that is off and does something", "remove one of them"
 	case f.Header != "" && !isToken(f.Header):
 		return "a fault for requests with the header " + f.Header, "a header name has no spaces and no colon"
 	case f.Delay < 0 || f.Delay > MostFaultDelay:
@@ -66,7 +73,7 @@ func fault(f *Fault) (wrong, hint string) {
 		return "a fault that passes bodies at a rate that is none", "write 1 byte to 1TiB a second"
 	case f.DelayShare < 0 || f.DelayShare > Million || f.AbortShare < 0 || f.AbortShare > Million || f.RateShare < 0 || f.RateShare > Million:
 		return "a fault with a share that is none", "write 0 to 100 percent"
-	case f.Delay == 0 && f.Status == 0 && f.GRPC == 0 && !f.slows():
+	case !f.Off && f.Delay == 0 && f.Status == 0 && f.GRPC == 0 && !f.slows():
 		return "a fault that does nothing", "give it a delay, a status, a gRPC status or a rate"
 	}
 	return "", ""

@@ -21,6 +21,8 @@ type Fault struct {
 	Abort *FaultAbort `json:"abort,omitempty"`
 	// Body passes bodies on slowly.
 	Body *FaultBody `json:"body,omitempty"`
+	// Disabled: none, whatever a policy for more says.
+	Disabled bool `json:"disabled,omitempty"`
 }
 
 // FaultDelay waits before the service is asked.
@@ -89,6 +91,13 @@ func (r *reader) fault(field string, in *Fault) *model.Fault {
 		return nil
 	}
 	said := len(r.problems)
+	if in.Disabled {
+		if *in != (Fault{Disabled: true}) {
+			r.broken(field, "conflict", "a fault is disabled or does something, not both", "remove one of them")
+			return nil
+		}
+		return &model.Fault{Off: true}
+	}
 	out := &model.Fault{Header: in.Header}
 	if in.Header != "" && !isToken(in.Header) {
 		r.broken(field+".header", "bad-value", strconv.Quote(in.Header)+" is not a header name", "")

@@ -18,15 +18,20 @@ type fault struct {
 	ResponseRate *byteRate `json:"responseRate" doc:"pass the response's body so slowly" default:"as fast as it comes" unit:"bytes a second"`
 	RatePercent  *float64  `json:"ratePercent" doc:"share of the requests whose bodies are slow" default:"100" unit:"%"`
 	Header       text      `json:"header" doc:"only requests that carry this header have faults" default:"every request may"`
-	_            struct{}  `also:"abort,httpStatus,code" hint:"write status: 503, with abortPercent: 5 for some"`
-	_            struct{}  `also:"percent,percentage,share" hint:"write delayPercent, abortPercent or ratePercent"`
-	_            struct{}  `also:"rate,slow,slowBody,bandwidth,responseRateLimit,downloadRate" hint:"did you mean responseRate? For example responseRate: 1KiB/s"`
-	_            struct{}  `also:"fixedDelay,latency" hint:"did you mean delay?"`
-	_            struct{}  `also:"headers,match,when" hint:"did you mean header? Other conditions stand in the route's match"`
+	off          bool
+	_            struct{} `also:"abort,httpStatus,code" hint:"write status: 503, with abortPercent: 5 for some"`
+	_            struct{} `also:"percent,percentage,share" hint:"write delayPercent, abortPercent or ratePercent"`
+	_            struct{} `also:"rate,slow,slowBody,bandwidth,responseRateLimit,downloadRate" hint:"did you mean responseRate? For example responseRate: 1KiB/s"`
+	_            struct{} `also:"fixedDelay,latency" hint:"did you mean delay?"`
+	_            struct{} `also:"headers,match,when" hint:"did you mean header? Other conditions stand in the route's match"`
 }
 
-// ReadNode takes an object.
+// ReadNode takes an object, or off.
 func (f *fault) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	if n.Value == off {
+		f.off = true
+		return
+	}
 	if n.Kind != yaml.MappingNode {
 		in.Wrong(n, "an object", "fault: {delay: 2s, delayPercent: 10}, or fault: {status: 503, abortPercent: 5}")
 		return
@@ -55,7 +60,7 @@ func (f *fault) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	}
 	for _, p := range [...]*float64{f.DelayPercent, f.AbortPercent, f.RatePercent} {
 		if p != nil && !(*p > 0 && *p <= 100) {
-			in.Problem(n, "bad-value", "a share of the requests is more than 0 and at most 100 percent", "leave fault out for none")
+			in.Problem(n, "bad-value", "a share of the requests is more than 0 and at most 100 percent", "fault: off is none")
 		}
 	}
 }
@@ -71,7 +76,7 @@ func (f *fault) noun() *model.Fault {
 		return max(int(*p*model.Million/100+0.5), 1)
 	}
 	return &model.Fault{
-		Header: string(f.Header), Delay: f.Delay.duration(), DelayShare: share(f.DelayPercent),
+		Off: f.off, Header: string(f.Header), Delay: f.Delay.duration(), DelayShare: share(f.DelayPercent),
 		Status: f.Status, GRPC: f.GRPC, AbortShare: share(f.AbortPercent),
 		RequestRate: f.RequestRate.perSecond(), ResponseRate: f.ResponseRate.perSecond(), RateShare: share(f.RatePercent),
 	}

@@ -168,7 +168,7 @@ func (s *schemas) noun(t reflect.Type) way {
 	case *steps:
 		return way{dialect.ListOf(dialect.EitherOf(schema{"type": []string{"number", "string"}}, s.Ref("step", reflect.TypeFor[step]()))), "list of number, step"}
 	case *fault:
-		return way{s.Ref("fault", t), "fault"}
+		return way{item("fault", t, isOff), "off, fault"}
 	case *shape:
 		return way{item("shape", t, isOff, anOften), "rate, off, shape"}
 	case *timeouts:

@@ -39,7 +39,7 @@ type fault struct {
 }
 
 func build(m *model.Fault, counts *Counts) (any, error) {
-	if m == nil {
+	if m == nil || m.Off {
 		return nil, nil
 	}
 	f := &fault{counts: counts, delay: m.Delay, status: m.Status, grpc: observe.GRPCCode(m.GRPC)}

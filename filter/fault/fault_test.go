@@ -105,8 +105,13 @@ func TestNotBuilt(t *testing.T) {
 			t.Errorf("%+v was built", m)
 		}
 	}
-	if f, err := Family(&Counts{}).Build(&model.Filter{}); f != nil || err != nil {
-		t.Errorf("no fault: %v, %v", f, err)
+	for _, none := range []model.Filter{{}, {Fault: &model.Fault{Off: true}}} {
+		if f, err := Family(&Counts{}).Build(&none); f != nil || err != nil {
+			t.Errorf("no fault: %v, %v", f, err)
+		}
+		if c, err := filter.Compile([]filter.Family{Family(&Counts{})}, []model.Filter{none}); (err == nil) != (none.Fault != nil) || err == nil && len(c.Names()) > 0 {
+			t.Errorf("a chain of no fault: %v, %v", c, err)
+		}
 	}
 }
 
