@@ -14,7 +14,7 @@ const (
 )
 
 // flagNames are the letters of the bits.
-var flagNames = [...]string{"URX", "DI", "UH", "UF", "UO", "NR", "UT", "UC", "UPE", "UMSDR", "DC", "DPE", "SI", "RL", "FI", "NC", "NFCF", "LR", "OM"}
+var flagNames = [...]string{"URX", "DI", "UH", "UF", "UO", "NR", "UT", "UC", "UPE", "UMSDR", "DC", "DPE", "SI", "RL", "FI", "NC", "NFCF", "LR", "OM", "UR"}
 
 // Flags is the bit of the Reason's letters, 0 where it has none.
 func (r Reason) Flags() Flags {

@@ -76,6 +76,7 @@ const (
 	UpstreamIdentity
 	NoIdentity
 	UpstreamReset
+	UpstreamStreamReset
 	UpstreamBadResponse
 	UpstreamHeadTooLarge
 	UpstreamBadMessage

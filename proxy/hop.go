@@ -57,6 +57,8 @@ func proxyError(why observe.Reason) string {
 		return "connection_timeout"
 	case observe.ConnectFailed:
 		return "destination_ip_unroutable"
+	case observe.UpstreamStreamReset:
+		return "http_response_incomplete"
 	case observe.UpstreamReset:
 		return "connection_terminated"
 	case observe.UpstreamTLS, observe.UpstreamIdentity, observe.NoIdentity:

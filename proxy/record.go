@@ -126,5 +126,5 @@ func (x *exchange) exhausted() bool {
 	}
 	r := &x.rule.retry
 	return r.answered(x.status) || x.coded && r.grpc>>x.code&1 != 0 || upstream.IsConnect(x.Why) ||
-		x.Why == observe.UpstreamReset || x.Why == observe.UpstreamTimeout
+		x.Why == observe.UpstreamReset || x.Why == observe.UpstreamStreamReset || x.Why == observe.UpstreamTimeout
 }

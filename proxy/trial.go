@@ -53,7 +53,7 @@ func (x *exchange) fault(r *observe.Record) blame {
 	}
 	switch why := r.Reason; why {
 	case observe.NoEndpoint, observe.Overloaded, observe.ConnectRefused, observe.ConnectTimeout, observe.ConnectFailed,
-		observe.UpstreamTLS, observe.UpstreamIdentity, observe.UpstreamReset, observe.UpstreamBadResponse,
+		observe.UpstreamTLS, observe.UpstreamIdentity, observe.UpstreamReset, observe.UpstreamStreamReset, observe.UpstreamBadResponse,
 		observe.UpstreamHeadTooLarge, observe.UpstreamBadMessage, observe.UpstreamTimeout, observe.RequestTimeout, observe.StreamIdle:
 		return services
 	default:

@@ -103,7 +103,7 @@ func TestBlame(t *testing.T) {
 			}
 		}
 	}
-	if blamed != 14 {
+	if blamed != 15 {
 		t.Errorf("%d reasons are the service's fault", blamed)
 	}
 	for _, why := range []observe.Reason{observe.Internal, observe.Draining, observe.NoProgram, observe.NoIdentity, observe.InvalidBackend, observe.InvalidFilter, observe.PortRemoved, observe.ClientGone, observe.PolicyDenied} {

@@ -121,8 +121,8 @@ the answer (` + "`application/problem+json`" + `, member ` + "`code`" + `), in t
 the same as this page. Flag is Envoy's response flag with the same meaning, which
 the access log has too (` + "`flags`" + `), where a reason has none the text says why. Two more
 stand there beside a reason, or alone: ` + "`URX`" + `, it failed when no further try was left;
-` + "`DI`" + `, a fault has delayed it. Of Envoy's others ` + "`UR`" + ` (the service has reset the
-stream) is ` + "`UC`" + ` here, and those of what naru does not have are never said.
+` + "`DI`" + `, a fault has delayed it. Letters of Envoy's for what naru does not have are
+never said.
 
 A client that speaks gRPC (` + "`application/grpc`" + `, or gRPC-Web) gets status 200 and
 the gRPC status of the table instead, with the title in ` + "`grpc-message`" + ` and the

@@ -118,7 +118,7 @@ func (m *session) lostFailure(s *stream) wire.Failure {
 
 // resetFailure is what a try hears that the service has reset.
 func (m *session) resetFailure(s *stream, why code) wire.Failure {
-	f := wire.Failure{Reason: observe.UpstreamReset, Err: streamError(why)}
+	f := wire.Failure{Reason: observe.UpstreamStreamReset, Err: streamError(why)}
 	if why == codeRefused && !s.answered {
 		f.Unsent, f.Reused = true, true
 	}
