@@ -12,6 +12,7 @@ import (
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/overload"
+	"github.com/naru-mesh/naru/wire/http3"
 	"github.com/naru-mesh/naru/wire/loop"
 )
 
@@ -20,6 +21,7 @@ import (
 type guard struct {
 	log    *slog.Logger
 	driver *loop.Driver
+	quic   *http3.Server
 	gates  []*overload.Gate
 	groups *overload.Cgroups
 	given  int64 // GOMEMLIMIT; 0 where nobody has set it
@@ -55,9 +57,9 @@ const (
 	limitShare = 0.80
 )
 
-func newGuard(d *loop.Driver, log *slog.Logger) *guard {
+func newGuard(d *loop.Driver, quic *http3.Server, log *slog.Logger) *guard {
 	n := len(d.Loops())
-	g := &guard{log: log, driver: d, groups: overload.FindCgroups(os.DirFS("/")), seen: make([]seenRequests, n), since: make([]seenRequests, n)}
+	g := &guard{log: log, driver: d, quic: quic, groups: overload.FindCgroups(os.DirFS("/")), seen: make([]seenRequests, n), since: make([]seenRequests, n)}
 	for range n {
 		g.gates = append(g.gates, &overload.Gate{})
 	}
@@ -118,8 +120,15 @@ func (g *guard) calm() {
 	for _, gate := range g.gates {
 		gate.Set(overload.Calm, &overload.Shares{}, false)
 	}
-	g.driver.SetPace(loop.PaceAll)
+	g.pace(overload.AcceptAll)
 	g.decision, g.level, g.below = overload.Decision{}, overload.Calm, 0
+}
+
+// pace has connections accepted so. QUIC's cannot wait in the kernel: what counts
+// is how many handshakes are under way.
+func (g *guard) pace(a overload.Accept) {
+	g.driver.SetPace([...]loop.Pace{overload.AcceptAll: loop.PaceAll, overload.AcceptMany: loop.PaceMany, overload.AcceptSlowly: loop.PaceTurn, overload.AcceptSeldom: loop.PaceRest}[a])
+	g.quic.SetHandshakes([...]int{overload.AcceptAll: 0, overload.AcceptMany: 0, overload.AcceptSlowly: 8, overload.AcceptSeldom: 1}[a])
 }
 
 // run looks until ctx ends: when loops beat, and by itself as long as something is
@@ -168,7 +177,7 @@ func (g *guard) look(now time.Time) (closely bool) {
 	for i, gate := range g.gates {
 		gate.Set(d.Levels[i], &d.Loops[i], d.Close)
 	}
-	g.driver.SetPace([...]loop.Pace{overload.AcceptAll: loop.PaceAll, overload.AcceptMany: loop.PaceMany, overload.AcceptSlowly: loop.PaceTurn, overload.AcceptSeldom: loop.PaceRest}[d.Accept])
+	g.pace(d.Accept)
 	g.tell(d)
 	g.usage.Collect(now, d.Because[overload.Memory])
 	return d.Level > overload.Calm || g.near()

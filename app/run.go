@@ -222,9 +222,9 @@ func newGateway(opt Options) (*gateway, error) {
 		Driver: g.driver, Codec: codec, HTTP2: codec2, TLS: g.dialer, Identity: g.identified, Local: &g.marked, Tunnels: tunnel.Tunnels{}, Place: g.opt.Mesh.place, ID: g.opt.Mesh.Node, Files: files(), Log: g.log,
 	})
 	g.decisions = authz.NewMetrics(g.registry, g.log)
-	g.guard = newGuard(g.driver, g.log)
-	g.issuers = g.newIssuers()
 	g.quic = http3.New(g.driver.Loops())
+	g.guard = newGuard(g.driver, g.quic, g.log)
+	g.issuers = g.newIssuers()
 	g.proxy = proxy.New(proxy.Options{
 		Driver: placed{g.driver, &g.marked.places}, Server: codec, HTTP2: codec2, Datagrams: g.driver, QUIC: g.quic, Security: g.security, Clusters: g.clusters,
 		Drain:    max(pick(opt.Drain, defaultDrain), 0),

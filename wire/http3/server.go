@@ -23,6 +23,8 @@ type Server struct {
 	locals []*local // by loop
 	next   atomic.Uint32
 	over   sync.WaitGroup // goroutines and links
+	// handshakes is SetHandshakes's.
+	handshakes atomic.Int32
 
 	mu      sync.Mutex
 	sockets map[netip.AddrPort]*socket
@@ -92,7 +94,13 @@ var _ wire.QUICListening = (*listening)(nil)
 var (
 	errClosed = errors.New("the server is closed")
 	errFull   = errors.New("too many connections")
+	errBusy   = errors.New("too many handshakes for an overloaded proxy")
 )
+
+// SetHandshakes bounds how many handshakes of a socket may be under way at a time:
+// who comes besides is refused at once, and may come by TCP. 0, the default, is
+// no bound. Any goroutine.
+func (s *Server) SetHandshakes(most int) { s.handshakes.Store(int32(most)) }
 
 // ListenQUIC is wire.QUICServer's.
 func (s *Server) ListenQUIC(addr netip.AddrPort, opt wire.QUICOptions) (wire.QUICListening, error) {
@@ -180,6 +188,10 @@ func (k *socket) meet(ctx context.Context, info *quic.ClientInfo) (context.Conte
 		return nil, errClosed
 	}
 	remote := addrPort(info.RemoteAddr)
+	if most := k.server.handshakes.Load(); most > 0 && k.shaking.Load() >= most {
+		l.opt.Failed(observe.ProxyOverloaded, remote, errBusy)
+		return nil, errBusy
+	}
 	if most := l.bounds.Load().MaxConns; int(l.conns.Add(1)) > most && most > 0 {
 		l.conns.Add(-1)
 		l.opt.Failed(observe.TooManyConnections, remote, errFull)

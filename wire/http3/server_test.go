@@ -304,6 +304,52 @@ func TestRefused(t *testing.T) {
 	h.waits(t)
 }
 
+// deaf is a socket that hears nothing: who dials by it never gets beyond the
+// first packet.
+type deaf struct{ net.PacketConn }
+
+func (d deaf) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		if n, addr, err := d.PacketConn.ReadFrom(b); err != nil {
+			return n, addr, err
+		}
+	}
+}
+
+// TestHandshakes: who comes when as many handshakes are under way as may be is
+// refused, and served when one of them is over.
+func TestHandshakes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, func(g *guest) { g.answer("hello") })
+	h.server.SetHandshakes(1)
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	first := &quic.Transport{Conn: deaf{socket}}
+	defer first.Close()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		_, _ = first.Dial(ctx, net.UDPAddrFromAddrPort(h.addr), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}, nil)
+	}()
+	for limit := time.Now().Add(30 * time.Second); ; {
+		if _, err := h.dial(); err != nil {
+			break
+		} else if time.Now().After(limit) {
+			t.Fatal("a second handshake is let in")
+		}
+	}
+	h.fails(t, observe.ProxyOverloaded)
+	h.server.SetHandshakes(2)
+	h.waits(t)
+	leave()
+	<-over
+}
+
 // waits dials until there is room: one that was refused may come a second
 // time, with its next packet, and hold a place for as long as it takes to fail.
 func (h *house) waits(t *testing.T) *quic.Conn {
