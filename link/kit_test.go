@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const domain = "test.naru"
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = 90 * time.Second
 
 // fakeStore is a store.Store in memory, of which no lease ends by itself.
 type fakeStore struct {

@@ -21,8 +21,9 @@ import (
 	"time"
 )
 
-// patience bounds every wait; it is never reached when all is well.
-const patience = 20 * time.Second
+// patience bounds every wait; it is never reached when all is well, also where
+// others keep the machine busy.
+const patience = 90 * time.Second
 
 // gateway is a running naru.
 type gateway struct {

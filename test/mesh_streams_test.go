@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -103,7 +102,7 @@ func actHold(addr, rpc string) error {
 		fmt.Println("upload over:", res.StatusCode, string(text))
 	})
 	all.Go(func() {
-		conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
+		conn, err := net.DialTimeout("tcp", addr, patience)
 		if err != nil {
 			fmt.Println("socket over:", err)
 			return

@@ -123,7 +123,7 @@ func (g *gateway) over(version string, conf *tls.Config) (string, error) {
 	}
 	r.Host = "a.example"
 	r.Header.Set("X-Forwarded-Client-Cert", "Hash=0;Subject=\"CN=admin\"")
-	a, err := (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Do(r)
+	a, err := (&http.Client{Transport: tr, Timeout: patience}).Do(r)
 	if err != nil {
 		return "", err
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait; it is not reached when all is well.
-const patience = 10 * time.Second
+const patience = 90 * time.Second
 
 // stage is where one page is played.
 type stage struct {
