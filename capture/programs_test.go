@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -260,12 +261,24 @@ func proxyMain() error {
 	return k.Close()
 }
 
-// freePort has nobody listening at the moment.
+// nextPort walks through ports that nobody is given to dial from or to listen on,
+// and that the tests of the whole binary leave alone.
+var nextPort atomic.Uint32
+
+// freePort has nobody listening.
 func freePort(t *testing.T, host string) netip.AddrPort {
 	t.Helper()
-	l := plain(t, net.JoinHostPort(host, "0"))
-	defer l.Close()
-	return addressOf(l)
+	for range 2000 {
+		port := 30_500 + (uint32(os.Getpid())*61+nextPort.Add(1))%2000
+		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		return addressOf(l)
+	}
+	t.Fatal("no free port")
+	panic("not reached")
 }
 
 // TestKilledProxy: a workload whose proxy is gone is refused, whether it
