@@ -80,10 +80,19 @@ func (g *gateway) fill(config string) string {
 	return strings.ReplaceAll(config, "$DIR", g.dir)
 }
 
-// save replaces the configuration as editors do: a new file takes the name.
+// save replaces the configuration as editors do: a new file takes the name. A
+// gateway that is starved because others keep the machine busy would refuse
+// requests; where overload is not what is tested it does not.
 func (g *gateway) save(config string) {
 	g.t.Helper()
-	g.saveAs(g.file, g.fill(config))
+	config, more, several := strings.Cut(g.fill(config), "\n---\n")
+	if strings.Contains("\n"+config, "\nroutes:") && !strings.Contains(config, "overload:") {
+		config = strings.TrimSuffix(config, "\n") + "\noverload: off\n"
+	}
+	if several {
+		config += "\n---\n" + more
+	}
+	g.saveAs(g.file, config)
 }
 
 func (g *gateway) saveAs(name, text string) {
@@ -351,15 +360,15 @@ func receive[T any](t testing.TB, from <-chan T) T {
 // sockets, and above those that a node keeps for itself.
 var nextPort atomic.Uint32
 
+// freePort gives a port of the loopback that is the test's until it ends: a
+// socket is bound to it that does not listen. That is in the way of nobody who
+// means to listen there and says SO_REUSEADDR, as servers do, but of everybody
+// else who looks for a free one, also in another process.
 func freePort(t testing.TB) string {
 	t.Helper()
 	for range 13_000 {
 		port := 17_000 + int((uint32(os.Getpid())*61+nextPort.Add(1))%13_000)
 		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-// freePort gives a port of the loopback that is the test's until it ends: a
-// socket is bound to it that does not listen. That is in the way of nobody who
-// means to listen there and says SO_REUSEADDR, as servers do, but of everybody
-// else who looks for a free one, also in another process.
 		if err != nil {
 			t.Fatal(err)
 		}
