@@ -252,12 +252,10 @@ services:
 func TestTCPIdle(t *testing.T) {
 	t.Parallel()
 	a := lines(t, "a")
-	g := start(t, "log: json\nroutes:\n- {match: tcp://$LISTEN, to: '"+a.addr+"', timeout: {idle: 300ms}}\n")
+	g := start(t, "log: json\nroutes:\n- {match: tcp://$LISTEN, to: '"+a.addr+"', timeout: {idle: 1s}}\n")
 	c := dial(t, g.addr)
-	for range 5 {
-		c.bytes("x\n")
-		c.says()
-	}
+	c.bytes("x\n")
+	c.says()
 	if how := c.ends(); how != "reset" {
 		t.Errorf("an idle connection ends by %q", how)
 	}
@@ -269,7 +267,7 @@ func TestTCPStops(t *testing.T) {
 	t.Parallel()
 	a := lines(t, "a")
 	config := "log: json\nroutes:\n- {match: tcp://$LISTEN, to: '" + a.addr + "'}\n"
-	g := start(t, config, "--drain", "10s")
+	g := start(t, config, "--drain", "10m")
 	c := dial(t, g.addr)
 	c.bytes("x\n")
 	c.says()

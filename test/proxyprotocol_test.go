@@ -103,7 +103,7 @@ func TestProxyProtocolRefuses(t *testing.T) {
 	t.Parallel()
 	up := witness(t)
 	g := start(t, `listen:
-- {address: '$LISTEN', proxyProtocol: true, limits: {handshake: 200ms}}
+- {address: '$LISTEN', proxyProtocol: true, limits: {handshake: 1s}}
 - {address: 'tcp://$LISTEN2', proxyProtocol: true}
 routes:
 - {match: /, to: 'http://`+up.addr+`'}
