@@ -4,8 +4,9 @@ SHELL := /bin/bash
 GO ?= go
 FUZZTIME ?= 10s
 # Two test packages at a time: many of them keep loops busy. The one that takes
-# longest begins first.
-TEST_FLAGS ?= -p 2
+# longest begins first, and may take more than the ten minutes of go test's own
+# limit where the machine is slow.
+TEST_FLAGS ?= -p 2 -timeout 30m
 PACKAGES = ./test ./...
 
 .PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench bench-link bench-mesh bench-rotate bench-faults check clean

@@ -177,10 +177,11 @@ func TestForward(t *testing.T) {
 		}
 		return m
 	})
-	_, at := serveDNS(t, DNSOptions{Upstream: []netip.AddrPort{silent, broken, good}, Timeout: 50 * time.Millisecond}, "127.0.0.1")
+	_, at := serveDNS(t, DNSOptions{Upstream: []netip.AddrPort{silent, broken, good}, Timeout: time.Second}, "127.0.0.1")
 	if got := brief(query(t, at, "udp", "www.example.com", dns.TypeA, nil)); got != "NOERROR A 192.0.2.1" {
 		t.Errorf("the third server: %s", got)
 	}
+	_, at = serveDNS(t, DNSOptions{Upstream: []netip.AddrPort{broken, good}, Timeout: patience}, "127.0.0.1")
 	if got := brief(query(t, at, "udp", "none.example.com", dns.TypeA, nil)); got != "NXDOMAIN" {
 		t.Errorf("no such name: %s", got)
 	}
@@ -294,9 +295,9 @@ func TestCapturedDNS(t *testing.T) {
 	k := catch(t, c, func(o *WorkloadOptions) { o.DNS, o.DNS6 = at4, at6 })
 
 	// The machine's own resolv.conf, and its library.
-	says(t, k.Place, netip.AddrPortFrom(vip.IP4, 80).String(), "curl", "-4", "-sS", "-m", "10", "http://orders/")
-	says(t, k.Place, netip.AddrPortFrom(vip.IP6, 80).String(), "curl", "-6", "-sS", "-m", "10", "http://orders.shop.mesh/")
-	says(t, k.Place, "192.0.2.99:80", "curl", "-4", "-sS", "-m", "10", "http://www.example.com/")
+	says(t, k.Place, netip.AddrPortFrom(vip.IP4, 80).String(), "curl", "-4", "-sS", "-m", "60", "http://orders/")
+	says(t, k.Place, netip.AddrPortFrom(vip.IP6, 80).String(), "curl", "-6", "-sS", "-m", "60", "http://orders.shop.mesh/")
+	says(t, k.Place, "192.0.2.99:80", "curl", "-4", "-sS", "-m", "60", "http://www.example.com/")
 	says(t, k.Place, vip.IP4.String(), "node", "-e", `require("dns").resolve4("orders.shop.mesh",(e,a)=>console.log(e||a[0]))`)
 
 	const lib = `
@@ -305,11 +306,11 @@ q=b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"+b"\x06orders\x04shop\x04me
 def ip(m): return socket.inet_ntoa(m[-4:])
 `
 	for _, test := range []struct{ name, want, code string }{
-		{"sendto", fmt.Sprintf("%v ('192.0.2.53', 53)", vip.IP4), `s=socket.socket(2,2); s.settimeout(10); s.sendto(q,("192.0.2.53",53)); m,a=s.recvfrom(512); print(ip(m),a)`},
-		{"sendto on IPv6", fmt.Sprintf("%v ('2001:db8::53', 53, 0, 0)", vip.IP4), `s=socket.socket(10,2); s.settimeout(10); s.sendto(q,("2001:db8::53",53)); m,a=s.recvfrom(512); print(ip(m),a)`},
-		{"connected", fmt.Sprintf("%v ('192.0.2.53', 53)", vip.IP4), `s=socket.socket(2,2); s.settimeout(10); s.connect(("192.0.2.53",53)); s.send(q); m=s.recv(512); print(ip(m),s.getpeername())`},
-		{"a resolver of the loopback", fmt.Sprintf("%v ('127.0.0.53', 53)", vip.IP4), `s=socket.socket(2,2); s.settimeout(10); s.sendto(q,("127.0.0.53",53)); m,a=s.recvfrom(512); print(ip(m),a)`},
-		{"TCP", fmt.Sprintf("%v ('192.0.2.53', 53)", vip.IP4), `s=socket.create_connection(("192.0.2.53",53),10); s.sendall(struct.pack(">H",len(q))+q); m=s.recv(512); print(ip(m),s.getpeername())`},
+		{"sendto", fmt.Sprintf("%v ('192.0.2.53', 53)", vip.IP4), `s=socket.socket(2,2); s.settimeout(60); s.sendto(q,("192.0.2.53",53)); m,a=s.recvfrom(512); print(ip(m),a)`},
+		{"sendto on IPv6", fmt.Sprintf("%v ('2001:db8::53', 53, 0, 0)", vip.IP4), `s=socket.socket(10,2); s.settimeout(60); s.sendto(q,("2001:db8::53",53)); m,a=s.recvfrom(512); print(ip(m),a)`},
+		{"connected", fmt.Sprintf("%v ('192.0.2.53', 53)", vip.IP4), `s=socket.socket(2,2); s.settimeout(60); s.connect(("192.0.2.53",53)); s.send(q); m=s.recv(512); print(ip(m),s.getpeername())`},
+		{"a resolver of the loopback", fmt.Sprintf("%v ('127.0.0.53', 53)", vip.IP4), `s=socket.socket(2,2); s.settimeout(60); s.sendto(q,("127.0.0.53",53)); m,a=s.recvfrom(512); print(ip(m),a)`},
+		{"TCP", fmt.Sprintf("%v ('192.0.2.53', 53)", vip.IP4), `s=socket.create_connection(("192.0.2.53",53),60); s.sendall(struct.pack(">H",len(q))+q); m=s.recv(512); print(ip(m),s.getpeername())`},
 	} {
 		t.Run(test.name, func(t *testing.T) { python(t, k.Place, test.want, lib+test.code) })
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen before it fails.
-const patience = 20 * time.Second
+const patience = 90 * time.Second
 
 // scopes of tests name the process, so that one that died can be cleaned up
 // after.

@@ -102,7 +102,7 @@ func tell(t testing.TB, d *loop.Driver, addr string) wire.Listening {
 }
 
 const askCode = `import socket,sys
-s=socket.create_connection((sys.argv[1],int(sys.argv[2])),10); s.sendall(b"x"); b=b""
+s=socket.create_connection((sys.argv[1],int(sys.argv[2])),60); s.sendall(b"x"); b=b""
 while True:
     p=s.recv(100)
     if not p: break

@@ -92,9 +92,9 @@ func TestNftables(t *testing.T) {
 	python(t, k.Place, "original 192.0.2.1:80", askCode, "::ffff:192.0.2.1", "80")
 	python(t, k.Place, "original invalid AddrPort", askCode, "127.0.0.1", "15001")
 	python(t, k.Place, "original invalid AddrPort", askCode, "::1", "15001")
-	says(t, k.Place, "original 240.1.2.3:80", "curl", "--http0.9", "-4", "-sS", "-m", "10", "http://orders/")
-	says(t, k.Place, "original [fd6e:6172:7501::7]:80", "curl", "--http0.9", "-6", "-sS", "-m", "10", "http://orders.shop.mesh/")
-	says(t, k.Place, "original 192.0.2.99:80", "curl", "--http0.9", "-4", "-sS", "-m", "10", "http://www.example.com/")
+	says(t, k.Place, "original 240.1.2.3:80", "curl", "--http0.9", "-4", "-sS", "-m", "60", "http://orders/")
+	says(t, k.Place, "original [fd6e:6172:7501::7]:80", "curl", "--http0.9", "-6", "-sS", "-m", "60", "http://orders.shop.mesh/")
+	says(t, k.Place, "original 192.0.2.99:80", "curl", "--http0.9", "-4", "-sS", "-m", "60", "http://www.example.com/")
 
 	const reach = `
 import socket,sys

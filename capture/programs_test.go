@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -41,11 +42,11 @@ func catch(t testing.TB, c *Capture, change func(*WorkloadOptions)) *caught {
 func TestPrograms(t *testing.T) {
 	k := catch(t, open(t, EBPF, 0), nil)
 	t.Run("curl", func(t *testing.T) {
-		says(t, k.Place, "192.0.2.77:80", "curl", "-sS", "-m", "10", "http://192.0.2.77/")
-		says(t, k.Place, "[2001:db8::77]:8080", "curl", "-sS", "-m", "10", "http://[2001:db8::77]:8080/")
+		says(t, k.Place, "192.0.2.77:80", "curl", "-sS", "-m", "60", "http://192.0.2.77/")
+		says(t, k.Place, "[2001:db8::77]:8080", "curl", "-sS", "-m", "60", "http://[2001:db8::77]:8080/")
 	})
 	t.Run("python", func(t *testing.T) {
-		const code = `import sys,urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())`
+		const code = `import sys,urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).read().decode())`
 		python(t, k.Place, "192.0.2.78:81", code, "http://192.0.2.78:81/")
 		python(t, k.Place, "[2001:db8::78]:81", code, "http://[2001:db8::78]:81/")
 	})
@@ -60,7 +61,7 @@ func TestPrograms(t *testing.T) {
 		says(t, k.Place, "[2001:db8::80]:83", "env", "NARU_CAPTURE_TEST=get", self, "[2001:db8::80]:83")
 	})
 	t.Run("child of a child", func(t *testing.T) {
-		says(t, k.Place, "192.0.2.81:84", "sh", "-c", "sh -c 'curl -sS -m 10 http://192.0.2.81:84/'; true")
+		says(t, k.Place, "192.0.2.81:84", "sh", "-c", "sh -c 'curl -sS -m 60 http://192.0.2.81:84/'; true")
 	})
 }
 
@@ -69,7 +70,7 @@ func TestPrograms(t *testing.T) {
 const socketTests = `
 import socket,sys,errno,select
 def what(s):
-    s.settimeout(10); s.sendall(b"x"); b=b""
+    s.settimeout(60); s.sendall(b"x"); b=b""
     while True:
         p=s.recv(4096)
         if not p: break
@@ -100,7 +101,7 @@ func TestSockets(t *testing.T) {
 		{"getpeername", "('192.0.2.1', 80)", `s=socket.create_connection(("192.0.2.1",80)); print(s.getpeername())`},
 		{"getpeername of IPv6", "('2001:db8::1', 80, 0, 0)", `s=socket.create_connection(("2001:db8::1",80)); print(s.getpeername())`},
 		{"IPv4 by an IPv6 socket", "192.0.2.2:80 ::ffff:192.0.2.2", `s=socket.socket(socket.AF_INET6); s.connect(("::ffff:192.0.2.2",80)); n=s.getpeername()[0]; print(what(s),n)`},
-		{"not blocking", "192.0.2.3:80", `s=socket.socket(); s.setblocking(False); s.connect_ex(("192.0.2.3",80)); select.select([],[s],[],10); print(what(s))`},
+		{"not blocking", "192.0.2.3:80", `s=socket.socket(); s.setblocking(False); s.connect_ex(("192.0.2.3",80)); select.select([],[s],[],60); print(what(s))`},
 		{"a bound source", "192.0.2.4:80", `s=socket.socket(); s.bind(("127.0.0.1",0)); s.connect(("192.0.2.4",80)); print(what(s))`},
 		{"TCP fast open", "192.0.2.5:80", `s=socket.socket(); s.sendto(b"y",socket.MSG_FASTOPEN,("192.0.2.5",80)); print(what(s))`},
 		{"MPTCP", "192.0.2.6:80", `s=socket.socket(socket.AF_INET,socket.SOCK_STREAM,262); s.connect(("192.0.2.6",80)); print(what(s))`},
@@ -151,16 +152,16 @@ for code in json.loads(sys.argv[1]):
 // TestOneFamily: without a listener for a family nothing of it passes.
 func TestOneFamily(t *testing.T) {
 	k := catch(t, open(t, EBPF, 0), func(o *WorkloadOptions) { o.Outbound6 = netip.AddrPort{} })
-	python(t, k.Place, "EPERM", socketTests+`print(fails(lambda: socket.create_connection(("2001:db8::1",80),10)))`)
-	says(t, k.Place, "192.0.2.77:80", "curl", "-sS", "-m", "10", "http://192.0.2.77/")
+	python(t, k.Place, "EPERM", socketTests+`print(fails(lambda: socket.create_connection(("2001:db8::1",80),60)))`)
+	says(t, k.Place, "192.0.2.77:80", "curl", "-sS", "-m", "60", "http://192.0.2.77/")
 }
 
 // TestDirect: what is not in the cage is not captured, and is nobody's when it
 // connects to the proxy's port.
 func TestDirect(t *testing.T) {
 	k := catch(t, open(t, EBPF, 0), nil)
-	says(t, Place{}, "none", "curl", "-sS", "-m", "10", "http://"+k.opt.Outbound.String())
-	says(t, Place{}, "none", "curl", "-sS", "-m", "10", "http://"+k.opt.Outbound6.String())
+	says(t, Place{}, "none", "curl", "-sS", "-m", "60", "http://"+k.opt.Outbound.String())
+	says(t, Place{}, "none", "curl", "-sS", "-m", "60", "http://"+k.opt.Outbound6.String())
 }
 
 // TestReplace: options change while a process lives.
@@ -173,7 +174,7 @@ func TestReplace(t *testing.T) {
 	if _, err := c.Workload(k.opt); err != nil {
 		t.Fatal(err)
 	}
-	says(t, k.Place, "192.0.2.77:80", "curl", "-sS", "-m", "10", "http://192.0.2.77/")
+	says(t, k.Place, "192.0.2.77:80", "curl", "-sS", "-m", "60", "http://192.0.2.77/")
 	if n := other.accepted.Load(); n != 1 {
 		t.Errorf("the new listener accepted %d connections", n)
 	}
@@ -260,12 +261,24 @@ func proxyMain() error {
 	return k.Close()
 }
 
-// freePort has nobody listening at the moment.
+// nextPort walks through ports that nobody is given to dial from or to listen on,
+// and that the tests of the whole binary leave alone.
+var nextPort atomic.Uint32
+
+// freePort has nobody listening.
 func freePort(t *testing.T, host string) netip.AddrPort {
 	t.Helper()
-	l := plain(t, net.JoinHostPort(host, "0"))
-	defer l.Close()
-	return addressOf(l)
+	for range 2000 {
+		port := 30_500 + (uint32(os.Getpid())*61+nextPort.Add(1))%2000
+		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(port)))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		return addressOf(l)
+	}
+	t.Fatal("no free port")
+	panic("not reached")
 }
 
 // TestKilledProxy: a workload whose proxy is gone is refused, whether it
@@ -282,7 +295,7 @@ func TestKilledProxy(t *testing.T) {
 	}
 	t.Cleanup(func() { server.Process.Kill(); server.Wait() })
 	curl := func(p Place, url string) string {
-		out, err := run(t, p, "curl", "-s", "-m", "10", "-w", "%{exitcode}", url)
+		out, err := run(t, p, "curl", "-s", "-m", "60", "-w", "%{exitcode}", url)
 		if err != nil && out == "" {
 			return err.Error()
 		}
@@ -294,9 +307,9 @@ func TestKilledProxy(t *testing.T) {
 		got := [4]string{curl(p, "http://192.0.2.1/"), curl(p, "http://[2001:db8::1]/"), curl(Place{}, local)}
 		if _, err := run(t, p, pythonPath(t), "-c", fmt.Sprintf(`
 import socket,time
-end=time.time()+10
+end=time.time()+60
 while True:
-    try: socket.create_connection(("127.0.0.1",%d),5); break
+    try: socket.create_connection(("127.0.0.1",%d),60); break
     except OSError:
         if time.time()>end: raise
         time.sleep(.02)`, c.Port)); err == nil {
@@ -375,7 +388,7 @@ func TestSweep(t *testing.T) {
 // TestAdopt: a process that is brought in is captured, and what it starts.
 func TestAdopt(t *testing.T) {
 	k := catch(t, open(t, EBPF, 0), nil)
-	cmd := exec.Command("sh", "-c", "read go; curl -sS -m 10 http://192.0.2.5:85/")
+	cmd := exec.Command("sh", "-c", "read go; curl -sS -m 60 http://192.0.2.5:85/")
 	in, _ := cmd.StdinPipe()
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -480,7 +493,7 @@ func TestForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	python(t, k.Place, "ECONNREFUSED ECONNREFUSED", socketTests+fmt.Sprintf(
-		`print(fails(lambda: socket.create_connection(("192.0.2.1",80),10)), fails(lambda: socket.create_connection(("127.0.0.1",%d),10)))`, port))
+		`print(fails(lambda: socket.create_connection(("192.0.2.1",80),60)), fails(lambda: socket.create_connection(("127.0.0.1",%d),60)))`, port))
 	if got := ask(fmt.Sprintf("127.0.0.1:%d", port), 0); !strings.Contains(got, "refused") {
 		t.Errorf("the proxy at a port without a server: %q", got)
 	}

@@ -58,13 +58,13 @@ def what(f):
     try: return f()
     except OSError as e: return type(e).__name__
 def to4():
-    s=socket.socket(2,2); s.settimeout(10); s.sendto(q,("192.0.2.53",53)); return ip(s.recv(512))
+    s=socket.socket(2,2); s.settimeout(60); s.sendto(q,("192.0.2.53",53)); return ip(s.recv(512))
 def to6():
-    s=socket.socket(10,2); s.settimeout(10); s.sendto(q,("2001:db8::53",53)); return ip(s.recv(512))
+    s=socket.socket(10,2); s.settimeout(60); s.sendto(q,("2001:db8::53",53)); return ip(s.recv(512))
 def connected():
-    s=socket.socket(2,2); s.settimeout(10); s.connect(("192.0.2.53",53)); s.send(q); return ip(s.recv(512))
+    s=socket.socket(2,2); s.settimeout(60); s.connect(("192.0.2.53",53)); s.send(q); return ip(s.recv(512))
 def tcp():
-    s=socket.create_connection(("192.0.2.53",53),10); s.sendall(struct.pack(">H",len(q))+q); return ip(s.recv(512))
+    s=socket.create_connection(("192.0.2.53",53),60); s.sendall(struct.pack(">H",len(q))+q); return ip(s.recv(512))
 def all(): return " ".join(what(f) for f in (to4,to6,connected,tcp))
 `
 	const ask = lib + `print(all())`
@@ -72,7 +72,7 @@ def all(): return " ".join(what(f) for f in (to4,to6,connected,tcp))
 
 	// The answer of another address is not passed off as the server's.
 	python(t, k.Place, "127.0.0.2", lib+`
-s=socket.socket(2,2); s.settimeout(10); s.sendto(q,("192.0.2.53",53)); s.recv(512)
+s=socket.socket(2,2); s.settimeout(60); s.sendto(q,("192.0.2.53",53)); s.recv(512)
 f=socket.socket(2,2); f.bind(("127.0.0.2",int(sys.argv[1]))); f.sendto(b"x",("127.0.0.1",s.getsockname()[1]))
 print(s.recvfrom(512)[1][0])`, fmt.Sprint(port))
 

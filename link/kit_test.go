@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const domain = "test.naru"
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = 90 * time.Second
 
 // fakeStore is a store.Store in memory, of which no lease ends by itself.
 type fakeStore struct {
@@ -344,6 +345,26 @@ func (l *logged) String() string {
 	return l.b.String()
 }
 
+// free is an address that is the test's until it ends, also while nobody listens
+// there: a socket is bound to it, which keeps it from everybody who looks for a
+// free one, but not from a server, which says SO_REUSEADDR.
+func free(t testing.TB) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint("127.0.0.1:", name.(*syscall.SockaddrInet4).Port)
+}
+
 func startPlane(t testing.TB, o ServerOptions, address string) *plane {
 	t.Helper()
 	p := &plane{log: &logged{}}
@@ -357,11 +378,14 @@ func startPlane(t testing.TB, o ServerOptions, address string) *plane {
 		t.Fatal(err)
 	}
 	p.Server = s
-	l, err := net.Listen("tcp", cmp.Or(address, "127.0.0.1:0"))
+	if address == "" {
+		address = free(t)
+	}
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.address = l.Addr().String()
+	p.address = address
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, l) }()

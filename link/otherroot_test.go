@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -45,12 +44,7 @@ func TestOtherRoot(t *testing.T) {
 	}
 
 	// One of the two is away.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	away := l.Addr().String()
-	l.Close()
+	away := free(t)
 	log := &logged{}
 	c := startClient(t, ClientOptions{Token: token, Servers: []string{wrong.address, away}, Backoff: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil))})
 	eventually(t, "both are tried again", func() bool {

@@ -88,6 +88,8 @@ type fakeDriver struct {
 	loops  []wire.Loop
 	open   []*fakeListening
 	refuse map[netip.AddrPort]error
+
+	meanwhile func() // a port that stays is told what holds for it now
 }
 
 type fakeListening struct {
@@ -124,9 +126,14 @@ func (d *fakeDriver) on(port uint16) *fakeListening {
 	return nil
 }
 
-func (l *fakeListening) Addr() netip.AddrPort              { return l.addr }
-func (l *fakeListening) Conns() int                        { return 0 }
-func (l *fakeListening) SetOptions(opt wire.ListenOptions) { l.opt = opt }
+func (l *fakeListening) Addr() netip.AddrPort { return l.addr }
+func (l *fakeListening) Conns() int           { return 0 }
+func (l *fakeListening) SetOptions(opt wire.ListenOptions) {
+	l.opt = opt
+	if l.driver.meanwhile != nil {
+		l.driver.meanwhile()
+	}
+}
 func (l *fakeListening) Close() {
 	for i, o := range l.driver.open {
 		if o == l {

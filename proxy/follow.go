@@ -121,6 +121,7 @@ func (p *Proxy) Apply(s *model.Snapshot) (err error) {
 		return err
 	}
 	surplus := change.Commit()
+	p.inForce.Store(prog)
 	for _, problem := range prog.Problems {
 		if old == nil || !slices.Contains(old.Problems, problem) {
 			p.opt.Log.Error(problem.String(), "code", problem.Code)

@@ -84,7 +84,8 @@ type Recorder interface{ Write(r *observe.Record) }
 type Proxy struct {
 	opt      Options
 	workers  []*worker
-	program  atomic.Pointer[Program]
+	program  atomic.Pointer[Program] // that new exchanges are pinned to
+	inForce  atomic.Pointer[Program] // the same, once its ports and services are as it says
 	recorder atomic.Pointer[Recorder]
 	draining atomic.Bool
 	tallies  tallies
@@ -137,8 +138,9 @@ func (p *Proxy) SetRecorder(r Recorder) {
 	p.recorder.Store(&r)
 }
 
-// Program is the one that new exchanges are pinned to; nil before the first.
-func (p *Proxy) Program() *Program { return p.program.Load() }
+// Program is the one that is in force in all its parts: whoever is told of it
+// gets nothing any more by the one before. nil before the first.
+func (p *Proxy) Program() *Program { return p.inForce.Load() }
 
 // Active is how many exchanges are under way.
 func (p *Proxy) Active() int {

@@ -94,6 +94,24 @@ func TestPortsComeAndGo(t *testing.T) {
 	w.settled(2)
 }
 
+// TestInForceAsAWhole: whoever sees that a configuration is in force finds ports
+// and services as it says, and not in the middle of the change.
+func TestInForceAsAWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(doors("1000"))
+	before, told := w.proxy.Program(), 0
+	w.driver.meanwhile = func() {
+		if told++; w.proxy.Program() != before {
+			t.Error("it is in force while ports are still changed")
+		}
+	}
+	w.apply(doors("1000", "2000"))
+	if p := w.proxy.Program(); told == 0 || p == before || len(p.Snapshot.Listeners) != 2 {
+		t.Errorf("%d ports were told; then %v is in force", told, p)
+	}
+}
+
 func TestBindFailure(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

@@ -38,10 +38,9 @@ func TestServiceWithoutHTTP2(t *testing.T) {
 		g.ask("POST", "/may").is(t, 200, "HTTP/1.1")
 	}
 	g.ask("GET", "/short").refused(t, 502, "upstream_tls")
-	m := g.metrics()
-	if n := m.value("naru_service_connect_failures_total", "reason", "upstream_tls"); n < 7 {
-		t.Errorf("%v failed handshakes are counted", n)
-	}
+	eventually(t, "failed handshakes are counted", func() bool {
+		return g.metrics().value("naru_service_connect_failures_total", "reason", "upstream_tls") >= 7
+	})
 	g.stop(t)
 	lines, err := os.ReadFile(filepath.Join(g.dir, "access.log"))
 	if err != nil || strings.Count(string(lines), "does not choose HTTP/2") != 3 {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestDemo does what make demo does: builds the shop, starts it in a mesh, has
@@ -66,7 +65,7 @@ func TestDemo(t *testing.T) {
 			if err := os.WriteFile(file, config, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 			defer cancel()
 			demo := exec.CommandContext(ctx, filepath.Join(bin, "demo"), "-config", file)
 			demo.Dir = temp

@@ -51,13 +51,10 @@ func TestServiceLimits(t *testing.T) {
 	send("/pay")
 	send("/pay")
 	g.ask("GET", "/pay").refused(t, 503, "overloaded")
-	m := g.metrics()
 	for priority, want := range map[string]float64{"normal": 3, "low": 1, "critical": 1} {
-		if got := m.value("naru_service_refused_total", "service", "a", "priority", priority); got != want {
-			t.Errorf("refused, %s: %v, want %v", priority, got, want)
-		}
+		g.counted(want, "naru_service_refused_total", "service", "a", "priority", priority)
 	}
-	if got := m.value("naru_service_limit", "service", "a"); got != 4 {
+	if got := g.metrics().value("naru_service_limit", "service", "a"); got != 4 {
 		t.Errorf("the limit is %v", got)
 	}
 	close(release)

@@ -128,7 +128,7 @@ func actGreet(port string) error {
 // actTalk connects, and prints what it hears; it says what it is told by
 // standard input.
 func actTalk(addr string) error {
-	conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func actHammer(url string, every ...string) error {
 
 // actSVID asks the Workload API by go-spiffe's client.
 func actSVID() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := workloadapi.New(ctx)
 	if err != nil {

@@ -95,8 +95,9 @@ func TestMeshCallerConnectionsAreBounded(t *testing.T) {
 		t.Errorf("the second: %d for the reason %v (%v)", status, r.Reason, r.Detail)
 	}
 	// It is tried again on new connections.
-	if n := sampled(p.b.registry, "naru_mesh_connections_refused_total", storefront+",inbound"); n == 0 || n != sampled(p.b.registry, "naru_refused_total", "too_many_from_caller") {
-		t.Errorf("%v refusals are counted", n)
-	}
+	eventually(t, "the refusals are counted", func() bool {
+		n := sampled(p.b.registry, "naru_mesh_connections_refused_total", storefront+",inbound")
+		return n > 0 && n == sampled(p.b.registry, "naru_refused_total", "too_many_from_caller")
+	})
 	eventually(t, "the first one is left", func() bool { return p.b.proxy.Bound()[0].Conns == 1 })
 }

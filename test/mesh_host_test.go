@@ -185,7 +185,7 @@ func (h *host) ip(args string) string {
 // dial connects from there, as somebody who is no workload.
 func (h *host) dial(addr string) (conn net.Conn, err error) {
 	err = h.inside(func() (err error) {
-		conn, err = net.DialTimeout("tcp", addr, 5*time.Second)
+		conn, err = net.DialTimeout("tcp", addr, patience)
 		return err
 	})
 	return conn, err
@@ -193,7 +193,7 @@ func (h *host) dial(addr string) (conn net.Conn, err error) {
 
 // get asks from there, as somebody who is no workload.
 func (h *host) get(url string) (status int, body string, err error) {
-	c := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	c := http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(_ context.Context, _, addr string) (net.Conn, error) { return h.dial(addr) },
 	}}
@@ -273,7 +273,7 @@ func (h *host) start(change func(*exec.Cmd), program string, args ...string) *ru
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-p.done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(patience):
 			_ = p.cmd.Process.Kill()
 			<-p.done
 		}
@@ -345,7 +345,7 @@ func (h *host) execAs(change func(*exec.Cmd), args ...string) *running {
 // says what it got and curl's status: "orders here (0)".
 func (h *host) surfer() *running {
 	h.t.Helper()
-	return h.exec("--account", "web", "--", "sh", "-c", `while read url; do curl -sS -m 5 $url 2>&1; echo " ($?)"; done`)
+	return h.exec("--account", "web", "--", "sh", "-c", `while read url; do curl -sS -m 60 $url 2>&1; echo " ($?)"; done`)
 }
 
 // callsOrders says whether a surfer reaches orders.
@@ -370,7 +370,7 @@ func (h *host) curl(account, url string, args ...string) string {
 	if _, err := exec.LookPath("curl"); err != nil {
 		h.t.Skip("curl is not installed")
 	}
-	all := append([]string{"--account", account, "--", "curl", "-sS", "-m", "10", "-w", "\n%{http_code}", url}, args...)
+	all := append([]string{"--account", account, "--", "curl", "-sS", "-m", "60", "-w", "\n%{http_code}", url}, args...)
 	_, out := h.output(all...)
 	body, status, _ := strings.Cut(out, "\n")
 	if i := strings.LastIndexByte(strings.TrimSuffix(out, "\n"), '\n'); i >= 0 {

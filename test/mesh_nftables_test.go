@@ -44,7 +44,7 @@ func TestMeshNftables(t *testing.T) {
 	if status, out := h.output("--account", "web", "--reach", "chat:9104", "--", "true"); status == 0 || !strings.Contains(out, "network of its own") {
 		t.Errorf("a local port: %d %s", status, out)
 	}
-	if status, out := h.output("--account", "web", "--capture", "explicit", "--reach", "orders:9102=17440", "--", "curl", "-sS", "-m", "10", "http://127.0.0.1:17440/"); status != 0 || !strings.Contains(out, "orders here") {
+	if status, out := h.output("--account", "web", "--capture", "explicit", "--reach", "orders:9102=17440", "--", "curl", "-sS", "-m", "60", "http://127.0.0.1:17440/"); status != 0 || !strings.Contains(out, "orders here") {
 		t.Errorf("a local port of one that is not captured: %d %s", status, out)
 	}
 	// A server that speaks first.
@@ -156,7 +156,7 @@ func TestMeshNftablesUnprivileged(t *testing.T) {
 	if status := p.ended(); status != 1 || !strings.Contains(p.errs.text(), "traffic cannot be captured here: nftables needs naru exec to have CAP_SYS_ADMIN") {
 		t.Errorf("%d %s", status, p.errs.text())
 	}
-	p = h.execAs(as(nobody), "--account", "nobody", "--", "curl", "-sS", "-m", "10", "http://orders:9102/")
+	p = h.execAs(as(nobody), "--account", "nobody", "--", "curl", "-sS", "-m", "60", "http://orders:9102/")
 	if status := p.ended(); status != 0 || p.out.text() != "orders here" || !strings.Contains(p.errs.text(), "traffic is not captured (nftables needs naru exec to have CAP_SYS_ADMIN") {
 		t.Errorf("%d %s%s", status, p.out.text(), p.errs.text())
 	}

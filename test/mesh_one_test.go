@@ -41,7 +41,7 @@ func TestMeshOneMachine(t *testing.T) {
 		}
 	}
 	for program, code := range map[string][]string{
-		"python3": {"-c", "import urllib.request; print(urllib.request.urlopen('http://orders:9102/', timeout=10).read().decode())"},
+		"python3": {"-c", "import urllib.request; print(urllib.request.urlopen('http://orders:9102/', timeout=60).read().decode())"},
 		"node":    {"-e", "require('http').get('http://orders:9102/', r => r.on('data', d => console.log('' + d)))"},
 	} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -333,7 +333,7 @@ func TestMeshUnprivileged(t *testing.T) {
 	}
 	exec("--service", "orders", "--port", "9102", "--", "sh", "-c", "exec python3 -m http.server 9102 -d / --bind 127.0.0.1")
 	web := func() (int, string) {
-		p := exec("--account", "web", "--", "curl", "-sS", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "http://orders:9102/")
+		p := exec("--account", "web", "--", "curl", "-sS", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}", "http://orders:9102/")
 		return p.ended(), p.out.text() + p.errs.text()
 	}
 	var out string

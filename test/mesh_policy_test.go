@@ -24,9 +24,7 @@ func TestMeshPolicyDecides(t *testing.T) {
 		t.Errorf("web: %s", got)
 	}
 	said(t, run.out, `"reason":"policy_denied"`, "default/only-orders", `"source":"spiffe://naru.local/ns/default/sa/web"`)
-	if n := run.value("naru_policy_decisions_total", "policy", "default/only-orders", "result", "refused"); n != 1 {
-		t.Errorf("refusals counted: %v\n%s", n, linesWith(run.page("/metrics"), "naru_policy"))
-	}
+	run.counted(1, "naru_policy_decisions_total", "policy", "default/only-orders", "result", "refused")
 	// The gateway may as little as any other.
 	if got := h.curl("gateway", "http://payments:9103/"); !strings.HasPrefix(got, "403 ") {
 		t.Errorf("the gateway: %s", got)
@@ -52,9 +50,7 @@ func TestMeshPolicyDecides(t *testing.T) {
 		if got := h.curl(c.account, "http://payments:9103/", "-X", c.method); !strings.HasPrefix(got, c.want+" ") {
 			t.Errorf("%s: %s", c.what, got)
 		}
-		if run.value("naru_policy_decisions_total", "result", c.counted) == 0 {
-			t.Errorf("%s is not counted as %s:\n%s", c.what, c.counted, linesWith(run.page("/metrics"), "naru_policy"))
-		}
+		eventually(t, c.what+" is counted as "+c.counted, func() bool { return run.value("naru_policy_decisions_total", "result", c.counted) > 0 })
 	}
 }
 
@@ -82,9 +78,9 @@ func TestMeshPolicyOpenConnection(t *testing.T) {
 	said(t, orders.out, "welcome")
 	h.file("mesh.yaml", shopMesh+"policies:\n- {name: only-orders, to: chat, allow: orders}\n")
 	said(t, web.out, "over:")
-	if n := run.value("naru_policy_decisions_total", "policy", "default/only-orders"); n == 0 {
-		t.Error("the end of a connection is not counted")
-	}
+	eventually(t, "the end of a connection is counted", func() bool {
+		return run.value("naru_policy_decisions_total", "policy", "default/only-orders") > 0
+	})
 	fmt.Fprintln(orders.in, "still there")
 	said(t, orders.out, "still there")
 	// A new one ends before the server has said anything.
@@ -133,9 +129,9 @@ services:
 		t.Errorf("the callers that remain are not told:\n%s", text)
 	}
 	said(t, run.errs, "was refused (mtls: strict)", `"service":"closed"`, `"caller":"127.0.0.1"`)
-	if n := run.value("naru_mesh_plaintext_refused_total", "service", "closed", "caller", "127.0.0.1"); n == 0 {
-		t.Error("refused plaintext is not counted by caller")
-	}
+	eventually(t, "refused plaintext is counted by caller", func() bool {
+		return run.value("naru_mesh_plaintext_refused_total", "service", "closed", "caller", "127.0.0.1") > 0
+	})
 	run.change("mesh: {mtls: strict}\nservices:\n  open: {mesh: {port: 9102}}\n", "plaintext is refused when it is strict", func() bool {
 		_, _, err := h.get("http://127.0.0.1:9102/")
 		return err != nil

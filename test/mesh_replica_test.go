@@ -62,10 +62,11 @@ func TestMeshReplicas(t *testing.T) {
 	}
 	outside := h.start(acting("etcd"), testProgram(t), h.path("etcd"), "127.0.0.1:2379")
 	said(t, outside.out, "etcd is ready")
+	const lease = 10 * time.Second // what a busy machine needs to find the other
 	names := []string{"one", "two"}
 	var replicas []*running
 	for i, name := range names {
-		replicas = append(replicas, h.replica(name, fmt.Sprintf("127.0.0.1:1501%d", 2+i), "--etcd", "http://127.0.0.1:2379", "--lease", "3s"))
+		replicas = append(replicas, h.replica(name, fmt.Sprintf("127.0.0.1:1501%d", 2+i), "--etcd", "http://127.0.0.1:2379", "--lease", lease.String()))
 	}
 	if a, b := h.asked("one"), h.asked("two"); a.Replica != "one" || b.Replica != "two" || len(a.Roots) != 1 || len(b.Roots) != 1 || a.Roots[0] != b.Roots[0] {
 		t.Fatalf("two authorities: %+v, %+v", a, b)
@@ -127,7 +128,7 @@ func TestMeshReplicas(t *testing.T) {
 		if !orders(other) {
 			t.Fatalf("its workload is gone %s after: %+v", time.Since(began), h.asked(other).Workloads)
 		}
-		return time.Since(began) > 4*time.Second
+		return time.Since(began) > lease+time.Second
 	})
 	// A new identity is signed by the other.
 	if got := h.curl("late", "http://orders:9102/"); got != "200 orders here" {

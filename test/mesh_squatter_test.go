@@ -34,6 +34,7 @@ func TestMeshSquatter(t *testing.T) {
 	squatter.signal(syscall.SIGTERM)
 	squatter.ended()
 	eventually(t, "the port is the mesh's again", func() bool { status, _ := ready(); return status == 200 })
+	h.serving("orders", 1)
 	if got := h.curl("web", "http://orders:9102/"); got != "200 orders here" {
 		t.Errorf("a call: %s", got)
 	}

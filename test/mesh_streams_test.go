@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -103,7 +102,7 @@ func actHold(addr, rpc string) error {
 		fmt.Println("upload over:", res.StatusCode, string(text))
 	})
 	all.Go(func() {
-		conn, err := net.DialTimeout("tcp", addr, 10*time.Second)
+		conn, err := net.DialTimeout("tcp", addr, patience)
 		if err != nil {
 			fmt.Println("socket over:", err)
 			return
@@ -225,12 +224,8 @@ services:
 			t.Errorf("the log says of %s: %q", path, line)
 		}
 	}
-	if n := run.value("naru_refused_total", "reason", "policy_denied"); n != 5 {
-		t.Errorf("%v refusals are counted", n)
-	}
-	if n := run.value("naru_policy_decisions_total", "policy", "default/only-orders", "result", "refused"); n != 4 {
-		t.Errorf("%v decisions are counted", n)
-	}
+	run.counted(5, "naru_refused_total", "reason", "policy_denied")
+	run.counted(4, "naru_policy_decisions_total", "policy", "default/only-orders", "result", "refused")
 }
 
 // TestMeshPolicyIdle: a pooled connection of a caller who may not call any more

@@ -196,8 +196,10 @@ func TestMeshCarriesConnections(t *testing.T) {
 			if seen, _ := p.relay.passed(); bytes.Contains(seen, []byte("marker")) {
 				t.Error("plaintext between the machines")
 			}
-			warned := strings.Contains(p.a.log.String(), "declare protocol: tcp")
-			if warned != (c.protocol == model.AppDetect && c.hello != "") {
+			// Where the client speaks first it depends on the machine whether that is
+			// soon enough.
+			warned, detects := strings.Contains(p.a.log.String(), "declare protocol: tcp"), c.protocol == model.AppDetect
+			if warned && !detects || !warned && detects && c.hello != "" {
 				t.Errorf("warned: %v", warned)
 			}
 		})

@@ -283,7 +283,7 @@ func TestMeshWithoutControl(t *testing.T) {
 func TestMeshCutOff(t *testing.T) {
 	t.Parallel()
 	m := newMachines(t)
-	m.start(inTurn, "--lease", "3s")
+	m.start(inTurn, "--lease", "8s")
 	a, b := m.at[0], m.at[1]
 	a.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "a")
 	b.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "b")

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -59,6 +60,27 @@ func has(s *dto.Metric, labels []string) bool {
 		}
 	}
 	return true
+}
+
+// counted waits until a family's samples with these labels add up to want: what
+// a client has seen is counted a moment before or after that.
+func (g *gateway) counted(want float64, family string, labels ...string) {
+	g.t.Helper()
+	awaitCount(g.t, want, func() float64 { return g.metrics().value(family, labels...) }, family, labels)
+}
+
+func (p *running) counted(want float64, family string, labels ...string) {
+	p.h.t.Helper()
+	awaitCount(p.h.t, want, func() float64 { return p.value(family, labels...) }, family, labels)
+}
+
+func awaitCount(t testing.TB, want float64, value func() float64, family string, labels []string) {
+	t.Helper()
+	got := 0.0
+	eventually(t, fmt.Sprintf("%s%v is %v", family, labels, want), func() bool { got = value(); return got >= want })
+	if got != want {
+		t.Errorf("%s%v is %v, want %v", family, labels, got, want)
+	}
 }
 
 // refusals are the counts of naru_refused_total by reason.

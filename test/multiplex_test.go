@@ -47,9 +47,7 @@ func TestManyStreams(t *testing.T) {
 		}
 		workers.Wait()
 	}
-	if n := c.metrics().value("naru_requests_total"); n != 3*streams*times {
-		t.Errorf("%v requests are counted", n)
-	}
+	c.counted(3*streams*times, "naru_requests_total")
 }
 
 // TestSlowStreams: streams whose clients read nothing hold up neither the others

@@ -36,12 +36,10 @@ func (g *gateway) overload() overloadPage {
 func (g *gateway) calm(path string) {
 	g.t.Helper()
 	began := time.Now()
-	eventually(g.t, "the gateway is calm", func() bool { return g.overload().Level == "calm" })
+	eventually(g.t, "the gateway is calm, and serves", func() bool {
+		return g.overload().Level == "calm" && g.metrics().value("naru_overload_level") == 0 && g.ask("GET", path).body == "served"
+	})
 	g.t.Logf("calm after %v", time.Since(began).Round(time.Millisecond))
-	g.ask("GET", path).is(g.t, 200, "served")
-	if v := g.metrics().value("naru_overload_level"); v != 0 {
-		g.t.Errorf("naru_overload_level is %v", v)
-	}
 	for _, line := range []string{"the proxy is overloaded", "the proxy is not overloaded any more"} {
 		if _, ok := g.errs.await(func(s string) bool { return strings.Contains(s, line) }); !ok {
 			g.t.Errorf("the log does not say that %s", line)
@@ -114,9 +112,8 @@ services:
   a: [%q]
 `, up.addr))
 	g.run("run", g.file, "--loops", "1")
-	if l := g.overload().Level; l != "calm" {
-		t.Fatalf("at rest it is %s", l)
-	}
+	// Where others keep the machine busy it may wait for longer than that at rest, too.
+	eventually(t, "at rest it is calm", func() bool { return g.overload().Level == "calm" })
 	stream := g.dial()
 	stream.send("GET /stream HTTP/1.1\nHost: a\n\n")
 	open, err := http.ReadResponse(stream.in, nil)

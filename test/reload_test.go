@@ -232,7 +232,7 @@ func TestAppliedIsSaid(t *testing.T) {
 	dial(t, g.ports["$LISTEN2"]).get("/").is(t, 200, "two")
 	g.ask("GET", "/").is(t, 200, "two")
 
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := net.Listen("tcp", g.ports["$LISTEN3"])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -204,7 +204,7 @@ func TestTimeouts(t *testing.T) {
 	g.ask("GET", "/request").refused(t, 504, "request_timeout")
 	c := g.dial()
 	c.send("GET /request/begun HTTP/1.1\nHost: a\n\n")
-	if a, err := c.read("GET"); err == nil {
+	if a, err := c.read("GET"); err == nil && a.StatusCode != 504 { // the time may be over before it begins
 		t.Errorf("a response that was cut off looks complete: %q", a.body)
 	}
 }

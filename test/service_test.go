@@ -23,11 +23,12 @@ type service struct {
 	ended bool
 }
 
-// listen opens a server's socket on a free port, or on addr.
+// listen opens a server's socket on a free port, or on addr. A port that it has
+// left stays free: nobody is given it to dial from or to listen on.
 func listen(t testing.TB, addr string) *service {
 	t.Helper()
 	if addr == "" {
-		addr = "127.0.0.1:0"
+		addr = "127.0.0.1:" + freePort(t)
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {

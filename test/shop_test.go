@@ -68,8 +68,8 @@ func TestShopKilled(t *testing.T) {
 listen: $LISTEN
 routes:
   - {match: /, to: storefront}
-  - {match: GET /api/catalog, to: catalog, rewrite: {prefix: /}, retry: 2, timeout: 2s}
-  - {match: /api/orders, to: orders, rewrite: {prefix: /orders}, timeout: 5s}
+  - {match: GET /api/catalog, to: catalog, rewrite: {prefix: /}, retry: 2, timeout: 30s}
+  - {match: /api/orders, to: orders, rewrite: {prefix: /orders}, timeout: 60s}
 services:
   storefront: [`+at["storefront"]+`]
   catalog: {endpoints: [`+at["catalog"]+`], health: {path: /healthz, interval: 50ms}}

@@ -95,7 +95,7 @@ func isTimeout(err error) bool {
 func TestUDP(t *testing.T) {
 	t.Parallel()
 	up, from := datagrams(t, func(s string) string { return "re: " + s })
-	g := start(t, "log: json\nroutes:\n- {name: names, match: udp://$LISTEN, to: '"+up+"', timeout: {idle: 400ms}}\n")
+	g := start(t, "log: json\nroutes:\n- {name: names, match: udp://$LISTEN, to: '"+up+"'}\n- {name: brief, match: udp://$LISTEN2, to: '"+up+"', timeout: {idle: 50ms}}\n")
 	clients := make([]*net.UDPConn, 8)
 	for i := range clients {
 		clients[i] = dialUDP(t, g.addr)
@@ -115,21 +115,20 @@ func TestUDP(t *testing.T) {
 	if n := from(); n != len(clients) {
 		t.Errorf("the service sees %d clients", n)
 	}
-	m := g.metrics()
-	if n := m.value("naru_flow_connections_active", "flow", "names"); n != float64(len(clients)) {
-		t.Errorf("%v sessions", n)
-	}
-	if n := m.value("naru_listener_connections", "protocol", "udp"); n != float64(len(clients)) {
-		t.Errorf("%v sessions at the listener", n)
+	g.counted(float64(len(clients)), "naru_flow_connections_active", "flow", "names")
+	g.counted(float64(len(clients)), "naru_listener_connections", "protocol", "udp")
+	c := dialUDP(t, g.ports["$LISTEN2"])
+	if got := inquire(t, c, "once"); got != "re: once" {
+		t.Errorf("before the end of a session %q", got)
 	}
 	line := said(t, g.out, `"scheme":"udp"`)
-	for _, want := range []string{`"flow":"names"`, `"endpoint":"` + up + `"`, `"client":"127.0.0.1"`} {
+	for _, want := range []string{`"flow":"brief"`, `"endpoint":"` + up + `"`, `"client":"127.0.0.1"`} {
 		if !strings.Contains(line, want) {
 			t.Errorf("the log has no %s: %s", want, line)
 		}
 	}
-	eventually(t, "idle sessions end", func() bool { return g.metrics().value("naru_flow_connections_active", "flow", "names") == 0 })
-	if got := inquire(t, clients[0], "again"); got != "re: again" {
+	eventually(t, "idle sessions end", func() bool { return g.metrics().value("naru_flow_connections_active", "flow", "brief") == 0 })
+	if got := inquire(t, c, "again"); got != "re: again" {
 		t.Errorf("after the end of a session %q", got)
 	}
 }

@@ -134,6 +134,7 @@ func (ch *Change) Commit() (old []*Cluster) {
 		if ch.clusters[name] != c {
 			old = append(old, c)
 			s.retiring[c] = struct{}{}
+			s.gone.Add(1)
 		}
 	}
 	s.clusters = ch.clusters

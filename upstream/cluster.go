@@ -81,9 +81,11 @@ func newCluster(s *Set, svc *model.Service) *Cluster {
 }
 
 // newCursors makes one for each loop. Loops start evenly spread over the rows,
-// from a place that differs with name: two loops never march in step.
+// from a place that differs with name: two loops never march in step. Nor do
+// clusters of one name that are made one after the other: else jobs of which each
+// calls once would call the same endpoint all.
 func (s *Set) newCursors(name string) []cursor {
-	start := cursor{random: s.seed ^ nameSum(name)}
+	start := cursor{random: s.seed ^ nameSum(name) ^ s.gone.Load()*0xD1342543DE82EF95}
 	base := start.next()
 	list := make([]cursor, len(s.loops))
 	for i := range list {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/naru-mesh/naru/model"
@@ -59,6 +60,8 @@ type Set struct {
 	loops []wire.Loop
 	names *resolver
 	seed  uint64
+	// gone counts the clusters that a Change has left out.
+	gone atomic.Uint64
 	// checks has a place for each health check that may wait for its answer.
 	checks chan struct{}
 	// chores are what loops have found and leave to the Set's own goroutine.

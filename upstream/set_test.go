@@ -52,6 +52,28 @@ func TestServiceNamedAgainIsANewCluster(t *testing.T) {
 	w.pick("a")
 }
 
+// TestServiceNamedAgainBeginsElsewhere: callers that come, call once and go, each
+// with a cluster of its own, do not all call the same endpoint.
+func TestServiceNamedAgainBeginsElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	first := map[string]int{}
+	for range 64 {
+		w.apply(service("a", 2))
+		_, ep := w.pick("a")
+		first[ep.Addr().String()]++
+		w.set.Retire(w.apply()...)
+	}
+	for addr, n := range first {
+		if n < 16 || n > 48 {
+			t.Errorf("%s is the first for %d of 64", addr, n)
+		}
+	}
+	if len(first) != 2 {
+		t.Errorf("of two endpoints %v are called", first)
+	}
+}
+
 func TestCloseEndsEverything(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

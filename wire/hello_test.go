@@ -20,7 +20,7 @@ func hello(t testing.TB, cfg *tls.Config) []byte {
 		_ = tls.Client(client, cfg).HandshakeContext(ctx) // nobody answers
 		client.Close()
 	}()
-	if err := server.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := server.SetDeadline(time.Now().Add(90 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	b := make([]byte, 64<<10)

@@ -21,7 +21,7 @@ import (
 	"github.com/naru-mesh/naru/test/pebble"
 )
 
-const patience = 20 * time.Second
+const patience = 90 * time.Second
 
 // site is a server whose certificates a Manager gives: what proxy and
 // wire/secure are together, in small.

@@ -239,7 +239,7 @@ func TestClosed(t *testing.T) {
 	}
 	dialled.Close()
 	// Another test that begins a process just now may share it for a moment.
-	for end := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+	for end := time.Now().Add(90 * time.Second); ; runtime.Gosched() {
 		inode, _, err := socketOf(client, server)
 		if err != nil {
 			return

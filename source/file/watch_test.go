@@ -44,7 +44,7 @@ func watching(t *testing.T, s *Source) *watcher {
 func (w *watcher) until(want string) {
 	w.t.Helper()
 	last := "nothing"
-	limit := time.After(20 * time.Second)
+	limit := time.After(90 * time.Second)
 	for {
 		select {
 		case set := <-w.sets:

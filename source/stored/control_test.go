@@ -91,7 +91,7 @@ func run(tb testing.TB, from store.Store) *running {
 // next waits for the next Snapshot.
 func (r *running) next(tb testing.TB) *model.Snapshot {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), 90*time.Second)
 	defer cancel()
 	s, err := r.control.Next(ctx, r.version)
 	if err != nil {

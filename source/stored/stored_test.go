@@ -82,7 +82,7 @@ func expect(t *testing.T, sets <-chan source.Set, want string) source.Set {
 			if says(set) == want {
 				return set
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(90 * time.Second):
 			t.Fatalf("never %q", want)
 		}
 	}

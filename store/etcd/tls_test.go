@@ -114,7 +114,7 @@ func TestMembersKnowEachOther(t *testing.T) {
 			return err
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(90 * time.Second))
 		if _, err := fmt.Fprintf(c, "GET /members HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			return err
 		}
