@@ -1,0 +1,88 @@
+package link
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// TestGuests: who shows no certificate can say little, and those who stay make
+// room for those who come.
+func TestGuests(t *testing.T) {
+	t.Parallel()
+	var g guests
+	here, there := net.Pipe()
+	first := g.admit(here)
+	go func() {
+		for {
+			if _, err := there.Write(make([]byte, 4<<10)); err != nil {
+				return
+			}
+		}
+	}()
+	n, err := io.Copy(io.Discard, first)
+	if n != guestBytes || !errors.Is(err, errGuest) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	var others []net.Conn
+	for range mostGuests {
+		c, far := net.Pipe()
+		t.Cleanup(func() { far.Close() })
+		others = append(others, g.admit(c))
+	}
+	if _, err := there.Write([]byte{0}); err == nil {
+		t.Error("the oldest stays")
+	}
+	if n := len(g.all); n != mostGuests {
+		t.Errorf("%d are counted", n)
+	}
+	for range 2 {
+		for _, c := range others {
+			c.Close()
+		}
+	}
+	if n := len(g.all); n != 0 {
+		t.Errorf("%d are counted of none", n)
+	}
+}
+
+// TestStrangersCannotFill: the control plane reads no more of a stranger than a
+// request to join has, whatever it calls and however many calls at once, and
+// nodes go on joining.
+func TestStrangersCannotFill(t *testing.T) {
+	t.Parallel()
+	p := startPlane(t, ServerOptions{Feed: newFeed(shop(1)), Authority: newCA(t), Store: newFakeStore()}, "")
+	token, err := ParseToken(p.token(t, Grant{Node: "n1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			conn, err := dial(p.address, pinnedTLS(domain, token.Root, (*tls.Certificate)(nil), time.Now, func([32]byte) {}))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			err = conn.Invoke(ctx, "/"+serviceName+"/Register", &joinRequest{CSR: make([]byte, mostMessage/2)}, &empty{})
+			if err == nil || status.Code(err) == codes.Unauthenticated {
+				t.Errorf("it was read: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if _, err := join(t, p, token.String(), "n1", nil); err != nil {
+		t.Error(err)
+	}
+}
