@@ -2,9 +2,13 @@ package test
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
@@ -66,9 +70,25 @@ func TestMeshLateHandshake(t *testing.T) {
 	if err := receive(t, shaken); err != nil {
 		t.Fatal(err)
 	}
-	f := frame(t, conn)
-	if fr, err := f.ReadFrame(); err == nil {
-		t.Errorf("it is served: %v", fr)
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, http2.ClientPreface+"\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err == nil {
+		_, err = conn.Read(make([]byte, 9))
+		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it is served: %v", err)
+		}
+	}
+}
+
+// TestMeshDeclinedUpgrade: a service that answers as if it had not been asked for
+// another protocol has not agreed to it, on whatever way its client is.
+func TestMeshDeclinedUpgrade(t *testing.T) {
+	t.Parallel()
+	p := newMeshPair(t, telling(t), model.AppHTTP, nil)
+	status, body := ask(t, p.a.dial(p.to), "GET /a HTTP/1.1\r\nHost: orders\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+	if status != 501 {
+		t.Errorf("%d %s", status, body)
 	}
 }
 
