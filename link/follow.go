@@ -29,10 +29,7 @@ var (
 
 // mostRefusals bounds what is remembered of a proxy's refusals, mostSaid the bytes
 // of what a proxy says for people.
-const (
-	mostRefusals = 100
-	mostSaid     = 1 << 10
-)
+const mostRefusals, mostSaid = 100, 1 << 10
 
 // short cuts what a proxy says for people.
 func short(s string) string { return strings.ToValidUTF8(s[:min(len(s), mostSaid)], "") }
@@ -206,8 +203,7 @@ func (x *session) read() {
 
 // refused remembers what the proxy did not take. x.mu is held.
 func (x *session) refused(list []Refusal) {
-	// More are not remembered, and a proxy that names them has to be asked: the log
-	// is everybody's.
+	// More are not remembered: the log is everybody's.
 	for _, r := range list[:min(len(list), mostRefusals)] {
 		if x.refusals == nil {
 			x.refusals = map[Name]Refusal{}

@@ -358,29 +358,14 @@ func goodPlace(p model.Place) bool {
 	return true
 }
 
-// isLabel says whether s is a part of a DNS name (RFC 1123 section 2.1), in lower
-// case.
-func isLabel(s string) bool {
-	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
-}
-
 // checkWorkload refuses what could not be told from something else later.
 func checkWorkload(w *model.Workload) error {
 	if w == nil {
 		return errors.New("there is no workload")
 	}
-	// They are parts of the name by which its proxy knows it in a handshake, where
-	// case does not count: what is written in two ways could be another's.
+	// As parts of its name in a handshake, where case does not count, they must not be another's.
 	for _, part := range []struct{ what, value string }{{"namespace", w.Namespace}, {"account", w.Account}, {"name", instanceOf(w.Namespace, w.Name)}} {
-		if !isLabel(part.value) {
+		if !model.IsLabel(part.value) {
 			return fmt.Errorf("workload %q: %q is no %s: lower case letters, digits and -, at most 63", w.Name, part.value, part.what)
 		}
 	}
