@@ -11,11 +11,10 @@ import (
 // Bounds of who shows no certificate. That is how a machine comes that joins, and
 // so anybody: each may say one thing, which is short, and does not stay.
 const (
-	mostGuests = 512
 	// guestBytes is what one may send in all. A request to join has about 2 KB.
-	guestBytes = 32 << 10
-	// guestTime is how long one may stay; a client waits as long for its answer.
-	guestTime = time.Minute
+	mostGuests, guestBytes = 512, 32 << 10
+	// guestTime is how long one may stay, guestTurn is how long one is sure to.
+	guestTime, guestTurn = time.Minute, 10 * time.Second
 )
 
 // guests are the connections of those.
@@ -29,27 +28,32 @@ type guest struct {
 	net.Conn
 	of   *guests
 	left int // bytes that it may send; of the reader
+	came time.Time
 	late *time.Timer
 }
 
-var errGuest = errors.New("link: without a certificate one may join, and say no more")
+var errGuest, errGuests = errors.New("link: without a certificate one may join, and say no more"), errors.New("link: too many join at once")
 
-// admit bounds a connection. Where there are too many the oldest ends: who joins
-// needs a moment, so that nobody keeps others out by staying.
-func (g *guests) admit(c net.Conn) net.Conn {
-	x := &guest{Conn: c, of: g, left: guestBytes}
+// admit bounds a connection. Where there are too many it is refused, or the oldest
+// ends if that has had its turn: nobody keeps others out by staying, and of many
+// machines that join at once none is ended by the next.
+func (g *guests) admit(c net.Conn, now time.Time) (net.Conn, error) {
+	x := &guest{Conn: c, of: g, left: guestBytes, came: now}
 	g.mu.Lock()
 	var oldest *guest
 	if len(g.all) >= mostGuests {
-		oldest = g.all[0]
+		if oldest = g.all[0]; now.Sub(oldest.came) < guestTurn {
+			g.mu.Unlock()
+			return nil, errGuests
+		}
 	}
-	g.all = append(g.all, x)
 	x.late = time.AfterFunc(guestTime, func() { _ = x.Close() })
+	g.all = append(g.all, x)
 	g.mu.Unlock()
 	if oldest != nil {
 		_ = oldest.Close()
 	}
-	return x
+	return x, nil
 }
 
 // Read implements net.Conn.

@@ -19,7 +19,11 @@ func TestGuests(t *testing.T) {
 	t.Parallel()
 	var g guests
 	here, there := net.Pipe()
-	first := g.admit(here)
+	now := time.Now()
+	first, err := g.admit(here, now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	go func() {
 		for {
 			if _, err := there.Write(make([]byte, 4<<10)); err != nil {
@@ -32,11 +36,23 @@ func TestGuests(t *testing.T) {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	var others []net.Conn
-	for range mostGuests {
-		c, far := net.Pipe()
-		t.Cleanup(func() { far.Close() })
-		others = append(others, g.admit(c))
+	for range mostGuests - 1 {
+		c, _ := net.Pipe()
+		x, err := g.admit(c, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, x)
 	}
+	c, _ := net.Pipe()
+	if _, err := g.admit(c, now.Add(guestTurn-1)); !errors.Is(err, errGuests) {
+		t.Errorf("one too many: %v", err)
+	}
+	x, err := g.admit(c, now.Add(guestTurn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	others = append(others, x, first)
 	if _, err := there.Write([]byte{0}); err == nil {
 		t.Error("the oldest stays")
 	}

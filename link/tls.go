@@ -58,7 +58,7 @@ func (q queued) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, 
 	defer stuck.Stop()
 	c, info, err := q.TransportCredentials.ServerHandshake(conn)
 	if t, ok := info.(credentials.TLSInfo); err == nil && ok && len(t.State.PeerCertificates) == 0 {
-		c = q.guests.admit(c)
+		c, err = q.guests.admit(c, time.Now())
 	}
 	return c, info, err
 }
