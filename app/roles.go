@@ -181,9 +181,7 @@ func (v planeView) Forget(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	// Certificates know the second: those of this one are refused, too.
-	now := time.Now()
-	return a.Forget(ctx, identity.Forgotten{Machine: node, Issued: now.Truncate(time.Second).Add(time.Second), From: now})
+	return a.Forget(ctx, identity.ForgetMachine(node, time.Now()))
 }
 
 // forgetTime is what those have to get new certificates who have an identity by

@@ -331,7 +331,8 @@ needs it once, as ca beside endpointID in its federated trust domains.`,
 	return c
 }
 
-// writeStatus writes for people.
+// writeStatus writes for people. What proxies and other control planes say of
+// themselves is theirs.
 func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "mesh %s, configuration %s, as control plane %s has it, naru %s\n", s.TrustDomain, s.Configuration, s.Replica, s.Version)
@@ -359,13 +360,13 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 				fmt.Fprintf(w, "%s\t%s\tunreachable: its proxies are not shown\n", r.Name, r.Address)
 				continue
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\n", r.Name, r.Address, r.Version, newest(r.Configuration, s), r.Proxies)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\n", r.Name, r.Address, printable(r.Version), printable(newest(r.Configuration, s)), r.Proxies)
 		}
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintln(w, "PROXY\tCONTROL PLANE\tVERSION\tHAS\tLAG\tREFUSED\tCLOCK\tCERTIFICATE\tFIRST TO END")
 	for _, p := range s.Proxies {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Node, p.Replica, p.Version, newest(p.Configuration, s), p.Lag.Round(time.Millisecond), len(p.Refusals), clock(p.Skew), left(p.Certificate, now), left(p.Next, now))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Node, p.Replica, printable(p.Version), printable(newest(p.Configuration, s)), p.Lag.Round(time.Millisecond), len(p.Refusals), clock(p.Skew), left(p.Certificate, now), left(p.Next, now))
 	}
 	fmt.Fprintln(w, "\nWORKLOAD\tNODE\tADDRESS\tSTATE\tSERVICES")
 	for _, v := range s.Workloads {
@@ -374,15 +375,15 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	_ = w.Flush() // to the terminal
 	for _, r := range s.Replicas {
 		if r.Error != "" {
-			fmt.Fprintf(out, "\ncontrol plane %s: %s", r.Name, r.Error)
+			fmt.Fprintf(out, "\ncontrol plane %s: %s", r.Name, printable(r.Error))
 		}
 	}
 	for _, p := range s.Proxies {
 		for _, r := range p.Refusals {
-			fmt.Fprintf(out, "\n%s refused %s", p.Node, r)
+			fmt.Fprintf(out, "\n%s refused %s", p.Node, printable(r))
 		}
 		for _, d := range p.Denied {
-			fmt.Fprintf(out, "\n%s may not have %s", p.Node, d)
+			fmt.Fprintf(out, "\n%s may not have %s", p.Node, printable(d))
 		}
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/naru-mesh/naru/admin"
 )
 
 // TestTerminal: what a person reads, with and without colours.
@@ -75,5 +77,23 @@ func TestNoTerminal(t *testing.T) {
 		if _, ok := log.Handler().(*slog.TextHandler); !ok {
 			t.Errorf("to a %s writes %T", name, log.Handler())
 		}
+	}
+}
+
+// TestStatusIsPlain: a machine that was taken over does not steer the terminal of
+// whoever asks how it is.
+func TestStatusIsPlain(t *testing.T) {
+	t.Parallel()
+	const bad = "1.0\x1b[2J\x1b]0;a\x07\r\nroot good: active"
+	var out bytes.Buffer
+	cmd := newStatus()
+	cmd.SetOut(&out)
+	writeStatus(cmd, &admin.PlaneStatus{
+		TrustDomain: "naru.local", Replica: "plane-1",
+		Replicas: []admin.ReplicaStatus{{Name: "plane-1", Version: bad}, {Name: "plane-2", Version: bad, Error: bad}},
+		Proxies:  []admin.ProxyStatus{{Node: "web-1", Replica: "plane-1", Version: bad, Configuration: bad, Refusals: []string{bad}, Denied: []string{bad}}},
+	}, time.Now())
+	if strings.ContainsAny(out.String(), "\x1b\x07\r") || strings.Contains(out.String(), "\nroot good") {
+		t.Errorf("%q", out.String())
 	}
 }

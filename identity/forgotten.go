@@ -25,6 +25,14 @@ type Forgotten struct {
 	From time.Time `json:"from"`
 }
 
+// ForgetMachine has all certificates refused that a machine was given until now, at
+// once: From is long ago, because the clock of whoever judges may be behind, and
+// whoever has the machine must not gain by that.
+func ForgetMachine(name string, now time.Time) Forgotten {
+	// Certificates know the second: those of this one are refused, too.
+	return Forgotten{Machine: name, Issued: now.Truncate(time.Second).Add(time.Second), From: time.Unix(0, 0)}
+}
+
 // String says so for people.
 func (f *Forgotten) String() string {
 	who := "identity " + string(f.ID)
@@ -112,10 +120,22 @@ func (f *forgotten) of(cert *x509.Certificate, id ID, now time.Time) *Forgotten 
 	return nil
 }
 
+// token is of for a token of an identity: which machine it was made on it does not
+// tell.
+func (f *forgotten) token(id ID, issued, now time.Time) *Forgotten {
+	if f == nil {
+		return nil
+	}
+	if x := f.ids[id]; x != nil && issued.Before(x.Issued) && !now.Before(x.From) {
+		return x
+	}
+	return nil
+}
+
 // Forgot says whether a certificate that was accepted is not any more, because
-// whom it was given to is forgotten.
+// whom it was given to is forgotten, or its trust domain is not believed any more.
 func (v *Verifier) Forgot(cert *x509.Certificate, id ID, now time.Time) bool {
-	return v.forgotten != nil && id.TrustDomain() == v.own && v.forgotten.of(cert, id, now) != nil
+	return v.domains[id.TrustDomain()] == nil || v.forgotten != nil && id.TrustDomain() == v.own && v.forgotten.of(cert, id, now) != nil
 }
 
 // Outdated says whether a certificate of our own trust domain is to be replaced,

@@ -17,7 +17,7 @@ func TestForgotten(t *testing.T) {
 	cert := func(machine string, issued time.Time) *x509.Certificate {
 		return &x509.Certificate{SerialNumber: NewSerial(ForMachine(context.Background(), machine)), NotBefore: issued.Add(-Backdate)}
 	}
-	b := &Bundles{Own: &Bundle{TrustDomain: "naru.local"}, Forgotten: []Forgotten{
+	b := &Bundles{Own: &Bundle{TrustDomain: "naru.local"}, Federated: []*Bundle{{TrustDomain: "other.example"}}, Forgotten: []Forgotten{
 		{Machine: "stolen", Issued: now, From: now},
 		{ID: web, Issued: now, From: now.Add(10 * time.Second)},
 	}}
@@ -38,6 +38,7 @@ func TestForgotten(t *testing.T) {
 		{"the identity's, after that", cert("other", now.Add(-time.Hour)), web, now.Add(10 * time.Second), true},
 		{"the identity's, a new one", cert("other", now.Add(time.Second)), web, now.Add(time.Minute), false},
 		{"another trust domain's", cert("stolen", now.Add(-time.Hour)), "spiffe://other.example/ns/default/sa/orders", now, false},
+		{"of a trust domain that was believed", cert("other", now.Add(-time.Hour)), "spiffe://former.example/ns/default/sa/orders", now, true},
 	} {
 		if got := v.Forgot(c.cert, c.id, c.at); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
@@ -45,6 +46,11 @@ func TestForgotten(t *testing.T) {
 	}
 	if !b.Outdated(cert("other", now.Add(-time.Hour)), web) || b.Outdated(cert("other", now), web) || !b.Outdated(cert("stolen", now.Add(-time.Hour)), orders) || b.Outdated(cert("other", now.Add(-time.Hour)), orders) {
 		t.Error("what is to be replaced is not what is or will be refused")
+	}
+	// Whoever has a machine gains nothing by a clock that is behind.
+	slow := NewVerifier(&Bundles{Own: b.Own, Forgotten: []Forgotten{ForgetMachine("stolen", now)}})
+	if !slow.Forgot(cert("stolen", now.Add(-time.Minute)), orders, now.Add(-time.Hour)) || slow.Forgot(cert("stolen", now.Add(time.Second)), orders, now) {
+		t.Error("a machine is not refused at once, or for ever")
 	}
 	if NewVerifier(&Bundles{Own: b.Own}).Forgot(cert("stolen", now.Add(-time.Hour)), orders, now) {
 		t.Error("it is refused though nobody is forgotten")

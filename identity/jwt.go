@@ -60,6 +60,9 @@ func (v *Verifier) VerifyJWT(token, audience string, now time.Time) (ID, map[str
 	case audience == "" || !plain.Audience.Contains(audience):
 		return "", nil, refuse(string(id), "the token is for %s, not for %q", strings.Join(plain.Audience, ", "), audience)
 	}
+	if f := v.forgotten.token(id, plain.IssuedAt.Time(), now); f != nil && id.TrustDomain() == v.own {
+		return "", nil, refuse(string(id), "it is forgotten: %s", f)
+	}
 	switch err := plain.ValidateWithLeeway(jwt.Expected{Time: now}, Leeway); {
 	case errors.Is(err, jwt.ErrExpired):
 		return "", nil, refuse(string(id), "the token expired at %s, and it is %s", stamp(plain.Expiry.Time()), stamp(now))

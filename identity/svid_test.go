@@ -201,7 +201,10 @@ func TestBundleDocument(t *testing.T) {
 func TestVerifyJWT(t *testing.T) {
 	t.Parallel()
 	key, other := sign(t, nil, true, nil), sign(t, nil, true, nil)
-	v := NewVerifier(&Bundles{Own: &Bundle{TrustDomain: "a.test", Keys: map[string]crypto.PublicKey{"k1": key.key.Public()}}})
+	v := NewVerifier(&Bundles{Own: &Bundle{TrustDomain: "a.test", Keys: map[string]crypto.PublicKey{"k1": key.key.Public()}}, Forgotten: []Forgotten{
+		{ID: "spiffe://a.test/gone", Issued: noon.Add(-time.Minute), From: noon.Add(-50 * time.Second)},
+		{ID: "spiffe://a.test/soon", Issued: noon, From: noon.Add(time.Second)},
+	}})
 	good := jwt.Claims{Subject: "spiffe://a.test/x", Audience: jwt.Audience{"db", "cache"}, Expiry: jwt.NewNumericDate(noon.Add(time.Minute))}
 	for name, c := range map[string]struct {
 		change func(*jwt.Claims)
@@ -223,7 +226,11 @@ func TestVerifyJWT(t *testing.T) {
 		"another audience":  {change: func(c *jwt.Claims) { c.Audience = jwt.Audience{"web"} }, err: `the token is for web, not for "db"`},
 		"no audience":       {change: func(c *jwt.Claims) { c.Audience = nil }, err: `not for "db"`},
 		"a foreign subject": {change: func(c *jwt.Claims) { c.Subject = "spiffe://b.test/x" }, err: "trust domain b.test is not ours"},
-		"no subject":        {change: func(c *jwt.Claims) { c.Subject = "" }, err: "not a SPIFFE ID"},
+		"forgotten": {change: func(c *jwt.Claims) {
+			c.Subject, c.IssuedAt = "spiffe://a.test/gone", jwt.NewNumericDate(noon.Add(-2*time.Minute))
+		}, err: "it is forgotten: identity spiffe://a.test/gone"},
+		"forgotten, and nobody knows since when": {change: func(c *jwt.Claims) { c.Subject = "spiffe://a.test/gone" }, err: "it is forgotten"},
+		"no subject":                             {change: func(c *jwt.Claims) { c.Subject = "" }, err: "not a SPIFFE ID"},
 	} {
 		claims := good
 		if c.change != nil {
@@ -255,6 +262,22 @@ func TestVerifyJWT(t *testing.T) {
 		if c.err == "" && (err != nil || id != "spiffe://a.test/x" || all["sub"] != string(id)) ||
 			c.err != "" && (err == nil || !errors.Is(err, ErrBadSVID) || !strings.Contains(err.Error(), c.err)) {
 			t.Errorf("%s: %q, %v; want %q", name, id, err, c.err)
+		}
+	}
+	// A new one of an identity that was forgotten, and an old one in the time that was given.
+	for subject, issued := range map[string]time.Time{"spiffe://a.test/gone": noon, "spiffe://a.test/soon": noon.Add(-time.Minute)} {
+		claims := good
+		claims.Subject, claims.IssuedAt = subject, jwt.NewNumericDate(issued)
+		s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key.key, KeyID: "k1"}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := jwt.Signed(s).Claims(claims).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := v.VerifyJWT(token, "db", noon); err != nil {
+			t.Errorf("%s: %v", subject, err)
 		}
 	}
 	for _, token := range []string{"", "a.b.c", strings.Repeat("a", maxToken+1), "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzcGlmZmU6Ly9hLnRlc3QveCJ9."} {

@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,8 +27,12 @@ var (
 	errExpired  = status.Error(codes.Unauthenticated, "the certificate of this connection has expired")
 )
 
-// mostRefusals bounds what is remembered of a proxy's refusals.
-const mostRefusals = 100
+// mostRefusals bounds what is remembered of a proxy's refusals, mostSaid the bytes
+// of what a proxy says for people.
+const mostRefusals, mostSaid = 100, 1 << 10
+
+// short cuts what a proxy says for people.
+func short(s string) string { return strings.ToValidUTF8(s[:min(len(s), mostSaid)], "") }
 
 // session is one proxy's stream. Three goroutines: follow supervises, write
 // writes, read reads.
@@ -98,6 +103,7 @@ func (s *Server) follow(stream grpc.ServerStream) error {
 	if first.Hello == nil {
 		return status.Error(codes.InvalidArgument, "a stream begins with hello")
 	}
+	first.Hello.Version, first.Hello.Address = short(first.Hello.Version), short(first.Hello.Address)
 	now := s.options.Now()
 	x := &session{server: s, stream: stream, node: who.node, who: who, record: record.changed, since: now, heard: now, behind: now,
 		done: make(chan struct{}), wake: make(chan struct{}, 1), hello: *first.Hello, bundles: first.Hello.Bundles,
@@ -197,10 +203,12 @@ func (x *session) read() {
 
 // refused remembers what the proxy did not take. x.mu is held.
 func (x *session) refused(list []Refusal) {
-	for _, r := range list {
+	// More are not remembered: the log is everybody's.
+	for _, r := range list[:min(len(list), mostRefusals)] {
 		if x.refusals == nil {
 			x.refusals = map[Name]Refusal{}
 		}
+		r.Name, r.Field, r.Message = short(r.Name), short(r.Field), short(r.Message)
 		if r.Origin == (model.Origin{}) {
 			// What cannot be read does not say where it was written; we know.
 			r.Origin = x.server.catalog.origin(Name{r.Kind, r.Name})

@@ -68,6 +68,8 @@ type workloadMetadata struct {
 type workloadSpec struct {
 	Account  string               `json:"account"`
 	Node     string               `json:"node,omitempty"`
+	Zone     string               `json:"zone,omitempty"` // as model.ParsePlace reads it
+	Network  string               `json:"network,omitempty"`
 	Address  string               `json:"address"`
 	MeshPort uint16               `json:"meshPort,omitempty"`
 	Ports    []model.WorkloadPort `json:"ports,omitempty"`
@@ -89,10 +91,22 @@ func presentKey(node, namespace, account, name string) string {
 
 // Document writes a workload as a document of kind Workload, in JSON.
 func Document(w *model.Workload) ([]byte, error) {
+	zone := w.Place
+	if zone.Network = ""; zone.Zone == "" {
+		zone.Region = ""
+	}
+	// A service without a namespace is of the default one, and in a document of
+	// that of the workload.
+	ports := slices.Clone(w.Ports)
+	for i := range ports {
+		if s := ports[i].Service; !strings.Contains(s, "/") {
+			ports[i].Service = model.DefaultNamespace + "/" + s
+		}
+	}
 	return json.MarshalIndent(workloadDocument{
 		APIVersion: "naru.dev/v1alpha1", Kind: "Workload",
 		Metadata: workloadMetadata{w.Namespace, instanceOf(w.Namespace, w.Name)},
-		Spec:     workloadSpec{w.Account, w.Node, w.Address, w.MeshPort, w.Ports, w.State, w.Weight, w.PassportKey},
+		Spec:     workloadSpec{w.Account, w.Node, zone.String(), w.Place.Network, w.Address, w.MeshPort, ports, w.State, w.Weight, w.PassportKey},
 	}, "", "  ")
 }
 

@@ -363,9 +363,10 @@ func checkWorkload(w *model.Workload) error {
 	if w == nil {
 		return errors.New("there is no workload")
 	}
+	// As parts of its name in a handshake, where case does not count, they must not be another's.
 	for _, part := range []struct{ what, value string }{{"namespace", w.Namespace}, {"account", w.Account}, {"name", instanceOf(w.Namespace, w.Name)}} {
-		if !IsNodeName(part.value) {
-			return fmt.Errorf("workload %q: %q is no %s: letters, digits, dots, dashes and underscores", w.Name, part.value, part.what)
+		if !model.IsLabel(part.value) {
+			return fmt.Errorf("workload %q: %q is no %s: lower case letters, digits and -, at most 63", w.Name, part.value, part.what)
 		}
 	}
 	if at, err := netip.ParseAddr(w.Address); err != nil || at.Zone() != "" || at.IsUnspecified() || at.IsMulticast() {

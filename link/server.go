@@ -149,7 +149,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	}
 	s := &Server{options: o, log: o.Log, catalog: newCatalog(), sessions: map[string]*session{}, joining: make(chan struct{}, 64), bulk: make(chan struct{}, mostBulk)}
 	s.grpc = grpc.NewServer(
-		grpc.Creds(queued{credentials.NewTLS(s.tlsConfig()), make(chan struct{}, mostHandshakes)}),
+		grpc.Creds(queued{credentials.NewTLS(s.tlsConfig()), make(chan struct{}, mostHandshakes), &guests{}}),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxRecvMsgSize(mostMessage),
 		grpc.MaxConcurrentStreams(64),

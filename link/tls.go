@@ -40,7 +40,8 @@ const (
 // queued lets a bounded number of handshakes happen at once.
 type queued struct {
 	credentials.TransportCredentials
-	turns chan struct{}
+	turns  chan struct{}
+	guests *guests
 }
 
 func (q queued) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -55,11 +56,15 @@ func (q queued) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, 
 	defer leave()
 	stuck := time.AfterFunc(turnTime, leave)
 	defer stuck.Stop()
-	return q.TransportCredentials.ServerHandshake(conn)
+	c, info, err := q.TransportCredentials.ServerHandshake(conn)
+	if t, ok := info.(credentials.TLSInfo); err == nil && ok && len(t.State.PeerCertificates) == 0 {
+		c, err = q.guests.admit(c, time.Now())
+	}
+	return c, info, err
 }
 
 func (q queued) Clone() credentials.TransportCredentials {
-	return queued{q.TransportCredentials.Clone(), q.turns}
+	return queued{q.TransportCredentials.Clone(), q.turns, q.guests}
 }
 
 // NodeID is the identity of a node's proxy.

@@ -201,10 +201,11 @@ func (s *Server) checkToken(ctx context.Context, secret []byte, node, key string
 }
 
 // useToken marks a token as used and writes the record of the node, both or
-// neither: of any number that try at once, one gets true.
+// neither: of any number that try at once, one gets true. One that was used is good
+// for an answer that was lost, as long as what it led to stands.
 func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, node, key string, since time.Time) error {
 	if r.UsedAt != nil {
-		return nil
+		return s.stands(ctx, node, *r.UsedAt)
 	}
 	now := s.options.Now().UTC()
 	r.UsedBy, r.UsedKey, r.UsedAt = node, key, &now
@@ -215,6 +216,22 @@ func (s *Server) useToken(ctx context.Context, item store.Item, r tokenRecord, n
 	return s.admit(ctx, nodeRecord{Name: node, Grant: r.Grant, Joined: now, By: byToken, Since: since},
 		[]store.Cond{{Key: item.Key, Changed: item.Changed}}, errUsedToken,
 		store.Op{Key: item.Key, Value: used, Lease: item.Lease})
+}
+
+// stands says whether a node is what it became at a time, by a token: one that was
+// forgotten meanwhile, or whose name another machine has by now, would get by the
+// token which it has used a certificate that is newer than all that is refused.
+func (s *Server) stands(ctx context.Context, node string, since time.Time) error {
+	r, _, err := nodeOf(ctx, s.options.Store, node)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return fmt.Errorf("%w: and the node that joined by it was forgotten since", errUsedToken)
+	case err != nil:
+		return err
+	case !r.Joined.Equal(since):
+		return fmt.Errorf("%w: and another machine has joined as node %s since", errUsedToken, node)
+	}
+	return nil
 }
 
 // admit writes the record of a node together with ops, if conds hold; lost is

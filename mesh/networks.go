@@ -63,12 +63,17 @@ func (l *Lowering) between() {
 	l.out.Listeners = append(l.out.Listeners, keep(l, networkDoor, []any{port, l.node.Address, l.mesh.Origin.String()}, func() *model.Listener {
 		return &model.Listener{Name: networkDoor, Address: l.node.Address, Port: port, Protocol: model.TLS, Passthrough: true, Limits: doorLimits, Origin: l.mesh.Origin}
 	}))
+	known := map[string]bool{}
 	for _, w := range workloads {
 		for i, p := range w.Ports {
 			if slices.ContainsFunc(w.Ports[:i], func(o model.WorkloadPort) bool { return o.Port == p.Port }) {
 				continue
 			}
 			name := networkDoor + "/" + l.sni(w, p.Port)
+			if known[name] {
+				continue // "orders.1" and "orders-1": the first is called so
+			}
+			known[name] = true
 			made := keep(l, name, []any{w, l.mesh.Domain}, func() *passage {
 				return &passage{
 					flow: &model.Flow{

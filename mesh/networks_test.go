@@ -78,6 +78,15 @@ func TestGatewaysPassOn(t *testing.T) {
 	if want := "9002.s0000-1.shop.mesh>10.1.0.0:15008 9002.s0001-1.shop.mesh>10.1.0.1:15008"; strings.Join(got, " ") != want {
 		t.Errorf("%v, want %s", got, want)
 	}
+	// Two workloads that are called the same in a handshake are one, and no hindrance.
+	twin := *cfg.Workloads[1]
+	twin.Name, twin.Address = strings.ToUpper(twin.Name), "10.9.9.9"
+	doubled := *cfg
+	doubled.Workloads = append([]*model.Workload{&twin}, cfg.Workloads...)
+	var d Lowering
+	if out := d.Lower(&doubled, Node{Serve: true, Network: "dc2"}); len(out.Flows) != 2 || len(out.Services) != len(cfg.Services)+2 {
+		t.Errorf("%d flows and %d services", len(out.Flows), len(out.Services))
+	}
 	// What has not changed is the same noun.
 	again := l.Lower(cfg, Node{Serve: true, Network: "dc2"})
 	if again.Listeners[i] != out.Listeners[i] || again.Flows[0] != out.Flows[0] {

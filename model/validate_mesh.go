@@ -267,6 +267,10 @@ func isMTLS(m MTLS) bool { return m == "" || m == Strict || m == Permissive || m
 // DNS label (RFC 1123 §2.1).
 func isLabel(s string) bool { return len(s) <= 63 && !strings.ContainsRune(s, '.') && isName(s, false) }
 
+// IsLabel says whether s can be a namespace, an account or the host of a service: a
+// part of a DNS name in lower case, at most 63 characters (RFC 1123 section 2.1).
+func IsLabel(s string) bool { return isLabel(s) }
+
 // isTrustDomain says whether s is a trust domain name (SPIFFE-ID §2.1).
 func isTrustDomain(s string) bool {
 	for i := 0; i < len(s); i++ {

@@ -95,6 +95,7 @@ type Proxy struct {
 	// the loops.
 	strangers *rule
 	callers   callers
+	gone      atomic.Pointer[func(t *wire.TLSState) bool] // of Expel; nil before
 	began     time.Time
 	// handshakes say when the log may tell that some failed.
 	handshakes [observe.Reasons]observe.Seldom

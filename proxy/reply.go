@@ -65,6 +65,12 @@ func (x *exchange) ascend() {
 	if x.rule != nil {
 		x.rule.chain.OnResponse(&x.Exchange)
 	}
+	if len(x.Upgrade) > 0 && x.Request.Minor >= 2 && x.Response.Status/100 == 2 {
+		// A service of HTTP/1.1 that does not know the protocol answers as if it had
+		// not been asked for it. By HTTP/2 that would be to agree (RFC 8441 section
+		// 5), and this says that it does not (RFC 9220 section 3).
+		x.Response.Status = 501
+	}
 	x.status = x.Response.Status
 }
 

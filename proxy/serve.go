@@ -54,6 +54,11 @@ func (d *door) admit(port *port, e *entrance, c wire.Conn) {
 		d.converse(port, e, c, netip.AddrPort{}, nil)
 	case e.secure:
 		port.secure.Secure(c, func(plain wire.Conn) {
+			if p.forgot(plain.Peer()) {
+				p.opt.Registry.Refused(d.worker.index, observe.ClientIdentity)
+				plain.Abort()
+				return
+			}
 			codec := e.codec(p, plain.Peer().TLS.Protocol == "h2")
 			if !d.counted(e, plain.Peer()) {
 				codec.Refuse(plain, observe.TooManyFromCaller)

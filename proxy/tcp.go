@@ -34,6 +34,7 @@ type conversation struct {
 	lease           *upstream.Lease
 	tried           upstream.Tried
 	held            []byte // what the client has sent before there was a service
+	greeting        []byte // what the service has sent before its client, while that is wary
 
 	passed
 	idle    time.Duration // 0 none
@@ -288,9 +289,10 @@ func (h *half) OnData(b []byte) {
 	if h.of.wary {
 		if h == &h.of.client {
 			h.of.suspect(b)
-			return
+		} else {
+			h.of.hear(b)
 		}
-		h.of.trust() // no server of HTTP speaks first
+		return
 	}
 	h.OnForwarded(len(b))
 	to := h.other.conn

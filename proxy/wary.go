@@ -19,10 +19,30 @@ func (k *conversation) suspect(b []byte) {
 	}
 }
 
+// hear looks at what a service says before anything of its client has passed on.
+// No server of HTTP speaks first, but one of HTTP/2 may, with its settings: these
+// wait for what the client begins with, as a codec that serves it has its own.
+func (k *conversation) hear(b []byte) {
+	k.greeting = append(k.greeting, b...)
+	if wire.Greets(k.greeting) == wire.SpeaksOther {
+		k.trust()
+	} else if len(k.greeting) > mostGreeting {
+		k.service.conn.Pause()
+	}
+}
+
+// mostGreeting bounds what waits so, about.
+const mostGreeting = 16 << 10
+
 // trust passes on what was held, and lets pass what comes.
 func (k *conversation) trust() {
-	held := k.held
-	k.wary, k.held = false, nil
+	held, greeting := k.held, k.greeting
+	k.wary, k.held, k.greeting = false, nil, nil
+	if len(greeting) > 0 {
+		k.service.OnForwarded(len(greeting))
+		k.client.conn.Write(greeting, nil)
+		k.service.conn.Resume()
+	}
 	if len(held) > 0 {
 		k.service.conn.Write(held, nil)
 		k.client.OnForwarded(len(held))
@@ -33,7 +53,7 @@ func (k *conversation) trust() {
 // turn has a codec serve the client, of which nothing has passed.
 func (k *conversation) turn(s wire.Spoken) {
 	c, held := k.client.conn, k.held
-	k.held, k.turned = nil, true
+	k.held, k.greeting, k.turned = nil, nil, true
 	k.service.conn.Abort()
 	k.end()
 	if k.early {

@@ -73,8 +73,10 @@ func Detect(b []byte, final bool) Spoken {
 
 // Suspect finds out whether a server, however lenient, could read as HTTP what a
 // client has sent so far, where Detect asks what a client means by it: empty
-// lines before the request line, tabs in it, any method. It is for who must not
-// let HTTP pass as bytes. Undecided is what may still become a request line.
+// lines before the request line, any white space in it (RFC 9112 section 3), any
+// method, no version: some read fields behind a line without one, too. It is for
+// who must not let HTTP pass as bytes. Undecided is what may still become a request
+// line.
 func Suspect(b []byte) Spoken {
 	if n := min(len(b), len(http2Preface)); string(b[:n]) == http2Preface[:n] {
 		if n == len(http2Preface) {
@@ -82,27 +84,58 @@ func Suspect(b []byte) Spoken {
 		}
 		return Undecided
 	}
-	line := bytes.TrimLeft(b, "\r\n\t\v\f ")
+	line := b
+	for len(line) > 0 && (line[0] == '\n' || blank(line[0])) {
+		line = line[1:]
+	}
 	method := 0
 	for method < len(line) && IsToken(line[method]) {
 		method++
 	}
-	switch {
-	case method == 0 && len(line) > 0, method < len(line) && line[method] != ' ' && line[method] != '\t':
+	if method == 0 && len(line) > 0 || method < len(line) && line[method] != '\n' && !blank(line[method]) {
 		return SpeaksOther
+	}
+	target := line[method:]
+	for len(target) > 0 && blank(target[0]) {
+		target = target[1:]
 	}
 	end := bytes.IndexByte(line, '\n')
 	switch {
-	case end >= 0 && containsFold(line[:end], "http/"):
+	case end >= 0 && (containsFold(line[:end], "http/") || target[0] == '/' || len(target) > 5 && EqualFold(target[:5], "http:")):
 		return SpeaksHTTP1
 	case end >= 0:
 		return SpeaksOther
-	case bytes.ContainsFunc(line[method:], func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' }):
+	case len(target) > 0 && (target[0] < ' ' || target[0] == 0x7f):
 		return SpeaksOther // as in LDAP, whose messages have no lines that could be waited for
 	case len(b) > maxRequestLine:
 		return SpeaksHTTP1
 	}
 	return Undecided
+}
+
+// blank says whether c is white space to some parser of a request line: what RFC
+// 9112 section 3 names, and what else ISO 8859-1 has, by which scripts split words.
+func blank(c byte) bool {
+	switch c {
+	case ' ', '\t', '\v', '\f', '\r', 0x1c, 0x1d, 0x1e, 0x1f, 0x85, 0xa0:
+		return true
+	}
+	return false
+}
+
+// Greets finds out whether what a server says before its client has said anything
+// begins a connection of HTTP/2: SETTINGS, which either side may send first
+// (RFC 9113 sections 3.4 and 6.5). All else of HTTP waits for its client.
+func Greets(b []byte) Spoken {
+	for i, c := range b[:min(len(b), 9)] {
+		switch {
+		case i == 1: // of the length, which the third byte completes
+		case i == 2 && (int(b[1])<<8|int(c))%6 == 0, i == 3 && c == 4, i != 2 && i != 3 && c == 0:
+		default:
+			return SpeaksOther
+		}
+	}
+	return undecided(len(b) >= 9, SpeaksHTTP2)
 }
 
 // containsFold says whether lower, which is lower case, stands in b in any case.

@@ -27,7 +27,16 @@ func TestSuspect(t *testing.T) {
 		{"a long one", "GET /" + strings.Repeat("a", maxRequestLine), SpeaksHTTP1},
 		{"the preface", http2Preface, SpeaksHTTP2},
 		{"a part of the preface", http2Preface[:20], Undecided},
-		{"HTTP/0.9, which has no fields", "GET /a\r\n", SpeaksOther},
+		{"with vertical tabs and form feeds", "GET\v/a\fHTTP/1.1\r\n", SpeaksHTTP1},
+		{"with bare CR", "GET\r/a\rHTTP/1.1\r\n", SpeaksHTTP1},
+		{"with what scripts take for spaces", "GET\x1c/a\xa0HTTP/1.1\r\n", SpeaksHTTP1},
+		{"with a control character", "GET /\x01 HTTP/1.1\r\n", SpeaksHTTP1},
+		{"HTTP/0.9, behind which some read fields", "GET /a\r\n", SpeaksHTTP1},
+		{"HTTP/0.9, absolute", "GET http://a/\n", SpeaksHTTP1},
+		{"redis, inline, without arguments", "PING\r\n", SpeaksOther},
+		{"stomp", "CONNECT\naccept-version:1.2\n", SpeaksOther},
+		{"rtsp", "OPTIONS rtsp://a/ RTSP/1.0\r\n", SpeaksOther},
+		{"ldap, of a length that is a form feed", "0\f\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00", SpeaksOther},
 		{"redis, inline", "SET a b\r\n", SpeaksOther},
 		{"redis", "*1\r\n$4\r\nPING\r\n", SpeaksOther},
 		{"postgres", "\x00\x00\x00\x08\x04\xd2\x16\x2f", SpeaksOther},
@@ -89,6 +98,34 @@ func TestDetect(t *testing.T) {
 				t.Errorf("%s: %d bytes: %d after %d", c.name, i+1, got, decided)
 			}
 			decided = got
+		}
+	}
+}
+
+// TestGreets: of what servers say first, the settings of HTTP/2 alone are HTTP.
+func TestGreets(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		text string
+		want Spoken
+	}{
+		{"nothing", "", Undecided},
+		{"settings", "\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x40\x00", SpeaksHTTP2},
+		{"no settings", "\x00\x00\x00\x04\x00\x00\x00\x00\x00", SpeaksHTTP2},
+		{"many settings", "\x00\x01\x02\x04\x00\x00\x00\x00\x00", SpeaksHTTP2},
+		{"a part", "\x00\x00\x06\x04\x00\x00", Undecided},
+		{"settings of a wrong length", "\x00\x00\x07\x04\x00\x00\x00\x00\x00", SpeaksOther},
+		{"an acknowledgement", "\x00\x00\x00\x04\x01\x00\x00\x00\x00", SpeaksOther},
+		{"settings of a stream", "\x00\x00\x00\x04\x00\x00\x00\x00\x01", SpeaksOther},
+		{"mysql", "\x4a\x00\x00\x00\x0a8.0.36", SpeaksOther},
+		{"smtp", "220 ready\r\n", SpeaksOther},
+		{"ssh", "SSH-2.0-OpenSSH_9.9\r\n", SpeaksOther},
+	} {
+		for i := range len(c.text) + 1 {
+			if got := Greets([]byte(c.text[:i])); got != c.want && (got != Undecided || i == len(c.text)) {
+				t.Errorf("%s: %d after %d bytes, not %d", c.name, got, i, c.want)
+			}
 		}
 	}
 }

@@ -120,7 +120,7 @@ func (r *rule) why(d *Decider, in *input, missing bool) string {
 // whyContent is why for what is asked for.
 func (r *rule) whyContent(d *Decider, in *input, missing bool) string {
 	if r.http && in.x != nil {
-		if why := r.whyNotAsked(in); why != "" {
+		if why := r.whyNotAsked(in, missing); why != "" {
 			return why
 		}
 	}
@@ -131,13 +131,13 @@ func (r *rule) whyContent(d *Decider, in *input, missing bool) string {
 }
 
 // whyNotAsked is why for what a request has.
-func (r *rule) whyNotAsked(in *input) string {
+func (r *rule) whyNotAsked(in *input, missing bool) string {
 	h := &in.x.Request
 	method := string(h.Method)
 	switch {
-	case len(r.methods) > 0 && !contains(r.methods, h.Method):
+	case len(r.methods) > 0 && !named(r.methods, h.Method, missing):
 		return "method " + method + " is not " + strings.Join(r.methods, " or ")
-	case contains(r.notMethods, h.Method):
+	case named(r.notMethods, h.Method, !missing):
 		return "method " + method + " is excluded"
 	case len(r.hosts) > 0 && !anyHost(r.hosts, h.Authority):
 		return "host " + string(h.Authority) + " is not " + inWords(r.hosts)

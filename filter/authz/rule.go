@@ -345,17 +345,19 @@ func (r *rule) content(d *Decider, in *input, missing bool) bool {
 			if !missing {
 				return false
 			}
-		} else if !r.asked(in) {
+		} else if !r.asked(in, missing) {
 			return false
 		}
 	}
 	return r.cel == nil || r.cel.holds(d, r, in, missing)
 }
 
-// asked says whether what a request has is as the rule wants it.
-func (r *rule) asked(in *input) bool {
+// asked says whether what a request has is as the rule wants it. Methods differ by
+// case (RFC 9110 section 9.1), and many services do not care: one in another case
+// is what a deny names, and what an allow excludes.
+func (r *rule) asked(in *input, missing bool) bool {
 	h := &in.x.Request
-	if len(r.methods) > 0 && !contains(r.methods, h.Method) || contains(r.notMethods, h.Method) {
+	if len(r.methods) > 0 && !named(r.methods, h.Method, missing) || named(r.notMethods, h.Method, !missing) {
 		return false
 	}
 	if len(r.hosts) > 0 && !anyHost(r.hosts, h.Authority) || anyHost(r.notHosts, h.Authority) {
@@ -377,9 +379,10 @@ func (r *rule) asked(in *input) bool {
 	return true
 }
 
-func contains(list []string, b []byte) bool {
+// named says whether a method is in a list, in any case where fold says so.
+func named(list []string, b []byte, fold bool) bool {
 	for _, s := range list {
-		if s == string(b) {
+		if s == string(b) || fold && strings.EqualFold(s, string(b)) {
 			return true
 		}
 	}

@@ -29,7 +29,8 @@ type Options struct {
 	// place. It must not block.
 	Replaced func(id identity.ID)
 	// Forgotten, where it is not nil, hears of the list of that name in bundles that
-	// have changed: what was accepted may not be any more. It must not block.
+	// have changed, and, with whatever list, of a trust domain that is not believed
+	// any more: what was accepted may not be. It must not block.
 	Forgotten func([]identity.Forgotten)
 	Log       *slog.Logger
 }
@@ -243,7 +244,7 @@ func (a *Agent) Verify(chain []*x509.Certificate) (string, error) {
 }
 
 // Forgot says whether a certificate that was accepted is not any more, because
-// whom it was given to is forgotten.
+// whom it was given to is forgotten, or its trust domain is not believed any more.
 func (a *Agent) Forgot(cert *x509.Certificate, id string) bool {
 	j := a.judge.Load()
 	return j != nil && j.verifier.Forgot(cert, identity.ID(id), time.Now())

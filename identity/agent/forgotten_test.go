@@ -47,6 +47,22 @@ func TestForgotten(t *testing.T) {
 		}
 		pass(time.Minute)
 
+		if err := from.SetFederated(t.Context(), &identity.Bundle{TrustDomain: "other.example", Keys: a.Bundles().Own.Keys}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if heard != 0 || a.Forgot(theirs[0], "spiffe://other.example/x") {
+			t.Errorf("one more trust domain is believed, and it heard %d times", heard)
+		}
+		if err := from.DropFederated(t.Context(), "other.example"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if heard != 1 || !a.Forgot(theirs[0], "spiffe://other.example/x") {
+			t.Errorf("a trust domain is not believed any more, and it heard %d times", heard)
+		}
+		heard = 0
+
 		now := time.Now()
 		if err := from.Forget(t.Context(), identity.Forgotten{ID: orders, Issued: now, From: now.Add(10 * time.Second)}); err != nil {
 			t.Fatal(err)

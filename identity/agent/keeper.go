@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -291,9 +292,16 @@ func (a *Agent) setBundles(b *identity.Bundles) {
 		}
 	}
 	a.mu.Unlock()
-	if a.opt.Forgotten != nil && len(b.Forgotten) > 0 {
+	if a.opt.Forgotten != nil && (len(b.Forgotten) > 0 || lost(old, b)) {
 		a.opt.Forgotten(b.Forgotten) // also where they are those of before: it costs a look
 	}
+}
+
+// lost says whether a trust domain is believed no more.
+func lost(before, now *identity.Bundles) bool {
+	return before != nil && slices.ContainsFunc(before.Federated, func(o *identity.Bundle) bool {
+		return !slices.ContainsFunc(now.Federated, func(b *identity.Bundle) bool { return b.TrustDomain == o.TrustDomain })
+	})
 }
 
 func sameKey(cert *x509.Certificate, key crypto.Signer) bool {

@@ -295,7 +295,7 @@ func TestBadEndpoints(t *testing.T) {
 		"signed by unknown authority":             {URL: web.URL + "/good"},
 		"answered 302":                            {URL: web.URL + "/moved", Roots: pool},
 		"answered 404":                            {URL: web.URL + "/none", Roots: pool},
-		"more than 4 MiB":                         {URL: web.URL + "/large", Roots: pool},
+		"more than 128 KiB":                       {URL: web.URL + "/large", Roots: pool},
 		"unable to parse JWKS":                    {URL: web.URL + "/garbage", Roots: pool},
 		"and 12 is known already":                 {URL: web.URL + "/good", Roots: pool, First: &newer},
 	} {

@@ -19,7 +19,9 @@ import (
 
 // Bounds.
 const (
-	maxDocument = 4 << 20 // bytes of a bundle
+	// maxDocument bounds a bundle, in bytes: all proxies are told all of them, in
+	// one message. One with ten roots and ten keys has about 20 KB.
+	maxDocument = 128 << 10
 	fetchFor    = 30 * time.Second
 	// A bundle's own hint counts within these.
 	minRefresh = 10 * time.Second
@@ -171,7 +173,7 @@ func (f *Follower) take(b *identity.Bundle, told bool) error {
 		return nil
 	}
 	if old != nil && b.Sequence < old.Sequence {
-		return fmt.Errorf("the endpoint gave sequence %d, and %d is known already", b.Sequence, old.Sequence)
+		return fmt.Errorf("the endpoint gave sequence %d, and %d is known already: where it has begun anew, take the trust domain out of the configuration and put it back", b.Sequence, old.Sequence)
 	}
 	if err := f.tell(b); err != nil {
 		return err
@@ -228,7 +230,7 @@ func (f *Follower) fetch(ctx context.Context, client *http.Client) (*identity.Bu
 	case err != nil:
 		return nil, err
 	case len(doc) > maxDocument:
-		return nil, fmt.Errorf("%s gave a bundle of more than %d MiB", f.domain.URL, maxDocument>>20)
+		return nil, fmt.Errorf("%s gave a bundle of more than %d KiB", f.domain.URL, maxDocument>>10)
 	}
 	return identity.ParseBundle(f.domain.TrustDomain, doc)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +26,11 @@ func TestMain(m *testing.M) {
 	}
 	if dir := os.Getenv("NARU_TEST_FULL"); dir != "" {
 		filler(dir)
+	}
+	if dir := os.Getenv("NARU_TEST_DAMAGED"); dir != "" {
+		_, err := Open(context.Background(), small(dir))
+		fmt.Println(err)
+		os.Exit(0)
 	}
 	goleak.VerifyTestMain(patient{m})
 }
@@ -318,4 +324,27 @@ func cluster(t *testing.T, n int) []*Store {
 		}
 	})
 	return members
+}
+
+// TestDamaged: files that are damaged are told of at once, with what can be done.
+// etcd leaves a goroutine behind then, so that another process tries.
+func TestDamaged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(t.Context(), small(dir))
+	if err == nil {
+		err = errors.Join(put(t.Context(), s, "a", "b"), s.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(dir, "member", "snap", "db"), 4096); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "NARU_TEST_DAMAGED="+dir)
+	text, err := cmd.Output()
+	if said := string(text); err != nil || !strings.Contains(said, "file size too small") || !strings.Contains(said, "where the files in "+dir+" are damaged") {
+		t.Errorf("%v, %s", err, said)
+	}
 }

@@ -58,9 +58,13 @@ func openServer(ctx context.Context, o Options) (*server, error) {
 		return nil, fmt.Errorf("the folder %s is used by another process, or cannot be written: %w", o.Dir, err)
 	}
 	v := &server{opt: o, lock: lock, rung: make(chan struct{}, 1)}
+	_, none := os.Stat(filepath.Join(o.Dir, "member"))
 	run, err := start(ctx, o)
 	if err != nil {
 		lock.Close()
+		if none == nil && !errors.Is(err, store.ErrUnavailable) {
+			err = fmt.Errorf("%w (where the files in %s are damaged, bring back a copy of that folder, or move it away: the mesh begins anew then, and its machines join it again)", err, o.Dir)
+		}
 		return nil, err
 	}
 	v.run = run
@@ -110,6 +114,8 @@ func start(ctx context.Context, o Options) (*running, error) {
 	var out outcome
 	select {
 	case out = <-outcomes:
+	case <-f.happened: // on another goroutine than the one that starts, which may wait for that for ever
+		out.err = errors.New(f.why)
 	case <-bounded.Done():
 		go func() { // it may come late
 			if out := <-outcomes; out.etcd != nil {
