@@ -351,7 +351,7 @@ func TestLongShopKills(t *testing.T) {
 	t.Parallel()
 	lasts, workers, every := time.Duration(0), 2, 50*time.Millisecond
 	if *long {
-		lasts, workers = 10*time.Minute, 8
+		lasts, workers = 10*time.Minute, 4
 	}
 	seed := uint64(5)
 	if text := os.Getenv("NARU_TEST_SEED"); text != "" {
