@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,10 +39,10 @@ type instance struct {
 	faulty        bool
 }
 
-// node says of which machine the second node is.
+// secondNode is which of the machines has the proxy that may be killed.
 const secondNode = 0
 
-// startShop starts it by its own configuration: of each service that keeps
+// startShop starts it by the shop's own configuration: of each service that keeps
 // nothing two or three instances.
 func startShop(t *testing.T, args ...string) *killShop {
 	t.Helper()
@@ -60,7 +61,11 @@ func startShop(t *testing.T, args ...string) *killShop {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
 	here, there := s.m.plane, s.m.at[secondNode]
-	s.run = here.mesh(string(config), append([]string{"--control-listen", here.addr + ":15012"}, args...)...)
+	text := string(config)
+	if !*long { // the tests beside this one may keep the machine busy
+		text = regexp.MustCompile(`timeout: \d+s`).ReplaceAllString(text, "timeout: 15s")
+	}
+	s.run = here.mesh(text, append([]string{"--control-listen", here.addr + ":15012"}, args...)...)
 	s.m.join(secondNode, append([]string{"--join", s.m.token("--node", there.name)}, args...)...)
 	t.Cleanup(func() {
 		for _, i := range s.all {
@@ -139,7 +144,7 @@ type fault struct {
 	heal  func() bool   // called until it is true
 }
 
-// harm does something to an instance: it says what puts it right.
+// harms are what may be done to an instance; each gives what puts it right.
 var harms = []struct {
 	what string
 	do   func(s *killShop, i *instance, r *rand.Rand) (heal func() bool)
@@ -309,7 +314,8 @@ func (s *killShop) harm(n int, r *rand.Rand) bool {
 	return false
 }
 
-// kinds of faults there are: those of instances, and two of a node.
+// kinds is how many kinds of faults there are: those of instances, and two of a
+// node.
 var kinds = len(harms) + 2
 
 // kill does every kind of fault once in turn, and then at random until a time is
