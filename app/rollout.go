@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/model"
@@ -18,7 +19,7 @@ func (c *controlPlane) keep(feed model.Feed, registry *observe.Registry) *rollou
 	c.rollouts = rollout.New(rollout.Options{
 		Join: policies.Lower, Feed: feed, Store: c.store, Replica: c.opt.Node, Log: c.log,
 		Counts: func(context.Context) []rollout.Report {
-			return []rollout.Report{{Source: c.opt.Node, Trials: registry.Trials()}}
+			return []rollout.Report{{Source: c.opt.Node, At: time.Now(), Trials: registry.Trials()}}
 		},
 	})
 	c.rollouts.Observe(registry)

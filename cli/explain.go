@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/naru-mesh/naru/admin"
 	"github.com/naru-mesh/naru/app"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
@@ -20,6 +25,7 @@ func newExplain() *cobra.Command {
 		heads  []string
 		from   []string
 		caller string
+		socket string
 	)
 	c := &cobra.Command{
 		Use:   "explain [METHOD] URL | explain CODE",
@@ -27,6 +33,8 @@ func newExplain() *cobra.Command {
 		Long: `explain reads the configuration (naru.yaml here, or --file) and says what would
 happen to a request: listener, route, filters, services, what is said of how it is
 served and by which policy, and why the routes that come close do not get it. Nothing is sent. METHOD is GET where it is left out.
+Where a rollout moves the weights, a naru that runs here and decides about it is
+asked how far it is, and both are shown: what is in force, and what is written.
 A connection is asked about as tcp://HOST:PORT, tls://NAME:PORT or udp://HOST:PORT.
 With --from it is about a call in the mesh: which service is meant, by which mode
 and way it is reached, which policy lets the caller in or refuses it, and why the
@@ -69,7 +77,7 @@ naru_refused_total.`,
 			if cmd.Flags().Changed("from") {
 				return explainCall(cmd.OutOrStdout(), s, q, caller, asJSON)
 			}
-			e, err := app.Explain(s, q)
+			e, err := explainNow(cmd.Context(), s, q, socket)
 			if err != nil {
 				return usage{err}
 			}
@@ -84,9 +92,42 @@ naru_refused_total.`,
 	f.StringArrayVarP(&heads, "header", "H", nil, "a request `header`, as in curl; may be repeated")
 	f.StringArrayVarP(&from, "file", "f", nil, "configuration `file` or folder; may be repeated")
 	f.StringVar(&caller, "from", "", "who calls, in the mesh: an `account`, NAMESPACE/ACCOUNT, a SPIFFE ID, or nobody for a caller without a proxy")
+	rolloutSocket(c, &socket)
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
+
+// explainNow explains a request, and where a rollout moves the weights asks the
+// process that decides, if there is one, how far it is: what is written does not
+// count then.
+func explainNow(ctx context.Context, s *model.Snapshot, q proxy.Question, socket string) (*proxy.Explanation, error) {
+	e, err := app.Explain(s, q)
+	if err != nil || e.Rollout == nil {
+		return e, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	all, err := admin.AtPlane(app.PlaneSocket(socket)).Rollouts(ctx)
+	if err != nil {
+		return e, nil // nobody runs, or one that has no rollouts: then it is not known
+	}
+	for _, v := range all {
+		// Of a route whose listeners have different policies there are several.
+		mine := func(route string) bool { return route == e.Route || strings.HasPrefix(e.Route, route+"@") }
+		if v.Name != e.Rollout.Name || v.To != e.Rollout.To || !slices.ContainsFunc(v.Routes, mine) {
+			continue // of another configuration
+		}
+		q.Shares = map[string]int{v.Name: int(math.Round(v.Weight * (model.Million / 100)))}
+		if e, err = app.Explain(s, q); err == nil {
+			e.Rollout.Phase = string(v.Phase)
+		}
+		return e, err
+	}
+	return e, nil
+}
+
+// askTime is how long a process that runs is waited for.
+const askTime = 2 * time.Second
 
 // withScheme takes a URL as curl does: "localhost:8080/orders" is http. A path
 // stays one.
@@ -129,6 +170,18 @@ func explainCode(w io.Writer, code string, asJSON bool) error {
 	return nil
 }
 
+// rolloutNow says how far a rollout is, where that is known.
+func rolloutNow(o *proxy.ExplainRollout) string {
+	if o.Phase != "" {
+		return o.Phase
+	}
+	steps := make([]string, len(o.Steps))
+	for i, s := range o.Steps {
+		steps[i] = percent(s)
+	}
+	return "steps of " + strings.Join(steps, ", ") + "; how far it is nobody says here (naru rollout status)"
+}
+
 func printExplanation(w io.Writer, e *proxy.Explanation) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-9s "+format+"\n", append([]any{name}, args...)...)
@@ -156,12 +209,22 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 	if e.Forward != "" {
 		row("sends", "%s", e.Forward)
 	}
+	if o := e.Rollout; o != nil {
+		row("rollout", "%s moves the requests to %s: %s", o.Name, o.To, rolloutNow(o))
+	}
 	for _, b := range e.Backends {
 		note := strings.Join(b.Endpoints, ", ")
 		if b.Note != "" {
 			note = b.Note
 		}
-		row("service", "%s (%.4g%%)  %s", b.Service, b.Percent, note)
+		share := fmt.Sprintf("%.4g%%", b.Percent)
+		switch {
+		case b.InForce != nil:
+			share = fmt.Sprintf("%.4g%% now, %s written", *b.InForce, share)
+		case e.Rollout != nil:
+			share += " written"
+		}
+		row("service", "%s (%s)  %s", b.Service, share, note)
 		for _, s := range b.Settings {
 			row("", "  %s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
 		}

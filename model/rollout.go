@@ -134,6 +134,23 @@ func (r *Rollout) Spec() string {
 	return strconv.FormatUint(s.a, 16)
 }
 
+// Rolls says whether the route has a Rollout that moves requests: it leads to the
+// new version, and elsewhere.
+func (r *Route) Rolls() bool {
+	if r.Rollout == nil {
+		return false
+	}
+	to, rest := false, 0
+	for i := range r.Backends {
+		if b := &r.Backends[i]; b.Service == r.Rollout.To {
+			to = true
+		} else {
+			rest += b.Weight
+		}
+	}
+	return to && rest > 0
+}
+
 // Weigh gives backends as they are when to gets share of a million: the others
 // have what is left in the proportions of their weights, of which at least one
 // must be more than 0. It does not write to backends.

@@ -22,6 +22,9 @@ type Question struct {
 	Method  string
 	URL     string // absolute, or a path for the only listener
 	Headers []model.Field
+	// Shares are what rollouts give to their new version now, of a million
+	// requests, by the rollout's name; one that is not there is not known.
+	Shares map[string]int
 }
 
 // Explanation is what would happen to a request, and why.
@@ -39,20 +42,34 @@ type Explanation struct {
 	// Settings are what is said of how the request is served, and by whom.
 	Settings []traffic.Setting `json:"settings,omitempty"`
 	Backends []ExplainBackend  `json:"backends,omitempty"`
-	Reason   string            `json:"reason,omitempty"`
-	Means    string            `json:"means,omitempty"`
-	Near     []ExplainNear     `json:"near,omitempty"`
+	// Rollout is there where one moves requests between the Backends.
+	Rollout *ExplainRollout `json:"rollout,omitempty"`
+	Reason  string          `json:"reason,omitempty"`
+	Means   string          `json:"means,omitempty"`
+	Near    []ExplainNear   `json:"near,omitempty"`
 }
 
 // ExplainBackend is a destination with its share.
 type ExplainBackend struct {
-	Service   string   `json:"service"`
-	Percent   float64  `json:"percent"`
+	Service string  `json:"service"`
+	Percent float64 `json:"percent"` // as it is written
+	// InForce is the share of now, where a rollout moves it and that is known.
+	InForce   *float64 `json:"inForce,omitempty"`
 	Host      string   `json:"host,omitempty"` // what the service is called, where that is not the request's
 	Endpoints []string `json:"endpoints,omitempty"`
 	Note      string   `json:"note,omitempty"`
 	// Settings are what is said of how it is reached, and by whom.
 	Settings []traffic.Setting `json:"settings,omitempty"`
+}
+
+// ExplainRollout is a rollout: while it lasts, and after that, it is what gives the
+// backends their shares, and not what is written.
+type ExplainRollout struct {
+	Name  string    `json:"name"`
+	To    string    `json:"to"`
+	Steps []float64 `json:"steps"` // percent
+	// Phase is what whoever decides says; "": nobody was asked, or knows of it.
+	Phase string `json:"phase,omitempty"`
 }
 
 // ExplainNear is a route that did not win, and why.
@@ -105,7 +122,7 @@ func Explain(s *model.Snapshot, families []filter.Family, q Question) (*Explanat
 	}
 	if why == observe.ReasonNone {
 		out.Settings = policies.Route(x.rule.noun)
-		why = x.walk(out, s)
+		why = x.walk(out, s, q)
 		for i := range out.Backends {
 			if v := c.services[out.Backends[i].Service]; v != nil {
 				out.Backends[i].Settings = policies.Service(v)
@@ -219,7 +236,7 @@ func (x *exchange) ask(q Question, u *url.URL) error {
 }
 
 // walk goes through filters and backends without sending anything.
-func (x *exchange) walk(out *Explanation, s *model.Snapshot) observe.Reason {
+func (x *exchange) walk(out *Explanation, s *model.Snapshot, q Question) observe.Reason {
 	r := x.rule
 	out.Route, out.Origin = r.noun.Name, r.noun.Origin.String()
 	out.Filters = slices.Clone(r.chain.Names())
@@ -255,8 +272,38 @@ func (x *exchange) walk(out *Explanation, s *model.Snapshot) observe.Reason {
 		}
 		out.Backends = append(out.Backends, made)
 	}
+	if r.noun.Rolls() {
+		out.roll(s, r, q.Shares)
+	}
 	return observe.ReasonNone
 }
+
+// roll says what the rollout of r makes of the shares, also of those that are
+// nothing as they are written.
+func (e *Explanation) roll(s *model.Snapshot, r *rule, shares map[string]int) {
+	o := r.noun.Rollout.Filled()
+	e.Rollout = &ExplainRollout{Name: o.Name, To: o.To}
+	for _, step := range o.Steps {
+		e.Rollout.Steps = append(e.Rollout.Steps, percentOf(step.Share))
+	}
+	share, known := shares[o.Name]
+	weighed := model.Weigh(r.noun.Backends, o.To, share)
+	for i := range r.noun.Backends {
+		noun := &r.noun.Backends[i]
+		at := slices.IndexFunc(e.Backends, func(b ExplainBackend) bool { return b.Service == noun.Service })
+		if at < 0 {
+			at = len(e.Backends)
+			e.Backends = append(e.Backends, explainBackend(s, noun, r.total, ""))
+		}
+		if known {
+			now := percentOf(weighed[i].Weight)
+			e.Backends[at].InForce = &now
+		}
+	}
+}
+
+// percentOf is a share of a million.
+func percentOf(share int) float64 { return float64(share) / (model.Million / 100) }
 
 // ofTheMesh is said of a service whose workloads the configuration does not know.
 const ofTheMesh = "those of its workloads that run (naru status)"

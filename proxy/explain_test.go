@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ func TestExplain(t *testing.T) {
 	s := model.Freeze(explainConfig())
 	ask := func(method, url string, fields ...model.Field) *Explanation {
 		t.Helper()
-		e, err := Explain(s, testFamilies, Question{method, url, fields})
+		e, err := Explain(s, testFamilies, Question{Method: method, URL: url, Headers: fields})
 		if err != nil {
 			t.Fatalf("%s %s: %v", method, url, err)
 		}
@@ -88,11 +89,52 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
 	}
-	if _, err := Explain(s, testFamilies, Question{"GET", "http://a:8080/", []model.Field{{Name: "a b"}}}); err == nil {
+	if _, err := Explain(s, testFamilies, Question{Method: "GET", URL: "http://a:8080/", Headers: []model.Field{{Name: "a b"}}}); err == nil {
 		t.Error("a header with a space passed")
 	}
 	if _, err := Explain(model.Freeze(&model.Config{}), nil, Question{Method: "GET", URL: "/"}); err == nil {
 		t.Error("a configuration without listeners passed")
+	}
+}
+
+// TestExplainRollout: what a rollout gives its backends is shown beside what is
+// written, also of a backend that is written with nothing.
+func TestExplainRollout(t *testing.T) {
+	t.Parallel()
+	c := shop(2)
+	c.Routes[0].Backends = []model.Backend{{Service: "a", Weight: 3}, {Service: "b", Weight: 1}, {Service: "new"}}
+	c.Services = append(c.Services, &model.Service{Name: "b", Endpoints: c.Services[0].Endpoints}, &model.Service{Name: "new", Endpoints: c.Services[0].Endpoints})
+	c.Routes[0].Rollout = &model.Rollout{Name: "r", To: "new"}
+	s := model.Freeze(c)
+	for shares, want := range map[*map[string]int]string{
+		nil:            "a 75 -, b 25 -, new 0 -",
+		{"r": 200_000}: "a 75 60, b 25 20, new 0 20",
+		{"r": 0}:       "a 75 75, b 25 25, new 0 0",
+		{"other": 1}:   "a 75 -, b 25 -, new 0 -",
+	} {
+		q := Question{Method: "GET", URL: "http://a.example:8080/"}
+		if shares != nil {
+			q.Shares = *shares
+		}
+		e, err := Explain(s, testFamilies, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, b := range e.Backends {
+			now := "-"
+			if b.InForce != nil {
+				now = fmt.Sprint(*b.InForce)
+			}
+			got = append(got, fmt.Sprint(b.Service, " ", b.Percent, " ", now))
+		}
+		if strings.Join(got, ", ") != want || e.Rollout == nil || e.Rollout.To != "new" || len(e.Rollout.Steps) != 5 {
+			t.Errorf("%v: %q, want %q, %+v", q.Shares, got, want, e.Rollout)
+		}
+	}
+	c.Routes[0].Backends = c.Routes[0].Backends[2:] // it leads nowhere else: nothing moves
+	if e, err := Explain(model.Freeze(c), testFamilies, Question{Method: "GET", URL: "http://a.example:8080/"}); err != nil || e.Rollout != nil {
+		t.Errorf("%+v %v", e, err)
 	}
 }
 

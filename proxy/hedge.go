@@ -206,8 +206,13 @@ func (h *hedge) OnResponse(data []byte, end bool) {
 	defer x.rescue()
 	if !h.won {
 		code, coded := h.Response.GRPCStatus()
-		if r := &x.rule.retry; r.answered(h.Response.Status) || x.GRPC && coded && end && r.grpc>>code&1 != 0 {
-			h.tell(upstream.Answered)
+		nobody := (h.Response.Status >= 400 || coded) && unseen(h.endpoint, &h.Response)
+		if r := &x.rule.retry; nobody || r.answered(h.Response.Status) || x.GRPC && coded && end && r.grpc>>code&1 != 0 {
+			if nobody {
+				h.tell(upstream.Broken)
+			} else {
+				h.tell(upstream.Answered)
+			}
 			if c := h.client; !end {
 				c.Cancel()
 			}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -15,6 +16,9 @@ var (
 	keyProxyStatus = wire.KeyOf("Proxy-Status")
 	keyRetryAfter  = wire.KeyOf("Retry-After")
 	hopName        = []byte(`"naru/`)
+	inboundName    = []byte(`"naru/` + string(model.Inbound))
+	inboundHop     = []byte(`"naru/` + string(model.Inbound) + `"`) // of which no workload is known
+	hopDetails     = []byte(`; details="`)
 )
 
 // hopOf is what a door of the mesh is called in Proxy-Status, nil where l is none:
@@ -34,12 +38,19 @@ func hopOf(l *model.Listener) []byte {
 // sign says on an answer that a door of the mesh has made that it has: a call
 // goes through two proxies, and the body says what was wrong, not where.
 func (x *exchange) sign() {
-	if x.listener == nil || x.listener.hop == nil || x.Why == observe.ReasonNone || onPurpose(x.Why) {
+	hop := []byte(nil)
+	switch {
+	case x.listener != nil:
+		hop = x.listener.hop
+	case x.Peer.TLS != nil && x.Peer.TLS.Identity != "":
+		hop = inboundHop // by mutual TLS one comes to such a door alone
+	}
+	if hop == nil || x.Why == observe.ReasonNone || onPurpose(x.Why) {
 		return
 	}
 	w := x.w
-	w.out = append(append(w.out[:0], x.listener.hop...), "; error="...)
-	w.out = append(append(w.out, proxyError(x.Why)...), `; details="`...)
+	w.out = append(append(w.out[:0], hop...), "; error="...)
+	w.out = append(append(w.out, proxyError(x.Why)...), hopDetails...)
 	w.out = append(append(w.out, x.Why.String()...), '"')
 	x.Response.Set(keyProxyStatus, w.out)
 }
@@ -49,7 +60,7 @@ func proxyError(why observe.Reason) string {
 	switch why {
 	case observe.NoEndpoint, observe.Overloaded, observe.PortRemoved, observe.Draining:
 		return "destination_unavailable"
-	case observe.NoListener, observe.NoRoute, observe.NoMethod, observe.NoFlow, observe.OutboundPort:
+	case observe.NoListener, observe.NoRoute, observe.NoMethod, observe.NoFlow, observe.OutboundPort, observe.Misdirected:
 		return "destination_not_found"
 	case observe.ConnectRefused:
 		return "connection_refused"
@@ -81,6 +92,31 @@ func proxyError(why observe.Reason) string {
 		return "proxy_configuration_error"
 	}
 	return "proxy_internal_error"
+}
+
+// unseen says whether h is the answer of a door of the mesh, the endpoint's, that
+// could not bring the request to the workload: that has left, or nothing listens
+// there. It has seen nothing of the request, so any may be sent to another one,
+// whatever its method. Only who has proved an identity is believed.
+func unseen(ep *upstream.Endpoint, h *wire.Head) bool {
+	if ep == nil || ep.Identity() == "" {
+		return false
+	}
+	v, ok := h.Get(keyProxyStatus)
+	if !ok || !bytes.HasPrefix(v, inboundName) {
+		return false
+	}
+	_, why, _ := bytes.Cut(v, hopDetails)
+	why, ok = bytes.CutSuffix(why, []byte{'"'})
+	if !ok {
+		return false
+	}
+	switch string(why) {
+	case observe.ConnectRefused.String(), observe.ConnectTimeout.String(), observe.ConnectFailed.String(),
+		observe.NoEndpoint.String(), observe.Misdirected.String(), observe.PortRemoved.String(), observe.NoListener.String():
+		return true
+	}
+	return false
 }
 
 // signed reads who of the mesh has answered in place of the service: for the

@@ -96,11 +96,16 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 	if x.coded = false; x.GRPC {
 		x.called(&x.Response)
 	}
-	x.told(upstream.Answered)
+	unseen := (x.Response.Status >= 400 || x.coded) && unseen(x.endpoint, &x.Response)
+	if unseen {
+		x.told(upstream.Broken) // whatever the status: nobody was there
+	} else {
+		x.told(upstream.Answered)
+	}
 	if g := x.rule.hedge; g != nil && x.cause == upstream.NoCause {
 		g.seen[x.w.index].observe(x.upstream, g.quantile)
 	}
-	if x.undone(end) && (x.succeed() || x.anew(data, end)) {
+	if undone := x.undone(end); (undone || unseen) && (x.succeed() || unseen && x.afresh(data, end) || undone && x.anew(data, end)) {
 		return
 	}
 	x.bring(data, end)

@@ -237,6 +237,18 @@ func (x *exchange) anew(data []byte, end bool) bool {
 	return true
 }
 
+// afresh makes another try on another endpoint in place of an answer that says that
+// nobody has seen the request, and says whether.
+func (x *exchange) afresh(data []byte, end bool) bool {
+	if !x.whole || x.away != nil || x.rule.retry.off() || x.extra >= mostExtra || !x.backend.cluster.Another(&x.tried) || !x.later(upstream.Unconnected, 0) {
+		return false
+	}
+	x.extra++
+	x.failed = observe.ReasonNone
+	x.remember(data, end)
+	return true
+}
+
 // later makes the next try after its back-off, or after what the service has
 // asked for, and says whether: not where the time or the budget does not allow
 // it. The back-off is the rule's, doubled for each try, and up to half of it

@@ -25,7 +25,6 @@ type Engine struct {
 	recent [2]Tally
 	turned time.Time
 	known  [2]observe.Times
-	begun  []beginnings
 	late   [observe.Arms]late
 }
 
@@ -33,12 +32,6 @@ type Engine struct {
 type late struct {
 	most uint64 // at once, since there were none
 	owed uint64 // that have been counted, and will be once more when they have it
-}
-
-// beginnings is how many requests of both sides had begun at a time.
-type beginnings struct {
-	at    time.Time
-	count [observe.Arms]uint64
 }
 
 // mostKnown is after how many requests of the baseline the older half of what is
@@ -71,7 +64,7 @@ func (e *Engine) Adopt(s *State, now time.Time) {
 	if s.Run != e.state.Run {
 		e.last, e.primed = Counts{}, true // the counts of a run begin at nothing
 		e.recent, e.known, e.turned = [2]Tally{}, [2]observe.Times{}, now
-		e.begun, e.late = nil, [observe.Arms]late{}
+		e.late = [observe.Arms]late{}
 	}
 	e.state = *s
 }
@@ -86,10 +79,10 @@ func (e *Engine) Do(a Action, now time.Time) error {
 	return nil
 }
 
-// Tick takes what was counted up to now, and decides. It says whether the share,
+// Tick takes what was counted up to now, and who waits still, and decides. It says whether the share,
 // the phase, the step or the kind of reason has changed; not where only figures
 // have.
-func (e *Engine) Tick(now time.Time, c *Counts) bool {
+func (e *Engine) Tick(now time.Time, c *Counts, waiting Waiting) bool {
 	s := &e.state
 	if s.Phase.Over() {
 		return false
@@ -98,7 +91,7 @@ func (e *Engine) Tick(now time.Time, c *Counts) bool {
 		e.last, e.primed = *c, true
 	}
 	before := *s
-	e.count(now, c)
+	e.count(now, c, waiting)
 	switch why, bad := e.bad(); {
 	case bad:
 		s.Share = 0
@@ -113,7 +106,7 @@ func (e *Engine) Tick(now time.Time, c *Counts) bool {
 }
 
 // count takes in what is new.
-func (e *Engine) count(now time.Time, c *Counts) {
+func (e *Engine) count(now time.Time, c *Counts, waiting Waiting) {
 	s := &e.state
 	var fresh Counts
 	for a := range c {
@@ -137,7 +130,7 @@ func (e *Engine) count(now time.Time, c *Counts) {
 	s.Failures.observe(failed[observe.Canary], failed[observe.Baseline], e.failing())
 	e.bound()
 	if s.Bound > 0 {
-		waiting := e.overdue(now, c)
+		waiting := waiting(s.Bound + overdueAfter)
 		slow := func(a observe.Arm) Tally {
 			times := &fresh[a].Times
 			twice, more := e.late[a].take(waiting[a], times.Slower(s.Bound))
@@ -167,24 +160,9 @@ func (l *late) take(waiting, slow uint64) (twice, more uint64) {
 }
 
 // overdueAfter is how much longer than the bound a request waits before it counts
-// as slow without having its head: counts of elsewhere come a second late.
+// as slow without having its head: a machine that was busy for a moment has such,
+// too.
 const overdueAfter = time.Second
-
-// overdue is how many requests of each side have waited for their head for too
-// long: at least as many as had begun by then, less those that do not wait any more.
-func (e *Engine) overdue(now time.Time, c *Counts) (n [observe.Arms]uint64) {
-	then := now.Add(-e.state.Bound - overdueAfter)
-	for len(e.begun) > 1 && !e.begun[1].at.After(then) {
-		e.begun = e.begun[1:]
-	}
-	for a := range n {
-		if len(e.begun) > 0 && !e.begun[0].at.After(then) && e.begun[0].count[a] > c[a].Headed {
-			n[a] = e.begun[0].count[a] - c[a].Headed
-		}
-	}
-	e.begun = append(e.begun, beginnings{now, [observe.Arms]uint64{c[observe.Baseline].Begun, c[observe.Canary].Begun}})
-	return n
-}
 
 // failing and slower are which share of the requests may fail, and which may be
 // slower than the bound.

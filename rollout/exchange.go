@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ const exchangeEvery = time.Second
 // sparse is a TrialCounts without the zeros at both ends of its Times.
 type sparse struct {
 	Run  string                  `json:"run"`
+	At   time.Time               `json:"at,omitzero"` // Report.At
 	Arms [observe.Arms]sparseArm `json:"arms"`
 }
 
@@ -33,10 +35,10 @@ type sparseArm struct {
 	Times    []uint64 `json:"times"`
 }
 
-func pack(all []observe.TrialCounts) []sparse {
+func pack(at time.Time, all []observe.TrialCounts) []sparse {
 	out := make([]sparse, len(all))
 	for i := range all {
-		out[i].Run = all[i].Run
+		out[i].Run, out[i].At = all[i].Run, at.Round(0)
 		for a := range all[i].Arms {
 			from, to := &all[i].Arms[a], &out[i].Arms[a]
 			to.Begun, to.Headed, to.Requests, to.Failed = from.Begun, from.Headed, from.Requests, from.Failed
@@ -53,10 +55,10 @@ func pack(all []observe.TrialCounts) []sparse {
 	return out
 }
 
-func unpack(all []sparse) []observe.TrialCounts {
-	out := make([]observe.TrialCounts, len(all))
+func unpack(all []sparse) (at time.Time, out []observe.TrialCounts) {
+	out = make([]observe.TrialCounts, len(all))
 	for i := range all {
-		out[i].Run = all[i].Run
+		out[i].Run, at = all[i].Run, all[i].At
 		for a := range all[i].Arms {
 			from, to := &all[i].Arms[a], &out[i].Arms[a]
 			to.Begun, to.Headed, to.Requests, to.Failed = from.Begun, from.Headed, from.Requests, from.Failed
@@ -65,35 +67,40 @@ func unpack(all []sparse) []observe.TrialCounts {
 			}
 		}
 	}
-	return out
+	return at, out
 }
 
 // publish writes what the proxies that we know have counted, while another
 // process leads.
 func (k *Keeper) publish(ctx context.Context) {
 	key := countsBelow + k.options.Replica
-	var last []byte
+	var last []byte // but for when
 	for pause(ctx, exchangeEvery) {
 		k.mu.Lock()
 		leads, live := k.leads, k.live()
 		k.mu.Unlock()
 		var all []sparse
+		var timeless []sparse
+		wait := false
 		if !leads && live {
 			for _, r := range k.options.Counts(ctx) {
-				all = append(all, pack(r.Trials)...)
+				all = append(all, pack(r.At, r.Trials)...)
+				timeless = append(timeless, pack(time.Time{}, r.Trials)...)
+				wait = wait || waits(r.Trials)
 			}
 		}
-		var err error
-		switch text, bad := json.Marshal(all); {
-		case bad != nil:
-			err = bad
+		text, bad := json.Marshal(all)
+		plain, worse := json.Marshal(timeless)
+		err := errors.Join(bad, worse)
+		switch {
+		case err != nil:
 		case len(all) == 0 && last != nil:
 			if _, _, err = k.options.Store.Txn(ctx, nil, store.Op{Key: key, Delete: true}); err == nil {
 				last = nil
 			}
-		case len(all) > 0 && !bytes.Equal(text, last):
+		case len(all) > 0 && (wait || !bytes.Equal(plain, last)): // that they wait still is news
 			if _, _, err = k.options.Store.Txn(ctx, nil, store.Op{Key: key, Value: text}); err == nil {
-				last = text
+				last = plain
 			}
 		}
 		if err != nil && ctx.Err() == nil {
@@ -105,6 +112,18 @@ func (k *Keeper) publish(ctx context.Context) {
 		defer cancel()
 		_, _, _ = k.options.Store.Txn(short, nil, store.Op{Key: key, Delete: true}) // else it is overwritten by the next of that name
 	}
+}
+
+// waits says whether requests wait for their response's head.
+func waits(all []observe.TrialCounts) bool {
+	for i := range all {
+		for a := range all[i].Arms {
+			if c := &all[i].Arms[a]; c.Begun > c.Headed {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // live says whether some rollout is under way. k.mu is held.
@@ -130,7 +149,8 @@ func (k *Keeper) others(ctx context.Context) (all []Report) {
 		if name == k.options.Replica || json.Unmarshal(item.Value, &counts) != nil {
 			continue
 		}
-		all = append(all, Report{Source: name, Trials: unpack(counts)})
+		at, trials := unpack(counts)
+		all = append(all, Report{Source: name, At: at, Trials: trials})
 	}
 	return all
 }

@@ -59,7 +59,7 @@ func (k *Keeper) rollouts(s *model.Snapshot) (specs, rolled map[string]*model.Ro
 	specs, rolled = map[string]*model.Rollout{}, map[string]*model.Rollout{}
 	for _, r := range c.Routes {
 		o := r.Rollout
-		if o == nil || !fits(r) {
+		if o == nil || !r.Rolls() {
 			continue
 		}
 		if specs[o.Name] == nil {
@@ -83,19 +83,6 @@ func writtenName(s *model.Snapshot, name string) string {
 		}
 		short = short[:i]
 	}
-}
-
-// fits says whether a route leads to the new version, and elsewhere.
-func fits(r *model.Route) bool {
-	to, rest := false, 0
-	for i := range r.Backends {
-		if b := &r.Backends[i]; b.Service == r.Rollout.To {
-			to = true
-		} else {
-			rest += b.Weight
-		}
-	}
-	return to && rest > 0
 }
 
 // make gives the newest Snapshot the weights of now. k.mu is held.

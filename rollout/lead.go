@@ -125,7 +125,7 @@ func (l *leader) tick(ctx context.Context) time.Duration {
 	for name, spec := range specs {
 		e := l.engines[name]
 		before := e.State()
-		changed := e.Tick(now, l.ledger.of(before.Run))
+		changed := e.Tick(now, l.ledger.of(before.Run), l.ledger.waiting(before.Run))
 		after := e.State()
 		runs[after.Run] = true
 		if changed {

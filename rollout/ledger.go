@@ -1,22 +1,36 @@
 package rollout
 
-import "github.com/naru-mesh/naru/observe"
+import (
+	"time"
+
+	"github.com/naru-mesh/naru/observe"
+)
 
 // Report is what one proxy has counted.
 type Report struct {
 	// Source is the proxy; what it counts begins at nothing when it starts.
 	Source string
+	// At is when, by the clock of the proxy; zero: it does not say, and then it is
+	// not known who waits there.
+	At     time.Time
 	Trials []observe.TrialCounts
 }
 
 // ledger adds up what proxies count, which come and go and start anew.
 type ledger struct {
-	seen map[string]map[string]*Counts // by source and run
-	sums map[string]*Counts            // by run
+	seen map[string]map[string]*sighting // by source and run
+	sums map[string]*Counts              // by run
+}
+
+// sighting is what a source has said of a run last.
+type sighting struct {
+	last    Counts
+	at      time.Time
+	history history
 }
 
 func newLedger() *ledger {
-	return &ledger{seen: map[string]map[string]*Counts{}, sums: map[string]*Counts{}}
+	return &ledger{seen: map[string]map[string]*sighting{}, sums: map[string]*Counts{}}
 }
 
 // add takes reports. own says which runs began in our sight: of those all counts,
@@ -25,19 +39,24 @@ func (l *ledger) add(reports []Report, own func(run string) bool) {
 	for _, r := range reports {
 		runs := l.seen[r.Source]
 		if runs == nil {
-			runs = map[string]*Counts{}
+			runs = map[string]*sighting{}
 			l.seen[r.Source] = runs
 		}
 		for i := range r.Trials {
 			t := &r.Trials[i]
-			last := runs[t.Run]
+			seen := runs[t.Run]
 			now := t.Arms
-			if last == nil {
-				last = &Counts{}
+			if seen == nil {
+				seen = &sighting{}
 				if !own(t.Run) {
-					*last = now
+					seen.last = now
 				}
-				runs[t.Run] = last
+				runs[t.Run] = seen
+			}
+			last := &seen.last
+			if !r.At.IsZero() && !r.At.Equal(seen.at) {
+				seen.at = r.At
+				seen.history.add(r.At, &now)
 			}
 			sum := l.sums[t.Run]
 			if sum == nil {
@@ -67,6 +86,20 @@ func (l *ledger) of(run string) *Counts {
 		return sum
 	}
 	return &Counts{}
+}
+
+// waiting is a Waiting of a run: the sum over its sources.
+func (l *ledger) waiting(run string) Waiting {
+	return func(longer time.Duration) (n [observe.Arms]uint64) {
+		for _, runs := range l.seen {
+			if seen := runs[run]; seen != nil {
+				for a, some := range seen.history.waiting(longer) {
+					n[a] += some
+				}
+			}
+		}
+		return n
+	}
 }
 
 // keep forgets the runs that nobody wants any more.

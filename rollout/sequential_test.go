@@ -87,7 +87,7 @@ func TestLedger(t *testing.T) {
 		c := observe.TrialCounts{Run: run}
 		c.Arms[observe.Canary] = observe.ArmCounts{Requests: requests, Failed: failed}
 		c.Arms[observe.Canary].Times[3] = requests
-		l.add([]Report{{source, []observe.TrialCounts{c}}}, own)
+		l.add([]Report{{Source: source, Trials: []observe.TrialCounts{c}}}, own)
 	}
 	see := func(run string, requests, failed uint64) {
 		t.Helper()
@@ -109,7 +109,43 @@ func TestLedger(t *testing.T) {
 	l.keep(map[string]bool{"own": true})
 	see("before", 0, 0)
 	see("own", 20, 5)
-	if back := unpack(pack([]observe.TrialCounts{{Run: "own", Arms: *l.of("own")}})); back[0].Arms != *l.of("own") {
+	now := time.Now().Round(0)
+	if at, back := unpack(pack(now, []observe.TrialCounts{{Run: "own", Arms: *l.of("own")}})); back[0].Arms != *l.of("own") || !at.Equal(now) {
 		t.Error("what is told to others is not what there is")
 	}
+}
+
+// TestWaiting: who waits is counted by the clock of the proxy that says so. A report
+// that is late, or never comes again, is not requests that wait.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	l := newLedger()
+	began := time.Now()
+	report := func(source string, at time.Duration, begun, headed uint64) {
+		c := observe.TrialCounts{Run: "run"}
+		c.Arms[observe.Canary] = observe.ArmCounts{Begun: begun, Headed: headed}
+		l.add([]Report{{Source: source, At: began.Add(at), Trials: []observe.TrialCounts{c}}}, func(string) bool { return true })
+	}
+	see := func(longer time.Duration, want uint64) {
+		t.Helper()
+		if n := l.waiting("run")(longer)[observe.Canary]; n != want {
+			t.Errorf("%d wait for longer than %v, want %d", n, longer, want)
+		}
+	}
+	see(0, 0)
+	report("a", 0, 100, 50) // fifty are under way, and nothing more is heard
+	see(0, 50)
+	see(time.Millisecond, 0)
+	report("a", 0, 100, 50) // the same report again
+	see(time.Millisecond, 0)
+	report("a", 2*time.Second, 160, 110) // fifty others are
+	see(time.Second, 0)
+	report("a", 3*time.Second, 160, 110)
+	see(time.Second, 50)
+	see(time.Second+time.Millisecond, 0)
+	report("b", time.Hour, 3, 0) // whose clock is another
+	report("b", time.Hour+time.Minute, 9, 1)
+	see(time.Second, 52)
+	report("b", time.Hour+2*time.Minute, 2, 2) // it has started anew
+	see(time.Second, 50)
 }

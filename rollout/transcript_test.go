@@ -80,9 +80,11 @@ type stage struct {
 	rate   float64
 	does   [observe.Arms]behaviour
 	counts Counts // of this process's life and run
-	due    float64
-	log    strings.Builder
-	failed [observe.Arms]int // that clients have seen
+	// history is of the same.
+	history history
+	due     float64
+	log     strings.Builder
+	failed  [observe.Arms]int // that clients have seen
 	// untilOver: time passes for as long as something can happen.
 	untilOver bool
 }
@@ -150,7 +152,7 @@ func (s *stage) do(words []string) (err error) {
 			last = &state
 		}
 		if s.spec = o; last == nil || last.Spec != o.Spec() { // as a Keeper does it
-			s.engine, s.counts = NewEngine(o, last, s.now), Counts{}
+			s.engine, s.counts, s.history = NewEngine(o, last, s.now), Counts{}, history{}
 			s.tell()
 		}
 	case "traffic":
@@ -189,7 +191,7 @@ func (s *stage) do(words []string) (err error) {
 		if err != nil {
 			return err
 		}
-		s.engine = NewEngine(s.spec, back, s.now)
+		s.engine, s.history = NewEngine(s.spec, back, s.now), history{}
 	case "state":
 		s.tell()
 	default:
@@ -199,7 +201,7 @@ func (s *stage) do(words []string) (err error) {
 			return nil
 		}
 		if s.engine.State().Run != run {
-			s.counts = Counts{}
+			s.counts, s.history = Counts{}, history{}
 		}
 		s.tell()
 	}
@@ -215,7 +217,8 @@ func (s *stage) run(d time.Duration) {
 		for s.due += s.rate * stageTick.Seconds(); s.due >= 1; s.due-- {
 			s.request()
 		}
-		if s.engine.Tick(s.now, &s.counts) {
+		s.history.add(s.now, &s.counts)
+		if s.engine.Tick(s.now, &s.counts, s.history.waiting) {
 			s.tell()
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/naru-mesh/naru/rollout"
 )
@@ -19,6 +20,8 @@ type rolling struct {
 	socket string
 	asked  [2]atomic.Int64 // requests that the old and the new version got
 	broken atomic.Bool     // the new one answers 500
+	slow   atomic.Bool     // or after a long time
+	next   *service        // the new one
 	text   string
 	name   string // of the rollout
 }
@@ -37,21 +40,29 @@ func rollOutAs(t *testing.T, broken bool, name string, config func(old, next str
 	t.Helper()
 	r := &rolling{name: name}
 	r.broken.Store(broken)
-	version := func(n int) string {
+	version := func(n int) *service {
 		return serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			r.asked[n].Add(1)
+			if n == 1 && r.slow.Load() {
+				<-time.After(slowness)
+			}
 			if n == 1 && r.broken.Load() {
 				w.WriteHeader(500)
 			}
 			fmt.Fprint(w, n)
-		}).addr
+		})
 	}
-	r.text = config(version(0), version(1))
+	r.next = version(1)
+	r.text = config(version(0).addr, r.next.addr)
 	r.gateway = prepare(t, r.text)
 	r.socket = filepath.Join(r.dir, "control.sock")
 	r.run(append([]string{"run", r.file, "--control-socket", r.socket}, args...)...)
 	return r
 }
+
+// slowness is how long a slow version takes: longer than any machine needs for an
+// answer that says a digit.
+const slowness = 2 * time.Second
 
 // command runs naru rollout, and gives its status and what it printed.
 func (r *rolling) command(args ...string) (int, string) {
@@ -94,13 +105,7 @@ func TestRolloutRollsBack(t *testing.T) {
 	if bad := r.asked[1].Load(); bad*10 > of || int64(failed) > bad {
 		t.Errorf("the broken version got %d of %d requests, %d failed", bad, of, failed)
 	}
-	before := r.asked[1].Load()
-	l.more(1000)
-	l.stop()
-	l.check()
-	if now := r.asked[1].Load(); now != before {
-		t.Errorf("the broken version gets requests after the rollback: %d", now-before)
-	}
+	r.baselineOnly(l)
 	m := r.metrics()
 	if m.value("naru_rollout_phase", "rollout", "shop", "phase", "rolled-back") != 1 || m.value("naru_rollout_decisions_total", "rollout", "shop", "decision", "rolled-back") != 1 {
 		t.Errorf("the metrics do not say so: %v", m["naru_rollout_decisions_total"])
@@ -122,6 +127,68 @@ func TestRolloutRollsBack(t *testing.T) {
 	r.is(0, rollout.Succeeded)
 	l.stop()
 	l.check()
+}
+
+// TestRolloutSlow: a version that answers well, but late, goes back as well, and no
+// request is lost by that.
+func TestRolloutSlow(t *testing.T) {
+	t.Parallel()
+	for how, more := range map[string]string{"than the old one": "", "than a bound": ", latency: 1s"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			r := rollOut(t, false, "steps: [10, 100], every: 200ms"+more)
+			r.slow.Store(true)
+			l := r.load(16, nil)
+			v := r.is(1, rollout.RolledBack)
+			if v.Weight != 0 || v.Slow.Bad < 5 || v.Canary.Bad != 0 || !strings.Contains(v.Why, "of the new version's requests took longer than") {
+				t.Errorf("%+v", v)
+			}
+			r.baselineOnly(l)
+		})
+	}
+}
+
+// TestRolloutDies: a version that goes on well until half of everything is its
+// own, and dies then, is left at once. Only what it was asked meanwhile fails.
+func TestRolloutDies(t *testing.T) {
+	t.Parallel()
+	r := rollOut(t, false, "steps: [{percent: 50, for: 1h}, 100]")
+	l := r.load(4, nil)
+	eventually(t, "it gets half of the requests", func() bool { return r.asked[1].Load() > 100 })
+	r.next.kill()
+	v := r.is(1, rollout.RolledBack)
+	if !strings.Contains(v.Why, "of the new version's requests failed at 50%") {
+		t.Errorf("%+v", v)
+	}
+	eventually(t, "the weights are those of before", func() bool { return r.metrics().value("naru_rollout_weight_ratio", "rollout", "shop") == 0 })
+	l.more(200) // what was under way
+	for _, f := range l.failures.take() {
+		if !strings.Contains(f, "502") && !strings.Contains(f, "503") {
+			t.Error(f)
+		}
+	}
+	r.baselineOnly(l)
+}
+
+// baselineOnly sees that the new version gets nothing any more, once the proxies
+// have heard of it, and that nothing fails; it ends the load.
+func (r *rolling) baselineOnly(l *load) {
+	r.t.Helper()
+	eventually(r.t, "the weights are those of before", func() bool {
+		return r.metrics().value("naru_rollout_weight_ratio", "rollout", r.name) == 0
+	})
+	var before int64
+	eventually(r.t, "the new version gets no more requests", func() bool {
+		before = r.asked[1].Load()
+		l.more(200)
+		return r.asked[1].Load() == before
+	})
+	l.more(1000)
+	l.stop()
+	l.check()
+	if now := r.asked[1].Load(); now != before {
+		r.t.Errorf("the new version gets requests after the rollback: %d", now-before)
+	}
 }
 
 // TestRolloutSucceeds: a good version gets everything in the end, and no request
@@ -201,6 +268,40 @@ endpoints: [{addresses: [127.0.0.1]}]
 	l.check()
 	if now := r.asked[1].Load(); now != before {
 		t.Errorf("the broken version gets requests after the rollback: %d", now-before)
+	}
+}
+
+// explain runs naru explain for the route that is rolled out.
+func (r *rolling) explain(socket string) string {
+	r.t.Helper()
+	out, err := exec.Command(binary, "explain", "http://"+r.addr+"/", "-f", r.file, "--socket", socket).CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("%v: %s", err, out)
+	}
+	return string(out)
+}
+
+// TestRolloutExplained: naru explain shows what is in force beside what is written,
+// and says where that is not known.
+func TestRolloutExplained(t *testing.T) {
+	t.Parallel()
+	r := rollOut(t, false, "steps: [20, 100], every: 1h")
+	eventually(t, "it begins", func() bool { _, out := r.command("status"); return strings.Contains(out, "progressing") })
+	for _, want := range []string{"rollout   shop moves the requests to new: progressing\n", "service   old (80% now, 100% written)  ", "service   new (20% now, 0% written)  "} {
+		if out := r.explain(r.socket); !strings.Contains(out, want) {
+			t.Errorf("naru explain does not say %q:\n%s", want, out)
+		}
+	}
+	for _, want := range []string{"rollout   shop moves the requests to new: steps of 20%, 100%; how far it is nobody says here (naru rollout status)\n", "service   old (100% written)  ", "service   new (0% written)  "} {
+		if out := r.explain(filepath.Join(r.dir, "nobody.sock")); !strings.Contains(out, want) {
+			t.Errorf("naru explain without anybody to ask does not say %q:\n%s", want, out)
+		}
+	}
+	if status, out := r.command("abort", "shop"); status != 0 {
+		t.Fatal(out)
+	}
+	if out := r.explain(r.socket); !strings.Contains(out, "service   new (0% now, 0% written)  ") || !strings.Contains(out, ": aborted\n") {
+		t.Errorf("after it was aborted:\n%s", out)
 	}
 }
 

@@ -181,6 +181,9 @@ func (s *stage) command(line string) *exec.Cmd {
 	}
 	line = strings.ReplaceAll(line, "naru exec", "naru exec --socket "+s.dir+"/node.sock")
 	line = strings.ReplaceAll(line, "naru status", "naru status --socket "+s.dir+"/control.sock")
+	if s.meets {
+		line = strings.ReplaceAll(line, "naru explain", "naru explain --socket "+s.dir+"/control.sock")
+	}
 	line = rollouts.ReplaceAllString(line, "$0 --socket "+s.dir+"/control.sock")
 	cmd := exec.Command("bash", "-c", line)
 	cmd.Dir = s.dir
