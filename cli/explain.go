@@ -12,6 +12,7 @@ import (
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/proxy"
+	"github.com/naru-mesh/naru/traffic"
 )
 
 func newExplain() *cobra.Command {
@@ -20,13 +21,16 @@ func newExplain() *cobra.Command {
 		heads  []string
 		from   []string
 		caller string
+		unsaid bool
 	)
 	c := &cobra.Command{
 		Use:   "explain [METHOD] URL | explain CODE",
 		Short: "Say which route a request takes and why, or what a reason code means",
 		Long: `explain reads the configuration (naru.yaml here, or --file) and says what would
 happen to a request: listener, route, filters, services, what is said of how it is
-served and by which policy, and why the routes that come close do not get it. Nothing is sent. METHOD is GET where it is left out.
+served and by which policy (with --defaults also what nobody says), and why the
+routes that come close do not get it. Nothing is sent. METHOD is GET where it is
+left out.
 A connection is asked about as tcp://HOST:PORT, tls://NAME:PORT or udp://HOST:PORT.
 With --from it is about a call in the mesh: which service is meant, by which mode
 and way it is reached, which policy lets the caller in or refuses it, and why the
@@ -51,7 +55,7 @@ naru_refused_total.`,
 			if err != nil {
 				return err
 			}
-			q := proxy.Question{Method: strings.ToUpper(args[0]), URL: withScheme(args[1])}
+			q := proxy.Question{Method: strings.ToUpper(args[0]), URL: withScheme(args[1]), Defaults: unsaid}
 			for _, h := range heads {
 				name, value, ok := strings.Cut(h, ":")
 				if !ok {
@@ -84,6 +88,7 @@ naru_refused_total.`,
 	f.StringArrayVarP(&heads, "header", "H", nil, "a request `header`, as in curl; may be repeated")
 	f.StringArrayVarP(&from, "file", "f", nil, "configuration `file` or folder; may be repeated")
 	f.StringVar(&caller, "from", "", "who calls, in the mesh: an `account`, NAMESPACE/ACCOUNT, a SPIFFE ID, or nobody for a caller without a proxy")
+	f.BoolVar(&unsaid, "defaults", false, "also what nobody has said of how it is served, with what naru does then")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -129,6 +134,12 @@ func explainCode(w io.Writer, code string, asJSON bool) error {
 	return nil
 }
 
+// setting is "retry off  by service orders  naru.yaml:9:12"; a default has no
+// place.
+func setting(s *traffic.Setting) string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin))
+}
+
 func printExplanation(w io.Writer, e *proxy.Explanation) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-9s "+format+"\n", append([]any{name}, args...)...)
@@ -151,7 +162,7 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 		row("filters", "%s", strings.Join(e.Filters, ", "))
 	}
 	for _, s := range e.Settings {
-		row("with", "%s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
+		row("with", "%s", setting(&s))
 	}
 	if e.Forward != "" {
 		row("sends", "%s", e.Forward)
@@ -163,7 +174,7 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 		}
 		row("service", "%s (%.4g%%)  %s", b.Service, b.Percent, note)
 		for _, s := range b.Settings {
-			row("", "  %s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
+			row("", "  %s", setting(&s))
 		}
 	}
 	if e.Answer != 0 {

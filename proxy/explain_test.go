@@ -33,14 +33,14 @@ func TestExplain(t *testing.T) {
 	s := model.Freeze(explainConfig())
 	ask := func(method, url string, fields ...model.Field) *Explanation {
 		t.Helper()
-		e, err := Explain(s, testFamilies, Question{method, url, fields})
+		e, err := Explain(s, testFamilies, Question{Method: method, URL: url, Headers: fields})
 		if err != nil {
 			t.Fatalf("%s %s: %v", method, url, err)
 		}
 		return e
 	}
 	e := ask("GET", "http://a.example:8080//shop/./x?q=1")
-	if e.Route != "r" || e.Listener != "l" || e.Path != "/shop/x" || e.Forward != "GET /shop/x?q=1 Host: a.example:8080" || strings.Join(e.Filters, ",") != "test,mirror" {
+	if e.Route != "r" || e.Listener != "l" || e.Path != "/shop/x" || e.Forward != "GET /shop/x?q=1 Host: a.example:8080" || strings.Join(e.Filters, ",") != "test,mirror to m (100%)" {
 		t.Errorf("%+v", e)
 	}
 	if len(e.Backends) != 2 || e.Backends[0].Percent != 75 || e.Backends[0].Host != "inside.example" ||
@@ -88,7 +88,7 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
 	}
-	if _, err := Explain(s, testFamilies, Question{"GET", "http://a:8080/", []model.Field{{Name: "a b"}}}); err == nil {
+	if _, err := Explain(s, testFamilies, Question{Method: "GET", URL: "http://a:8080/", Headers: []model.Field{{Name: "a b"}}}); err == nil {
 		t.Error("a header with a space passed")
 	}
 	if _, err := Explain(model.Freeze(&model.Config{}), nil, Question{Method: "GET", URL: "/"}); err == nil {
