@@ -129,7 +129,7 @@ func TestTextOfFields(t *testing.T) {
 	}
 	for want, v := range map[string]any{
 		"{grpc: true}": &model.HealthCheck{Kind: model.HealthGRPC}, "{grpc: shop.Orders, timeout: 1s}": &model.HealthCheck{Kind: model.HealthGRPC, Service: "shop.Orders", Timeout: time.Second},
-		"{tcp: true}": &model.HealthCheck{Kind: model.HealthTCP}, "off": &model.HealthCheck{Kind: model.HealthOff}, "50ms": &model.Hedge{After: 50 * time.Millisecond},
+		"{tcp: true}": &model.HealthCheck{Kind: model.HealthTCP}, "off": &model.HealthCheck{Kind: model.HealthOff}, "{status: 503}": &model.Fault{Status: 503}, "50ms": &model.Hedge{After: 50 * time.Millisecond},
 		"header X-Stick": &model.Session{Kind: model.SessionHeader, Name: "X-Stick"},
 	} {
 		if got := text(reflect.ValueOf(v)); got != want {

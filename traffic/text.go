@@ -156,6 +156,9 @@ func rate(n int64) string {
 }
 
 func faultText(f *model.Fault) string {
+	if f.Off {
+		return "off"
+	}
 	var o object
 	o.add("delay", spanned(f.Delay))
 	o.add("delayPercent", share(f.DelayShare))
