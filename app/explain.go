@@ -96,7 +96,7 @@ func ExplainCall(s *model.Snapshot, q proxy.Question, from string) (*MeshExplana
 	if called == nil {
 		return out.stranger(s), nil
 	}
-	out.describe(s, called)
+	out.describe(s, called, q.Defaults)
 	out.known(s, id, account)
 	if called.Service.Mesh.External {
 		out.Way = "out of the mesh, by the caller's proxy"
@@ -165,7 +165,7 @@ func (e *MeshExplanation) refuse(why observe.Reason) *MeshExplanation {
 }
 
 // describe says what is called and where the call may go.
-func (e *MeshExplanation) describe(s *model.Snapshot, c *mesh.Called) {
+func (e *MeshExplanation) describe(s *model.Snapshot, c *mesh.Called, defaults bool) {
 	m := c.Service.Mesh
 	e.Service, e.Origin = c.Service.Name, c.Service.Origin.String()
 	e.Name = net.JoinHostPort(c.Name, strconv.Itoa(int(m.Port)))
@@ -213,7 +213,7 @@ func (e *MeshExplanation) describe(s *model.Snapshot, c *mesh.Called) {
 			e.Endpoints = append(e.Endpoints, MeshEndpoint{net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))), p.Identity, p.Standby})
 		}
 	}
-	e.settings(s, c)
+	e.settings(s, c, defaults)
 	if len(e.Endpoints) == 0 {
 		e.Notes = append(e.Notes, "the files name no workload of it: those that run are in naru status")
 		if c.Port == 0 && !m.External {
@@ -223,8 +223,8 @@ func (e *MeshExplanation) describe(s *model.Snapshot, c *mesh.Called) {
 }
 
 // settings are what a service says about calls to it.
-func (e *MeshExplanation) settings(s *model.Snapshot, c *mesh.Called) {
-	e.policies(s, c)
+func (e *MeshExplanation) settings(s *model.Snapshot, c *mesh.Called, defaults bool) {
+	e.policies(s, c, defaults)
 	v := c.Service
 	if v.Balance != "" {
 		e.Settings = append(e.Settings, "balance "+string(v.Balance))
@@ -243,8 +243,9 @@ func (e *MeshExplanation) settings(s *model.Snapshot, c *mesh.Called) {
 	}
 }
 
-// policies are what policies say of calls to a service.
-func (e *MeshExplanation) policies(s *model.Snapshot, c *mesh.Called) {
+// policies are what policies say of calls to a service, and what nobody says,
+// where that is asked for.
+func (e *MeshExplanation) policies(s *model.Snapshot, c *mesh.Called, defaults bool) {
 	part := &model.Config{Traffic: s.Traffic}
 	if c.Route != nil {
 		part.Routes = []*model.Route{c.Route}
@@ -255,10 +256,18 @@ func (e *MeshExplanation) policies(s *model.Snapshot, c *mesh.Called) {
 	var l traffic.Lowering
 	part = l.Lower(part)
 	for _, r := range part.Routes {
-		e.Said = append(e.Said, l.Route(r)...)
+		said := l.Route(r)
+		if defaults {
+			said = traffic.RouteDefaults(said)
+		}
+		e.Said = append(e.Said, said...)
 	}
 	for _, v := range part.Services {
-		e.Said = append(e.Said, l.Service(v)...)
+		said := l.Service(v)
+		if defaults {
+			said = traffic.ServiceDefaults(said)
+		}
+		e.Said = append(e.Said, said...)
 	}
 	e.Said = slices.DeleteFunc(e.Said, func(x traffic.Setting) bool { return x.Own })
 }

@@ -123,6 +123,7 @@ func (g *gateway) measureServices() {
 			})
 		})
 	g.measureEjections()
+	g.measureTries()
 	g.registry.Func("naru_service_endpoint_picks_total", "Times the endpoint was chosen.", observe.KindCounter, []string{"service", "endpoint"},
 		func(emit func(float64, ...string)) {
 			g.clusters.Stats(func(s *upstream.ServiceStats) {

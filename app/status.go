@@ -95,8 +95,14 @@ type endpointStatus struct {
 	Place       string `json:"place,omitempty"`
 	Priority    int    `json:"priority,omitempty"`
 	Healthy     bool   `json:"healthy"`
+	Weight      int    `json:"weight"`
 	Active      int64  `json:"active"`
 	Connections int64  `json:"connections"`
+	// Chosen is how often, and Tries how these went: see
+	// naru_service_endpoint_tries_total. LatencyMS is by what peak-ewma goes.
+	Chosen    uint64            `json:"chosen"`
+	Tries     map[string]uint64 `json:"tries,omitempty"`
+	LatencyMS float64           `json:"latencyMs,omitempty"`
 	// Ejection is there while it is ejected.
 	Ejection *ejectionStatus `json:"ejection,omitempty"`
 }
@@ -150,8 +156,17 @@ func (g *gateway) status() status {
 			if ep.Ejection != "" {
 				out = &ejectionStatus{Reason: ep.Ejection, Because: ep.Figures, Since: ep.Ejected, Probe: ep.Probe}
 			}
+			var tries map[string]uint64
+			ep.Tries(func(how string, n uint64) {
+				if tries == nil {
+					tries = map[string]uint64{}
+				}
+				tries[how] = n
+			})
 			one.Endpoints = append(one.Endpoints, endpointStatus{
-				Address: ep.Addr.String(), Host: host, Place: ep.Place.String(), Priority: ep.Priority, Healthy: ep.Healthy, Active: ep.Active, Connections: ep.Open, Ejection: out,
+				Address: ep.Addr.String(), Host: host, Place: ep.Place.String(), Priority: ep.Priority, Healthy: ep.Healthy,
+				Weight: max(ep.Weight, 1), Active: ep.Active, Connections: ep.Open, Chosen: ep.Picks, Tries: tries,
+				LatencyMS: float64(ep.Latency.Microseconds()) / 1000, Ejection: out,
 			})
 		}
 		s.Services = append(s.Services, one)

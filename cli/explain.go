@@ -17,6 +17,7 @@ import (
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/proxy"
+	"github.com/naru-mesh/naru/traffic"
 )
 
 func newExplain() *cobra.Command {
@@ -26,13 +27,16 @@ func newExplain() *cobra.Command {
 		from   []string
 		caller string
 		socket string
+		unsaid bool
 	)
 	c := &cobra.Command{
 		Use:   "explain [METHOD] URL | explain CODE",
 		Short: "Say which route a request takes and why, or what a reason code means",
 		Long: `explain reads the configuration (naru.yaml here, or --file) and says what would
 happen to a request: listener, route, filters, services, what is said of how it is
-served and by which policy, and why the routes that come close do not get it. Nothing is sent. METHOD is GET where it is left out.
+served and by which policy (with --defaults also what nobody says), and why the
+routes that come close do not get it. Nothing is sent. METHOD is GET where it is
+left out.
 Where a rollout moves the weights, a naru that runs here and decides about it is
 asked how far it is, and both are shown: what is in force, and what is written.
 A connection is asked about as tcp://HOST:PORT, tls://NAME:PORT or udp://HOST:PORT.
@@ -59,7 +63,7 @@ naru_refused_total.`,
 			if err != nil {
 				return err
 			}
-			q := proxy.Question{Method: strings.ToUpper(args[0]), URL: withScheme(args[1])}
+			q := proxy.Question{Method: strings.ToUpper(args[0]), URL: withScheme(args[1]), Defaults: unsaid}
 			for _, h := range heads {
 				name, value, ok := strings.Cut(h, ":")
 				if !ok {
@@ -93,6 +97,7 @@ naru_refused_total.`,
 	f.StringArrayVarP(&from, "file", "f", nil, "configuration `file` or folder; may be repeated")
 	f.StringVar(&caller, "from", "", "who calls, in the mesh: an `account`, NAMESPACE/ACCOUNT, a SPIFFE ID, or nobody for a caller without a proxy")
 	rolloutSocket(c, &socket)
+	f.BoolVar(&unsaid, "defaults", false, "also what nobody has said of how it is served, with what naru does then")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -182,6 +187,12 @@ func rolloutNow(o *proxy.ExplainRollout) string {
 	return "steps of " + strings.Join(steps, ", ") + "; how far it is nobody says here (naru rollout status)"
 }
 
+// setting is "retry off  by service orders  naru.yaml:9:12"; a default has no
+// place.
+func setting(s *traffic.Setting) string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin))
+}
+
 func printExplanation(w io.Writer, e *proxy.Explanation) {
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-9s "+format+"\n", append([]any{name}, args...)...)
@@ -204,7 +215,7 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 		row("filters", "%s", strings.Join(e.Filters, ", "))
 	}
 	for _, s := range e.Settings {
-		row("with", "%s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
+		row("with", "%s", setting(&s))
 	}
 	if e.Forward != "" {
 		row("sends", "%s", e.Forward)
@@ -226,7 +237,7 @@ func printExplanation(w io.Writer, e *proxy.Explanation) {
 		}
 		row("service", "%s (%s)  %s", b.Service, share, note)
 		for _, s := range b.Settings {
-			row("", "  %s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
+			row("", "  %s", setting(&s))
 		}
 	}
 	if e.Answer != 0 {

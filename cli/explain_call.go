@@ -39,7 +39,7 @@ func explainCall(w io.Writer, s *model.Snapshot, q proxy.Question, from string, 
 		row("route", "%s", strings.Join(append([]string{e.Route}, e.Settings...), ", "))
 	}
 	for _, s := range e.Said {
-		row("with", "%s %s  by %s  %s", s.Field, s.Value, s.By, s.Origin)
+		row("with", "%s", setting(&s))
 	}
 	for _, p := range e.Endpoints {
 		text := p.Address

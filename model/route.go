@@ -121,8 +121,8 @@ type Timeouts struct {
 	// Request bounds the whole exchange, retries included. Default none.
 	Request time.Duration `json:"request,omitempty"`
 	// Backend bounds one try, from the request's last byte or the pick of the
-	// endpoint, whichever is later, to the response's head. Default 60 s; see
-	// AsRequest.
+	// endpoint, whichever is later, to the response's head. Default 60 s, or
+	// Request where that is longer; see AsRequest.
 	Backend time.Duration `json:"backend,omitempty"`
 	// Idle bounds a stall after the response's head: how long nothing may pass, of
 	// the response or of a request that is still being sent, while the client takes

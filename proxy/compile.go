@@ -195,7 +195,8 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		class:   upstream.ClassOf(noun.Priority),
 		session: compileSession(noun.Session),
 		request: bound(noun.Timeouts.Request),
-		try:     bound(pick(noun.Timeouts.Backend, model.DefaultBackendTimeout)),
+		// Whoever gives the request ten minutes has not asked for a try of one.
+		try:     bound(pick(noun.Timeouts.Backend, max(model.DefaultBackendTimeout, noun.Timeouts.Request))),
 		idle:    bound(pick(noun.Timeouts.Idle, model.DefaultStreamIdle)),
 		quiet:   bound(pick(noun.Timeouts.Idle, model.DefaultTunnelIdle)),
 		stream:  bound(noun.Timeouts.Stream),

@@ -109,6 +109,9 @@ func TestDefaultsAndBounds(t *testing.T) {
 	}
 	for _, x := range []struct{ request, try, wantRequest, wantTry time.Duration }{
 		{0, 0, 0, model.DefaultBackendTimeout},
+		{time.Second, 0, time.Second, model.DefaultBackendTimeout},
+		{10 * time.Minute, 0, 10 * time.Minute, 10 * time.Minute},
+		{-1, 0, 0, model.DefaultBackendTimeout},
 		{-1, -1, 0, 0},
 		{time.Second, time.Minute, time.Second, time.Minute},
 		{1000 * time.Hour, 1000 * time.Hour, longest, longest},

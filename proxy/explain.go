@@ -25,6 +25,8 @@ type Question struct {
 	// Shares are what rollouts give to their new version now, of a million
 	// requests, by the rollout's name; one that is not there is not known.
 	Shares map[string]int
+	// Defaults asks also for the fields of policies that nobody says.
+	Defaults bool
 }
 
 // Explanation is what would happen to a request, and why.
@@ -122,10 +124,15 @@ func Explain(s *model.Snapshot, families []filter.Family, q Question) (*Explanat
 	}
 	if why == observe.ReasonNone {
 		out.Settings = policies.Route(x.rule.noun)
+		if q.Defaults {
+			out.Settings = traffic.RouteDefaults(out.Settings)
+		}
 		why = x.walk(out, s, q)
 		for i := range out.Backends {
 			if v := c.services[out.Backends[i].Service]; v != nil {
-				out.Backends[i].Settings = policies.Service(v)
+				if out.Backends[i].Settings = policies.Service(v); q.Defaults {
+					out.Backends[i].Settings = traffic.ServiceDefaults(out.Backends[i].Settings)
+				}
 			}
 		}
 	}
@@ -240,8 +247,13 @@ func (x *exchange) walk(out *Explanation, s *model.Snapshot, q Question) observe
 	r := x.rule
 	out.Route, out.Origin = r.noun.Name, r.noun.Origin.String()
 	out.Filters = slices.Clone(r.chain.Names())
-	for range r.mirrors {
-		out.Filters = append(out.Filters, "mirror")
+	for i := range r.mirrors {
+		m := &r.mirrors[i]
+		part := 100.0
+		if m.of > 0 {
+			part = 100 * float64(m.n) / float64(m.of)
+		}
+		out.Filters = append(out.Filters, fmt.Sprintf("mirror to %s (%.4g%%)", m.service, part))
 	}
 	if r.shape != nil {
 		out.Filters = append(out.Filters, "shape")

@@ -41,7 +41,7 @@ func TestExplain(t *testing.T) {
 		return e
 	}
 	e := ask("GET", "http://a.example:8080//shop/./x?q=1")
-	if e.Route != "r" || e.Listener != "l" || e.Path != "/shop/x" || e.Forward != "GET /shop/x?q=1 Host: a.example:8080" || strings.Join(e.Filters, ",") != "test,mirror" {
+	if e.Route != "r" || e.Listener != "l" || e.Path != "/shop/x" || e.Forward != "GET /shop/x?q=1 Host: a.example:8080" || strings.Join(e.Filters, ",") != "test,mirror to m (100%)" {
 		t.Errorf("%+v", e)
 	}
 	if len(e.Backends) != 2 || e.Backends[0].Percent != 75 || e.Backends[0].Host != "inside.example" ||

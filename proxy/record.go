@@ -64,6 +64,9 @@ func (x *exchange) describe(r *observe.Record) {
 	if x.Detail != nil {
 		r.Detail = x.Detail
 	}
+	if x.tries == 1 && x.endpoint == nil && x.away == nil {
+		r.Attempts = 0 // there was no room or nobody to ask
+	}
 	r.Method, r.Host, r.Path, r.Query = x.method, x.host, x.path, x.query
 	r.UserAgent, _ = h.Get(keyUserAgent)
 	r.RequestID, _ = h.Get(keyRequestID)

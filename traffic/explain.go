@@ -1,11 +1,8 @@
 package traffic
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/naru-mesh/naru/model"
 )
@@ -15,7 +12,8 @@ type Setting struct {
 	Field string `json:"field"`
 	Value string `json:"value"`
 	// By is "route NAME" or "service NAME" where the noun says it itself, else the
-	// policy and what that is for: "TrafficPolicy shop/patient for namespace shop".
+	// policy and what that is for: "TrafficPolicy shop/patient for namespace shop";
+	// "default" where nobody does (RouteDefaults).
 	By     string       `json:"by"`
 	Own    bool         `json:"own,omitempty"` // the noun says it itself
 	Origin model.Origin `json:"origin"`
@@ -61,7 +59,7 @@ func settings(written, noun reflect.Value, by *merged, fields []field, self stri
 		if !ok || weak(v) {
 			continue
 		}
-		s := Setting{Field: f.name, Value: text(v), By: self, Own: true, Origin: at}
+		s := Setting{Field: f.name, Value: f.said(v), By: self, Own: true, Origin: at}
 		if own, ok := f.get(written); (!ok || weak(own)) && by != nil {
 			if j := slices.IndexFunc(by.given, func(g given) bool { return g.field == i }); j >= 0 {
 				g := &by.given[j]
@@ -74,47 +72,4 @@ func settings(written, noun reflect.Value, by *merged, fields []field, self stri
 		all = append(all, s)
 	}
 	return all
-}
-
-// text writes a value as people would.
-func text(v reflect.Value) string {
-	switch x := v.Interface().(type) {
-	case time.Duration:
-		if x < 0 {
-			return "off"
-		}
-		text := x.String()
-		if rest, ok := strings.CutSuffix(text, "m0s"); ok {
-			text = rest + "m"
-		}
-		if rest, ok := strings.CutSuffix(text, "h0m"); ok {
-			text = rest + "h"
-		}
-		return text
-	case fmt.Stringer:
-		return x.String()
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		return text(v.Elem())
-	case reflect.Slice:
-		var parts []string
-		for i := range v.Len() {
-			parts = append(parts, text(v.Index(i)))
-		}
-		return "[" + strings.Join(parts, ", ") + "]"
-	case reflect.Struct:
-		if r, ok := v.Interface().(model.Retry); ok && r.Attempts == 0 {
-			return "off"
-		}
-		var parts []string
-		for i := range v.NumField() {
-			if f := v.Field(i); !f.IsZero() {
-				name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-				parts = append(parts, name+": "+text(f))
-			}
-		}
-		return "{" + strings.Join(parts, ", ") + "}"
-	}
-	return fmt.Sprint(v.Interface())
 }

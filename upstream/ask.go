@@ -80,7 +80,7 @@ const (
 	outcomes
 )
 
-// String is the outcome's name in metrics and admin answers.
+// String is the outcome's name in messages; see Counts.Tries.
 func (o Outcome) String() string {
 	return [outcomes]string{"answered", "unreached", "broken", "late", "torn", "abandoned"}[o]
 }

@@ -56,6 +56,16 @@ func unpack(word uint64, now time.Duration) (value, left float32) {
 	return value, float32(math.Exp(float64(-time.Duration(age)*tick) / float64(decay)))
 }
 
+// told gives what is known at now, 0 where nothing is.
+func (e *latency) told(now time.Duration) time.Duration {
+	word := e.word.Load()
+	if word == 0 {
+		return 0
+	}
+	value, left := unpack(word, now)
+	return time.Duration(float64(max(value*left, quick)) * float64(time.Second))
+}
+
 // expect gives the seconds that one request would take at now where pending run
 // already; 0 where the endpoint is not known and idle.
 func (e *latency) expect(now time.Duration, pending int64) float32 {

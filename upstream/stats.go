@@ -27,8 +27,11 @@ type Counts struct {
 	Keyless uint64
 	// Failures is how many connects failed, by ConnectReasons.
 	Failures [len(connectReasons)]uint64
-	// Results is how many tries went how, by Outcome.
-	Results [outcomes]uint64
+	// Results is how many tries went how, by Outcome. Of those that were Answered,
+	// Bad speak against the endpoint by their status, and Limited say that it has
+	// too much to do.
+	Results      [outcomes]uint64
+	Bad, Limited uint64
 	// Ejections is how often it was ejected, by EjectionReasons; Probes how many
 	// requests have probed it, of which Failed did badly.
 	Ejections            [len(ejectionReasons)]uint64
@@ -59,7 +62,28 @@ type EndpointStats struct {
 	Ejected, Probe time.Time
 	Place          model.Place
 	Priority       int
+	// Latency is how long it takes to answer as peak EWMA has it now; 0 where it is
+	// not known, or nothing goes by it.
+	Latency time.Duration
 	Counts
+}
+
+// tries are the names of Counts.Tries.
+var tries = [...]string{"good", "bad", "busy", "unreached", "broken", "late", "torn", "abandoned"}
+
+// Tries calls visit with how many tries went how: "good", "bad" (answered by a
+// status that speaks against the endpoint), "busy" (429, RESOURCE_EXHAUSTED), or by
+// Outcome, where there was no good answer. What is 0 is left out.
+func (n *Counts) Tries(visit func(how string, n uint64)) {
+	answered := n.Results[Answered]
+	for i, x := range [len(tries)]uint64{
+		answered - min(answered, n.Bad+n.Limited+n.Results[Torn]), n.Bad, n.Limited,
+		n.Results[Unreached], n.Results[Broken], n.Results[Late], n.Results[Torn], n.Results[Abandoned],
+	} {
+		if x > 0 {
+			visit(tries[i], x)
+		}
+	}
 }
 
 // TierStats are the figures of endpoints that are equally far, of one priority.
@@ -140,10 +164,12 @@ func (c *Cluster) stats(st *ServiceStats) {
 	for i := range st.Refused {
 		st.Refused[i] = c.gate.refused[i].Load()
 	}
+	now := c.loopTime()
 	for _, m := range c.members {
 		e := EndpointStats{
 			Host: m.ep.host, Addr: m.ep.addr, Weight: int(m.weight),
 			Healthy: !m.ep.sick.Load(), Place: m.of.place, Priority: m.of.priority, Counts: m.ep.counts(),
+			Latency: m.ep.latency.told(now),
 		}
 		m.ep.describe(&e)
 		st.Endpoints = append(st.Endpoints, e)
@@ -198,8 +224,12 @@ func (ep *Endpoint) counts() (n Counts) {
 		for j := range p.failed {
 			one.Failures[j] = p.failed[j].Load()
 		}
+		// What is part of another figure is read before it.
+		one.Bad, one.Limited, one.Results[Torn] = p.bad.Load(), p.limited.Load(), p.results[Torn].Load()
 		for j := range p.results {
-			one.Results[j] = p.results[j].Load()
+			if Outcome(j) != Torn {
+				one.Results[j] = p.results[j].Load()
+			}
 		}
 		n.add(&one)
 	}
@@ -224,6 +254,8 @@ func (n *Counts) add(m *Counts) {
 	for i := range n.Results {
 		n.Results[i] += m.Results[i]
 	}
+	n.Bad += m.Bad
+	n.Limited += m.Limited
 	for i := range n.Ejections {
 		n.Ejections[i] += m.Ejections[i]
 	}

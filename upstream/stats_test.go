@@ -1,8 +1,10 @@
 package upstream
 
 import (
+	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/naru-mesh/naru/model"
 )
@@ -75,5 +77,46 @@ func TestStatsRememberRemovedEndpoints(t *testing.T) {
 	w.apply(&model.Service{Name: "a"})
 	if c := w.cluster("a"); w.stats("a").Open != 0 || len(c.leaving) != 0 {
 		t.Errorf("%d endpoints still leaving, %+v", len(c.leaving), w.stats("a").Counts)
+	}
+}
+
+// Which instance it is that fails, and how, is counted whether or not failure
+// detection looks.
+func TestStatsTellHowTriesWent(t *testing.T) {
+	t.Parallel()
+	for _, off := range []bool{false, true} {
+		w := newWorld(t, 1)
+		s := service("a", 1)
+		s.Ejection, s.Balance = &model.Ejection{Off: off}, model.PeakEWMA
+		w.apply(s)
+		c := w.cluster("a")
+		for _, r := range []Result{
+			{Status: 200}, {Status: 404}, {Status: 503}, {Status: 200, GRPC: 14}, {Status: 501}, {Status: 429},
+			{Outcome: Unreached}, {Outcome: Broken}, {Outcome: Late}, {Outcome: Abandoned}, {Status: 200}, {Outcome: Torn},
+		} {
+			k, ep := w.pick("a")
+			k.opened()
+			if r.GRPC == 0 {
+				r.GRPC = -1
+			}
+			r.Took = 20 * time.Millisecond
+			c.Tell(w.loops[0], ep, &r)
+			k.finish()
+		}
+		st := w.stats("a")
+		got := map[string]uint64{}
+		st.Endpoints[0].Tries(func(how string, n uint64) { got[how] = n })
+		want := map[string]uint64{"good": 3, "bad": 2, "busy": 1, "unreached": 1, "broken": 1, "late": 1, "torn": 1, "abandoned": 1}
+		if !maps.Equal(got, want) {
+			t.Errorf("ejection off %v: %v, want %v", off, got, want)
+		}
+		if l := st.Endpoints[0].Latency; l < 4*time.Millisecond || l > 6*time.Second {
+			t.Errorf("a latency of %v", l)
+		}
+		st.Counts.Tries(func(how string, n uint64) {
+			if n != want[how] {
+				t.Errorf("of the service %s %d, want %d", how, n, want[how])
+			}
+		})
 	}
 }

@@ -115,10 +115,16 @@ func (set *settings) watching(e *model.Ejection) {
 
 // watch takes how a try went. It is called on the pool's loop.
 func (c *Cluster) watch(now time.Duration, p *pool, r *Result) {
-	if !p.set.watch {
+	ep, v := p.ep, verdictOf(r)
+	if !p.set.watch { // what is counted is seen all the same
+		switch {
+		case v == overfull:
+			p.limited.Add(1)
+		case v == fails && r.Outcome == Answered:
+			p.bad.Add(1)
+		}
 		return
 	}
-	ep, v := p.ep, verdictOf(r)
 	switch v {
 	case works:
 		p.took[outlier.Bucket(r.Took)].Add(1)

@@ -253,6 +253,10 @@ func LostReason(err error) observe.Reason {
 // nobody could be told by OnEOF.
 var ErrClosed = net.ErrClosed
 
+// ErrEnded is the error of an exchange whose service has closed the connection in
+// an orderly way before its response was complete.
+var ErrEnded = errors.New("the service closed the connection before its response was complete")
+
 // Warmer is a ConnHandler, or another party to a connection, that can read
 // ahead. Warm reads what the next call into it will need, and does nothing else:
 // the processor fetches it from memory meanwhile. The result means nothing; it

@@ -303,7 +303,7 @@ type mirror struct {
 // timeouts of one route.
 type timeouts struct {
 	Request *span    `json:"request" doc:"the whole exchange, with all tries" default:"off" unit:"duration"`
-	Backend *span    `json:"backend" doc:"one try, until the head of its response" default:"60s" unit:"duration"`
+	Backend *span    `json:"backend" doc:"one try, until the head of its response" default:"60s, or the request's time where that is longer" unit:"duration"`
 	Idle    *span    `json:"idle" doc:"nothing passes: of a response after its head, of what is upgraded, or of a connection (tcp, tls, udp); it is cut off then" default:"5m; 1h for gRPC, what is upgraded, tcp and tls; 60s for udp" unit:"duration"`
 	Stream  *span    `json:"stream" doc:"a response after its head, and what is upgraded, as a whole" default:"off" unit:"duration"`
 	_       struct{} `also:"total,overall,read,response,requestMs,client" hint:"did you mean request? For example timeout: {request: 10s}"`

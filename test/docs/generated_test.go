@@ -104,10 +104,43 @@ func commandLine(t *testing.T) string {
 		"Messages are `name=value` on one line each, JSON with `--json`. A terminal gets them as time, level, text, with colours unless `NO_COLOR` is set or `TERM` is `dumb`. " +
 		"`configuration applied` is said when a change serves; `configuration not applied` says why it does not, and what served before goes on.\n\n")
 	fmt.Fprintf(&b, "## naru\n\n```text\n%s\n```\n", help())
-	for _, name := range []string{"run", "control", "node", "exec", "token", "token create", "token grant", "token forget", "rotate", "rotate root", "rotate intermediate", "rotate workloads", "status", "bundle", "check", "explain", "schema", "version", "completion"} {
-		fmt.Fprintf(&b, "\n## naru %s\n\n```text\n%s\n```\n", name, help(strings.Fields(name)...))
+	texts := map[string]string{}
+	subcommands("", help, texts)
+	for _, name := range commandOrder {
+		if texts[name] == "" {
+			t.Fatalf("there is no naru %s: take it out of commandOrder", name)
+		}
+		fmt.Fprintf(&b, "\n## naru %s\n\n```text\n%s\n```\n", name, texts[name])
+		delete(texts, name)
+	}
+	for name := range texts {
+		t.Errorf("naru %s is not on the page: put it into commandOrder", name)
 	}
 	return b.String()
+}
+
+// commandOrder is how the page goes: what one meets first stands first.
+var commandOrder = []string{
+	"run", "check", "explain", "rollout", "rollout status", "rollout pause", "rollout resume", "rollout abort", "rollout promote", "rollout restart",
+	"control", "node", "exec", "token", "token create", "token grant", "token forget", "status", "rotate", "rotate root", "rotate intermediate", "rotate workloads", "bundle",
+	"certs", "schema", "version", "completion",
+}
+
+// subcommands puts into texts what --help says of every command below name.
+func subcommands(name string, help func(...string) string, texts map[string]string) {
+	_, list, _ := strings.Cut(help(strings.Fields(name)...), "Available Commands:\n")
+	for line := range strings.Lines(list) {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			return
+		}
+		if words[0] == "help" || name == "completion" { // which are not ours
+			continue
+		}
+		full := strings.TrimSpace(name + " " + words[0])
+		texts[full] = help(strings.Fields(full)...)
+		subcommands(full, help, texts)
+	}
 }
 
 // reasons is the table of why naru answers by itself.

@@ -409,10 +409,10 @@ func (m *client) OnEOF() {
 			m.keep = false
 			m.finish(nil, nil, false, nil)
 		} else {
-			m.shut(m.lost(wire.ErrClosed))
+			m.shut(m.lost(wire.ErrEnded))
 		}
 	case replyHead:
-		m.shut(m.lost(wire.ErrClosed))
+		m.shut(m.lost(wire.ErrEnded))
 	}
 	m.leave()
 }

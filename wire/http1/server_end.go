@@ -1,11 +1,20 @@
 package http1
 
 import (
+	"time"
+
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
 )
 
-// OnEOF: the client will send no more. A complete request is still answered.
+// lingering is how long a client that has ended its side is waited for, while
+// nothing of its response is there. Most that do so have given up (a close looks
+// the same until something is sent), and what they have asked for should not be
+// worked on; a few end what they send and read on (shutdown(2), nc -N).
+const lingering = 2 * time.Second
+
+// OnEOF: the client will send no more. A complete request is still answered, if
+// that begins within lingering.
 func (m *server) OnEOF() {
 	m.busy = true
 	if m.in != inClosed {
@@ -21,6 +30,8 @@ func (m *server) OnEOF() {
 		m.shut(abort)
 	case inWait:
 		m.last = true
+		m.at = m.loc.loop.Now()
+		m.expect(m.patience())
 	case inTunnel:
 		m.tellEnd()
 	}

@@ -29,6 +29,10 @@ func (m *server) patience() time.Duration {
 		}
 	case inDrain:
 		return m.lim.Body
+	case inWait:
+		if m.eof && m.out == outNone {
+			return lingering
+		}
 	}
 	return -1
 }
@@ -85,6 +89,9 @@ func (m *server) tick(now time.Duration) {
 		m.fail(observe.BodyTimeout)
 	case inDrain:
 		m.shut(finish)
+	case inWait:
+		m.abandon(observe.ClientGone)
+		m.shut(abort)
 	}
 }
 

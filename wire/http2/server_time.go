@@ -84,6 +84,10 @@ func (m *session) tick(now time.Duration) {
 		m.retire()
 	}
 	switch {
+	case m.eof && over(m.left, lingering):
+		m.why = observe.ClientGone
+		m.shut(abort)
+		return
 	case m.pending > 0 && over(m.progress, m.lim.Write):
 		m.why = observe.WriteTimeout
 		m.shut(abort)

@@ -69,6 +69,7 @@ type session struct {
 	at       time.Duration // when the connection began to be idle
 	partAt   time.Duration // when a frame or header block began to come in parts
 	bye      time.Duration // when the polite half of a farewell began
+	left     time.Duration // when the client ended its side (eof)
 	leaveAt  time.Duration // when that is due by its age; 0 never
 	progress time.Duration // when the peer last took something
 	pending  uint32        // Conn.Buffered at that time
@@ -424,21 +425,28 @@ func (m *session) release() {
 	}
 }
 
+// lingering is how long a client that has ended its side is still answered. Nearly
+// all that do so are gone: HTTP/2 goes on only where both sides speak (windows,
+// pings), and what nobody waits for should not be worked on.
+const lingering = 2 * time.Second
+
 // OnEOF: the peer will send no more. What a client has asked completely is
-// still answered; a service's answers cannot come any more.
+// still answered within lingering; a service's answers cannot come any more.
 func (m *session) OnEOF() {
 	m.busy = true
 	m.eof = true
 	switch {
 	case m.closed:
 	case m.client:
-		m.fail = wire.Failure{Reason: observe.UpstreamReset, Err: wire.ErrClosed}
+		m.fail = wire.Failure{Reason: observe.UpstreamReset, Err: wire.ErrEnded}
 		m.shut(orderly)
 	default:
 		m.endUnfinished()
 		if m.streams.n == 0 {
 			m.shut(orderly)
 		}
+		m.left = m.loc.loop.Now()
+		m.wakeAt(m.left, lingering)
 	}
 	m.leave()
 }
