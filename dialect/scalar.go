@@ -122,8 +122,11 @@ func readDuration(in *Decoder, n *yaml.Node, v reflect.Value, _ *plan) {
 			return
 		}
 		if n.Tag == "!!int" || n.Tag == "!!float" {
-			in.Problem(n, "bad-value", in.name()+" must be a duration with its unit, not "+describe(n),
-				"for example "+n.Value+"s or "+n.Value+"ms")
+			hint := "for example " + n.Value + "s or " + n.Value + "ms"
+			if _, ok := parseFloat(n.Value); !ok {
+				hint = "for example 5s or 250ms"
+			}
+			in.Problem(n, "bad-value", in.name()+" must be a duration with its unit, not "+describe(n), hint)
 			return
 		}
 		if d, err := time.ParseDuration(n.Value); err == nil {

@@ -46,6 +46,9 @@ type ServiceLimits struct {
 // NoLimit takes a default bound away.
 const NoLimit = -1
 
+// MostLimit bounds the numbers of ServiceLimits: no machine has more.
+const MostLimit = 1_000_000_000
+
 // Of ServiceLimits.Wait: where nothing else is said, and the most.
 const (
 	DefaultWait = time.Second

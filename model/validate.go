@@ -234,6 +234,17 @@ func (v *checker) short(what string, d time.Duration) {
 	}
 }
 
+// LongestTime is the longest of the times that are waited for a service: what is
+// longer counts as that.
+const LongestTime = 24 * time.Hour
+
+// long warns of a time that is cut.
+func (v *checker) long(what string, d time.Duration) {
+	if d > LongestTime {
+		v.doubtful("long-time", fmt.Sprintf("%s of %v is longer than is waited; %v counts", what, d, LongestTime), "leave it out for the default, or bound it: 30s, 10m")
+	}
+}
+
 func (v *checker) settings(s Settings) Settings {
 	v.at = s.Origin
 	if s.Admin != "" && s.Admin != "off" {

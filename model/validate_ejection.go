@@ -41,6 +41,10 @@ func (v *checker) ejection(s *Service) *Service {
 			v.broken("bad-value", "the back-off of service "+s.Name+" is below nothing; its default counts", "write for example 1s")
 			*d = 0
 		}
+		if *d > LongestTime {
+			v.broken("bad-value", fmt.Sprintf("the back-off of service %s is %v; %v counts", s.Name, *d, LongestTime), "an endpoint that is well again waits for it: write for example 1m")
+			*d = LongestTime
+		}
 	}
 	v.short("a back-off of ejected endpoints", e.Backoff)
 	if first, most := cmp.Or(e.Backoff, DefaultEjection), cmp.Or(e.MaxBackoff, MostEjection); most < first {

@@ -19,6 +19,9 @@ func (v *checker) capacity(s *Service) *Service {
 	case l.Most > 0 && l.Least > l.Most:
 		v.broken("bad-value", fmt.Sprintf("service %s has an adaptive limit of at least %d and at most %d; at least %d counts", s.Name, l.Least, l.Most, l.Least), "make least the smaller one")
 		l.Most = l.Least
+	case l.Adaptive && l.Requests > 0 && l.Least > l.Requests:
+		v.broken("bad-value", fmt.Sprintf("service %s has an adaptive limit of at least %d and at most %d requests; at most %d counts", s.Name, l.Least, l.Requests, l.Requests), "make least the smaller one")
+		l.Least = l.Requests
 	case l == ServiceLimits{}:
 		v.doubtful("unused", "service "+s.Name+" has limits that say nothing", "write requests: 100, or adaptive: true")
 	}
@@ -29,6 +32,18 @@ func (v *checker) capacity(s *Service) *Service {
 		if *f.n < NoLimit {
 			v.broken("bad-value", fmt.Sprintf("the limit of %s of service %s is %d; its default counts", f.name, s.Name, *f.n), "write a number above nothing, or off")
 			*f.n = 0
+		}
+	}
+	for _, f := range [...]struct {
+		name string
+		n    *int
+	}{
+		{"requests", &l.Requests}, {"least requests", &l.Least}, {"most requests", &l.Most}, {"connections", &l.Connections},
+		{"connections of an endpoint", &l.EndpointConnections}, {"requests that wait", &l.Pending}, {"retries", &l.Retries},
+	} {
+		if *f.n > MostLimit {
+			v.broken("bad-value", fmt.Sprintf("the limit of %s of service %s is %d; %d counts", f.name, s.Name, *f.n, MostLimit), "leave it out for its default")
+			*f.n = MostLimit
 		}
 	}
 	if l.Connections > 0 && l.EndpointConnections > l.Connections {

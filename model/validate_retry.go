@@ -14,6 +14,8 @@ func (v *checker) endurance(r *Route) *Route {
 	v.on("timeouts")
 	v.short("a request timeout", t.Request)
 	v.short("a backend timeout", t.Backend)
+	v.long("a request timeout", t.Request)
+	v.long("a backend timeout", t.Backend)
 	if t.Request > 0 && t.Backend > t.Request {
 		v.doubtful("long-timeout", fmt.Sprintf("route %s gives one try %v, but the whole request only %v: that ends a try too", r.Name, t.Backend, t.Request),
 			"make the request timeout the longer one")
@@ -69,6 +71,7 @@ func (v *checker) retry(r *Route) {
 	if len(v.problems) > said {
 		return
 	}
+	v.long("a back-off of retries", max(t.Backoff, t.MaxBackoff))
 	base := t.Backoff
 	if base == 0 {
 		base = DefaultBackoff

@@ -128,7 +128,7 @@ func (v *checker) health(s *Service) bool {
 		v.broken("bad-value", "the health check of service "+s.Name+" is of the kind "+strconv.Quote(string(h.Kind)), "leave it out for HTTP, or write grpc, tcp or tls")
 	}
 	if h.Kind == HealthTLS && s.TLS == nil && v.partial == nil {
-		v.broken("bad-value", "the health check of service "+s.Name+" shakes hands by TLS, but its requests do not", "give the service TLS, or check by tcp")
+		v.broken("bad-value", "the health check of service "+s.Name+" shakes hands by TLS, but its requests do not; it is not checked", "give the service TLS, or check by tcp")
 	}
 	if h.Service != "" && (h.Kind != HealthGRPC || hasControl(h.Service) || len(h.Service) > 1024) {
 		v.broken("bad-value", "the health check of service "+s.Name+" asks about "+strconv.Quote(h.Service), "a name is for kind grpc")
@@ -155,5 +155,7 @@ func (v *checker) health(s *Service) bool {
 	}
 	v.short("a health check interval", h.Interval)
 	v.short("a health check timeout", h.Timeout)
+	v.long("a health check interval", h.Interval)
+	v.long("a health check timeout", h.Timeout)
 	return true
 }

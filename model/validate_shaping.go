@@ -89,6 +89,8 @@ func (v *checker) phases(r *Route) {
 	t := r.Timeouts
 	v.short("an idle timeout", t.Idle)
 	v.short("a stream timeout", t.Stream)
+	v.long("an idle timeout", t.Idle)
+	v.long("a stream timeout", t.Stream)
 	switch {
 	case t.Request > 0 && t.Idle > t.Request:
 		v.doubtful("long-timeout", fmt.Sprintf("route %s lets a response stall for %v, but the whole request has only %v", r.Name, t.Idle, t.Request),

@@ -306,7 +306,7 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Routes[0].Retry = &Retry{GRPC: []int{17}} }, "error bad-status: route r0 retries on gRPC status 17", "r0 without retry"},
 		{func(c *Config) { c.Services[1].Protocol = "h2" }, `error bad-value: service orders speaks "h2"`, ""},
 		{func(c *Config) { c.Services[1].Health.Kind = "icmp" }, `error bad-value: the health check of service orders is of the kind "icmp"`, ""},
-		{func(c *Config) { c.Services[1].Health.Kind, c.Services[1].TLS = HealthTLS, nil }, "error bad-value: the health check of service orders shakes hands by TLS, but its requests do not", ""},
+		{func(c *Config) { c.Services[1].Health.Kind, c.Services[1].TLS = HealthTLS, nil }, "error bad-value: the health check of service orders shakes hands by TLS, but its requests do not; it is not checked", ""},
 		{func(c *Config) { c.Services[1].Health.Service = "a" }, `error bad-value: the health check of service orders asks about "a"`, ""},
 		{func(c *Config) { c.Routes[0].Timeouts.Backend = time.Hour }, "warning long-timeout: route r0 gives one try 1h0m0s, but the whole request only 1m0s: that ends a try too", ""},
 		{func(c *Config) { c.Routes[0].Retry.Attempts = 11 }, "error bad-retry: route r0 retries 11 times", "r0 without retry"},

@@ -124,8 +124,10 @@ func (v *checker) treatment(s *Service) *Service {
 	s = v.retryBudget(s)
 	v.on("connect")
 	v.short("a connect time", s.Connect)
+	v.long("a connect time", s.Connect)
 	v.on("idle")
 	v.short("an idle time", s.Idle)
+	v.long("an idle time", s.Idle)
 	v.on("limits")
 	if s.Limits != nil {
 		s = v.capacity(s)

@@ -127,7 +127,7 @@ func (x *exchange) choose() observe.Reason {
 	case len(r.backends) == 1:
 		b = &r.backends[0]
 	default:
-		n := int(x.w.rnd.Uint32N(uint32(r.total)))
+		n := x.w.rnd.IntN(r.total) // of many heavy backends it is more than 32 bits
 		for i := range r.backends {
 			b = &r.backends[i]
 			if n -= b.noun.Weight; n < 0 {

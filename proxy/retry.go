@@ -139,20 +139,28 @@ func (x *exchange) again(f wire.Failure) bool {
 	r, why := &x.rule.retry, causeOf(&f)
 	elsewhere := x.backend.cluster.Another(&x.tried)
 	switch {
+	case f.Seen && elsewhere && !r.off():
+		// It has too much to do, or is about to leave: rather ask another.
+		if x.extra >= mostExtra || !x.affords(why) {
+			return false
+		}
+		x.extra++
+		x.try(false)
+		return true
 	case f.Reused && (f.Unsent || !r.off() && idempotent(x.Request.Method)) && x.extra < mostExtra:
 		// The server closed the connection as the request went out, or could
 		// not be trusted with it. On a new connection that cannot happen again.
-		if f.Unsent && x.extra == 0 {
+		if f.Unsent && !f.Seen && x.extra == 0 {
 			// A request that had found no pooled connection would cost as much.
 			x.backend.cluster.Free(x.w.loop, upstream.Closed)
 			x.causeBefore, x.cause = x.cause, upstream.Closed
-		} else if !x.affords(upstream.Closed) {
+		} else if !x.affords(closedOr(why, &f)) {
 			return false
 		}
 		x.extra++
 		x.tried.Reset()
 		x.tried.Only = x.listener.instance(x.Peer)
-		x.try(true)
+		x.try(!f.Seen) // a connection that says no is as good as another one
 		return true
 	case r.off():
 		return false
@@ -179,12 +187,23 @@ func (x *exchange) again(f wire.Failure) bool {
 // causeOf tells why a try is made after f.
 func causeOf(f *wire.Failure) upstream.Cause {
 	switch {
+	case f.Seen:
+		return upstream.Reset
 	case f.Unsent:
 		return upstream.Unconnected
 	case f.Reason == observe.UpstreamTimeout:
 		return upstream.TimedOut
 	}
 	return upstream.Reset
+}
+
+// closedOr is why a try is made once more on a new connection: the one before had
+// been closed, unless the service has said no.
+func closedOr(why upstream.Cause, f *wire.Failure) upstream.Cause {
+	if f.Seen {
+		return why
+	}
+	return upstream.Closed
 }
 
 // meant says whether the rule tries again after f.

@@ -261,6 +261,45 @@ func TestClosedConnectionsAreFree(t *testing.T) {
 	w.settled(20)
 }
 
+// TestRefusalsAreNotFree: a service that refuses each request (RST_STREAM
+// REFUSED_STREAM, GOAWAY on every new connection) is asked again as often as its
+// budget allows, and rather another endpoint is.
+func TestRefusalsAreNotFree(t *testing.T) {
+	t.Parallel()
+	refused := wire.Failure{Reason: observe.UpstreamReset, Unsent: true, Reused: true, Seen: true}
+	for endpoints := 1; endpoints <= 2; endpoints++ {
+		w := newWorld(t, 1)
+		w.apply(shop(endpoints))
+		const requests = 1000
+		for range requests {
+			s := w.open("POST", "/", 4)
+			s.request("body", true)
+			for s.sink.(*exchange).client != nil {
+				w.busy().fail(refused)
+			}
+			w.expect(s, 502, "", observe.UpstreamReset)
+		}
+		made, _, _ := w.retried()
+		// 20% of them, and 10 a second for 10 s.
+		if n := w.sent(); n > requests*12/10+100 || n < requests+100 || made["reset"] != n-requests {
+			t.Errorf("%d endpoints were asked %d times for %d requests: %v", endpoints, n, requests, made)
+		}
+		w.settled(requests)
+	}
+	w := newWorld(t, 1)
+	w.apply(shop(2))
+	s := w.open("POST", "/", 4)
+	s.request("body", true)
+	first := w.busy()
+	first.fail(refused)
+	if w.busy().addr == first.addr {
+		t.Error("the same endpoint is asked once more, and not the other one")
+	}
+	w.busy().respond(200, "ok", true)
+	w.expect(s, 200, "ok", observe.ReasonNone)
+	w.settled(1)
+}
+
 // TestDefaultRetryOfCalls: a call that was answered by UNAVAILABLE alone is
 // tried again, with what the service says of when.
 func TestDefaultRetryOfCalls(t *testing.T) {

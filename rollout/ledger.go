@@ -58,6 +58,7 @@ func (l *ledger) add(reports []Report, own func(run string) bool) {
 				seen.at = r.At
 				seen.history.add(r.At, &now)
 			}
+			anew := begunAnew(&now, last)
 			sum := l.sums[t.Run]
 			if sum == nil {
 				sum = &Counts{}
@@ -65,8 +66,8 @@ func (l *ledger) add(reports []Report, own func(run string) bool) {
 			}
 			for a := range now {
 				n, b := &now[a], &last[a]
-				if n.Begun < b.Begun || n.Requests < b.Requests || n.Failed < b.Failed || n.Times.Total() < b.Times.Total() {
-					*b = observe.ArmCounts{} // it has started anew
+				if anew {
+					*b = observe.ArmCounts{}
 				}
 				sum[a].Begun += n.Begun - b.Begun
 				sum[a].Headed += n.Headed - b.Headed
@@ -119,4 +120,22 @@ func (l *ledger) keep(want map[string]bool) {
 			delete(l.sums, run)
 		}
 	}
+}
+
+// begunAnew says whether a proxy has started anew since it counted last: no figure
+// of one that has not can be less than it was. All are looked at, for a difference
+// below nothing would be an enormous number of requests.
+func begunAnew(now, last *Counts) bool {
+	for a := range now {
+		n, b := &now[a], &last[a]
+		if n.Begun < b.Begun || n.Headed < b.Headed || n.Requests < b.Requests || n.Failed < b.Failed {
+			return true
+		}
+		for i, c := range n.Times {
+			if c < b.Times[i] {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -106,9 +106,16 @@ func TestLedger(t *testing.T) {
 	see("before", 0, 0)
 	report("a", "before", 101, 51)
 	see("before", 1, 1)
+	// A proxy that has started anew and has counted more than before, but not in
+	// each figure: nothing is less than nothing.
+	l.add([]Report{{Source: "c", Trials: []observe.TrialCounts{{Run: "own", Arms: Counts{observe.Canary: {Requests: 2, Begun: 2, Headed: 2, Times: observe.Times{7: 2}}}}}}}, own)
+	l.add([]Report{{Source: "c", Trials: []observe.TrialCounts{{Run: "own", Arms: Counts{observe.Canary: {Requests: 4, Begun: 9, Headed: 1, Times: observe.Times{3: 4}}}}}}}, own)
+	if c := l.of("own")[observe.Canary]; c.Requests != 26 || c.Begun != 11 || c.Headed != 3 || c.Times[7] != 2 || c.Times[3] != 24 {
+		t.Errorf("after a start that counted more: %d requests, %d begun, %d headed, times %v", c.Requests, c.Begun, c.Headed, c.Times)
+	}
 	l.keep(map[string]bool{"own": true})
 	see("before", 0, 0)
-	see("own", 20, 5)
+	see("own", 26, 5)
 	now := time.Now().Round(0)
 	if at, back := unpack(pack(now, []observe.TrialCounts{{Run: "own", Arms: *l.of("own")}})); back[0].Arms != *l.of("own") || !at.Equal(now) {
 		t.Error("what is told to others is not what there is")

@@ -47,8 +47,7 @@ func (k *Keeper) Views() []View {
 	return all
 }
 
-// Problems are the rollouts that have gone back, until somebody does something,
-// and those of policies that are for nothing.
+// Problems are the rollouts that have gone back, until somebody does something.
 func (k *Keeper) Problems() (all []model.Problem) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -66,15 +65,6 @@ func (k *Keeper) Problems() (all []model.Problem) {
 			}
 		}
 		all = append(all, p)
-	}
-	if k.base == nil {
-		return all
-	}
-	for _, p := range k.base.Traffic {
-		if p.Route != nil && p.Route.Rollout != nil && k.specs[p.Route.Rollout.Name] == nil {
-			all = append(all, model.Problem{Origin: p.At("rollout"), Severity: model.Doubtful, Code: "unused-rollout", Message: "the rollout of " + p.Name + " moves nothing: no rule that it is for leads both to " + p.Route.Rollout.To + " and elsewhere",
-				Hint: "add the new version to the rule's backendRefs, with weight 0"})
-		}
 	}
 	return all
 }

@@ -97,6 +97,7 @@ func (l *Lowering) Problems(c *model.Config) []model.Problem {
 	for _, p := range c.Traffic {
 		t.policy(c, p)
 	}
+	t.rollouts(l, c)
 	t.conflicts(l.index.routes, routeFields, routeHalf)
 	t.conflicts(l.index.services, serviceFields, serviceHalf)
 	return t.problems
@@ -319,6 +320,42 @@ func missing(c *model.Config, p *model.TrafficPolicy, t model.PolicyTarget) (mes
 		return message, "there is " + strings.Join(names, ", ")
 	}
 	return message, ""
+}
+
+// rollouts tells of those that move nothing, though their policies count.
+func (t *teller) rollouts(l *Lowering, c *model.Config) {
+	moves := map[string]bool{}
+	for _, d := range l.routes.done {
+		if d == nil {
+			continue
+		}
+		for i := range d.made {
+			r := d.made[i].noun
+			if o := r.Rollout; o != nil && leads(r, func(b *model.Backend) bool { return b.Service == o.To }) &&
+				leads(r, func(b *model.Backend) bool { return b.Service != o.To && b.Weight > 0 }) {
+				moves[o.Name] = true
+			}
+		}
+	}
+	for _, p := range c.Traffic {
+		if p.Route == nil || p.Route.Rollout == nil || !t.used[p] || moves[p.Route.Rollout.Name] {
+			continue
+		}
+		t.tell(model.Problem{
+			Origin: p.At("rollout"), Code: "unused-rollout",
+			Message: "the rollout of " + p.Name + " moves nothing: no rule that it is for leads both to " + p.Route.Rollout.To + " and elsewhere; the requests go where they went",
+			Hint:    "name the new version among the rule's backendRefs, with weight 0, beside what serves now",
+		})
+	}
+}
+
+func leads(r *model.Route, to func(*model.Backend) bool) bool {
+	for i := range r.Backends {
+		if to(&r.Backends[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // conflicts tells of fields that two policies say for one target.

@@ -130,9 +130,12 @@ func (ep *Endpoint) skipped(is bool) {
 	ep.doubt(skipDoubt, is)
 }
 
-// usable says whether nothing speaks against the endpoint now.
+// usable says whether nothing speaks against the endpoint now. To find out whether
+// one takes connections again that did not the last time is for first tries: where
+// many have stood aside, the time of several is over at once, and a request must not
+// meet one after the other.
 func (ep *Endpoint) usable(now time.Duration, avoid *Tried) bool {
-	return ep.aside.Load() <= int64(now) && !ep.skip.Load() && !avoid.Has(ep)
+	return ep.aside.Load() <= int64(now) && !ep.skip.Load() && (avoid == nil || avoid.n == 0 || ep.failures.Load() == 0 && !avoid.Has(ep))
 }
 
 // hope compares endpoints that are not usable: best is one that was not tried

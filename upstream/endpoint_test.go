@@ -39,3 +39,35 @@ func TestTriedForgetsTheFirst(t *testing.T) {
 		t.Error("Reset, or nil, remembers")
 	}
 }
+
+// TestRetriesGoToWhoTakesConnections: of endpoints of which most could not be
+// connected to, and may be tried again now, a request meets one at most.
+func TestRetriesGoToWhoTakesConnections(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(service("a", 6))
+	l := w.loops[0]
+	c, good := w.pick("a")
+	c.opened()
+	c.finish()
+	for _, m := range w.cluster("a").members {
+		if m.ep != good {
+			m.ep.connectFailed(l.Now())
+		}
+	}
+	for range 20 {
+		l.pass(asideMost)
+		var tried Tried
+		c, first := w.pickOn(0, "a", &tried, false)
+		if tried.Add(first); first == good {
+			c.finish()
+			continue
+		}
+		c.fail(refused(first))
+		c, second := w.pickOn(0, "a", &tried, false)
+		if second != good {
+			t.Fatal("the second try is on an endpoint that did not take connections either")
+		}
+		c.finish()
+	}
+}

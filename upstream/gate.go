@@ -53,12 +53,9 @@ type gate struct {
 // loop knows the gate.
 func (g *gate) configure(was, is *model.ServiceLimits) {
 	switch {
-	case is == nil:
-		return
-	case !is.Adaptive:
-		g.limit.Store(int64(is.Requests))
-		return
-	case was != nil && was.Adaptive && was.Requests == is.Requests && was.Least == is.Least && was.Most == is.Most:
+	case is == nil || !is.Adaptive && is.Requests == 0:
+		return // loops go by the limit that was, until they see the plan that has none
+	case is.Adaptive && was != nil && was.Adaptive && was.Requests == is.Requests && was.Least == is.Least && was.Most == is.Most:
 		return // what was learnt stays
 	}
 	most := is.Most
@@ -67,8 +64,14 @@ func (g *gate) configure(was, is *model.ServiceLimits) {
 	}
 	for !g.updating.CompareAndSwap(false, true) { // a loop's turn is short
 	}
-	g.limiter = adaptive.New(is.Least, most)
-	g.limit.Store(int64(g.limiter.Now()))
+	// What began before is told of later, and must not move a limit that is fixed.
+	g.limiter = nil
+	limit := is.Requests
+	if is.Adaptive {
+		g.limiter = adaptive.New(is.Least, most)
+		limit = g.limiter.Now()
+	}
+	g.limit.Store(int64(limit))
 	g.updating.Store(false)
 }
 

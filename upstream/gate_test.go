@@ -91,6 +91,28 @@ func TestLimit(t *testing.T) {
 	fill(Critical, 2) // a fifth would be none
 }
 
+// TestLimitOfBefore: while a limit is taken away, loops go by the plan that has
+// it, and nobody is refused for a limit of nothing; what was learnt for an
+// adaptive limit is not put in the place of a fixed one.
+func TestLimitOfBefore(t *testing.T) {
+	t.Parallel()
+	var g gate
+	g.configure(nil, &model.ServiceLimits{Requests: 5})
+	g.configure(&model.ServiceLimits{Requests: 5}, &model.ServiceLimits{Connections: 7})
+	if !g.admit(Normal) {
+		t.Error("refused for a limit of nothing")
+	}
+	adapts, fixed := &model.ServiceLimits{Adaptive: true}, &model.ServiceLimits{Requests: 3}
+	g.configure(fixed, adapts)
+	g.configure(adapts, fixed)
+	// A request that has begun before is told of by a pool that knows the settings of
+	// its last pick.
+	g.learn(time.Hour, &Result{Outcome: Late, GRPC: -1})
+	if n := g.limit.Load(); n != 3 {
+		t.Errorf("a limit of 3 has become %d", n)
+	}
+}
+
 // TestNoEndpointIsNotCounted: what could not be lent is not running.
 func TestNoEndpointIsNotCounted(t *testing.T) {
 	t.Parallel()

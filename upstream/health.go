@@ -134,6 +134,7 @@ func newCheck(c *Cluster, ep *Endpoint, svc *model.Service) *check {
 	}
 	orDefault(&h.Interval, checkInterval)
 	orDefault(&h.Timeout, checkTimeout)
+	h.Interval, h.Timeout = min(h.Interval, longest), min(h.Timeout, longest)
 	orDefault(&h.Healthy, checkHealthy)
 	orDefault(&h.Unhealthy, checkUnhealthy)
 	orDefault(&h.MinStatus, checkMinStatus)

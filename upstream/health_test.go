@@ -244,3 +244,14 @@ func TestHealthIsCheckedFromCommitOn(t *testing.T) {
 	<-one.seen
 	w.set.Retire(w.apply()...)
 }
+
+// TestLongInterval: an interval that is longer than any is a day, and not nothing.
+func TestLongInterval(t *testing.T) {
+	t.Parallel()
+	svc := service("a", 1)
+	svc.Health = &model.HealthCheck{Interval: 1 << 62, Timeout: 1 << 62}
+	k := newCheck(nil, &Endpoint{}, svc)
+	if d := k.pause(false); d < 20*time.Hour || d > 27*time.Hour {
+		t.Errorf("the next question is after %v", d)
+	}
+}

@@ -36,6 +36,7 @@ type pool struct {
 	sweep wire.Timer
 	// closed: the endpoint was removed; nothing is kept.
 	closed bool
+	fickle fickle
 	// epoch counts how often the certificate has changed that is shown; what was
 	// made in an earlier one is lent no more.
 	epoch uint32
@@ -72,7 +73,8 @@ type link struct {
 	conn         wire.ClientConn
 	timer        wire.Timer    // bounds the connect
 	since        time.Duration // when it became idle
-	newer, older *link         // while idle; while partial the neighbours there
+	born         time.Duration
+	newer, older *link // while idle; while partial the neighbours there
 
 	lent    int // exchanges that run on it
 	counted int // of those, in Endpoint.inflight
@@ -82,6 +84,7 @@ type link struct {
 	epoch   uint32
 
 	opening  bool
+	rested   bool // it was idle once
 	used     bool // an exchange has ended on it
 	timedOut bool
 	place    place
@@ -251,7 +254,7 @@ func (p *pool) leavePartial(k *link) {
 
 // dial opens a connection, which reserve has counted.
 func (p *pool) dial() *link {
-	k := &link{pool: p, opening: true, epoch: p.epoch}
+	k := &link{pool: p, opening: true, epoch: p.epoch, born: p.loop.Now()}
 	k.timer.Handler = k
 	p.connects.Add(1)
 	p.open.Add(1)
@@ -321,7 +324,10 @@ func (k *link) idled() {
 	if k.place == partly {
 		p.leavePartial(k)
 	}
-	if p.closed || p.set.maxIdle < 0 || k.conn.Room() <= 0 || k.epoch != p.epoch || p.surplus() {
+	if k.rested {
+		p.fickle.row = 0 // it has served again
+	}
+	if p.closed || p.set.maxIdle < 0 || p.fickle.now(p.loop) || k.conn.Room() <= 0 || k.epoch != p.epoch || p.surplus() {
 		// Not at once: what the connection lends to the sink's last event must
 		// outlive it.
 		p.loop.Post(k.conn.Close)
@@ -346,6 +352,9 @@ func (k *link) OnGone(_ wire.ClientConn, err error) {
 			p.failed[i].Add(1)
 			p.connectFailed()
 		}
+	}
+	if k.rested && err != nil && (k.place == resting || k.lent > 0) {
+		p.fickle.lost(p.loop.Now(), k)
 	}
 	for k.lent > 0 {
 		k.settle()
@@ -388,7 +397,7 @@ func (k *link) settle() {
 
 // push puts k on the stack.
 func (p *pool) push(k *link) {
-	k.place = resting
+	k.place, k.rested = resting, true
 	k.since = p.loop.Now()
 	k.older = p.newest
 	if p.newest != nil {

@@ -132,6 +132,9 @@ type Failure struct {
 	// An idempotent request may be tried again; with Unsent, any. On a new
 	// connection it cannot happen again.
 	Reused bool
+	// Seen, with Unsent: the service has read the request, and says that it has not
+	// begun with it. Another try is safe, and costs the service as much as this one.
+	Seen bool
 }
 
 // ClientStream is told the request half of one try. Implemented by client

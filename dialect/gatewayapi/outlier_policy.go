@@ -2,6 +2,8 @@ package gatewayapi
 
 import (
 	"math"
+	"strconv"
+	"strings"
 
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -45,8 +47,8 @@ func (r *reader) outlierDetection(in *OutlierDetection) *model.Ejection {
 		Failures:    in.ConsecutiveFailures,
 		Connects:    in.ConsecutiveConnectFailures,
 		SuccessRate: in.SuccessRatePercent,
-		Deviation:   int(math.Round(100 * in.Deviation)),
-		Slowness:    int(math.Round(100 * in.Slowness)),
+		Deviation:   r.hundredths(field+".deviation", in.Deviation, 100),
+		Slowness:    r.hundredths(field+".slowness", in.Slowness, 1e6),
 		MaxEjected:  in.MaxEjectedPercent,
 		Backoff:     r.bound(field+".backoff", in.Backoff),
 		MaxBackoff:  r.bound(field+".maxBackoff", in.MaxBackoff),
@@ -59,11 +61,25 @@ func (r *reader) outlierDetection(in *OutlierDetection) *model.Ejection {
 			r.broken(field+"."+f.name, "bad-value", f.name+" is at most 100", "")
 		}
 	}
-	if in.Slowness > 0 && in.Slowness <= 1 {
+	if out.Slowness > 0 && in.Slowness <= 1 {
 		r.broken(field+".slowness", "bad-value", "slowness is more than 1: half of all endpoints are slower than the others", "for example slowness: 3")
 	}
 	if out.Backoff > 0 && out.MaxBackoff > 0 && out.MaxBackoff < out.Backoff {
 		r.broken(field+".maxBackoff", "bad-value", "maxBackoff is at least backoff", "")
 	}
 	return out
+}
+
+// hundredths reads a number of which two decimals count, up to most; a negative one
+// is off.
+func (r *reader) hundredths(field string, number, most float64) int {
+	switch scaled := math.Round(100 * number); {
+	case number < 0:
+		return -1
+	case number > most, scaled == 0 && number != 0:
+		r.broken(field, "bad-value", field[strings.LastIndexByte(field, '.')+1:]+" is 0.01 to "+strconv.FormatFloat(most, 'f', -1, 64)+", or negative for off", "leave it out for its default")
+		return 0
+	default:
+		return int(scaled)
+	}
 }

@@ -233,7 +233,9 @@ func (r *reader) treatment(p *backendPolicy, in *BackendPolicySpec) {
 		{"host", nil, in.Host != "", func() { noun.Host = "" }},
 		{"protocol", nil, in.Protocol != "", func() { noun.Protocol = "" }},
 		{"proxyProtocol", nil, in.ProxyProtocol != 0, func() { noun.ProxyProtocol = 0 }},
-		{"loadBalancing", []string{"balance", "hash", "slowStart"}, in.LoadBalancing != nil, func() { noun.Balance, noun.Hash, noun.SlowStart = "", nil, nil }},
+		{"loadBalancing", []string{"balance", "hash", "slowStart"}, in.LoadBalancing != nil, func() {
+			noun.Balance, noun.Hash, noun.SlowStart, noun.HashBalanceFactor, noun.SubsetSize = "", nil, nil, 0, 0
+		}},
 		{"healthCheck", []string{"health"}, in.HealthCheck != nil, func() { noun.Health = nil }},
 		{"outlierDetection", []string{"ejection"}, in.OutlierDetection != nil, func() { noun.Ejection = nil }},
 		{"locality", []string{"locality"}, in.Locality != nil, func() { noun.Locality = nil }},
@@ -253,6 +255,9 @@ func (r *reader) treatment(p *backendPolicy, in *BackendPolicySpec) {
 	*noun = model.Service{TLS: rest.TLS, Host: rest.Host, Protocol: rest.Protocol, ProxyProtocol: rest.ProxyProtocol}
 	rest.TLS, rest.Host, rest.Protocol, rest.ProxyProtocol = nil, "", "", 0
 	if reflect.ValueOf(rest).IsZero() {
+		if reflect.ValueOf(*noun).IsZero() && in.TLS == nil && len(r.problems) == 0 {
+			r.doubtful("spec", "missing-field", "the policy says nothing", "for example limits: {requests: 100}")
+		}
 		p.treatment = nil
 		return
 	}

@@ -22,7 +22,7 @@ type Rollout struct {
 	// Every is how long a step lasts that says nothing, 100ms to 720h; default 1m.
 	Every gateway.Duration `json:"every,omitempty"`
 	// SuccessPercent is the share of the requests that must succeed; default 99.5.
-	SuccessPercent float64 `json:"successPercent,omitempty"`
+	SuccessPercent *float64 `json:"successPercent,omitempty"`
 	// Latency bounds the time to the response's head.
 	Latency *RolloutLatency `json:"latency,omitempty"`
 	// MinRequests is how many of the new version's requests a step has at least;
@@ -80,10 +80,12 @@ func (r *reader) rollout(field, name string, in *Rollout) *model.Rollout {
 		r.broken(field+".maxWait", "bad-value", "maxWait is at most 720h", "")
 	}
 	const whole = model.Million / 100
-	if p := in.SuccessPercent; p < 0 || !(p < 100) {
+	switch p := in.SuccessPercent; {
+	case p == nil:
+	case !(*p > 0 && *p < 100):
 		r.broken(field+".successPercent", "bad-value", "successPercent is more than 0 and less than 100: a few requests always fail, whatever runs", "for example 99.5")
-	} else {
-		out.Success = int(math.Round(p * whole))
+	default:
+		out.Success = max(int(math.Round(*p*whole)), 1) // 0 is the default
 	}
 	if in.MinRequests < 0 {
 		r.broken(field+".minRequests", "bad-value", "minRequests is at least 1", "")

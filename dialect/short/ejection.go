@@ -56,7 +56,7 @@ func (e *ejection) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		written, percent := strings.CutSuffix(string(f.value), "%")
 		number, err := strconv.ParseFloat(strings.TrimSpace(written), 64)
 		scaled := number * f.scale
-		if err != nil || number <= 0 || number > f.most || percent && f.most != 100 || scaled != math.Trunc(scaled) && f.scale == 1 {
+		if err != nil || !(number > 0 && number <= f.most) || percent && f.most != 100 || scaled != math.Trunc(scaled) && f.scale == 1 || math.Round(scaled) < 1 {
 			hint := "a whole number, or off"
 			switch {
 			case f.scale == 100:

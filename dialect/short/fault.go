@@ -9,15 +9,15 @@ import (
 
 // fault makes some requests slow, or fail, on purpose.
 type fault struct {
-	Delay        *span     `json:"delay" doc:"wait before the service is asked, up to 1h" default:"none" unit:"duration"`
-	DelayPercent *float64  `json:"delayPercent" doc:"share of the requests that wait" default:"100" unit:"%"`
-	Status       int       `json:"status" doc:"answer in place of the service, 200 to 599" default:"none"`
-	GRPC         int       `json:"grpc" doc:"gRPC status of gRPC calls, 1 to 16" default:"that of status"`
-	AbortPercent *float64  `json:"abortPercent" doc:"share of the requests that are answered so" default:"100" unit:"%"`
-	RequestRate  *byteRate `json:"requestRate" doc:"pass the request's body so slowly" default:"as fast as it comes" unit:"bytes a second"`
-	ResponseRate *byteRate `json:"responseRate" doc:"pass the response's body so slowly" default:"as fast as it comes" unit:"bytes a second"`
-	RatePercent  *float64  `json:"ratePercent" doc:"share of the requests whose bodies are slow" default:"100" unit:"%"`
-	Header       text      `json:"header" doc:"only requests that carry this header have faults" default:"every request may"`
+	Delay        *span       `json:"delay" doc:"wait before the service is asked, up to 1h" default:"none" unit:"duration"`
+	DelayPercent *percentage `json:"delayPercent" doc:"share of the requests that wait" default:"100" unit:"%"`
+	Status       int         `json:"status" doc:"answer in place of the service, 200 to 599" default:"none"`
+	GRPC         int         `json:"grpc" doc:"gRPC status of gRPC calls, 1 to 16" default:"that of status"`
+	AbortPercent *percentage `json:"abortPercent" doc:"share of the requests that are answered so" default:"100" unit:"%"`
+	RequestRate  *byteRate   `json:"requestRate" doc:"pass the request's body so slowly" default:"as fast as it comes" unit:"bytes a second"`
+	ResponseRate *byteRate   `json:"responseRate" doc:"pass the response's body so slowly" default:"as fast as it comes" unit:"bytes a second"`
+	RatePercent  *percentage `json:"ratePercent" doc:"share of the requests whose bodies are slow" default:"100" unit:"%"`
+	Header       text        `json:"header" doc:"only requests that carry this header have faults" default:"every request may"`
 	off          bool
 	_            struct{} `also:"abort,httpStatus,code" hint:"write status: 503, with abortPercent: 5 for some"`
 	_            struct{} `also:"percent,percentage,share" hint:"write delayPercent, abortPercent or ratePercent"`
@@ -58,7 +58,7 @@ func (f *fault) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	case f.Status == 0 && f.GRPC == 0 && f.AbortPercent != nil:
 		in.Problem(n, "bad-value", "abortPercent is for a status", "for example status: 503")
 	}
-	for _, p := range [...]*float64{f.DelayPercent, f.AbortPercent, f.RatePercent} {
+	for _, p := range [...]*percentage{f.DelayPercent, f.AbortPercent, f.RatePercent} {
 		if p != nil && !(*p > 0 && *p <= 100) {
 			in.Problem(n, "bad-value", "a share of the requests is more than 0 and at most 100 percent", "fault: off is none")
 		}
@@ -69,11 +69,11 @@ func (f *fault) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 func (f *fault) slows() bool { return f.RequestRate != nil || f.ResponseRate != nil }
 
 func (f *fault) noun() *model.Fault {
-	share := func(p *float64) int {
+	share := func(p *percentage) int {
 		if p == nil {
 			return 0
 		}
-		return max(int(*p*model.Million/100+0.5), 1)
+		return max(int(float64(*p)*model.Million/100+0.5), 1)
 	}
 	return &model.Fault{
 		Off: f.off, Header: string(f.Header), Delay: f.Delay.duration(), DelayShare: share(f.DelayPercent),

@@ -294,8 +294,8 @@ type cors struct {
 
 // mirror sends a copy elsewhere.
 type mirror struct {
-	To      text     `json:"to" doc:"a service or a URL"`
-	Percent *float64 `json:"percent" doc:"share of the requests" default:"100" unit:"%"`
+	To      text        `json:"to" doc:"a service or a URL"`
+	Percent *percentage `json:"percent" doc:"share of the requests" default:"100" unit:"%"`
 
 	at *yaml.Node
 }

@@ -136,12 +136,12 @@ func (h *hedge) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 
 // budget bounds the tries after the first of a service's requests.
 type budget struct {
-	Percent *int     `json:"percent" doc:"share of the requests of the last ttl, 0 to 1000" default:"20" unit:"%"`
-	Least   *int     `json:"minPerSecond" doc:"so many a second in any case" default:"10"`
-	TTL     *span    `json:"ttl" doc:"how long a request counts, 1s to 60s" default:"10s" unit:"duration"`
-	_       struct{} `also:"ratio,retryRatio,budgetPercent" hint:"did you mean percent? For example percent: 20"`
-	_       struct{} `also:"min,minRetriesPerSecond,minRetryConcurrency,minimum" hint:"did you mean minPerSecond?"`
-	_       struct{} `also:"interval,budgetInterval,window" hint:"did you mean ttl? For example ttl: 10s"`
+	Percent *wholePercentage `json:"percent" doc:"share of the requests of the last ttl, 0 to 1000" default:"20" unit:"%"`
+	Least   *int             `json:"minPerSecond" doc:"so many a second in any case" default:"10"`
+	TTL     *span            `json:"ttl" doc:"how long a request counts, 1s to 60s" default:"10s" unit:"duration"`
+	_       struct{}         `also:"ratio,retryRatio,budgetPercent" hint:"did you mean percent? For example percent: 20"`
+	_       struct{}         `also:"min,minRetriesPerSecond,minRetryConcurrency,minimum" hint:"did you mean minPerSecond?"`
+	_       struct{}         `also:"interval,budgetInterval,window" hint:"did you mean ttl? For example ttl: 10s"`
 }
 
 // ReadNode takes a percentage or an object.
@@ -151,7 +151,7 @@ func (b *budget) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		type plain budget
 		in.Into(n, (*plain)(b))
 	} else {
-		b.Percent = new(int)
+		b.Percent = new(wholePercentage)
 		in.Into(n, b.Percent)
 	}
 	if in.Broken() > before {
@@ -159,7 +159,7 @@ func (b *budget) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	}
 	if p := b.Percent; p != nil && (*p < 0 || *p > model.MostBudgetPercent) {
 		b.Percent = nil
-		in.Doubt(n, "bad-value", "a retry budget is 0 to 1000% of the requests, not "+strconv.Itoa(*p)+"; the default of 20 is used", "for example retryBudget: 20")
+		in.Doubt(n, "bad-value", "a retry budget is 0 to 1000% of the requests, not "+strconv.Itoa(int(*p))+"; the default of 20 is used", "for example retryBudget: 20")
 	}
 	if l := b.Least; l != nil && *l < 0 {
 		b.Least = nil
@@ -185,5 +185,5 @@ func (b *budget) noun() *model.RetryBudget {
 		}
 		return *n
 	}
-	return &model.RetryBudget{Percent: said(b.Percent), MinPerSecond: said(b.Least), TTL: b.TTL.duration()}
+	return &model.RetryBudget{Percent: said((*int)(b.Percent)), MinPerSecond: said(b.Least), TTL: b.TTL.duration()}
 }

@@ -14,21 +14,21 @@ import (
 
 // rollout moves a route's requests to a new version step by step.
 type rollout struct {
-	To          text      `json:"to" doc:"the new version: a service or a URL; where the route's to does not name it, it is added"`
-	Steps       steps     `json:"steps" doc:"percentages of the requests, which ascend: numbers, or {percent: 5, for: 10m}" default:"[1, 5, 25, 50, 100]" unit:"%"`
-	Every       *span     `json:"every" doc:"how long a step lasts that says nothing, 100ms to 720h" default:"1m" unit:"duration"`
-	Success     *float64  `json:"success" doc:"share of the requests that must succeed, below 100" default:"99.5" unit:"%"`
-	Latency     *slowness `json:"latency" doc:"how slow the new version may be: 1.5x as slow as what served before, 300ms, or either with a percentile: p99 1.5x; or off" default:"p95 1.5x"`
-	MinRequests int       `json:"minRequests" doc:"requests of the new version before a step can be over" default:"50"`
-	MaxWait     *span     `json:"maxWait" doc:"how much longer than its time a step waits for them, up to 720h; then everything goes back" default:"1h" unit:"duration"`
-	Version     text      `json:"version" doc:"what is rolled out, where services keep their names: another one begins anew" default:"none"`
-	_           struct{}  `also:"canary,service,target,backend,next" hint:"did you mean to? For example to: orders-next"`
-	_           struct{}  `also:"weights,percent,percentages,stages,setWeight" hint:"did you mean steps? For example steps: [1, 5, 25, 50, 100]"`
-	_           struct{}  `also:"interval,hold,duration,pause,stepDuration,for,step" hint:"did you mean every? For example every: 10m"`
-	_           struct{}  `also:"successRate,threshold,errors,errorRate" hint:"did you mean success? For example success: 99.5"`
-	_           struct{}  `also:"p99,p95,maxLatency,duration95" hint:"did you mean latency? For example latency: p99 1.5x"`
-	_           struct{}  `also:"onFailure,rollback,autoRollback" hint:"what does badly always goes back by itself: leave it out"`
-	_           struct{}  `also:"timeout,deadline,progressDeadline" hint:"did you mean maxWait?"`
+	To          text        `json:"to" doc:"the new version: a service or a URL; where the route's to does not name it, it is added"`
+	Steps       steps       `json:"steps" doc:"percentages of the requests, which ascend: numbers, or {percent: 5, for: 10m}" default:"[1, 5, 25, 50, 100]" unit:"%"`
+	Every       *span       `json:"every" doc:"how long a step lasts that says nothing, 100ms to 720h" default:"1m" unit:"duration"`
+	Success     *percentage `json:"success" doc:"share of the requests that must succeed, below 100" default:"99.5" unit:"%"`
+	Latency     *slowness   `json:"latency" doc:"how slow the new version may be: 1.5x as slow as what served before, 300ms, or either with a percentile: p99 1.5x; or off" default:"p95 1.5x"`
+	MinRequests int         `json:"minRequests" doc:"requests of the new version before a step can be over" default:"50"`
+	MaxWait     *span       `json:"maxWait" doc:"how much longer than its time a step waits for them, up to 720h; then everything goes back" default:"1h" unit:"duration"`
+	Version     text        `json:"version" doc:"what is rolled out, where services keep their names: another one begins anew" default:"none"`
+	_           struct{}    `also:"canary,service,target,backend,next" hint:"did you mean to? For example to: orders-next"`
+	_           struct{}    `also:"weights,percent,percentages,stages,setWeight" hint:"did you mean steps? For example steps: [1, 5, 25, 50, 100]"`
+	_           struct{}    `also:"interval,hold,duration,pause,stepDuration,for,step" hint:"did you mean every? For example every: 10m"`
+	_           struct{}    `also:"successRate,threshold,errors,errorRate" hint:"did you mean success? For example success: 99.5"`
+	_           struct{}    `also:"p99,p95,maxLatency,duration95" hint:"did you mean latency? For example latency: p99 1.5x"`
+	_           struct{}    `also:"onFailure,rollback,autoRollback" hint:"what does badly always goes back by itself: leave it out"`
+	_           struct{}    `also:"timeout,deadline,progressDeadline" hint:"did you mean maxWait?"`
 
 	at *yaml.Node // of to
 }
@@ -91,7 +91,7 @@ func (r *rollout) noun(name, service string) *model.Rollout {
 		MinRequests: r.MinRequests, MaxWait: r.MaxWait.duration(), Version: string(r.Version),
 	}
 	if r.Success != nil {
-		m.Success = millionths(*r.Success)
+		m.Success = max(millionths(float64(*r.Success)), 1) // 0 is the default
 	}
 	if r.Latency != nil {
 		l := r.Latency.RolloutLatency

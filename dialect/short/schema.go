@@ -44,15 +44,16 @@ type way struct {
 }
 
 var (
-	aText     = schema{"type": []string{"string", "number", "boolean"}}
-	aString   = schema{"type": "string"}
-	aBoolean  = schema{"type": "boolean"}
-	aNumber   = schema{"type": "integer"}
-	isOff     = schema{"const": off}
-	aDuration = schema{"type": "string", "pattern": "^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$"}
-	aRate     = schema{"type": []string{"string", "integer"}, "pattern": "^[0-9]+([.][0-9]+)? ?([KMG]i?B?|kB|k|B)?(/s)?$"}
-	anOften   = schema{"type": "string", "pattern": "^[0-9]+ ?/ ?(s|sec|second|m|min|minute|h|hour)$"}
-	aSize     = schema{"type": []string{"string", "integer"}, "pattern": "^[0-9]+([.][0-9]+)? ?([KMG]i?B?|kB|k|B)?$"}
+	aText       = schema{"type": []string{"string", "number", "boolean"}}
+	aString     = schema{"type": "string"}
+	aBoolean    = schema{"type": "boolean"}
+	aNumber     = schema{"type": "integer"}
+	isOff       = schema{"const": off}
+	aDuration   = schema{"type": "string", "pattern": "^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$"}
+	aRate       = schema{"type": []string{"string", "integer"}, "pattern": "^[0-9]+([.][0-9]+)? ?([KMG]i?B?|kB|k|B)?(/s)?$"}
+	aPercentage = schema{"type": "string", "pattern": "^[0-9]+([.][0-9]+)? ?%$"}
+	anOften     = schema{"type": "string", "pattern": "^[0-9]+ ?/ ?(s|sec|second|m|min|minute|h|hour)$"}
+	aSize       = schema{"type": []string{"string", "integer"}, "pattern": "^[0-9]+([.][0-9]+)? ?([KMG]i?B?|kB|k|B)?$"}
 )
 
 // of is the schema of a type, and its name in the reference.
@@ -104,6 +105,8 @@ func (s *schemas) of(t reflect.Type) way {
 		return way{aBoolean, "true, false"}
 	case *int:
 		return way{aNumber, "number"}
+	case *percentage, *wholePercentage:
+		return way{dialect.EitherOf(schema{"type": "number"}, aPercentage), "number, percentage"}
 	case *float64:
 		return way{schema{"type": "number"}, "number"}
 	}
@@ -180,7 +183,7 @@ func (s *schemas) noun(t reflect.Type) way {
 	case *hedge:
 		return way{dialect.EitherOf(isOff, schema{"type": "string", "pattern": "^p[5-9][0-9]$"}, aDuration), "duration, p50 to p99, off"}
 	case *budget:
-		return way{item("retryBudget", t, aNumber), "number, retryBudget"}
+		return way{item("retryBudget", t, aNumber, aPercentage), "percentage, retryBudget"}
 	case *transcode:
 		return way{item("transcode", t, aString), "text, transcode"}
 	case *ejection:

@@ -239,9 +239,9 @@ func (m *mirror) share() (numerator, denominator int) {
 	switch {
 	case m.Percent == nil:
 		return 0, 0
-	case *m.Percent == float64(int(*m.Percent)):
+	case *m.Percent == percentage(int(*m.Percent)):
 		return int(*m.Percent), 100
 	}
 	const parts = 100_000 // thousandths of a percent
-	return int(*m.Percent*parts/100 + 0.5), parts
+	return int(float64(*m.Percent)*parts/100 + 0.5), parts
 }

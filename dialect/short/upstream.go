@@ -193,7 +193,9 @@ func (e *endpoint) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	case bad != nil || number == 0:
 		in.Problem(n, "bad-value", "no port is numbered "+strconv.Quote(port), "from 1 to 65535")
 	case e.Weight < 0:
-		in.Problem(n, "bad-value", "a weight is 0 or more", "")
+		in.Problem(n, "bad-value", "a weight is 1 or more", "leave out an endpoint that is to get nothing")
+	case e.Weight == 0 && field(n, "weight") != n:
+		in.Doubt(field(n, "weight"), "bad-value", "the weight of an endpoint is 1 or more; 1 is used", "leave out an endpoint that is to get nothing")
 	}
 	e.noun = model.Endpoint{Host: host, Port: uint16(number), Weight: e.Weight, Priority: e.Priority, Place: e.place(in, n)}
 }

@@ -1,6 +1,7 @@
 package short
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -128,6 +129,42 @@ func (c *count) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		return
 	}
 	*c = count(i)
+}
+
+// percentage is a number, with its sign or without.
+type percentage float64
+
+// ReadNode takes 99.5 and "99.5%".
+func (p *percentage) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	number, signed := strings.CutSuffix(n.Value, "%")
+	if n.Kind != yaml.ScalarNode || !signed {
+		in.Into(n, (*float64)(p))
+		return
+	}
+	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+		in.Wrong(n, "a percentage", "NAME: 5, or NAME: 0.5%")
+		return
+	}
+	*p = percentage(f)
+}
+
+// wholePercentage is a percentage without a fraction.
+type wholePercentage int
+
+// ReadNode takes 20 and "20%".
+func (p *wholePercentage) ReadNode(in *dialect.Decoder, n *yaml.Node) {
+	number, signed := strings.CutSuffix(n.Value, "%")
+	if n.Kind != yaml.ScalarNode || !signed {
+		in.Into(n, (*int)(p))
+		return
+	}
+	i, err := strconv.Atoi(strings.TrimSpace(number))
+	if err != nil {
+		in.Wrong(n, "a whole percentage", "NAME: 20, or NAME: 20%")
+		return
+	}
+	*p = wholePercentage(i)
 }
 
 // byteSize is a number of bytes; negative is "off".

@@ -297,7 +297,11 @@ func (g *Group) allowed() bool {
 
 // backOff sets when e may be probed next.
 func (g *Group) backOff(now time.Duration, e *Endpoint) {
-	e.wait = min(g.config.Backoff<<min(e.row, 20), g.config.MaxBackoff)
+	e.wait = g.config.Backoff
+	for n := 0; n < e.row && e.wait < g.config.MaxBackoff; n++ {
+		e.wait = min(2*e.wait, g.config.MaxBackoff)
+	}
+	e.wait = min(e.wait, g.config.MaxBackoff)
 	e.row++
 	e.due = now + e.wait + time.Duration(g.random()*float64(e.wait)/2)
 }

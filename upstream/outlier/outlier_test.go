@@ -329,3 +329,24 @@ func BenchmarkSweep(b *testing.B) {
 		g.Sweep(now)
 	}
 }
+
+// TestLongBackOff: doubling ends at the bound, however often.
+func TestLongBackOff(t *testing.T) {
+	t.Parallel()
+	a, b := &Endpoint{}, &Endpoint{}
+	g := New(Config{Backoff: 24 * time.Hour}, func() float64 { return 0 })
+	g.Set(Config{Backoff: 24 * time.Hour}, []*Endpoint{a, b})
+	now := time.Hour
+	b.Observe(now, &Totals{Good: 10}, nil)
+	a.Observe(now, &Totals{Bad: 10, FailedRow: 10}, nil)
+	if len(g.Sweep(now)) != 1 {
+		t.Fatal("it is not ejected")
+	}
+	for range 100 {
+		if a.Due() != now+24*time.Hour {
+			t.Fatalf("at %v the next probe is at %v", now, a.Due())
+		}
+		now = a.Due()
+		g.Probed(now, a, false, time.Second, "no")
+	}
+}

@@ -145,6 +145,9 @@ func (c *call) OnResponseAbort(f wire.Failure) {
 	if f.Reused {
 		c.owner.log.WriteString(" reused")
 	}
+	if f.Seen {
+		c.owner.log.WriteString(" seen")
+	}
 	c.owner.log.WriteByte('\n')
 }
 

@@ -21,6 +21,7 @@ var (
 	errUnusable  = errors.New("http2: connection takes no more requests")
 	errNotChosen = errors.New("the service does not choose HTTP/2 (ALPN h2), which its protocol: http2 asks for")
 	errConnect   = errors.New("http2: service takes no extended CONNECT")
+	errSilent    = errors.New("http2: nothing came on the connection")
 	errGoAway    = errors.New("http2: service wants no more requests on this connection")
 )
 
@@ -120,7 +121,9 @@ func (m *session) lostFailure(s *stream) wire.Failure {
 func (m *session) resetFailure(s *stream, why code) wire.Failure {
 	f := wire.Failure{Reason: observe.UpstreamStreamReset, Err: streamError(why)}
 	if why == codeRefused && !s.answered {
-		f.Unsent, f.Reused = true, true
+		// What went before anybody knew how many streams there may be is our doing,
+		// unless there may be none.
+		f.Unsent, f.Reused, f.Seen = true, true, !s.early || m.peerStreams == 0
 	}
 	return f
 }
@@ -130,8 +133,19 @@ func (m *session) farewell(last uint32) {
 	m.final = true
 	m.fail.Err = errGoAway
 	after := func(s *stream) bool { return s.id > last }
+	lost := uint32(0)
+	m.streams.first(func(s *stream) bool {
+		if after(s) {
+			lost++
+		}
+		return false
+	})
+	// Who leaves politely leaves few behind. Where most requests are left behind the
+	// next connection would not be better.
+	seen := lost > m.served+uint32(m.streams.n)-lost
 	for s := m.streams.first(after); s != nil; s = m.streams.first(after) {
 		s.fail = wire.Failure{Reason: observe.UpstreamReset, Err: errGoAway, Unsent: !s.answered, Reused: !s.answered}
+		s.fail.Seen = !s.answered && seen
 		m.lose(s, true, 0)
 	}
 	m.endDeferred()

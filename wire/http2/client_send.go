@@ -1,6 +1,8 @@
 package http2
 
 import (
+	"time"
+
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -49,7 +51,7 @@ func (m *session) request(s *stream, data []byte, end bool) {
 	m.nextID += 2
 	s.window, s.recv = m.peerWindow, ourWindow
 	s.expect = -1
-	s.begun = true
+	s.begun, s.early, s.sent = true, !m.settled, m.loc.loop.Now()
 	s.noBody = string(h.Method) == "HEAD"
 	m.streams.add(s)
 	s.left = h.Length
@@ -97,6 +99,35 @@ func (m *session) discard(s *stream) {
 	m.soon()
 }
 
+// A connection is trusted no more when nothing has come on it for silent, while a
+// request waited, or inVain of them that were given up sooner.
+const (
+	silent = time.Second
+	inVain = 3
+)
+
+// doubt is called when somebody has waited for s in vain. Where nothing at all has
+// come since it was sent, the connection may be dead without anybody having said
+// so: a machine without power, a firewall that has forgotten it. The kernel would
+// find that out in a quarter of an hour, and until then every request would wait
+// here in vain. So what comes goes over another one, and this one ends with what
+// it carries. No PING is sent: servers take those for an attack that do not expect
+// them, and a new connection costs less than to be wrong.
+func (m *session) doubt(s *stream) {
+	if !m.open || s.answered || m.heard > s.sent {
+		return
+	}
+	if m.vain == 0 || m.heard > m.vainSince {
+		m.vain, m.vainSince = 0, s.sent
+	}
+	m.vain++
+	now := m.loc.loop.Now()
+	if now-s.sent >= silent || m.vain >= inVain && now-m.vainSince >= silent {
+		m.closing = true
+		m.fail.Err = errSilent
+	}
+}
+
 // Cancel is wire.ClientStream's.
 func (s *stream) Cancel() {
 	m := s.m
@@ -115,6 +146,7 @@ func (s *stream) Cancel() {
 		m.discard(s)
 	} else if !s.closed {
 		m.out = appendReset(m.room(), s.id, codeCancel)
+		m.doubt(s)
 		m.forget(s, true)
 	}
 	m.soon()

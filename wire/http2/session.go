@@ -64,18 +64,22 @@ type session struct {
 	recent  [16]recent
 	recents uint8
 
-	timer    wire.Timer
-	due      time.Duration // what the timer is armed for
-	at       time.Duration // when the connection began to be idle
-	partAt   time.Duration // when a frame or header block began to come in parts
-	bye      time.Duration // when the polite half of a farewell began
-	left     time.Duration // when the client ended its side (eof)
-	leaveAt  time.Duration // when that is due by its age; 0 never
-	progress time.Duration // when the peer last took something
-	pending  uint32        // Conn.Buffered at that time
-	fail     wire.Failure
-	why      observe.Reason
-	how      ending
+	timer wire.Timer
+	due   time.Duration // what the timer is armed for
+	at    time.Duration // when the connection began to be idle
+	heard time.Duration // when a service's connection brought something last
+	// Requests that were given up since, and when the first of them was sent.
+	vain      int
+	vainSince time.Duration
+	partAt    time.Duration // when a frame or header block began to come in parts
+	bye       time.Duration // when the polite half of a farewell began
+	left      time.Duration // when the client ended its side (eof)
+	leaveAt   time.Duration // when that is due by its age; 0 never
+	progress  time.Duration // when the peer last took something
+	pending   uint32        // Conn.Buffered at that time
+	fail      wire.Failure
+	why       observe.Reason
+	how       ending
 
 	client     bool
 	prefaced   bool // the peer's preface was read, of a client the magic too
@@ -135,6 +139,7 @@ func (m *session) start(loc *local) {
 // OnData runs the machine over what came.
 func (m *session) OnData(b []byte) {
 	m.busy = true
+	m.heard = m.loc.loop.Now()
 	m.taken()
 	m.feed(b)
 	m.leave()

@@ -28,6 +28,7 @@ type stream struct {
 	expect                 int64      // what is still due of a Content-Length that came; -1 unknown
 	left                   int64      // of one that was sent
 	at                     time.Duration
+	sent                   time.Duration // when the head of a request to a service was
 	progress               time.Duration // when the peer last took something of out
 	fail                   wire.Failure  // to be told
 	why                    observe.Reason
@@ -48,6 +49,7 @@ type stream struct {
 	noBody                 bool // the response must not have one
 	answered               bool // the final head of a response came
 	begun                  bool // the head of our direction was sent
+	early                  bool // before the service's SETTINGS came
 	outEnd                 bool // its end is given
 	finished               bool // and sent
 	closed                 bool // not in the table any more
