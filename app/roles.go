@@ -289,7 +289,7 @@ func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
 	for _, p := range server.Status() {
 		one := admin.ProxyStatus{
 			Node: p.Node, Gateway: p.Gateway, Version: p.Version, From: p.From, Since: p.Since,
-			Configuration: string(enclosed.Of(p.System)), Lag: p.Lag, Skew: p.Skew, Certificate: p.Certificate, Bundles: p.Bundles, Replica: v.opt.Node,
+			Configuration: string(enclosed.Of(p.System)), Lag: p.Lag, Silent: p.Silent, Skew: p.Skew, Certificate: p.Certificate, Bundles: p.Bundles, Replica: v.opt.Node,
 		}
 		for _, r := range p.Refusals {
 			one.Refusals = append(one.Refusals, fmt.Sprintf("%s %s: %s (%s)", r.Kind, r.Name, r.Message, r.Origin))

@@ -378,7 +378,7 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	}
 	fmt.Fprintln(w, "PROXY\tCONTROL PLANE\tVERSION\tHAS\tLAG\tREFUSED\tCLOCK\tCERTIFICATE\tFIRST TO END")
 	for _, p := range s.Proxies {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Node, p.Replica, printable(p.Version), printable(newest(p.Configuration, s)), p.Lag.Round(time.Millisecond), len(p.Refusals), clock(p.Skew), left(p.Certificate, now), left(p.Next, now))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", named(&p), p.Replica, printable(p.Version), printable(newest(p.Configuration, s)), lag(&p), len(p.Refusals), clock(p.Skew), left(p.Certificate, now), left(p.Next, now))
 	}
 	fmt.Fprintln(w, "\nWORKLOAD\tNODE\tADDRESS\tSTATE\tSERVICES")
 	for _, v := range s.Workloads {
@@ -390,6 +390,9 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 			fmt.Fprintf(out, "\ncontrol plane %s: %s", r.Name, printable(r.Error))
 		}
 	}
+	if n := len(s.Away); n > 0 {
+		fmt.Fprintf(out, "\naway: %s (joined, and connected to no control plane%s)", someOf(s.Away), unasked(s))
+	}
 	for _, p := range s.Proxies {
 		for _, r := range p.Refusals {
 			fmt.Fprintf(out, "\n%s refused %s", p.Node, printable(r))
@@ -398,6 +401,40 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 			fmt.Fprintf(out, "\n%s may not have %s", p.Node, printable(d))
 		}
 	}
+}
+
+// named tells gateways from others.
+func named(p *admin.ProxyStatus) string {
+	if p.Gateway {
+		return p.Node + " (gateway)"
+	}
+	return p.Node
+}
+
+// lag is for how long a proxy has lacked something, or has said nothing.
+func lag(p *admin.ProxyStatus) string {
+	if p.Silent > 0 {
+		return "silent for " + p.Silent.Round(time.Second).String()
+	}
+	return p.Lag.Round(time.Millisecond).String()
+}
+
+// mostAway are named of machines that are away.
+const mostAway = 20
+
+func someOf(names []string) string {
+	if n := len(names) - mostAway; n > 0 {
+		return strings.Join(names[:mostAway], ", ") + fmt.Sprintf(" and %d more", n)
+	}
+	return strings.Join(names, ", ")
+}
+
+// unasked says so where a machine may be connected to somebody who is not known.
+func unasked(s *admin.PlaneStatus) string {
+	if slices.ContainsFunc(s.Replicas, func(r admin.ReplicaStatus) bool { return r.Error != "" }) {
+		return " that could be asked"
+	}
+	return ""
 }
 
 // clock says how a proxy's is that the control plane's is ahead of by skew.

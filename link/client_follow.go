@@ -201,7 +201,7 @@ func (c *Client) hear(h *head) error {
 	}
 	asked := time.Unix(0, h.Pong)
 	skew, uncertain := identity.Skew(time.Unix(0, h.Time), asked, now)
-	c.state.RTT, c.state.Skew = now.Sub(asked), skew
+	c.state.RTT, c.state.Skew = now.Sub(asked), identity.Surely(skew, uncertain)
 	before := c.state.Clock
 	c.state.Clock = identity.SkewMessage("control plane "+h.Server, skew, uncertain)
 	switch {
