@@ -84,3 +84,21 @@ func TestMeshEdgeMachine(t *testing.T) {
 		eventually(t, at+" is served without a control plane", func() bool { return ask(at) == "200 orders here" })
 	}
 }
+
+// TestMeshMachinesOfNetworks has machines say in which network they are: what is
+// in another one is reached through the gateway there, and not by its address.
+func TestMeshMachinesOfNetworks(t *testing.T) {
+	t.Parallel()
+	m := newMachines(t)
+	edge, b := m.at[0], m.at[1]
+	m.startControl("mesh: {networks: {west: \"" + edge.addr + ":15443\"}}\nservices: {orders: {mesh: 9102}}\n")
+	m.join(0, "--gateway", "--network", "west", "--join", m.token("--node", edge.name, "--gateway"))
+	m.join(1, "--network", "west", "--zone", "eu/west-1", "--join", m.token("--node", b.name))
+	east := m.plane.naru(nil, append([]string{"node", "--network", "east", "--join", m.token("--node", m.plane.name)}, m.plane.node()...)...)
+	b.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
+	m.plane.serving("orders", 1)
+	eventually(t, "it is called", func() bool { return m.plane.curl("web", "http://orders:9102/") == "200 orders here" })
+	east.signal(syscall.SIGTERM) // a connection is told of when it has ended
+	east.ended()
+	eventually(t, "it went through the gateway", func() bool { return strings.Contains(m.nodes[0].out.text(), `"listener":"mesh/network"`) })
+}
