@@ -53,7 +53,7 @@ func (c *Client) follow(ctx context.Context, server string) error {
 	}
 	f := &following{stream: stream, end: cancel}
 	c.mu.Lock()
-	first := &hello{Version: c.options.Version, Address: c.options.Address, Subscriptions: c.options.Subscriptions, Serves: c.options.Serves}
+	first := &hello{Version: c.options.Version, Address: c.options.Address, Subscriptions: c.options.Subscriptions, Serves: c.options.Serves, Process: c.process}
 	first.Count, first.Digest = c.set.digest()
 	if c.wire != nil {
 		first.Bundles = c.wire.Sum
@@ -365,7 +365,7 @@ func (c *Client) registerAll(ctx context.Context, f *following) {
 			if !current || conn == nil {
 				continue
 			}
-			err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w}, &empty{})
+			err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w, Process: c.process}, &empty{})
 			if err == nil || ctx.Err() != nil {
 				continue
 			}

@@ -272,6 +272,9 @@ func (s *Server) register(ctx context.Context, q *registerRequest) (*empty, erro
 		return nil, s.notGranted(ctx, whyAddress, c, w, err)
 	}
 	w.Node = c.node
+	s.mu.Lock()
+	s.begun(c.node, q.Process) // its stream may come later
+	s.mu.Unlock()
 	switch err := s.options.Registry.Register(ctx, c.node, w); {
 	case errors.Is(err, ErrTaken):
 		return nil, s.notGranted(ctx, whyGrant, c, w, err)
