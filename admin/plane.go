@@ -89,8 +89,11 @@ type PlaneStatus struct {
 	Store         any             `json:"store,omitempty"`
 	Limited       string          `json:"limited,omitempty"` // why nothing can be signed or registered
 	// Forgotten are machines and identities whose certificates are refused.
-	Forgotten []string       `json:"forgotten,omitempty"`
-	Proxies   []ProxyStatus  `json:"proxies"`
+	Forgotten []string      `json:"forgotten,omitempty"`
+	Proxies   []ProxyStatus `json:"proxies"`
+	// Away are machines that have joined and follow no control plane that could be
+	// asked.
+	Away      []string       `json:"away,omitempty"`
 	Workloads []WorkloadView `json:"workloads"`
 	Problems  int            `json:"problems"`
 	// Published is the sequence of a bundle whose new root waits to sign until
@@ -130,7 +133,10 @@ type ProxyStatus struct {
 	Configuration string        `json:"configuration"`
 	Lag           time.Duration `json:"lag"`
 	Refusals      []string      `json:"refusals,omitempty"`
-	// Skew is how far the control plane's clock is ahead of this proxy's.
+	// Silent is for how long it has not been heard, where that is longer than its
+	// heartbeat takes: what is said of it was so before.
+	Silent time.Duration `json:"silent,omitempty"`
+	// Skew is how far the control plane's clock is ahead of this proxy's, at least.
 	Skew time.Duration `json:"skew,omitempty"`
 	// Denied are its workloads that are not registered, because it may not have
 	// them, with why.

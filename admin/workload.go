@@ -35,6 +35,9 @@ type Wish struct {
 	Weight int    `json:"weight,omitempty"`
 	// Reach are services that it wants local ports for.
 	Reach []WishReach `json:"reach,omitempty"`
+	// Within is how long the proxy may take until it is ready, after which it says
+	// what is missing; 0 is as long as it takes.
+	Within time.Duration `json:"within,omitempty"`
 	// Door is that of About, of a workload that runs already and whose proxy has
 	// begun anew: it knows no other.
 	Door *Door `json:"door,omitempty"`
@@ -275,7 +278,13 @@ func (s *WorkloadServer) converse(conn *net.UnixConn) {
 	defer tasks.Wait()
 	defer cancel()
 	tasks.Go(func() {
-		if err := attached.Ready(ctx); err != nil {
+		ready := ctx
+		if m.Attach.Within > 0 {
+			var over context.CancelFunc
+			ready, over = context.WithTimeout(ctx, m.Attach.Within)
+			defer over()
+		}
+		if err := attached.Ready(ready); err != nil {
 			_ = w.say(message{Error: err.Error()})
 		} else {
 			_ = w.say(message{Ready: true})

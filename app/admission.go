@@ -27,8 +27,6 @@ const (
 	// firstUnprivileged is the first port that anybody may serve, as systems
 	// have it unless they are told otherwise.
 	firstUnprivileged = 1024
-	// gatewayAccount signs passports; no user gets it for being called so.
-	gatewayAccount = "gateway"
 )
 
 // noName is why a name cannot be part of an identity or of a DNS name.
@@ -163,8 +161,8 @@ func (n *node) may(by admin.Caller, namespace, name, what string) error {
 		return nil
 	}
 	who, uid := userName(by.UID), strconv.Itoa(int(by.UID))
-	full := model.ServiceName(namespace, name) // as it is called elsewhere
-	if who == name && namespace == model.DefaultNamespace && name != gatewayAccount {
+	full := model.ServiceName(namespace, name)                                              // as it is called elsewhere
+	if who == name && namespace == model.DefaultNamespace && name != model.GatewayAccount { // who is called so does not sign passports
 		return nil
 	}
 	for _, a := range n.opt.Allow {

@@ -23,6 +23,7 @@ import (
 	"github.com/naru-mesh/naru/filter/authz"
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/agent"
+	"github.com/naru-mesh/naru/identity/ca"
 	"github.com/naru-mesh/naru/identity/workloadapi"
 	"github.com/naru-mesh/naru/link"
 	"github.com/naru-mesh/naru/mesh"
@@ -72,6 +73,9 @@ type MeshOptions struct {
 	// how long a workload stays registered when its node is not heard of; 0 is
 	// link.RegistrationTTL.
 	CertificateLife, Lease time.Duration
+	// Given is an authority of somebody else that signs in place of naru's own;
+	// without files there is none.
+	Given ca.Given
 	// Advertise are the addresses that tokens name; none: Address and the port
 	// of Listen.
 	Advertise []string
@@ -79,6 +83,9 @@ type MeshOptions struct {
 	// own bundle endpoint, "" none.
 	Join         JoinOptions
 	BundleListen string
+	// Gateway has a node serve the configuration's own listeners, too. Its Token
+	// must be a gateway's.
+	Gateway bool
 	// Control are control planes of a node; Token joins it to one.
 	Control []string
 	Token   string
@@ -128,6 +135,9 @@ func (o *MeshOptions) Check() error {
 				return fmt.Errorf("%s %s: write HOST:PORT, for example 10.0.0.1:15012", flag, at)
 			}
 		}
+	}
+	if g := &o.Given; (g.ChainFile == "") != (g.KeyFile == "") || g.RootsFile != "" && g.ChainFile == "" {
+		return errors.New("an authority of your own is --ca-cert and --ca-key together: the chain of its certificate, and its key; --ca-roots are the roots where the chain does not end in one")
 	}
 	if o.Lease != 0 && o.Lease < minLease {
 		return fmt.Errorf("--lease %v: write at least %v", o.Lease, minLease)
@@ -336,7 +346,7 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 		return nil, err
 	}
 	if serve {
-		n.gateway = identity.WorkloadID(trust, model.DefaultNamespace, "gateway")
+		n.gateway = identity.WorkloadID(trust, model.DefaultNamespace, model.GatewayAccount)
 		n.release = n.agent.Hold(n.gateway)
 	}
 	if err := g.passports.begin(trust, n.gateway, g); err != nil {
@@ -369,7 +379,7 @@ func (g *gateway) beginNode(p plane, trust, domain string, serve bool) (_ *node,
 	if serve {
 		// It is known as a workload that serves nothing: for its passports.
 		self := &model.Workload{
-			Name: model.DefaultNamespace + "/gateway-" + label(opt.Node), Namespace: model.DefaultNamespace, Account: "gateway", Node: opt.Node,
+			Name: model.DefaultNamespace + "/gateway-" + label(opt.Node), Namespace: model.DefaultNamespace, Account: model.GatewayAccount, Node: opt.Node,
 			Address: opt.Address, PassportKey: g.passports.public,
 		}
 		ctx, cancel := context.WithCancel(context.Background())

@@ -92,7 +92,7 @@ func (p *passports) key(issuer, kid string) crypto.PublicKey {
 // gateway says whether an identity is that of a gateway that makes passports.
 func (p *passports) gateway(id string) bool {
 	all := p.keys.Load()
-	if all == nil || !strings.HasSuffix(id, "/sa/"+gatewayAccount) {
+	if all == nil || !strings.HasSuffix(id, "/sa/"+model.GatewayAccount) {
 		return false
 	}
 	for _, k := range *all {

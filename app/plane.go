@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/control"
+	"github.com/naru-mesh/naru/enclose"
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/identity/ca"
 	"github.com/naru-mesh/naru/identity/federation"
@@ -52,6 +53,7 @@ type controlPlane struct {
 	trust     string
 	authority *ca.Authority
 	server    *link.Server
+	enclosed  *enclose.Feed // what it tells of; nil without it
 	listening string
 	resident  map[string]*model.Workload // what this process has registered
 	federated *federation.Keeper
@@ -109,7 +111,11 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 	if _, err := c.store.Now(); err != nil {
 		return fmt.Errorf("the authority of the mesh: %w", err)
 	}
-	authority, err := ca.New(ctx, ca.Options{TrustDomain: trust, Store: c.store, Sealer: c.sealer, TTL: c.opt.CertificateLife, Replica: c.opt.Node, Log: c.log})
+	options := ca.Options{TrustDomain: trust, Store: c.store, Sealer: c.sealer, TTL: c.opt.CertificateLife, Replica: c.opt.Node, Log: c.log}
+	if c.opt.Given.ChainFile != "" {
+		options.Given = &c.opt.Given
+	}
+	authority, err := ca.New(ctx, options)
 	if err != nil {
 		return fmt.Errorf("the authority of the mesh: %w", err)
 	}
@@ -129,8 +135,9 @@ func (c *controlPlane) begin(ctx context.Context, s *model.Snapshot) error {
 		if err != nil {
 			return fmt.Errorf("control plane: %w (%s ADDRESS takes another)", err, cmp.Or(c.opt.listenFlag, "--control-listen"))
 		}
+		c.enclosed = enclose.New(c.rollouts, c.log)
 		server, err := link.NewServer(link.ServerOptions{
-			Name: c.opt.Node, TrustDomain: trust, Feed: c.rollouts, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Report: c.report, Log: c.log,
+			Name: c.opt.Node, TrustDomain: trust, Feed: c.enclosed, Authority: authority, Store: c.store, Registry: c.workers, Joiners: c.joiners, Report: c.report, Log: c.log,
 			Heartbeat: min(link.DefaultHeartbeat, cmp.Or(c.opt.Lease, link.RegistrationTTL)/3),
 		})
 		if err != nil {

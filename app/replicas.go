@@ -102,7 +102,23 @@ func (v planeView) Status(ctx context.Context) (*admin.PlaneStatus, error) {
 	slices.SortStableFunc(s.Proxies, func(a, b admin.ProxyStatus) int {
 		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Replica, b.Replica))
 	})
+	s.Away = v.away(ctx, s.Proxies)
 	return s, nil
+}
+
+// away are the machines that have joined and are not among the proxies.
+func (v planeView) away(ctx context.Context, proxies []admin.ProxyStatus) (names []string) {
+	nodes, err := link.Nodes(ctx, v.store)
+	if err != nil {
+		v.log.Debug("who has joined is not known", "error", err)
+		return nil
+	}
+	for _, n := range nodes {
+		if !slices.ContainsFunc(proxies, func(p admin.ProxyStatus) bool { return p.Node == n.Node }) {
+			names = append(names, n.Node)
+		}
+	}
+	return names
 }
 
 // informed says whether all proxies of all replicas have the bundle with a

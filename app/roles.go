@@ -37,6 +37,9 @@ func RunNode(ctx context.Context, opt Options) error {
 		Node: m.Node, Servers: m.Control, Token: m.Token, Version: Version(), Log: g.log,
 		Certificates: g.held, Backoff: 5 * time.Second, Serves: true,
 	}
+	if m.Gateway {
+		o.Subscriptions = link.ForGateway()
+	}
 	if err := m.credential(&o); err != nil {
 		return err
 	}
@@ -64,7 +67,7 @@ func RunNode(ctx context.Context, opt Options) error {
 		}
 	}
 	begin := func(_ context.Context, s *model.Snapshot) error {
-		n, err := g.beginNode(g.client, trustOf(s), meshOf(s).Domain, false)
+		n, err := g.beginNode(g.client, trustOf(s), meshOf(s).Domain, m.Gateway)
 		if err == nil {
 			n.serving = g.client.Serves
 			n.tasks.Go(func() { g.returning(n) })
@@ -240,7 +243,7 @@ func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
 		return nil, err
 	}
 	v.mu.Lock()
-	server, trust, listening := v.server, v.trust, v.listening
+	server, enclosed, trust, listening := v.server, v.enclosed, v.trust, v.listening
 	v.mu.Unlock()
 	a := authority.Status()
 	s := &admin.PlaneStatus{
@@ -286,7 +289,7 @@ func (v planeView) here(ctx context.Context) (*admin.PlaneStatus, error) {
 	for _, p := range server.Status() {
 		one := admin.ProxyStatus{
 			Node: p.Node, Gateway: p.Gateway, Version: p.Version, From: p.From, Since: p.Since,
-			Configuration: string(p.System), Lag: p.Lag, Skew: p.Skew, Certificate: p.Certificate, Bundles: p.Bundles, Replica: v.opt.Node,
+			Configuration: string(enclosed.Of(p.System)), Lag: p.Lag, Silent: p.Silent, Skew: p.Skew, Certificate: p.Certificate, Bundles: p.Bundles, Replica: v.opt.Node,
 		}
 		for _, r := range p.Refusals {
 			one.Refusals = append(one.Refusals, fmt.Sprintf("%s %s: %s (%s)", r.Kind, r.Name, r.Message, r.Origin))

@@ -49,10 +49,13 @@ anything would not serve.`,
 			if broken(problems) > 0 {
 				return silent{exitFailed}
 			}
-			if len(s.Listeners) == 0 {
-				return errors.New("nothing is configured: there is no listener")
-			}
-			if !asJSON {
+			switch {
+			case len(s.Listeners) == 0 && s.Mesh == nil:
+				return errors.New("nothing is configured: there is no listener, and no mesh")
+			case asJSON:
+			case len(s.Listeners) == 0: // of a control plane
+				fmt.Fprintf(out, "good: a mesh, %s, %s\n", count(len(s.Services), "service"), plural(len(s.Policies), "policy", "policies"))
+			default:
 				fmt.Fprintf(out, "good: %s, %s, %s\n", count(len(s.Listeners), "listener"), count(len(s.Routes)+len(s.Flows), "route"), count(len(s.Services), "service"))
 			}
 			return nil
@@ -72,11 +75,13 @@ func broken(problems []model.Problem) (n int) {
 }
 
 // count writes "1 route", "2 routes".
-func count(n int, noun string) string {
+func count(n int, noun string) string { return plural(n, noun, noun+"s") }
+
+func plural(n int, one, many string) string {
 	if n == 1 {
-		return "1 " + noun
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -295,11 +295,16 @@ func (e *execution) attach(parent context.Context) (*admin.Attachment, error) {
 	ctx, cancel := context.WithTimeout(parent, e.wait)
 	defer cancel()
 	socket, last := app.NodeSocket(e.socket), ""
+	wish := e.wish
+	wish.Within = e.wait
 	for {
-		at, err := admin.Attach(ctx, socket, e.wish)
+		at, err := admin.Attach(ctx, socket, wish)
 		if err == nil {
 			if at, err = e.ready(parent, at); err == nil {
 				return at, nil
+			}
+			if !errors.Is(err, admin.ErrNoNode) {
+				return nil, fmt.Errorf("exec: %w", err) // it was met, however late it is
 			}
 		}
 		switch {
@@ -324,7 +329,8 @@ func (e *execution) attach(parent context.Context) (*admin.Attachment, error) {
 
 // ready waits until a workload may start. admin.ErrNoNode: its proxy has ended.
 func (e *execution) ready(ctx context.Context, at *admin.Attachment) (*admin.Attachment, error) {
-	ctx, cancel := context.WithTimeout(ctx, e.wait)
+	// The proxy gives up first, and says what is missing.
+	ctx, cancel := context.WithTimeout(ctx, e.wait+2*time.Second)
 	defer cancel()
 	err := at.Ready(ctx)
 	if err == nil {

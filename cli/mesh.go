@@ -40,6 +40,9 @@ func nodeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 func planeFlags(f *pflag.FlagSet, o *app.MeshOptions) {
 	f.StringVar(&o.ControlSocket, "control-socket", "", "where naru token and naru status meet this process (default "+admin.DefaultPlaneSocket+", for others than root below XDG_RUNTIME_DIR, or naru-UID where temporary files are)")
 	f.DurationVar(&o.CertificateLife, "certificate-life", 24*time.Hour, "for how long workloads' certificates are good; they are renewed after half of it")
+	f.StringVar(&o.Given.ChainFile, "ca-cert", "", "`file` with the certificate of an authority of your own that signs in place of naru's, in PEM, and with those above it")
+	f.StringVar(&o.Given.KeyFile, "ca-key", "", "`file` with its key")
+	f.StringVar(&o.Given.RootsFile, "ca-roots", "", "`file` with the roots that are published (default: the last certificate of --ca-cert)")
 	f.DurationVar(&o.Lease, "lease", 30*time.Second, "for how long a workload stays known when its machine is not heard of")
 	f.StringVar(&o.BundleListen, "bundle-listen", "", "`address` at which other trust domains get our bundle, for example 0.0.0.0:8443; it shows spiffe://TRUSTDOMAIN/bundle (default: none do)")
 	f.StringVar(&o.Join.CA, "join-ca", "", "`file` with an authority's roots, in PEM, by whose certificates nodes may join instead of a token")
@@ -72,9 +75,14 @@ func newNode() *cobra.Command {
 		Long: `node joins a control plane and serves the workloads that naru exec runs on this
 machine, each with its own identity. The token is needed once; with --data the
 identity and the last good configuration are kept, so that the proxy starts and
-serves without a control plane.`,
+serves without a control plane.
+
+With --gateway it serves the listeners and routes of the configuration, too, as
+naru run does on the control plane's machine. Its token must say so.`,
 		Example: `  naru token create --node web-1 --account orders     on the control plane
   naru node --join naru1.... --data /var/lib/naru
+  naru token create --node edge-1 --gateway           on the control plane
+  naru node --join naru1.... --data /var/lib/naru --gateway
   naru node --control plane:15012 --credential node.pem,node.key --root-hash 7e5a...`,
 		Args: argc(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -97,6 +105,7 @@ serves without a control plane.`,
 		},
 	}
 	f := c.Flags()
+	f.BoolVar(&opt.Mesh.Gateway, "gateway", false, "serve the listeners and routes of the configuration, too: the token, or naru token grant, must have --gateway")
 	f.StringVar(&opt.Mesh.Token, "join", "", "`token` of naru token create; used once")
 	f.StringVar(&opt.Mesh.Credential, "credential", "", "`CERT,KEY` to join with instead of a token: files of a certificate for this node by an authority that the control plane knows (--join-ca)")
 	f.StringVar(&opt.Mesh.RootHash, "root-hash", "", "with --credential: the `hash` of the control plane's root, which naru status shows there")
@@ -199,6 +208,9 @@ and its workloads are where its connection comes from.`,
 			fmt.Fprintln(cmd.OutOrStdout(), made.Token)
 			fmt.Fprintf(cmd.ErrOrStderr(), "good once, within %v, for node %s, which may have %s\n", wish.TTL, wish.Node, made.May)
 			fmt.Fprint(cmd.ErrOrStderr(), joinsAt(made.At))
+			if wish.Gateway {
+				fmt.Fprintln(cmd.ErrOrStderr(), "start it with naru node --gateway: that serves listeners")
+			}
 			return nil
 		},
 	}
@@ -366,7 +378,7 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 	}
 	fmt.Fprintln(w, "PROXY\tCONTROL PLANE\tVERSION\tHAS\tLAG\tREFUSED\tCLOCK\tCERTIFICATE\tFIRST TO END")
 	for _, p := range s.Proxies {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", p.Node, p.Replica, printable(p.Version), printable(newest(p.Configuration, s)), p.Lag.Round(time.Millisecond), len(p.Refusals), clock(p.Skew), left(p.Certificate, now), left(p.Next, now))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", named(&p), p.Replica, printable(p.Version), printable(newest(p.Configuration, s)), lag(&p), len(p.Refusals), clock(p.Skew), left(p.Certificate, now), left(p.Next, now))
 	}
 	fmt.Fprintln(w, "\nWORKLOAD\tNODE\tADDRESS\tSTATE\tSERVICES")
 	for _, v := range s.Workloads {
@@ -378,6 +390,9 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 			fmt.Fprintf(out, "\ncontrol plane %s: %s", r.Name, printable(r.Error))
 		}
 	}
+	if n := len(s.Away); n > 0 {
+		fmt.Fprintf(out, "\naway: %s (joined, and connected to no control plane%s)", someOf(s.Away), unasked(s))
+	}
 	for _, p := range s.Proxies {
 		for _, r := range p.Refusals {
 			fmt.Fprintf(out, "\n%s refused %s", p.Node, printable(r))
@@ -386,6 +401,40 @@ func writeStatus(cmd *cobra.Command, s *admin.PlaneStatus, now time.Time) {
 			fmt.Fprintf(out, "\n%s may not have %s", p.Node, printable(d))
 		}
 	}
+}
+
+// named tells gateways from others.
+func named(p *admin.ProxyStatus) string {
+	if p.Gateway {
+		return p.Node + " (gateway)"
+	}
+	return p.Node
+}
+
+// lag is for how long a proxy has lacked something, or has said nothing.
+func lag(p *admin.ProxyStatus) string {
+	if p.Silent > 0 {
+		return "silent for " + p.Silent.Round(time.Second).String()
+	}
+	return p.Lag.Round(time.Millisecond).String()
+}
+
+// mostAway are named of machines that are away.
+const mostAway = 20
+
+func someOf(names []string) string {
+	if n := len(names) - mostAway; n > 0 {
+		return strings.Join(names[:mostAway], ", ") + fmt.Sprintf(" and %d more", n)
+	}
+	return strings.Join(names, ", ")
+}
+
+// unasked says so where a machine may be connected to somebody who is not known.
+func unasked(s *admin.PlaneStatus) string {
+	if slices.ContainsFunc(s.Replicas, func(r admin.ReplicaStatus) bool { return r.Error != "" }) {
+		return " that could be asked"
+	}
+	return ""
 }
 
 // clock says how a proxy's is that the control plane's is ahead of by skew.

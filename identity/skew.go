@@ -24,6 +24,18 @@ func Skew(server, asked, answered time.Time) (skew, uncertain time.Duration) {
 	return server.Sub(asked.Add(half)), half
 }
 
+// Surely is the least that a skew may be: what is within the uncertainty may be
+// the way of the answer, and is no skew.
+func Surely(skew, uncertain time.Duration) time.Duration {
+	switch {
+	case skew > uncertain:
+		return skew - uncertain
+	case skew < -uncertain:
+		return skew + uncertain
+	}
+	return 0
+}
+
 // SkewMessage says what a skew will lead to, "" where it does not matter.
 func SkewMessage(server string, skew, uncertain time.Duration) string {
 	size, word := skew, "behind"

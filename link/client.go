@@ -86,6 +86,7 @@ type Client struct {
 	registered map[string]*model.Workload // by full name: registered again at each stream
 	leaving    map[string]string          // full names of those that have left, and their namespaces, until a control plane has heard of it
 	known      map[string]bool            // NAMESPACE/ACCOUNT that the control plane has heard of
+	process    uint64                     // another one for each Client, not 0
 	state      Status
 	changes    int // of what there is
 	onDisk     int // of those, in State
@@ -160,7 +161,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if !IsNodeName(o.Node) {
 		return nil, errors.New("link: " + o.Node + " is no name for a node: letters, digits, dots, dashes and underscores")
 	}
-	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), serves: make(chan struct{}, 1), registered: map[string]*model.Workload{}, leaving: map[string]string{}, known: map[string]bool{}}
+	c := &Client{changed: make(chan struct{}), save: make(chan struct{}, 1), beats: make(chan time.Duration, 1), serves: make(chan struct{}, 1), registered: map[string]*model.Workload{}, leaving: map[string]string{}, known: map[string]bool{}, process: rand.Uint64() | 1}
 	if o.Token != "" {
 		t, err := ParseToken(o.Token)
 		if err != nil {
@@ -418,7 +419,7 @@ func (c *Client) Register(ctx context.Context, w *model.Workload) error {
 		c.registered[w.Name] = w
 		delete(c.leaving, w.Name)
 	})
-	err := c.call(ctx, "Register", &registerRequest{Workload: w}, &empty{})
+	err := c.call(ctx, "Register", &registerRequest{Workload: w, Process: c.process}, &empty{})
 	if err == nil {
 		c.update(func() { c.known[w.Namespace+"/"+w.Account] = true })
 	}

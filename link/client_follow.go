@@ -53,7 +53,7 @@ func (c *Client) follow(ctx context.Context, server string) error {
 	}
 	f := &following{stream: stream, end: cancel}
 	c.mu.Lock()
-	first := &hello{Version: c.options.Version, Address: c.options.Address, Subscriptions: c.options.Subscriptions, Serves: c.options.Serves}
+	first := &hello{Version: c.options.Version, Address: c.options.Address, Subscriptions: c.options.Subscriptions, Serves: c.options.Serves, Process: c.process}
 	first.Count, first.Digest = c.set.digest()
 	if c.wire != nil {
 		first.Bundles = c.wire.Sum
@@ -201,7 +201,7 @@ func (c *Client) hear(h *head) error {
 	}
 	asked := time.Unix(0, h.Pong)
 	skew, uncertain := identity.Skew(time.Unix(0, h.Time), asked, now)
-	c.state.RTT, c.state.Skew = now.Sub(asked), skew
+	c.state.RTT, c.state.Skew = now.Sub(asked), identity.Surely(skew, uncertain)
 	before := c.state.Clock
 	c.state.Clock = identity.SkewMessage("control plane "+h.Server, skew, uncertain)
 	switch {
@@ -365,7 +365,7 @@ func (c *Client) registerAll(ctx context.Context, f *following) {
 			if !current || conn == nil {
 				continue
 			}
-			err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w}, &empty{})
+			err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w, Process: c.process}, &empty{})
 			if err == nil || ctx.Err() != nil {
 				continue
 			}

@@ -69,6 +69,12 @@ func (g *Grant) allows(namespace, account string) bool {
 	return slices.Contains(all, namespace+"/"+account) || slices.Contains(all, namespace+"/*")
 }
 
+// allowsWorkload says whether it may be there. What a gateway calls services as
+// comes with being one.
+func (g *Grant) allowsWorkload(namespace, account string) bool {
+	return g.allows(namespace, account) || g.Gateway && namespace == model.DefaultNamespace && account == model.GatewayAccount
+}
+
 // Add gives more: accounts of namespaces, or addresses. What there was stays.
 func (g *Grant) Add(more Grant) {
 	g.Gateway = g.Gateway || more.Gateway

@@ -54,6 +54,9 @@ type hello struct {
 	Bundles string
 	// Serves: the proxy says ask.Serves. Else what it has acknowledged counts.
 	Serves bool
+	// Process is another number for each process of a node: what another one has
+	// registered is its own to say again. 0 is not known.
+	Process uint64
 }
 
 type have struct {
@@ -145,6 +148,7 @@ type signResponse struct {
 
 type registerRequest struct {
 	Workload *model.Workload // of Unregister, its Name and Namespace
+	Process  uint64          // hello.Process, of Register
 }
 
 // codec is what gRPC writes messages with.

@@ -202,6 +202,13 @@ func (g *StoreRegistry) Unregister(ctx context.Context, node, namespace, name st
 	}
 }
 
+// Renew implements Renewing.
+func (g *StoreRegistry) Renew(node string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.leases, node) // whoever registers with it now has it still
+}
+
 // Alive implements Registry.
 func (g *StoreRegistry) Alive(ctx context.Context, node string) error {
 	g.mu.Lock()

@@ -198,7 +198,7 @@ func (s *Server) mayHave(ctx context.Context, c caller, g *Grant, id identity.ID
 		return nil
 	}
 	namespace, account, ok := id.Workload()
-	if ok = ok && id.TrustDomain() == s.options.TrustDomain && g.allows(namespace, account); ok {
+	if ok = ok && id.TrustDomain() == s.options.TrustDomain && g.allowsWorkload(namespace, account); ok {
 		var err error
 		if ok, err = s.options.Registry.Present(ctx, c.node, namespace, account); err != nil {
 			return unavailable(err)
@@ -258,7 +258,10 @@ func (s *Server) register(ctx context.Context, q *registerRequest) (*empty, erro
 	if err := checkWorkload(w); err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
-	if !record.Grant.allows(w.Namespace, w.Account) {
+	if len(w.PassportKey) > 0 && !record.Grant.Gateway { // it says who clients are
+		return nil, s.notGranted(ctx, whyGrant, c, w, fmt.Errorf("node %s is no gateway; where that is right write on the control plane: naru token grant --node %s --gateway", c.node, c.node))
+	}
+	if !record.Grant.allowsWorkload(w.Namespace, w.Account) {
 		return nil, s.notGranted(ctx, whyGrant, c, w, fmt.Errorf("node %s may not have workloads of namespace %s, account %s; where that is right write on the control plane: naru token grant --node %s --account %s/%s",
 			c.node, w.Namespace, w.Account, c.node, w.Namespace, w.Account))
 	}
@@ -269,6 +272,9 @@ func (s *Server) register(ctx context.Context, q *registerRequest) (*empty, erro
 		return nil, s.notGranted(ctx, whyAddress, c, w, err)
 	}
 	w.Node = c.node
+	s.mu.Lock()
+	s.begun(c.node, q.Process) // its stream may come later
+	s.mu.Unlock()
 	switch err := s.options.Registry.Register(ctx, c.node, w); {
 	case errors.Is(err, ErrTaken):
 		return nil, s.notGranted(ctx, whyGrant, c, w, err)
@@ -323,13 +329,9 @@ func (s *Server) claimed(node string, w *model.Workload, refused string) bool {
 	return before.Why != refused
 }
 
-// mayServe says whether a node may have a workload that serves and signs what
-// w does: whoever is an instance of a service gets what others send to it, and
-// whoever signs passports says who the caller is.
+// mayServe says whether a node may have a workload that serves what w does:
+// whoever is an instance of a service gets what others send to it.
 func (s *Server) mayServe(g *Grant, w *model.Workload) error {
-	if len(w.PassportKey) > 0 && !g.Gateway {
-		return errors.New("only gateways sign passports: make its token with --gateway")
-	}
 	for _, p := range w.Ports {
 		namespace, host, _ := model.HostOf(p.Service)
 		if m := s.catalog.mesh(p.Service); m != nil {

@@ -73,6 +73,13 @@ type Registry interface {
 	Present(ctx context.Context, node, namespace, account string) (bool, error)
 }
 
+// Renewing is a Registry that tells the processes of a node apart.
+type Renewing interface {
+	// Renew lets go of what is registered of a node, which Alive keeps no longer:
+	// what is registered from now on stays, the rest for another while.
+	Renew(node string)
+}
+
 // ErrTaken is wrapped by what Registry.Register returns.
 var ErrTaken = errors.New("a workload of this name is on another node")
 
@@ -94,7 +101,10 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[string]*session // by node
-	closing  bool
+	// processes are those that the nodes were last, which tells one that has begun
+	// anew from one that has connected again.
+	processes map[string]uint64
+	closing   bool
 }
 
 // serverIdentity is what the server shows.
@@ -147,7 +157,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	if o.Own == nil {
 		o.Own = ownAddresses
 	}
-	s := &Server{options: o, log: o.Log, catalog: newCatalog(), sessions: map[string]*session{}, joining: make(chan struct{}, 64), bulk: make(chan struct{}, mostBulk)}
+	s := &Server{options: o, log: o.Log, catalog: newCatalog(), sessions: map[string]*session{}, processes: map[string]uint64{}, joining: make(chan struct{}, 64), bulk: make(chan struct{}, mostBulk)}
 	s.grpc = grpc.NewServer(
 		grpc.Creds(queued{credentials.NewTLS(s.tlsConfig()), make(chan struct{}, mostHandshakes), &guests{}}),
 		grpc.ForceServerCodecV2(codec{}),

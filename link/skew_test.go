@@ -71,3 +71,21 @@ func TestSkew(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestSilent: a proxy that is not heard is told from one that has everything.
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	var later atomic.Int64 // the server's clock
+	p := startPlane(t, ServerOptions{Feed: newFeed(shop(1)), Authority: newCA(t), Store: newFakeStore(), Heartbeat: time.Hour,
+		Now: func() time.Time { return time.Now().Add(time.Duration(later.Load())) }}, "")
+	c := startClient(t, ClientOptions{Token: p.token(t, Grant{Node: "n1"}), Heartbeat: time.Hour})
+	c.until(t, "a configuration", func(*model.Snapshot) bool { return true })
+	eventually(t, "it follows", func() bool { return len(p.Status()) == 1 })
+	if s := p.Status()[0]; s.Silent != 0 {
+		t.Errorf("it was heard just now: %v", s.Silent)
+	}
+	later.Store(int64(2 * time.Hour))
+	if s := p.Status()[0]; s.Silent < 2*time.Hour-time.Minute {
+		t.Errorf("it is silent: %v", s.Silent)
+	}
+}

@@ -20,6 +20,9 @@ type ProxyStatus struct {
 	Version, Address, From string
 	Since                  time.Time
 	Heard                  time.Time
+	// Silent is for how long it has not been heard, 0 where it may yet say its
+	// next heartbeat. What is said of it here was so before.
+	Silent time.Duration
 	// System is the Version of the control plane's Snapshot that it has;
 	// Applied is that of its own, of its share.
 	System, Applied model.Version
@@ -70,6 +73,7 @@ func (s *Server) Status() []ProxyStatus {
 			Since: x.since, Heard: x.heard, System: x.system, Applied: model.Version(x.applied),
 			Certificate: x.who.leaf.NotAfter, Certificates: x.certificates,
 			Skew:    x.skew,
+			Silent:  s.silence(x.heard, now),
 			Bundles: x.acked == x.nonce && x.bundles == bundles.wire.Sum,
 		}
 		switch {
@@ -94,6 +98,14 @@ func (s *Server) Status() []ProxyStatus {
 	}
 	slices.SortFunc(out, func(a, b ProxyStatus) int { return cmp.Compare(a.Node, b.Node) })
 	return out
+}
+
+// silence is for how long a proxy that was heard last at a time is silent.
+func (s *Server) silence(heard, now time.Time) time.Duration {
+	if d := now.Sub(heard); d > s.options.Heartbeat*3/2 {
+		return d
+	}
+	return 0
 }
 
 // mostSkew is by how much a proxy's clock may differ from ours before it is worth

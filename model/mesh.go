@@ -83,6 +83,9 @@ const (
 	DefaultMeshDomain  = "mesh"
 	// DefaultNamespace is that of services and workloads that name none.
 	DefaultNamespace = "default"
+	// GatewayAccount is what gateways call services as, in DefaultNamespace, and
+	// whose passports are believed.
+	GatewayAccount = "gateway"
 	// MeshPort is where node proxies take mutual TLS: HTTP directly, other
 	// connections in HBONE. The same number as in Istio's ambient mode.
 	MeshPort = 15008

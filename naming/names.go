@@ -106,10 +106,16 @@ func (n *Names) Elsewhere(name []byte, port uint16, room []byte) error {
 			ports = append(ports, one.Port)
 		}
 	}
+	return Wrong(lower, ports, port)
+}
+
+// Wrong says at which ports a name is called that is not at this one. ports are
+// sorted.
+func Wrong(name string, ports []uint16, port uint16) error {
 	slices.Sort(ports)
-	text := lower + " is called at port "
+	text := name + " is called at port "
 	if len(ports) > 1 {
-		text = lower + " is called at ports "
+		text = name + " is called at ports "
 	}
 	for i, p := range ports {
 		if i > 0 {

@@ -19,6 +19,8 @@ func (d *door) lead(e *entrance, c wire.Conn) {
 	switch {
 	case (l.noun.Mesh.Reach != nil || l.noun.Mesh.Own) && !at.IsValid():
 		d.lend(e, c)
+	case t == nil && at.IsValid() && l.virtual(at):
+		d.misled(e, c, at)
 	case t == nil && at.IsValid():
 		d.carry(l, c, nil, func(k *conversation) { k.stranger = at })
 	case t == nil && l.side() != model.OutboundSide:
@@ -68,7 +70,18 @@ func (d *door) carry(l *listener, c wire.Conn, held []byte, fill func(*conversat
 // detect waits for the first bytes of a connection to t, for as long as that
 // cannot hurt a server that speaks first.
 func (d *door) detect(e *entrance, c wire.Conn, t *target) {
-	w, l := d.worker, e.listeners[0]
+	l := e.listeners[0]
+	d.hear(e, c, func() { d.undeclared(l, t) }, func(held []byte, eof bool) {
+		// Who calls by plaintext is known to nobody.
+		wary := l.side() == model.Plaintext
+		d.carry(l, c, held, func(k *conversation) { k.name, k.early, k.wary = t.noun.Host, eof, wary })
+	})
+}
+
+// hear serves HTTP, and has other do what is to be done with other bytes, or with
+// none; silent is called before where nothing came.
+func (d *door) hear(e *entrance, c wire.Conn, silent func(), other func(held []byte, eof bool)) {
+	w := d.worker
 	f := &first{door: d, conn: c, within: model.DetectTime}
 	settle := func(s wire.Spoken, held []byte, eof bool) {
 		f.end()
@@ -80,9 +93,7 @@ func (d *door) detect(e *entrance, c wire.Conn, t *target) {
 			}
 			handOver(c, held, func(c wire.Conn) { e.codec(w.proxy, s == wire.SpeaksHTTP2).Serve(c, d, e.limits) })
 		default:
-			// Who calls by plaintext is known to nobody.
-			wary := l.side() == model.Plaintext
-			d.carry(l, c, held, func(k *conversation) { k.name, k.early, k.wary = t.noun.Host, eof, wary })
+			other(held, eof)
 		}
 	}
 	f.read = func(b []byte) bool {
@@ -95,7 +106,7 @@ func (d *door) detect(e *entrance, c wire.Conn, t *target) {
 	}
 	f.silent = func(held []byte, eof bool) {
 		if len(held) == 0 {
-			d.undeclared(l, t)
+			silent()
 		}
 		settle(wire.Detect(held, true), held, eof)
 	}

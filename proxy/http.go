@@ -84,6 +84,10 @@ func (x *exchange) match() observe.Reason {
 	e := x.prog.doors[x.door.slot]
 	l, host, why := e.find(&x.Exchange.Exchange)
 	if why != observe.ReasonNone {
+		if why == observe.OutboundPort {
+			x.listener, x.Scheme, x.Listener = l, l.scheme, l.noun.Name
+			_, x.detail = l.elsewhere(original(x.Peer))
+		}
 		return why
 	}
 	if s := x.Peer.TLS; s != nil && s.ServerName != "" && len(e.listeners) > 1 && l.noun.Mesh == nil {

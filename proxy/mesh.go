@@ -37,7 +37,7 @@ type target struct {
 }
 
 // tallies count what one would rather not have.
-type tallies struct{ plaintext, unproven, undeclared, crowded *observe.Tally }
+type tallies struct{ plaintext, unproven, undeclared, misled, crowded *observe.Tally }
 
 func newTallies(g *observe.Registry) tallies {
 	return tallies{
@@ -46,6 +46,8 @@ func newTallies(g *observe.Registry) tallies {
 		unproven: g.NewTally("naru_mesh_plaintext_refused_total", "Connections without mutual TLS that were refused because the service is strict, by service and caller.",
 			[2]string{"service", "caller"}),
 		undeclared: g.NewTally("naru_mesh_undeclared_total", "Connections whose client waited for a server that speaks first, to services that do not declare protocol: tcp.",
+			[2]string{"service", "workload"}),
+		misled: g.NewTally("naru_mesh_wrong_port_total", "Captured connections that were refused because they were to a service at a port at which it is not called.",
 			[2]string{"service", "workload"}),
 		crowded: g.NewTally("naru_mesh_connections_refused_total", "Connections and tunnels that were refused because their caller has as many open as the mesh allows: a workload of this machine (outbound), or an identity (inbound).",
 			[2]string{"caller", "side"}),
@@ -125,7 +127,11 @@ func (c *compiler) targets(list []model.MeshTarget) map[netip.AddrPort]*target {
 	for i := range list {
 		t := &list[i]
 		if a, err := netip.ParseAddr(t.Address); err == nil {
-			all[netip.AddrPortFrom(a.Unmap(), t.Port)] = &target{noun: t, host: []byte(t.Host)}
+			one := &target{noun: t, host: []byte(t.Host)}
+			all[netip.AddrPortFrom(a.Unmap(), t.Port)] = one
+			if !t.Instance {
+				all[netip.AddrPortFrom(a.Unmap(), 0)] = one // that it is a service's own
+			}
 		}
 	}
 	if c.shared == nil {
@@ -249,6 +255,8 @@ func (e *entrance) find(x *wire.Exchange) (*listener, []byte, observe.Reason) {
 				return nil, nil, observe.OutboundUnproven
 			}
 			return first, x.Request.Authority, observe.ReasonNone // it says where to
+		case t == nil && first.virtual(original(x.Peer)):
+			return first, nil, observe.OutboundPort
 		case t == nil:
 			return nil, nil, observe.PortRemoved
 		case t.noun.Refused:

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -30,7 +31,15 @@ func newCorporate(h *host) *corporate {
 }
 
 // issue writes NAME.pem and NAME.key; the first is the authority's own.
-func (c *corporate) issue(name string) {
+func (c *corporate) issue(name string) { c.write(name, c.cert == nil) }
+
+// sign writes those of an authority below it.
+func (c *corporate) sign(name string) { c.write(name, true) }
+
+// base64 is its certificate, as a bundle has it.
+func (c *corporate) base64() string { return base64.StdEncoding.EncodeToString(c.cert.Raw) }
+
+func (c *corporate) write(name string, signs bool) {
 	t := c.h.t
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -42,9 +51,11 @@ func (c *corporate) issue(name string) {
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
+	if signs {
+		x.IsCA, x.BasicConstraintsValid, x.KeyUsage, x.ExtKeyUsage = true, true, x509.KeyUsageCertSign, nil
+	}
 	parent, signer := c.cert, c.key
 	if parent == nil {
-		x.IsCA, x.BasicConstraintsValid, x.KeyUsage = true, true, x509.KeyUsageCertSign
 		parent, signer = x, key
 	}
 	der, err := x509.CreateCertificate(rand.Reader, x, parent, key.Public(), signer)
