@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
+	"strings"
 )
 
 // Freeze seals a valid Config. The Version is a hash of the content: of every
@@ -20,78 +22,167 @@ func Freeze(c *Config) *Snapshot {
 // Freezer freezes one Config after another and remembers the nouns of the
 // last. A noun that has not changed is the same pointer in the next Snapshot,
 // even if a dialect made it anew, so whoever compiles Snapshots can recognize
-// what is the same by its address. The zero Freezer is ready; it is for one
-// goroutine.
+// what is the same by its address. What is at the same address as at the last
+// call has not changed, and costs next to nothing. The zero Freezer is ready; it
+// is for one goroutine.
 type Freezer struct {
-	listeners    map[string]frozen[*Listener]
-	routes       map[string]frozen[*Route]
-	flows        map[string]frozen[*Flow]
-	services     map[string]frozen[*Service]
-	certificates map[string]frozen[*Certificate]
-	workloads    map[string]frozen[*Workload]
-	policies     map[string]frozen[*Policy]
-	traffic      map[string]frozen[*TrafficPolicy]
+	listeners    froze[*Listener]
+	routes       froze[*Route]
+	flows        froze[*Flow]
+	services     froze[*Service]
+	certificates froze[*Certificate]
+	workloads    froze[*Workload]
+	policies     froze[*Policy]
+	traffic      froze[*TrafficPolicy]
 	spare        content
+	// endpoints are the sums of those of long lists, by service.
+	endpoints map[string]*endpointSums
 }
 
-// frozen is a noun and the hash of its content.
-type frozen[T any] struct {
-	noun T
-	sum  sum
+// froze is what was frozen last of a kind.
+type froze[T any] struct {
+	in   []T   // as it came, sorted by name
+	out  []T   // what became of each
+	sums []sum // of each
+	all  sum   // of them all, in whatever order
 }
 
 // Freeze is as the function of the same name.
 func (f *Freezer) Freeze(c *Config) *Snapshot {
 	s := &Snapshot{Config: Config{Settings: c.Settings, Mesh: c.Mesh}}
-	// The sums of the nouns, kind by kind, each list behind its length.
-	all := make([]byte, 0, 16*(len(c.Listeners)+len(c.Routes)+len(c.Flows)+len(c.Services)+len(c.Certificates)+len(c.Workloads)+len(c.Policies)+len(c.Traffic))+256)
-	s.Listeners, all = freeze(f, &f.listeners, c.Listeners, all)
-	s.Routes, all = freeze(f, &f.routes, c.Routes, all)
-	s.Flows, all = freeze(f, &f.flows, c.Flows, all)
-	s.Services, all = freeze(f, &f.services, c.Services, all)
-	s.Certificates, all = freeze(f, &f.certificates, c.Certificates, all)
-	s.Workloads, all = freeze(f, &f.workloads, c.Workloads, all)
-	s.Policies, all = freeze(f, &f.policies, c.Policies, all)
+	all := make(content, 0, 1024)
+	s.Listeners = freeze(f, &f.listeners, c.Listeners, &all)
+	s.Routes = freeze(f, &f.routes, c.Routes, &all)
+	s.Flows = freeze(f, &f.flows, c.Flows, &all)
+	s.Services = freeze(f, &f.services, c.Services, &all)
+	s.Certificates = freeze(f, &f.certificates, c.Certificates, &all)
+	s.Workloads = freeze(f, &f.workloads, c.Workloads, &all)
+	s.Policies = freeze(f, &f.policies, c.Policies, &all)
 	if len(c.Traffic) > 0 { // nothing else changes where there are none
-		s.Traffic, all = freeze(f, &f.traffic, c.Traffic, all)
+		s.Traffic = freeze(f, &f.traffic, c.Traffic, &all)
 	} else {
-		f.traffic = nil
+		f.traffic = froze[*TrafficPolicy]{}
 	}
-	if b := (*content)(&all); b.bool(c.Mesh != nil) {
-		c.Mesh.write(b)
+	if all.bool(c.Mesh != nil) {
+		c.Mesh.write(&all)
 	}
-	c.Settings.write((*content)(&all))
+	c.Settings.write(&all)
 	sum := sha256.Sum256(all)
 	s.Version = Version(hex.EncodeToString(sum[:8]))
+	for name := range f.endpoints {
+		if i, ok := slices.BinarySearchFunc(s.Services, name, func(x *Service, name string) int { return strings.Compare(x.Name, name) }); !ok || len(s.Services[i].Endpoints) < manyEndpoints {
+			delete(f.endpoints, name)
+		}
+	}
 	return s
 }
 
 // freeze gives the nouns of list in the order of their names, the same
-// pointers as last time where nothing changed, and appends their sums.
+// pointers as last time where nothing changed, and appends how many they are and
+// the sum of their sums to all.
 func freeze[T interface {
 	noun
 	comparable
 	write(*content)
-}](f *Freezer, last *map[string]frozen[T], list []T, sums []byte) ([]T, []byte) {
-	list = sorted(list)
-	out := make([]T, len(list))
-	next := make(map[string]frozen[T], len(list))
-	sums = binary.AppendUvarint(sums, uint64(len(list)))
-	for i, x := range list {
-		old, ok := (*last)[x.name()]
-		if !ok || old.noun != x {
+}](f *Freezer, last *froze[T], list []T, all *content) []T {
+	hunks := Hunks(last.in, list, nil)
+	if !inOrder(list, hunks) {
+		list = sorted(list)
+		hunks = Hunks(last.in, list, nil)
+	}
+	// What a noun was before stands in a hunk too, as names are unique.
+	before := map[string]int{}
+	for _, h := range hunks {
+		for i := h.A; i < h.B; i++ {
+			before[last.in[i].name()] = i
+			last.all.less(last.sums[i])
+		}
+	}
+	next := froze[T]{in: slices.Clone(list), out: make([]T, 0, len(list)), sums: make([]sum, 0, len(list)), all: last.all}
+	at := 0
+	for _, h := range hunks {
+		next.out, next.sums = append(next.out, last.out[at:h.A]...), append(next.sums, last.sums[at:h.A]...)
+		at = h.B
+		for _, x := range list[h.C:h.D] {
 			f.spare = f.spare[:0]
-			x.write(&f.spare)
-			now := frozen[T]{x, f.spare.sum()}
-			if !ok || old.sum != now.sum {
-				old = now
+			f.write(x)
+			now := f.spare.sum()
+			if i, ok := before[x.name()]; ok && last.sums[i] == now {
+				x = last.out[i]
+			}
+			next.out, next.sums = append(next.out, x), append(next.sums, now)
+			next.all.more(now)
+		}
+	}
+	next.out, next.sums = append(next.out, last.out[at:]...), append(next.sums, last.sums[at:]...)
+	*last = next
+	all.number(uint64(len(list)))
+	*all = binary.LittleEndian.AppendUint64(*all, next.all.a)
+	*all = binary.LittleEndian.AppendUint64(*all, next.all.b)
+	return slices.Clip(next.out)
+}
+
+// more adds a sum to a sum of many, less takes it away.
+func (s *sum) more(o sum) { s.a, s.b = s.a+o.a, s.b+o.b }
+func (s *sum) less(o sum) { s.a, s.b = s.a-o.a, s.b-o.b }
+
+// inOrder says whether list is sorted by name, where the one before was and they
+// differ by hunks.
+func inOrder[T noun](list []T, hunks []Hunk) bool {
+	for _, h := range hunks {
+		for i := max(h.C, 1); i < min(h.D+1, len(list)); i++ {
+			if strings.Compare(list[i-1].name(), list[i].name()) > 0 {
+				return false
 			}
 		}
-		next[x.name()] = old
-		out[i] = old.noun
-		sums = binary.LittleEndian.AppendUint64(sums, old.sum.a)
-		sums = binary.LittleEndian.AppendUint64(sums, old.sum.b)
 	}
+	return true
+}
+
+// manyEndpoints are so many that writing them down takes longer than to find
+// those that were written down before.
+const manyEndpoints = 64
+
+// endpointSums are those of a long list of endpoints.
+type endpointSums struct {
+	of   []*Endpoint
+	sums []sum
+}
+
+// write writes x to f.spare. Of a long list of endpoints only those are written
+// that were not there last time, and then the sums of all.
+func (f *Freezer) write(x interface{ write(*content) }) {
+	s, ok := x.(*Service)
+	if !ok || len(s.Endpoints) < manyEndpoints {
+		x.write(&f.spare)
+		return
+	}
+	last := f.endpoints[s.Name]
+	if last == nil {
+		if f.endpoints == nil {
+			f.endpoints = map[string]*endpointSums{}
+		}
+		last = &endpointSums{}
+		f.endpoints[s.Name] = last
+	}
+	next := endpointSums{of: s.Endpoints, sums: make([]sum, 0, len(s.Endpoints))}
+	at := 0
+	for _, h := range Hunks(last.of, s.Endpoints, nil) {
+		next.sums = append(next.sums, last.sums[at:h.A]...)
+		at = h.B
+		for _, e := range s.Endpoints[h.C:h.D] {
+			f.spare = f.spare[:0]
+			e.write(&f.spare)
+			next.sums = append(next.sums, f.spare.sum())
+		}
+	}
+	next.sums = append(next.sums, last.sums[at:]...)
 	*last = next
-	return out, sums
+	f.spare = f.spare[:0]
+	s.writeBut(&f.spare)
+	f.spare = binary.LittleEndian.AppendUint64(f.spare, uint64(len(next.sums)))
+	for _, n := range next.sums {
+		f.spare = binary.LittleEndian.AppendUint64(f.spare, n.a)
+		f.spare = binary.LittleEndian.AppendUint64(f.spare, n.b)
+	}
 }

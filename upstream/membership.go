@@ -41,7 +41,7 @@ func (c *Cluster) adopt(sp *spec) {
 	}
 	c.gate.configure(was, sp.service.Limits)
 	defer c.wakeAll()
-	old.release(c)
+	sp.succeed(old, c)
 	c.rebudget(sp.service)
 	if c.retired {
 		sp.release(c)
@@ -56,8 +56,8 @@ func (c *Cluster) adopt(sp *spec) {
 	sp.base, sp.gone, sp.come = nil, nil, nil
 }
 
-// addressesChanged is called by the resolver.
-func (c *Cluster) addressesChanged() {
+// addressesChanged is called by the resolver: n has others.
+func (c *Cluster) addressesChanged(n *name) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	sp := c.spec.Load()
@@ -65,9 +65,9 @@ func (c *Cluster) addressesChanged() {
 		return
 	}
 	var changed []*target
-	for _, t := range sp.targets {
-		if t.name != nil && !t.current() {
-			changed = append(changed, t)
+	for _, x := range sp.named {
+		if x.n == n && !x.t.current() {
+			changed = append(changed, x.t)
 		}
 	}
 	if len(changed) > 0 && !c.amend(sp, nil, nil, changed) {
@@ -174,11 +174,16 @@ func (c *Cluster) amend(sp *spec, gone, come []*target, names []*target) bool {
 		less = t.claims(less)
 	}
 	for _, t := range names {
-		less = t.claims(less)
-	}
-	for _, t := range names {
-		t.used = t.name.addresses()
-		more = t.claims(more)
+		now := t.name.addresses()
+		for _, h := range model.Hunks(t.used, now, nil) {
+			for _, a := range t.used[h.A:h.B] {
+				less = append(less, claim{t, a})
+			}
+			for _, a := range now[h.C:h.D] {
+				more = append(more, claim{t, a})
+			}
+		}
+		t.used = now
 	}
 	for _, t := range come {
 		if t.name != nil {

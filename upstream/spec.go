@@ -22,7 +22,9 @@ type spec struct {
 	// that an endpoint is never reused across them.
 	trust int
 	err   error
-	names []*name
+	// named are the targets that are names, which are held. held are those that
+	// this spec has taken hold of: the others were base's.
+	named, held []naming
 	// codec speaks the service's protocol.
 	codec wire.ClientCodec
 	// base is the spec that this one was compared with when it was made: what it
@@ -71,11 +73,17 @@ type target struct {
 	peer, sni, inner string
 }
 
+// naming is a target and its name.
+type naming struct {
+	t *target
+	n *name
+}
+
 // newSpec makes svc ready for c. It holds the names it needs, on c's behalf,
-// until release; fresh are those that have not been looked up yet. same is how
-// many of the first endpoints are those that c has. With an error (TLS) the spec
-// has no targets.
-func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, same int) (sp *spec, fresh []*name, err error) {
+// until release or discard; fresh are those that have not been looked up yet.
+// hunks say where its endpoints differ from those that c has, where that is
+// little. With an error (TLS) the spec has no targets.
+func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, hunks []model.Hunk, little bool) (sp *spec, fresh []*name, err error) {
 	sp = &spec{service: svc, own: own, set: settingsOf(svc), near: nearnessOf(svc)}
 	sp.set.bounds = boundsOf(svc, sp.set, c.owner.env.Files, len(c.owner.loops))
 	old := c.spec.Load()
@@ -89,44 +97,63 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, same int) (
 		sp.err = err
 		return sp, nil, err
 	}
-	from, gone := []int32(nil), []int(nil)
-	if old != nil && old.err == nil && sp.trust == old.trust && sp.service.Local == old.service.Local && len(old.targets) == len(old.service.Endpoints) {
-		if from, gone = match(old.service.Endpoints, svc.Endpoints, same); from != nil {
-			sp.base = old
-		}
+	if little && old != nil && old.err == nil && sp.trust == old.trust && sp.service.Local == old.service.Local && len(old.targets) == len(old.service.Endpoints) {
+		sp.base = old
+	} else {
+		hunks = []model.Hunk{{D: len(svc.Endpoints)}}
 	}
 	dialers := map[string]pair{}
 	sp.targets = make([]*target, 0, len(svc.Endpoints))
-	for i := range svc.Endpoints {
-		var t *target
-		if from != nil && from[i] >= 0 {
-			t = old.targets[from[i]]
-		} else {
-			if t, err = c.newTarget(sp, &svc.Endpoints[i], dialers); err != nil {
-				sp.err, sp.targets, sp.base = err, nil, nil
+	at, left := 0, map[model.Endpoint][]*target(nil)
+	if sp.base != nil {
+		left = spare(old, hunks)
+	}
+	for _, h := range hunks {
+		if sp.base != nil {
+			sp.targets = append(sp.targets, old.targets[at:h.A]...)
+			at = h.B
+		}
+		for _, e := range svc.Endpoints[h.C:h.D] {
+			if moved := left[*e]; len(moved) > 0 {
+				sp.targets, left[*e] = append(sp.targets, moved[0]), moved[1:]
+				continue
+			}
+			t, err := c.newTarget(sp, e, dialers)
+			if err != nil {
+				sp.err, sp.targets, sp.base, sp.come, sp.named = err, nil, nil, nil, sp.held
 				return sp, nil, err
 			}
-			sp.come = append(sp.come, t)
+			if !t.addr.IsValid() {
+				n, isNew := c.owner.names.hold(e.Host, c)
+				t.name = n
+				if sp.held = append(sp.held, naming{t, n}); isNew {
+					fresh = append(fresh, n)
+				}
+			}
+			sp.targets, sp.come = append(sp.targets, t), append(sp.come, t)
 		}
-		if t.addr.IsValid() {
-			sp.targets = append(sp.targets, t)
-			continue
-		}
-		n, isNew := c.owner.names.hold(svc.Endpoints[i].Host, c)
-		if t.name == nil {
-			t.name = n // others have it: their spec lets go of it after this one has it
-		}
-		if sp.names = append(sp.names, n); isNew {
-			fresh = append(fresh, n)
-		}
-		sp.targets = append(sp.targets, t)
 	}
 	if sp.base == nil {
-		sp.come = nil
+		sp.named, sp.come = sp.held, nil
+		return sp, fresh, nil
 	}
-	for _, i := range gone {
-		sp.gone = append(sp.gone, old.targets[i])
+	sp.targets = append(sp.targets, old.targets[at:]...)
+	for _, h := range hunks {
+		for i := h.A; i < h.B; i++ {
+			if t := old.targets[i]; left == nil || slices.Contains(left[*old.service.Endpoints[i]], t) {
+				sp.gone = append(sp.gone, t)
+			}
+		}
 	}
+	sp.named = old.named
+	if slices.ContainsFunc(sp.gone, func(t *target) bool { return t.name != nil }) {
+		out := make(map[*target]bool, len(sp.gone))
+		for _, t := range sp.gone {
+			out[t] = true
+		}
+		sp.named = slices.DeleteFunc(slices.Clone(sp.named), func(x naming) bool { return out[x.t] })
+	}
+	sp.named = append(slices.Clip(sp.named), sp.held...)
 	return sp, fresh, nil
 }
 
@@ -162,12 +189,30 @@ type pair struct{ dialer, raw wire.Dialer }
 
 // release lets go of the names. A nil spec has none.
 func (sp *spec) release(c *Cluster) {
-	if sp == nil {
+	if sp != nil {
+		c.owner.names.drop(sp.named, c)
+	}
+}
+
+// discard lets go of the names of a spec that was never adopted.
+func (sp *spec) discard(c *Cluster) { c.owner.names.drop(sp.held, c) }
+
+// succeed lets go of the names that old has and sp, adopted in its place, has not.
+func (sp *spec) succeed(old *spec, c *Cluster) {
+	if sp.base != old {
+		old.release(c)
 		return
 	}
-	for _, n := range sp.names {
-		c.owner.names.drop(n, c)
+	if old == nil {
+		return
 	}
+	var less []naming
+	for _, t := range sp.gone {
+		if t.name != nil {
+			less = append(less, naming{t, t.name})
+		}
+	}
+	c.owner.names.drop(less, c)
 }
 
 // dialer makes what connects to host.

@@ -195,7 +195,7 @@ func (e *endpoint) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	case e.Weight < 0:
 		in.Problem(n, "bad-value", "a weight is 0 or more", "")
 	}
-	e.noun = model.Endpoint{Host: host, Port: uint16(number), Weight: e.Weight, Priority: e.Priority, Place: e.place(in, n)}
+	e.noun = &model.Endpoint{Host: host, Port: uint16(number), Weight: e.Weight, Priority: e.Priority, Place: e.place(in, n)}
 }
 
 // asked is a service by the name under which grpc.health.v1 knows it.
