@@ -13,8 +13,8 @@ import (
 // set is what a client has: each resource, and what it became. One goroutine
 // changes it.
 type set struct {
-	settings  model.Settings
-	held      map[Name]*held
+	settings model.Settings
+	held     map[Name]*held
 	// config is the nouns of held, by name; nil: to be made of it. What few updates
 	// change is changed in it.
 	config    *model.Config

@@ -91,14 +91,14 @@ func search[T any](list []*T, name func(*T) string, n string) (int, bool) {
 	return slices.BinarySearchFunc(list, n, func(x *T, n string) int { return strings.Compare(name(x), n) })
 }
 
-func nameOfService(x *model.Service) string       { return x.Name }
-func nameOfWorkload(x *model.Workload) string      { return x.Name }
-func nameOfPolicy(x *model.Policy) string          { return x.Name }
-func nameOfRoute(x *model.Route) string            { return x.Name }
-func nameOfFlow(x *model.Flow) string              { return x.Name }
-func nameOfListener(x *model.Listener) string      { return x.Name }
+func nameOfService(x *model.Service) string         { return x.Name }
+func nameOfWorkload(x *model.Workload) string       { return x.Name }
+func nameOfPolicy(x *model.Policy) string           { return x.Name }
+func nameOfRoute(x *model.Route) string             { return x.Name }
+func nameOfFlow(x *model.Flow) string               { return x.Name }
+func nameOfListener(x *model.Listener) string       { return x.Name }
 func nameOfCertificate(x *model.Certificate) string { return x.Name }
-func nameOfTraffic(x *model.TrafficPolicy) string  { return x.Name }
+func nameOfTraffic(x *model.TrafficPolicy) string   { return x.Name }
 
 // sortAll sorts the lists of c, which may be of a map.
 func sortAll(c *model.Config) {

@@ -216,7 +216,7 @@ type lowered struct {
 	// Of the endpoints the first are those that are written, and ends says of each
 	// workload where its own end.
 	written int
-	ends    []int
+	ends    []int32
 }
 
 // part is where the endpoints of the workloads from i on begin.
@@ -224,7 +224,7 @@ func (d *lowered) part(i int) int {
 	if i == 0 {
 		return d.written
 	}
-	return d.ends[i-1]
+	return int(d.ends[i-1])
 }
 
 // service lowers s for a source. An external one is the same for all.
@@ -260,7 +260,7 @@ func (l *Lowering) lowerService(s *model.Service, from source, name string, of *
 		v.Protocol = model.HTTP2
 	}
 	workloads := of.list()
-	d := &lowered{service: &v, of: of, ends: make([]int, 0, len(workloads))}
+	d := &lowered{service: &v, of: of, ends: make([]int32, 0, len(workloads))}
 	v.Endpoints = make([]*model.Endpoint, 0, len(s.Endpoints)+len(workloads))
 	if s.Mesh.External || mode != model.Strict {
 		v.Endpoints = append(v.Endpoints, s.Endpoints...)
@@ -271,7 +271,7 @@ func (l *Lowering) lowerService(s *model.Service, from source, name string, of *
 		if at == to {
 			return
 		}
-		shift := len(v.Endpoints) - was.part(at)
+		shift := int32(len(v.Endpoints) - was.part(at))
 		v.Endpoints = append(v.Endpoints, was.service.Endpoints[was.part(at):was.part(to)]...)
 		for _, end := range was.ends[at:to] {
 			d.ends = append(d.ends, end+shift)
@@ -282,7 +282,7 @@ func (l *Lowering) lowerService(s *model.Service, from source, name string, of *
 		at = h.B
 		for _, w := range workloads[h.C:h.D] {
 			v.Endpoints = append(v.Endpoints, l.endpoints(w, s.Name, mode, from)...)
-			d.ends = append(d.ends, len(v.Endpoints))
+			d.ends = append(d.ends, int32(len(v.Endpoints)))
 		}
 	}
 	keep(len(was.ends))

@@ -22,8 +22,8 @@ func (r *roster) list() []*model.Workload {
 
 // rosters are those of one Config after another.
 type rosters struct {
-	of     []*model.Workload
-	sorted bool // by name, of which there are no two
+	of     []*model.Workload // no other has this list
+	sorted bool              // by name, of which there are no two
 	by     map[string]*roster
 }
 
@@ -47,7 +47,9 @@ func (r *rosters) follow(list []*model.Workload) {
 	case n > 0:
 		r.amend(list, hunks)
 	}
-	r.of = slices.Clone(list)
+	for _, h := range slices.Backward(hunks) {
+		r.of = slices.Replace(r.of, h.A, h.B, list[h.C:h.D]...)
+	}
 }
 
 func ascend(list []*model.Workload) bool {

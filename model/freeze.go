@@ -41,7 +41,7 @@ type Freezer struct {
 
 // froze is what was frozen last of a kind.
 type froze[T any] struct {
-	in   []T   // as it came, sorted by name
+	in   []T   // as it came, sorted by name; no other has this list
 	out  []T   // what became of each
 	sums []sum // of each
 	all  sum   // of them all, in whatever order
@@ -91,35 +91,46 @@ func freeze[T interface {
 		hunks = Hunks(last.in, list, nil)
 	}
 	// What a noun was before stands in a hunk too, as names are unique.
-	before := map[string]int{}
+	before := map[string]frozen[T]{}
 	for _, h := range hunks {
 		for i := h.A; i < h.B; i++ {
-			before[last.in[i].name()] = i
+			before[last.in[i].name()] = frozen[T]{last.out[i], last.sums[i]}
 			last.all.less(last.sums[i])
 		}
 	}
-	next := froze[T]{in: slices.Clone(list), out: make([]T, 0, len(list)), sums: make([]sum, 0, len(list)), all: last.all}
+	out := make([]T, 0, len(list))
+	var fresh []sum // of what stands in hunks now
 	at := 0
 	for _, h := range hunks {
-		next.out, next.sums = append(next.out, last.out[at:h.A]...), append(next.sums, last.sums[at:h.A]...)
+		out = append(out, last.out[at:h.A]...)
 		at = h.B
 		for _, x := range list[h.C:h.D] {
-			f.spare = f.spare[:0]
-			f.write(x)
-			now := f.spare.sum()
-			if i, ok := before[x.name()]; ok && last.sums[i] == now {
-				x = last.out[i]
+			now := f.sumOf(x)
+			if old, ok := before[x.name()]; ok && old.sum == now {
+				x = old.noun
 			}
-			next.out, next.sums = append(next.out, x), append(next.sums, now)
-			next.all.more(now)
+			out, fresh = append(out, x), append(fresh, now)
+			last.all.more(now)
 		}
 	}
-	next.out, next.sums = append(next.out, last.out[at:]...), append(next.sums, last.sums[at:]...)
-	*last = next
+	out = append(out, last.out[at:]...)
+	for _, h := range slices.Backward(hunks) { // so that places before stay what they are
+		last.in = slices.Replace(last.in, h.A, h.B, list[h.C:h.D]...)
+		from := len(fresh) - (h.D - h.C)
+		last.sums = slices.Replace(last.sums, h.A, h.B, fresh[from:]...)
+		fresh = fresh[:from]
+	}
+	last.out = out
 	all.number(uint64(len(list)))
-	*all = binary.LittleEndian.AppendUint64(*all, next.all.a)
-	*all = binary.LittleEndian.AppendUint64(*all, next.all.b)
-	return slices.Clip(next.out)
+	*all = binary.LittleEndian.AppendUint64(*all, last.all.a)
+	*all = binary.LittleEndian.AppendUint64(*all, last.all.b)
+	return slices.Clip(out)
+}
+
+// frozen is a noun and the hash of its content.
+type frozen[T any] struct {
+	noun T
+	sum  sum
 }
 
 // more adds a sum to a sum of many, less takes it away.
@@ -147,42 +158,61 @@ const manyEndpoints = 64
 type endpointSums struct {
 	of   []*Endpoint
 	sums []sum
+	all  sum // of each and the next, so that their order counts
 }
 
-// write writes x to f.spare. Of a long list of endpoints only those are written
-// that were not there last time, and then the sums of all.
-func (f *Freezer) write(x interface{ write(*content) }) {
+// sumOf hashes x. Of a long list of endpoints only those are written down that were
+// not there last time.
+func (f *Freezer) sumOf(x interface{ write(*content) }) sum {
+	f.spare = f.spare[:0]
 	s, ok := x.(*Service)
 	if !ok || len(s.Endpoints) < manyEndpoints {
 		x.write(&f.spare)
-		return
+		return f.spare.sum()
 	}
-	last := f.endpoints[s.Name]
-	if last == nil {
+	e := f.endpoints[s.Name]
+	if e == nil {
 		if f.endpoints == nil {
 			f.endpoints = map[string]*endpointSums{}
 		}
-		last = &endpointSums{}
-		f.endpoints[s.Name] = last
+		e = &endpointSums{}
+		f.endpoints[s.Name] = e
 	}
-	next := endpointSums{of: s.Endpoints, sums: make([]sum, 0, len(s.Endpoints))}
-	at := 0
-	for _, h := range Hunks(last.of, s.Endpoints, nil) {
-		next.sums = append(next.sums, last.sums[at:h.A]...)
-		at = h.B
-		for _, e := range s.Endpoints[h.C:h.D] {
+	for _, h := range slices.Backward(Hunks(e.of, s.Endpoints, nil)) {
+		for i := h.A; i <= h.B; i++ {
+			e.all.less(e.pair(i))
+		}
+		now := make([]sum, 0, h.D-h.C)
+		for _, x := range s.Endpoints[h.C:h.D] {
 			f.spare = f.spare[:0]
-			e.write(&f.spare)
-			next.sums = append(next.sums, f.spare.sum())
+			x.write(&f.spare)
+			now = append(now, f.spare.sum())
+		}
+		e.sums = slices.Replace(e.sums, h.A, h.B, now...)
+		for i := h.A; i <= h.A+len(now); i++ {
+			e.all.more(e.pair(i))
 		}
 	}
-	next.sums = append(next.sums, last.sums[at:]...)
-	*last = next
+	e.of = s.Endpoints
 	f.spare = f.spare[:0]
 	s.writeBut(&f.spare)
-	f.spare = binary.LittleEndian.AppendUint64(f.spare, uint64(len(next.sums)))
-	for _, n := range next.sums {
-		f.spare = binary.LittleEndian.AppendUint64(f.spare, n.a)
-		f.spare = binary.LittleEndian.AppendUint64(f.spare, n.b)
+	f.spare = binary.LittleEndian.AppendUint64(f.spare, uint64(len(e.sums)))
+	f.spare = binary.LittleEndian.AppendUint64(f.spare, e.all.a)
+	f.spare = binary.LittleEndian.AppendUint64(f.spare, e.all.b)
+	return f.spare.sum()
+}
+
+// pair hashes what stands before place i and what stands there; outside of the list
+// there is nothing.
+func (e *endpointSums) pair(i int) sum {
+	var b [32]byte
+	if i > 0 {
+		binary.LittleEndian.PutUint64(b[:], e.sums[i-1].a)
+		binary.LittleEndian.PutUint64(b[8:], e.sums[i-1].b)
 	}
+	if i < len(e.sums) {
+		binary.LittleEndian.PutUint64(b[16:], e.sums[i].a)
+		binary.LittleEndian.PutUint64(b[24:], e.sums[i].b)
+	}
+	return content(b[:]).sum()
 }

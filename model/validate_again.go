@@ -10,7 +10,7 @@ import (
 // settled is the last Config that was validated, as far as a workload may be
 // another in the next. Without ports it is none.
 type settled struct {
-	in, out  *Config
+	in, out  *Config // in.Workloads is no other's
 	problems []Problem
 	// ports are those that workloads serve, and how many do; declared are the
 	// services of the mesh, valid those that serve.
@@ -93,8 +93,10 @@ func (s *settled) again(c *Config) *Config {
 		s.ports[p] += n
 	}
 	in, out := *c, *s.out
-	in.Workloads = slices.Clone(c.Workloads)
-	out.Workloads = in.Workloads
+	in.Workloads, out.Workloads = s.in.Workloads, c.Workloads
+	for _, h := range slices.Backward(hunks) {
+		in.Workloads = slices.Replace(in.Workloads, h.A, h.B, c.Workloads[h.C:h.D]...)
+	}
 	s.in, s.out = &in, &out
 	return &out
 }
