@@ -286,6 +286,9 @@ func (l *Lowering) lowerService(s *model.Service, from source, name string, of *
 		}
 	}
 	keep(len(was.ends))
+	if slices.Equal(d.ends, was.ends) {
+		d.ends = was.ends
+	}
 	if len(v.Endpoints) == 0 {
 		v.Endpoints = nil
 	}

@@ -25,6 +25,9 @@ type rosters struct {
 	of     []*model.Workload // no other has this list
 	sorted bool              // by name, of which there are no two
 	by     map[string]*roster
+	// left are rosters that were replaced at the last change. Those of the call
+	// before are still compared with, so their lists are used again at the next.
+	left map[string]*roster
 }
 
 // mostAmended is which part of the workloads, one in so many, may be others for
@@ -79,7 +82,7 @@ func (r *rosters) count(list []*model.Workload) {
 			by[name] = old
 		}
 	}
-	r.by, r.sorted = by, ascend(list)
+	r.by, r.left, r.sorted = by, map[string]*roster{}, ascend(list)
 }
 
 // services visits what w serves, each once.
@@ -96,7 +99,11 @@ func (r *rosters) amend(list []*model.Workload, hunks []model.Hunk) {
 	find := func(service string, w *model.Workload) (to *roster, i int, is bool) {
 		if to = changed[service]; to == nil {
 			old := r.by[service].list()
-			to = &roster{append(make([]*model.Workload, 0, len(old)+1), old...)}
+			to = &roster{}
+			if left := r.left[service]; left != nil {
+				to.workloads = left.workloads[:0]
+			}
+			to.workloads = append(slices.Grow(to.workloads, len(old)+1), old...)
 			changed[service] = to
 		}
 		i, is = slices.BinarySearchFunc(to.workloads, w.Name, func(x *model.Workload, name string) int { return strings.Compare(x.Name, name) })
@@ -119,7 +126,11 @@ func (r *rosters) amend(list []*model.Workload, hunks []model.Hunk) {
 			})
 		}
 	}
+	clear(r.left)
 	for name, one := range changed {
+		if old := r.by[name]; old != nil {
+			r.left[name] = old
+		}
 		if len(one.workloads) == 0 {
 			delete(r.by, name)
 		} else {

@@ -13,7 +13,8 @@ import (
 // nouns were written, so that what naru explains points at the present line.
 // Neither the order of the lists nor pointers matter.
 //
-// The nouns belong to the Snapshot from now on: nobody may write to them.
+// The nouns, and the lists of them, belong to the Snapshot from now on: nobody may
+// write to them.
 func Freeze(c *Config) *Snapshot {
 	var f Freezer
 	return f.Freeze(c)
@@ -42,7 +43,8 @@ type Freezer struct {
 // froze is what was frozen last of a kind.
 type froze[T any] struct {
 	in   []T   // as it came, sorted by name; no other has this list
-	out  []T   // what became of each
+	out  []T   // what became of each; a Snapshot has it
+	kept int   // of out that are not those of in, but from before
 	sums []sum // of each
 	all  sum   // of them all, in whatever order
 }
@@ -95,25 +97,33 @@ func freeze[T interface {
 	for _, h := range hunks {
 		for i := h.A; i < h.B; i++ {
 			before[last.in[i].name()] = frozen[T]{last.out[i], last.sums[i]}
-			last.all.less(last.sums[i])
+			if last.all.less(last.sums[i]); last.out[i] != last.in[i] {
+				last.kept--
+			}
 		}
 	}
-	out := make([]T, 0, len(list))
-	var fresh []sum // of what stands in hunks now
-	at := 0
+	var out, made []T // made are what becomes of what stands in hunks now
+	var fresh []sum
 	for _, h := range hunks {
-		out = append(out, last.out[at:h.A]...)
-		at = h.B
 		for _, x := range list[h.C:h.D] {
 			now := f.sumOf(x)
-			if old, ok := before[x.name()]; ok && old.sum == now {
+			if old, ok := before[x.name()]; ok && old.sum == now && old.noun != x {
 				x = old.noun
+				last.kept++
 			}
-			out, fresh = append(out, x), append(fresh, now)
+			made, fresh = append(made, x), append(fresh, now)
 			last.all.more(now)
 		}
 	}
-	out = append(out, last.out[at:]...)
+	if out = list; last.kept > 0 {
+		out = make([]T, 0, len(list))
+		at := 0
+		for _, h := range hunks {
+			out = append(append(out, last.out[at:h.A]...), made[:h.D-h.C]...)
+			at, made = h.B, made[h.D-h.C:]
+		}
+		out = append(out, last.out[at:]...)
+	}
 	for _, h := range slices.Backward(hunks) { // so that places before stay what they are
 		last.in = slices.Replace(last.in, h.A, h.B, list[h.C:h.D]...)
 		from := len(fresh) - (h.D - h.C)

@@ -270,6 +270,7 @@ func BenchmarkFreeze(b *testing.B) {
 		var f Freezer
 		f.Freeze(c)
 		for b.Loop() {
+			c.Routes = append([]*Route(nil), c.Routes...)
 			c.Routes[77] = copied(c.Routes[77])
 			f.Freeze(c)
 		}

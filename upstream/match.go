@@ -21,22 +21,29 @@ func alike(old, now []*model.Endpoint) (hunks []model.Hunk, little bool) {
 	return hunks, n <= len(old)/mostApart
 }
 
-// spare finds the targets of what is gone from old by what they were: it may have
-// come in another place.
-func spare(old *spec, hunks []model.Hunk) map[model.Endpoint][]*target {
-	gone, come := 0, 0
+// going gives the targets of what is gone from old, and those too by what they
+// were, as it may have come in another place.
+func (c *Cluster) going(old *spec, hunks []model.Hunk) (gone []*target, by map[model.Endpoint][]*target) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	come := false
 	for _, h := range hunks {
-		gone, come = gone+h.B-h.A, come+h.D-h.C
+		if h.B <= len(c.targets) { // always, as old is in force
+			gone = append(gone, c.targets[h.A:h.B]...)
+		}
+		come = come || h.D > h.C
 	}
-	if gone == 0 || come == 0 {
-		return nil
+	if len(gone) == 0 || !come {
+		return gone, nil
 	}
-	m := make(map[model.Endpoint][]*target, gone)
+	by = make(map[model.Endpoint][]*target, len(gone))
+	k := 0
 	for _, h := range hunks {
-		for i := h.A; i < h.B; i++ {
+		for i := h.A; i < h.B && k < len(gone); i++ {
 			e := *old.service.Endpoints[i]
-			m[e] = append(m[e], old.targets[i])
+			by[e] = append(by[e], gone[k])
+			k++
 		}
 	}
-	return m
+	return gone, by
 }

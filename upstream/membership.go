@@ -50,10 +50,11 @@ func (c *Cluster) adopt(sp *spec) {
 	if old != nil && (!same(old.service.Health, sp.service.Health) || old.service.Host != sp.service.Host) {
 		c.endChecks() // rebuild begins the new ones
 	}
+	c.targets = sp.place(c.targets)
 	if old == nil || sp.base != old || !c.amend(sp, sp.gone, sp.come, nil) {
 		c.rebuild()
 	}
-	sp.base, sp.gone, sp.come = nil, nil, nil
+	sp.base, sp.hunks, sp.parts, sp.gone, sp.come = nil, nil, nil, nil, nil
 }
 
 // addressesChanged is called by the resolver: n has others.
@@ -85,12 +86,12 @@ func (t *target) current() bool {
 // all that is made of them.
 func (c *Cluster) rebuild() {
 	sp := c.spec.Load()
-	kept := make(map[endpointKey]*Endpoint, len(sp.targets))
+	kept := make(map[endpointKey]*Endpoint, len(c.targets))
 	var members []member
 	var claims []claim
 	c.doubles = 0
 	c.rebuilds++
-	for _, t := range sp.targets {
+	for _, t := range c.targets {
 		if t.name != nil {
 			t.used = t.name.addresses()
 		}

@@ -266,7 +266,7 @@ func TestTargetsThatStay(t *testing.T) {
 		w := newWorld(t, 1)
 		w.apply(first)
 		c, old := w.cluster("a"), first.Endpoints
-		was := c.spec.Load().targets
+		was := slices.Clone(c.targets)
 		now := slices.Clone(old)
 		added := 0
 		for range rnd.IntN(8) {
@@ -298,15 +298,17 @@ func TestTargetsThatStay(t *testing.T) {
 			of[t] = *old[i]
 			left[*old[i]]++
 		}
-		sp := c.spec.Load()
+		gone, come := 0, 0
 		if len(ch.updates) > 0 {
-			if sp = ch.updates[0].spec; sp.base == nil {
+			sp := ch.updates[0].spec
+			if gone, come = len(sp.gone), len(sp.come); sp.base == nil {
 				t.Fatal("a few changes are taken for too many")
 			}
 		}
+		ch.Commit()
 		used := map[*target]int{}
-		come := 0
-		for j, x := range sp.targets {
+		fresh := 0
+		for j, x := range c.targets {
 			e, is := of[x]
 			if is && e != *now[j] {
 				t.Fatalf("%v is said to be %v", *now[j], e)
@@ -315,7 +317,7 @@ func TestTargetsThatStay(t *testing.T) {
 				left[e]--
 				continue
 			}
-			come++
+			fresh++
 			if left[*now[j]] > 0 && !slices.ContainsFunc(now[j+1:], func(o *model.Endpoint) bool { return *o == *now[j] }) {
 				t.Fatalf("%v is new, and was there", *now[j])
 			}
@@ -323,10 +325,9 @@ func TestTargetsThatStay(t *testing.T) {
 				t.Fatalf("%v is made of %v", x, *now[j])
 			}
 		}
-		if len(sp.targets) != len(now) || come != len(sp.come) || len(was)+come-len(sp.gone) != len(now) {
-			t.Fatalf("%d of %d come, %d of %d go", len(sp.come), len(now), len(sp.gone), len(was))
+		if len(c.targets) != len(now) || fresh != come || len(was)+come-gone != len(now) {
+			t.Fatalf("%d of %d come, %d of %d go", come, len(now), gone, len(was))
 		}
-		ch.Commit()
 		// The names that are held are those of now.
 		hosts := map[string]int{}
 		for _, e := range now {

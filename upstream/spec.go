@@ -17,7 +17,6 @@ type spec struct {
 	own     *model.Certificate // that service.TLS.Certificate names
 	set     *settings
 	near    nearness
-	targets []*target // by the service's endpoints; nil with err
 	// trust numbers the TLS settings that a cluster had one after the other, so
 	// that an endpoint is never reused across them.
 	trust int
@@ -27,10 +26,14 @@ type spec struct {
 	named, held []naming
 	// codec speaks the service's protocol.
 	codec wire.ClientCodec
-	// base is the spec that this one was compared with when it was made: what it
-	// has not in common with it are gone and come. nil: nothing is known.
-	base       *spec
-	gone, come []*target
+	// base is the spec that this one was compared with when it was made; nil: with
+	// none. hunks are where its targets are others than those of base, or of none,
+	// and parts what stands there, in their order. What of it was nowhere before has
+	// come, and what is nowhere now is gone. nil once it is adopted; with err there
+	// are no targets.
+	base              *spec
+	hunks             []model.Hunk
+	parts, gone, come []*target
 }
 
 // settings are what a pool and a pick need of a Service, defaults filled in.
@@ -97,30 +100,24 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, hunks []mod
 		sp.err = err
 		return sp, nil, err
 	}
-	if little && old != nil && old.err == nil && sp.trust == old.trust && sp.service.Local == old.service.Local && len(old.targets) == len(old.service.Endpoints) {
-		sp.base = old
+	var left map[model.Endpoint][]*target
+	if little && old != nil && old.err == nil && sp.trust == old.trust && sp.service.Local == old.service.Local {
+		sp.base, sp.hunks = old, hunks
+		sp.gone, left = c.going(old, hunks)
 	} else {
-		hunks = []model.Hunk{{D: len(svc.Endpoints)}}
+		sp.hunks = []model.Hunk{{D: len(svc.Endpoints)}}
 	}
 	dialers := map[string]pair{}
-	sp.targets = make([]*target, 0, len(svc.Endpoints))
-	at, left := 0, map[model.Endpoint][]*target(nil)
-	if sp.base != nil {
-		left = spare(old, hunks)
-	}
-	for _, h := range hunks {
-		if sp.base != nil {
-			sp.targets = append(sp.targets, old.targets[at:h.A]...)
-			at = h.B
-		}
+	for _, h := range sp.hunks {
 		for _, e := range svc.Endpoints[h.C:h.D] {
 			if moved := left[*e]; len(moved) > 0 {
-				sp.targets, left[*e] = append(sp.targets, moved[0]), moved[1:]
+				sp.parts, left[*e] = append(sp.parts, moved[0]), moved[1:]
+				sp.gone = slices.DeleteFunc(sp.gone, func(t *target) bool { return t == moved[0] })
 				continue
 			}
 			t, err := c.newTarget(sp, e, dialers)
 			if err != nil {
-				sp.err, sp.targets, sp.base, sp.come, sp.named = err, nil, nil, nil, sp.held
+				sp.err, sp.hunks, sp.parts, sp.gone, sp.base, sp.come, sp.named = err, nil, nil, nil, nil, nil, sp.held
 				return sp, nil, err
 			}
 			if !t.addr.IsValid() {
@@ -130,20 +127,12 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, hunks []mod
 					fresh = append(fresh, n)
 				}
 			}
-			sp.targets, sp.come = append(sp.targets, t), append(sp.come, t)
+			sp.parts, sp.come = append(sp.parts, t), append(sp.come, t)
 		}
 	}
 	if sp.base == nil {
 		sp.named, sp.come = sp.held, nil
 		return sp, fresh, nil
-	}
-	sp.targets = append(sp.targets, old.targets[at:]...)
-	for _, h := range hunks {
-		for i := h.A; i < h.B; i++ {
-			if t := old.targets[i]; left == nil || slices.Contains(left[*old.service.Endpoints[i]], t) {
-				sp.gone = append(sp.gone, t)
-			}
-		}
 	}
 	sp.named = old.named
 	if slices.ContainsFunc(sp.gone, func(t *target) bool { return t.name != nil }) {
@@ -155,6 +144,20 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, hunks []mod
 	}
 	sp.named = append(slices.Clip(sp.named), sp.held...)
 	return sp, fresh, nil
+}
+
+// place makes targets, which are those of base, those of sp.
+func (sp *spec) place(targets []*target) []*target {
+	if sp.base == nil {
+		return sp.parts
+	}
+	parts := sp.parts
+	for _, h := range slices.Backward(sp.hunks) { // so that places before stay what they are
+		from := len(parts) - (h.D - h.C)
+		targets = slices.Replace(targets, h.A, h.B, parts[from:]...)
+		parts = parts[:from]
+	}
+	return targets
 }
 
 // newTarget makes e ready, but for the addresses of a name. dialers are those
