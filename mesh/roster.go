@@ -110,19 +110,23 @@ func (r *rosters) amend(list []*model.Workload, hunks []model.Hunk) {
 		return to, i, is
 	}
 	for _, h := range hunks {
-		for _, w := range r.of[h.A:h.B] {
+		for _, w := range list[h.C:h.D] {
 			services(w, func(service string) {
-				if to, i, is := find(service, w); is {
-					to.workloads = slices.Delete(to.workloads, i, i+1)
+				to, i, is := find(service, w)
+				if is { // it is another than it was
+					to.workloads[i] = w
+					return
 				}
+				to.workloads = slices.Insert(to.workloads, i, w)
 			})
 		}
 	}
 	for _, h := range hunks {
-		for _, w := range list[h.C:h.D] {
+		for _, w := range r.of[h.A:h.B] {
 			services(w, func(service string) {
-				to, i, _ := find(service, w)
-				to.workloads = slices.Insert(to.workloads, i, w)
+				if to, i, is := find(service, w); is && to.workloads[i] == w {
+					to.workloads = slices.Delete(to.workloads, i, i+1)
+				}
 			})
 		}
 	}
