@@ -208,8 +208,7 @@ func (e *MeshExplanation) describe(s *model.Snapshot, c *mesh.Called, defaults b
 			}
 		}
 	} else if t := c.Target; t != nil {
-		for i := range t.Endpoints {
-			p := &t.Endpoints[i]
+		for _, p := range t.Endpoints {
 			e.Endpoints = append(e.Endpoints, MeshEndpoint{net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))), p.Identity, p.Standby})
 		}
 	}

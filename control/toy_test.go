@@ -70,9 +70,9 @@ func (toy) Parse(d *dialect.Document) (any, []model.Problem) {
 		t.fragment.Listeners = append(t.fragment.Listeners, l)
 	})
 	words("services", 3, 3, func(_ int, at model.Origin, w []string) {
-		e := model.Endpoint{Host: w[1]}
+		e := &model.Endpoint{Host: w[1]}
 		fmt.Sscan(w[2], &e.Port)
-		t.fragment.Services = append(t.fragment.Services, &model.Service{Name: w[0], Endpoints: []model.Endpoint{e}, Origin: at})
+		t.fragment.Services = append(t.fragment.Services, &model.Service{Name: w[0], Endpoints: []*model.Endpoint{e}, Origin: at})
 	})
 	words("routes", 2, 3, func(i int, at model.Origin, w []string) {
 		if len(w) == 2 {

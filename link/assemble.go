@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,8 +13,11 @@ import (
 // set is what a client has: each resource, and what it became. One goroutine
 // changes it.
 type set struct {
-	settings  model.Settings
-	held      map[Name]*held
+	settings model.Settings
+	held     map[Name]*held
+	// config is the nouns of held, by name; nil: to be made of it. What few updates
+	// change is changed in it.
+	config    *model.Config
 	validator model.Validator
 	freezer   model.Freezer
 }
@@ -26,7 +30,7 @@ type held struct {
 }
 
 func (s *set) init(settings model.Settings) {
-	s.settings, s.held = settings, map[Name]*held{}
+	s.settings, s.held, s.config = settings, map[Name]*held{}, nil
 }
 
 func (s *set) have() []have {
@@ -78,24 +82,26 @@ func (s *set) apply(list []Resource, removed []Name, lock sync.Locker) (refused 
 		delete(s.held, n)
 	}
 	lock.Unlock()
+	changed := append(slices.Collect(maps.Keys(before)), removed...)
 	// Going back can make something else invalid that came with it: as often as
 	// it takes, each time with less that is new.
 	for {
-		valid, problems := s.validate()
-		kept := make(map[any]struct{}, len(s.held))
-		each(valid, func(noun any) { kept[noun] = struct{}{} })
+		s.assemble(changed)
+		valid, problems := s.validator.Validate(s.config)
 		again := false
+		changed = changed[:0]
 		lock.Lock()
 		for n, old := range before {
 			h := s.held[n]
 			if h == nil || h.noun == nil {
 				continue
 			}
-			if _, ok := kept[h.noun]; ok {
+			if has(valid, n, h.noun) {
 				continue
 			}
 			refused = append(refused, invalid(n, originOf(h.noun), problems))
 			again = true
+			changed = append(changed, n)
 			delete(before, n)
 			if old != nil && old.noun != nil {
 				s.held[n] = old
@@ -111,27 +117,33 @@ func (s *set) apply(list []Resource, removed []Name, lock sync.Locker) (refused 
 	}
 }
 
-func (s *set) validate() (*model.Config, []model.Problem) {
-	c := &model.Config{Settings: s.settings}
-	for _, h := range s.held {
-		if h.noun != nil {
-			add(c, h.noun)
-		}
-	}
-	// The order of a map is none; Validate wants that of the names.
-	byName(c.Services, func(x *model.Service) string { return x.Name })
-	byName(c.Workloads, func(x *model.Workload) string { return x.Name })
-	byName(c.Policies, func(x *model.Policy) string { return x.Name })
-	byName(c.Routes, func(x *model.Route) string { return x.Name })
-	byName(c.Flows, func(x *model.Flow) string { return x.Name })
-	byName(c.Listeners, func(x *model.Listener) string { return x.Name })
-	byName(c.Certificates, func(x *model.Certificate) string { return x.Name })
-	byName(c.Traffic, func(x *model.TrafficPolicy) string { return x.Name })
-	return s.validator.Validate(c)
-}
+// fewChanges are so many resources that putting each in its place is less work
+// than sorting all.
+const fewChanges = 32
 
-func byName[T any](list []*T, name func(*T) string) {
-	slices.SortFunc(list, func(a, b *T) int { return strings.Compare(name(a), name(b)) })
+// assemble makes config what is held, where the resources named have changed.
+func (s *set) assemble(changed []Name) {
+	if s.config == nil || len(changed) > fewChanges {
+		c := &model.Config{Settings: s.settings}
+		for _, h := range s.held {
+			if h.noun != nil {
+				add(c, h.noun)
+			}
+		}
+		// The order of a map is none; Validate wants that of the names.
+		sortAll(c)
+		s.config = c
+		return
+	}
+	next := lists{Config: *s.config}
+	for _, n := range changed {
+		var noun any
+		if h := s.held[n]; h != nil {
+			noun = h.noun
+		}
+		next.put(n, noun)
+	}
+	s.config = &next.Config
 }
 
 // malformed refuses what cannot be read. Where it was written only the server

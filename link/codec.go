@@ -350,6 +350,9 @@ func (d *decoder) value(v reflect.Value, s *shape, depth int) error {
 	case reflect.Map:
 		return d.table(v, s, depth)
 	case reflect.Pointer:
+		if d.left -= int(s.of.Elem().Size()); d.left < 0 {
+			return wrong("it is too large")
+		}
 		v.Set(reflect.New(s.of.Elem()))
 		return d.value(v.Elem(), s.elem, depth)
 	default:

@@ -51,6 +51,11 @@ func TestEveryFieldSurvives(t *testing.T) {
 				walk(path, v.Elem(), all)
 			case reflect.Slice:
 				v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+				for i := range 2 {
+					if e := v.Index(i); e.Kind() == reflect.Pointer {
+						e.Set(reflect.New(e.Type().Elem()))
+					}
+				}
 				see()
 				walk(path+"[0]", v.Index(0), all)
 				walk(path+"[1]", v.Index(1), all)
@@ -137,7 +142,7 @@ func TestUnknownFieldsAreSkipped(t *testing.T) {
 
 func TestMalformed(t *testing.T) {
 	t.Parallel()
-	good := string(encode(nil, &model.Service{Name: "s", Endpoints: []model.Endpoint{{Host: "a", Port: 80}, {Host: "b", Port: 7}}}))
+	good := string(encode(nil, &model.Service{Name: "s", Endpoints: []*model.Endpoint{{Host: "a", Port: 80}, {Host: "b", Port: 7}}}))
 	for i := range good {
 		if err := decode(good[:i], &model.Service{}); err == nil {
 			t.Errorf("%d bytes of %d are taken for all", i, len(good))

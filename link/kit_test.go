@@ -308,7 +308,7 @@ func shop(n int) *model.Config {
 	for i := range n {
 		name := fmt.Sprintf("shop/s%04d:80", i)
 		origin := model.Origin{Source: "shop.yaml", Line: 10*i + 1, Column: 1, Object: fmt.Sprintf("Service shop/s%04d", i)}
-		c.Services = append(c.Services, &model.Service{Name: name, Endpoints: []model.Endpoint{{Host: "10.0.0.1", Port: 80}}, Origin: origin,
+		c.Services = append(c.Services, &model.Service{Name: name, Endpoints: []*model.Endpoint{{Host: "10.0.0.1", Port: 80}}, Origin: origin,
 			Mesh: &model.MeshService{Namespace: "shop", Host: fmt.Sprintf("s%04d", i), Port: 80, Protocol: model.AppHTTP}})
 		origin.Object = fmt.Sprintf("Workload shop/w%04d", i)
 		c.Workloads = append(c.Workloads, &model.Workload{Name: fmt.Sprintf("shop/w%04d", i), Namespace: "shop", Account: fmt.Sprintf("s%04d", i), Node: "n1",

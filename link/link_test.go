@@ -109,7 +109,7 @@ func TestRefusal(t *testing.T) {
 	name := Name{KindService, "shop/s0002:80"}
 	e := *p.catalog.entries[name]
 	svc := *cfg.Services[2]
-	svc.Endpoints = []model.Endpoint{{Host: "10.0.0.1", Port: 65535}}
+	svc.Endpoints = []*model.Endpoint{{Host: "10.0.0.1", Port: 65535}}
 	e.noun = &svc
 	body := encode(nil, &svc)
 	e.frame, e.sum = breakPort(t, e.Name, body)

@@ -102,8 +102,8 @@ func (l *Lowering) inboundDoor(d *door) {
 				Forward: slices.ContainsFunc(d.nouns, func(s *model.Service) bool { return s != nil && s.Mesh.Forward }),
 			},
 		}}
-		here := model.Endpoint{Host: pick(d.local.Target, "127.0.0.1"), Port: d.port}
-		local := &model.Service{Name: key, Endpoints: []model.Endpoint{here}, Protocol: model.HTTP1, Local: true, Origin: w.Origin}
+		here := &model.Endpoint{Host: pick(d.local.Target, "127.0.0.1"), Port: d.port}
+		local := &model.Service{Name: key, Endpoints: []*model.Endpoint{here}, Protocol: model.HTTP1, Local: true, Origin: w.Origin}
 		grpc := *local
 		grpc.Name, grpc.Protocol = key+"@h2", model.HTTP2
 		in.services = []*model.Service{local, &grpc}

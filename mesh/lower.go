@@ -76,7 +76,8 @@ type Lowering struct {
 	node       *Node
 	mesh       model.Mesh
 	out        *model.Config
-	byService  map[string][]*model.Workload
+	rosters    rosters
+	aimed      aimed                        // that known is of
 	known      *[]model.MeshTarget          // those of the last call
 	names      map[string]*[]model.MeshName // likewise, by namespace
 	naming     map[string]bool              // those that are of this call
@@ -121,14 +122,7 @@ func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 	l.mesh.MaxConnectionAge = max(pick(l.mesh.MaxConnectionAge, model.DefaultMeshConnectionAge), 0)
 	l.mesh.Connections = max(pick(l.mesh.Connections, model.DefaultMeshConnections), -1)
 	l.out = &model.Config{Certificates: cfg.Certificates, Workloads: cfg.Workloads, Policies: cfg.Policies, Traffic: cfg.Traffic, Mesh: cfg.Mesh, Settings: cfg.Settings}
-	l.byService = make(map[string][]*model.Workload, len(cfg.Services))
-	for _, w := range cfg.Workloads {
-		for i, p := range w.Ports {
-			if !slices.ContainsFunc(w.Ports[:i], func(o model.WorkloadPort) bool { return o.Service == p.Service }) {
-				l.byService[p.Service] = append(l.byService[p.Service], w)
-			}
-		}
-	}
+	l.rosters.follow(cfg.Workloads)
 	if node.Serve {
 		l.serve()
 	}
@@ -136,7 +130,7 @@ func (l *Lowering) Lower(cfg *model.Config, node Node) *model.Config {
 	l.inbound()
 	l.outbound()
 	l.last, l.next = l.next, nil
-	l.cfg, l.node, l.byService = nil, nil, nil
+	l.cfg, l.node = nil, nil
 	out := l.out
 	l.out = nil
 	return out
@@ -215,36 +209,94 @@ func (l *Lowering) identityOf(w *model.Workload) identity.ID {
 // mode is how a service is reached.
 func (l *Lowering) mode(s *model.Service) model.MTLS { return pick(s.Mesh.MTLS, l.mesh.MTLS) }
 
+// lowered is a service as it was lowered for a source.
+type lowered struct {
+	service *model.Service
+	of      *roster
+	// Of the endpoints the first are those that are written, and ends says of each
+	// workload where its own end.
+	written int
+	ends    []int32
+}
+
+// part is where the endpoints of the workloads from i on begin.
+func (d *lowered) part(i int) int {
+	if i == 0 {
+		return d.written
+	}
+	return int(d.ends[i-1])
+}
+
 // service lowers s for a source. An external one is the same for all.
 func (l *Lowering) service(s *model.Service, from source, name string) *model.Service {
 	if s.Mesh.External && s.Name == name {
 		return s
 	}
-	workloads := l.byService[s.Name]
-	causes := []any{s, from.id, l.mesh.TrustDomain, l.mesh.Domain, l.mesh.MTLS, l.ways()}
-	for _, w := range workloads {
-		causes = append(causes, w)
+	key := "service " + name
+	if now, ok := l.next[key]; ok {
+		return now.nouns.(*lowered).service
 	}
-	return keep(l, "service "+name, causes, func() *model.Service {
-		v := *s
-		v.Name, v.Mesh, v.Identity, v.Endpoints = name, nil, "", nil
-		v.Subject = subject(s)
-		mode := l.mode(s)
-		if s.Mesh.External || mode != model.Strict {
-			v.Endpoints = slices.Clone(s.Endpoints)
+	of := l.rosters.by[s.Name]
+	now := made{causes: []any{s, from.id, l.mesh.TrustDomain, l.mesh.Domain, l.mesh.MTLS, l.ways()}}
+	was := &lowered{}
+	if old, ok := l.last[key]; ok && slices.Equal(old.causes, now.causes) {
+		was = old.nouns.(*lowered)
+	}
+	if now.nouns = was; was.service == nil || was.of != of {
+		now.nouns = l.lowerService(s, from, name, of, was)
+	}
+	l.next[key] = now
+	return now.nouns.(*lowered).service
+}
+
+// lowerService makes what was not made for was: endpoints of a workload that is
+// the same are the same.
+func (l *Lowering) lowerService(s *model.Service, from source, name string, of *roster, was *lowered) *lowered {
+	v := *s
+	v.Name, v.Mesh, v.Identity = name, nil, ""
+	v.Subject = subject(s)
+	mode := l.mode(s)
+	if s.Mesh.Protocol == model.AppGRPC {
+		v.Protocol = model.HTTP2
+	}
+	workloads := of.list()
+	d := &lowered{service: &v, of: of, ends: make([]int32, 0, len(workloads))}
+	v.Endpoints = make([]*model.Endpoint, 0, len(s.Endpoints)+len(workloads))
+	if s.Mesh.External || mode != model.Strict {
+		v.Endpoints = append(v.Endpoints, s.Endpoints...)
+	}
+	d.written = len(v.Endpoints)
+	at := 0
+	keep := func(to int) {
+		if at == to {
+			return
 		}
-		if s.Mesh.Protocol == model.AppGRPC {
-			v.Protocol = model.HTTP2
+		shift := int32(len(v.Endpoints) - was.part(at))
+		v.Endpoints = append(v.Endpoints, was.service.Endpoints[was.part(at):was.part(to)]...)
+		for _, end := range was.ends[at:to] {
+			d.ends = append(d.ends, end+shift)
 		}
-		for _, w := range workloads {
+	}
+	for _, h := range model.Hunks(was.of.list(), workloads, nil) {
+		keep(h.A)
+		at = h.B
+		for _, w := range workloads[h.C:h.D] {
 			v.Endpoints = append(v.Endpoints, l.endpoints(w, s.Name, mode, from)...)
+			d.ends = append(d.ends, int32(len(v.Endpoints)))
 		}
-		if slices.ContainsFunc(v.Endpoints, func(e model.Endpoint) bool { return e.Identity != "" }) {
-			v.Identity = string(from.id)
-			v.Health = nil // each node reports that of its workloads
-		}
-		return &v
-	})
+	}
+	keep(len(was.ends))
+	if slices.Equal(d.ends, was.ends) {
+		d.ends = was.ends
+	}
+	if len(v.Endpoints) == 0 {
+		v.Endpoints = nil
+	}
+	if mode != model.Off && slices.ContainsFunc(v.Endpoints, func(e *model.Endpoint) bool { return e.Identity != "" }) {
+		v.Identity = string(from.id)
+		v.Health = nil // each node reports that of its workloads
+	}
+	return d
 }
 
 // subject is what policies know a service by.
@@ -253,7 +305,7 @@ func subject(s *model.Service) model.Subject {
 }
 
 // endpoints are the ports of w that serve a service.
-func (l *Lowering) endpoints(w *model.Workload, service string, mode model.MTLS, from source) (list []model.Endpoint) {
+func (l *Lowering) endpoints(w *model.Workload, service string, mode model.MTLS, from source) (list []*model.Endpoint) {
 	mutual := mode != model.Off && w.MeshPort != 0 && from.id != ""
 	if !mutual && mode == model.Strict {
 		return nil
@@ -262,7 +314,7 @@ func (l *Lowering) endpoints(w *model.Workload, service string, mode model.MTLS,
 		if p.Service != service {
 			continue
 		}
-		e := model.Endpoint{Host: w.Address, Port: p.Port, Weight: w.Weight, Place: w.Place, Standby: w.State != model.Serving, Authority: netAddr(w.Address, p.Port)}
+		e := &model.Endpoint{Host: w.Address, Port: p.Port, Weight: w.Weight, Place: w.Place, Standby: w.State != model.Serving, Authority: netAddr(w.Address, p.Port)}
 		if mutual {
 			e.Port = w.MeshPort
 			if host, port, ok := l.gate(w.Place.Network); ok {

@@ -97,7 +97,7 @@ func TestWrittenEndpoints(t *testing.T) {
 	t.Parallel()
 	for mode, want := range map[model.MTLS]int{model.Strict: 2, model.Permissive: 3} {
 		cfg := shop(2)
-		cfg.Services[1].Endpoints = []model.Endpoint{{Host: "192.0.2.1", Port: 80}}
+		cfg.Services[1].Endpoints = []*model.Endpoint{{Host: "192.0.2.1", Port: 80}}
 		cfg.Services[1].Mesh.MTLS = mode
 		var l Lowering
 		if got := service(l.Lower(cfg, nodeOf(cfg.Workloads[0])), "s0001@shop/s0000").Endpoints; len(got) != want {
@@ -305,7 +305,7 @@ func TestEgress(t *testing.T) {
 	t.Parallel()
 	cfg := shop(2)
 	external := &model.Service{
-		Name: "stripe", Endpoints: []model.Endpoint{{Host: "api.stripe.com", Port: 443}}, TLS: &model.BackendTLS{},
+		Name: "stripe", Endpoints: []*model.Endpoint{{Host: "api.stripe.com", Port: 443}}, TLS: &model.BackendTLS{},
 		Mesh: &model.MeshService{Namespace: "shop", Host: "stripe", Names: []string{"api.stripe.com"}, Port: 80, External: true},
 	}
 	cfg.Services = append(cfg.Services, external)

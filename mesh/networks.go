@@ -81,7 +81,7 @@ func (l *Lowering) between() {
 						Backends: []model.Backend{{Service: name, Weight: 1}}, Order: model.Order{Name: name}, Origin: w.Origin,
 					},
 					service: &model.Service{
-						Name: name, Endpoints: []model.Endpoint{{Host: w.Address, Port: w.MeshPort, Place: w.Place}},
+						Name: name, Endpoints: []*model.Endpoint{{Host: w.Address, Port: w.MeshPort, Place: w.Place}},
 						// The other end watches the workload, and looks behind this.
 						Ejection: &model.Ejection{Off: true}, Origin: w.Origin,
 					},

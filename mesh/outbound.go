@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -147,7 +148,7 @@ func (l *Lowering) wayTo(s *model.Service, from identity.ID, byName map[string]*
 	serves := func(w *model.Workload) bool {
 		return l.identityOf(w) == from && slices.ContainsFunc(w.Ports, func(p model.WorkloadPort) bool { return p.Service == gate.Name })
 	}
-	if slices.ContainsFunc(l.byService[gate.Name], serves) || slices.ContainsFunc(l.node.Locals, func(x Local) bool { return serves(x.Workload) }) {
+	if slices.ContainsFunc(l.rosters.by[gate.Name].list(), serves) || slices.ContainsFunc(l.node.Locals, func(x Local) bool { return serves(x.Workload) }) {
 		return s
 	}
 	return gate
@@ -209,6 +210,17 @@ func (l *Lowering) called(from source, services []*model.Service) *[]model.MeshN
 // targets are the addresses by which captured connections name a service: its
 // own, and those of its workloads. They are the same for all doors.
 func (l *Lowering) targets(services []*model.Service) *[]model.MeshTarget {
+	now := aimed{services: services, vips: make([][]netip.Addr, len(services)), rosters: make([]*roster, len(services)), domain: l.mesh.Domain}
+	for i, s := range services {
+		if now.rosters[i] = l.rosters.by[s.Name]; l.node.VIP != nil {
+			now.vips[i] = l.node.VIP(s.Name)
+		}
+	}
+	same := l.aimed.same(&now)
+	l.aimed = now
+	if same {
+		return l.known
+	}
 	type place struct {
 		address string
 		port    uint16
@@ -224,17 +236,14 @@ func (l *Lowering) targets(services []*model.Service) *[]model.MeshTarget {
 	hosts := make([]string, len(services))
 	for i, s := range services {
 		hosts[i] = l.targetName(s)
-		if l.node.VIP == nil {
-			continue
-		}
-		for _, vip := range l.node.VIP(s.Name) {
+		for _, vip := range now.vips[i] {
 			if vip.IsValid() {
 				add(s, hosts[i], vip.String(), s.Mesh.Port, false)
 			}
 		}
 	}
 	for i, s := range services {
-		for _, w := range l.byService[s.Name] {
+		for _, w := range now.rosters[i].list() {
 			for _, p := range w.Ports {
 				if p.Service == s.Name {
 					add(s, hosts[i], w.Address, p.Port, true)

@@ -95,16 +95,28 @@ func (l *Listener) write(b *content) {
 }
 
 func (s *Service) write(b *content) {
+	b.number(uint64(len(s.Endpoints)))
+	for _, e := range s.Endpoints {
+		e.write(b)
+	}
+	s.writeBut(b)
+}
+
+func (e *Endpoint) write(b *content) {
+	b.text(e.Host)
+	b.number(uint64(e.Port))
+	b.int(int64(e.Weight))
+	b.int(int64(e.Priority))
+	b.text(e.Place.Region, e.Place.Zone, e.Place.Network)
+	b.bool(e.Standby)
+	b.text(e.Identity, e.ServerName, e.Authority)
+}
+
+// writeBut writes all but the endpoints.
+func (s *Service) writeBut(b *content) {
 	b.text(s.Name, s.Host, string(s.Balance), string(s.Protocol))
 	b.int(int64(s.MaxStreams))
 	b.int(int64(s.ProxyProtocol))
-	b.number(uint64(len(s.Endpoints)))
-	for i := range s.Endpoints {
-		e := &s.Endpoints[i]
-		b.text(e.Host)
-		b.number(uint64(e.Port))
-		b.int(int64(e.Weight))
-	}
 	if t := s.TLS; b.bool(t != nil) {
 		b.text(t.ServerName, t.CAFile, t.Certificate)
 		b.strings(t.Names...)
@@ -134,7 +146,6 @@ func (s *Service) write(b *content) {
 	b.lowered(s) // at the end: nothing else changes where it is empty
 	b.balancing(s)
 	s.Locality.write(b)
-	b.places(s)
 	b.subject(&s.Subject)
 	s.Limits.writeMore(b)
 }

@@ -127,15 +127,3 @@ func (l *Locality) write(b *content) {
 		b.int(int64(l.Panic))
 	}
 }
-
-// places writes where endpoints are; nothing where nobody says so.
-func (b *content) places(s *Service) {
-	for i := range s.Endpoints {
-		if e := &s.Endpoints[i]; e.Place != (Place{}) || e.Priority != 0 {
-			b.text("place")
-			b.number(uint64(i))
-			b.text(e.Place.Region, e.Place.Zone, e.Place.Network)
-			b.int(int64(e.Priority))
-		}
-	}
-}

@@ -52,11 +52,11 @@ func TestLocalityIsMended(t *testing.T) {
 		says    string
 		want    func(*Service) bool
 	}{
-		"a zone": {Service{Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 1, Place: Place{Region: "eu", Zone: "a b", Network: "n"}}}},
+		"a zone": {Service{Endpoints: []*Endpoint{{Host: "10.0.0.1", Port: 1, Place: Place{Region: "eu", Zone: "a b", Network: "n"}}}},
 			`in the zone "a b", which is not used`, func(s *Service) bool { return s.Endpoints[0].Place == Place{Region: "eu", Network: "n"} }},
-		"a priority": {Service{Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 1, Priority: 16}}},
+		"a priority": {Service{Endpoints: []*Endpoint{{Host: "10.0.0.1", Port: 1, Priority: 16}}},
 			"of priority 16; 0 is used", func(s *Service) bool { return s.Endpoints[0].Priority == 0 }},
-		"a preference": {Service{Locality: &Locality{Prefer: "rack", Panic: 7}, Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 1, Place: near}}},
+		"a preference": {Service{Locality: &Locality{Prefer: "rack", Panic: 7}, Endpoints: []*Endpoint{{Host: "10.0.0.1", Port: 1, Place: near}}},
 			`prefers the "rack"; zone is used`, func(s *Service) bool { return *s.Locality == Locality{Panic: 7} }},
 		"least endpoints": {Service{Locality: &Locality{MinEndpoints: -1}},
 			"from -1 endpoints on; 6 is used", func(s *Service) bool { return *s.Locality == Locality{} }},
@@ -64,12 +64,15 @@ func TestLocalityIsMended(t *testing.T) {
 			"to 99%; 140% is used", func(s *Service) bool { return *s.Locality == Locality{} }},
 		"panic": {Service{Locality: &Locality{Panic: 101}},
 			"panics below 101%; 0 is used", func(s *Service) bool { return *s.Locality == Locality{} }},
-		"no zones to prefer": {Service{Locality: &Locality{Prefer: PreferZone}, Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 1}}},
+		"no zones to prefer": {Service{Locality: &Locality{Prefer: PreferZone}, Endpoints: []*Endpoint{{Host: "10.0.0.1", Port: 1}}},
 			"no endpoint of it says where it is", func(s *Service) bool { return s.Locality.Prefer == PreferZone }},
 	} {
 		s := c.service
 		s.Name = "s"
-		before := s
+		before, first := s, Endpoint{}
+		if len(s.Endpoints) > 0 {
+			first = *s.Endpoints[0]
+		}
 		out, problems := Validate(&Config{Services: []*Service{&s}})
 		told := false
 		for _, p := range problems {
@@ -78,12 +81,12 @@ func TestLocalityIsMended(t *testing.T) {
 		if !told || len(out.Services) != 1 || !c.want(out.Services[0]) {
 			t.Errorf("%s: %v, %+v", name, problems, out.Services)
 		}
-		if s.Locality != before.Locality || len(s.Endpoints) > 0 && s.Endpoints[0] != c.service.Endpoints[0] {
+		if s.Locality != before.Locality || len(s.Endpoints) > 0 && *s.Endpoints[0] != first {
 			t.Errorf("%s: what was given was written to", name)
 		}
 	}
 	_, problems := Validate(&Config{Services: []*Service{{Name: "s", Locality: &Locality{Prefer: PreferRegion, MinEndpoints: 1, Overprovisioning: 100, Panic: 100},
-		Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 1, Place: near, Priority: 15}}}}})
+		Endpoints: []*Endpoint{{Host: "10.0.0.1", Port: 1, Place: near, Priority: 15}}}}})
 	if len(problems) > 0 {
 		t.Errorf("problems %v", problems)
 	}

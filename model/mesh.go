@@ -386,13 +386,6 @@ func (m *MeshDoor) write(b *content) {
 
 // lowered writes what package mesh has set of s.
 func (b *content) lowered(s *Service) {
-	for i := range s.Endpoints {
-		if e := &s.Endpoints[i]; e.Standby || e.Identity != "" || e.ServerName != "" || e.Authority != "" {
-			b.number(uint64(i + 1))
-			b.bool(e.Standby)
-			b.text(e.Identity, e.ServerName, e.Authority)
-		}
-	}
 	if s.Identity != "" {
 		b.number(0)
 		b.text(s.Identity)

@@ -16,7 +16,7 @@ func rolling(change func(*Route)) *Config {
 		}},
 	}
 	for _, name := range []string{"a", "b", "c"} {
-		c.Services = append(c.Services, &Service{Name: name, Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 80}}})
+		c.Services = append(c.Services, &Service{Name: name, Endpoints: []*Endpoint{{Host: "10.0.0.1", Port: 80}}})
 	}
 	change(c.Routes[0])
 	return c

@@ -5,8 +5,10 @@ import "time"
 // Service is where a Route may lead.
 type Service struct {
 	// Name is unique in a Config, for example "orders" or "shop/orders:9002".
-	Name      string     `json:"name"`
-	Endpoints []Endpoint `json:"endpoints"`
+	Name string `json:"name"`
+	// Endpoints are shared by the Services that have them: who changes one puts
+	// another in its place, so that what is the same is known by its address.
+	Endpoints []*Endpoint `json:"endpoints"`
 	// Host replaces the request's Host; "" keeps the client's.
 	Host string `json:"host,omitempty"`
 	// Protocol is what the endpoints speak; "" is HTTP1.

@@ -31,18 +31,23 @@ func Validate(c *Config) (*Config, []Problem) {
 // Validator validates one Config after another and does not look twice at a
 // Route in which there was nothing to find, as long as the listeners have
 // the same names, hostnames, ports and protocols and the services the same
-// names and protocols: that is all that a Route is compared with. The zero
-// Validator is ready; it is for one goroutine.
+// names and protocols: that is all that a Route is compared with. Nor does it look
+// at anything else where some workloads are others, that serve the same ports. The
+// zero Validator is ready; it is for one goroutine.
 type Validator struct {
 	listeners []*Listener
 	services  []*Service
 	sound     []*Route // sorted by name
 	hashes    *hashes  // of all routes that are valid
+	settled   settled
 }
 
 // Validate is as the function of the same name. Nouns must not have been
 // written to since the last call.
 func (last *Validator) Validate(c *Config) (*Config, []Problem) {
+	if out := last.settled.again(c); out != nil {
+		return out, slices.Clone(last.settled.problems)
+	}
 	v := &checker{
 		certificates: make(map[string]struct{}, len(c.Certificates)),
 		listeners:    make(map[string]*Listener, len(c.Listeners)),
@@ -50,6 +55,7 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 		http1:        map[string]struct{}{},
 		expressions:  map[string]string{},
 	}
+	in := c
 	c = v.named(c)
 	v.written = c
 	out := &Config{Settings: v.settings(c.Settings), Mesh: v.mesh(c.Mesh)}
@@ -89,7 +95,9 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 	})
 	out.Routes = v.together(out.Routes)
 	out.Flows = v.shadowed(check(v, "flow", c.Flows, v.flow))
+	said := len(v.problems)
 	out.Workloads = check(v, "workload", c.Workloads, v.workload)
+	ofWorkloads := len(v.problems) > said
 	v.valid = out
 	out.Policies = check(v, "policy", c.Policies, v.policy)
 	if len(c.Traffic) > 0 {
@@ -97,7 +105,7 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 	}
 	hashes := v.twins(out.Routes, last.hashes)
 	v.partly(out.Routes)
-	*last = Validator{out.Listeners, out.Services, sound, hashes}
+	*last = Validator{out.Listeners, out.Services, sound, hashes, v.settle(in, out, ofWorkloads)}
 	return out, v.problems
 }
 

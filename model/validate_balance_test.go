@@ -26,7 +26,7 @@ func TestBoundsOfBalancing(t *testing.T) {
 		{Service{Balance: Maglev, Hash: []HashKey{{HashCEL, ""}, source[0]}}, "hashes a CEL expression that is empty", 0, 0},
 		{Service{Balance: Maglev, Hash: []HashKey{{HashCEL, strings.Repeat("x", MostHashCode+1)}, source[0]}}, "longer than 1024 characters", 0, 0},
 	} {
-		c.s.Name, c.s.Endpoints = "a", []Endpoint{{Host: "10.0.0.1", Port: 80}}
+		c.s.Name, c.s.Endpoints = "a", []*Endpoint{{Host: "10.0.0.1", Port: 80}}
 		out, problems := Validate(&Config{Services: []*Service{&c.s}})
 		said := slices.ContainsFunc(problems, func(p Problem) bool {
 			return c.problem != "" && strings.Contains(p.String(), c.problem) || c.problem == "" && strings.Contains(p.String(), "service a ")

@@ -24,7 +24,7 @@ func doors() *Config {
 			{Name: "pass", Port: 8443, Protocol: TLS, Passthrough: true, Hostname: "*.example.com"},
 			{Name: "web", Port: 80, Protocol: HTTP},
 		},
-		Services:  []*Service{{Name: "db", Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 5432}}, ProxyProtocol: 2}},
+		Services:  []*Service{{Name: "db", Endpoints: []*Endpoint{{Host: "10.0.0.1", Port: 5432}}, ProxyProtocol: 2}},
 		Routes:    []*Route{},
 		Workloads: []*Workload{}, Policies: []*Policy{},
 		Flows: []*Flow{

@@ -2,13 +2,14 @@ package model
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 )
 
 // locality checks where the endpoints of s are, and what that means. What is
 // wrong of it is not used.
 func (v *checker) locality(s *Service) *Service {
-	wrong := func(i int, e *Endpoint) bool {
+	wrong := func(e *Endpoint) bool {
 		ok := true
 		for _, part := range [...][2]string{{"region", e.Place.Region}, {"zone", e.Place.Zone}, {"network", e.Place.Network}} {
 			if part[1] != "" && !IsPlaceName(part[1]) {
@@ -25,17 +26,17 @@ func (v *checker) locality(s *Service) *Service {
 	}
 	var mended *Service
 	somewhere := false
-	for i := range s.Endpoints {
-		e := &s.Endpoints[i]
+	for i, e := range s.Endpoints {
 		somewhere = somewhere || e.Place != (Place{})
-		if !wrong(i, e) {
+		if !wrong(e) {
 			continue
 		}
 		if mended == nil {
 			mended = copied(s)
-			mended.Endpoints = append([]Endpoint(nil), s.Endpoints...)
+			mended.Endpoints = slices.Clone(s.Endpoints)
 		}
-		e = &mended.Endpoints[i]
+		e = copied(e)
+		mended.Endpoints[i] = e
 		for _, part := range [...]*string{&e.Place.Region, &e.Place.Zone, &e.Place.Network} {
 			if *part != "" && !IsPlaceName(*part) {
 				*part = ""

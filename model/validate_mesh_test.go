@@ -19,7 +19,7 @@ func village() *Config {
 		Services: []*Service{
 			{Name: "ledger", Mesh: &MeshService{Namespace: "default", Host: "ledger", Port: 5432, Protocol: AppTCP}},
 			{Name: "orders", Mesh: &MeshService{Namespace: "default", Host: "orders", Port: 80, Names: []string{"orders.example.com"}}},
-			{Name: "static", Endpoints: []Endpoint{{Host: "10.0.0.9", Port: 80}}},
+			{Name: "static", Endpoints: []*Endpoint{{Host: "10.0.0.9", Port: 80}}},
 		},
 		Workloads: []*Workload{
 			{Name: "default/orders-1", Namespace: "default", Account: "orders", Address: "10.0.0.1", MeshPort: MeshPort, Ports: []WorkloadPort{{Service: "orders", Port: 9002}, {Service: "shop/audit", Port: 9003}, {Service: "ledger", Port: 5432}}},

@@ -37,7 +37,7 @@ func TestRetriesThatCannotBe(t *testing.T) {
 				Name: "r0", Parents: []string{"l"}, Backends: []Backend{{Service: "a", Weight: 1}},
 				Timeouts: Timeouts{Request: time.Minute}, Retry: &Retry{Attempts: 1},
 			}},
-			Services: []*Service{{Name: "a", Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 80}}, RetryBudget: &RetryBudget{Percent: 50}}},
+			Services: []*Service{{Name: "a", Endpoints: []*Endpoint{{Host: "10.0.0.1", Port: 80}}, RetryBudget: &RetryBudget{Percent: 50}}},
 		}
 		c.change(cfg.Routes[0], cfg.Services[0])
 		good, problems := Validate(cfg)

@@ -43,6 +43,9 @@ func (v *checker) endpoints(s *Service) *Service {
 	for i, e := range s.Endpoints {
 		ok := true
 		switch {
+		case e == nil:
+			ok = false
+			v.broken("bad-address", "service "+s.Name+" has an endpoint that says nothing", "write an IP address or a DNS name, then :port")
 		case !isHost(e.Host):
 			ok = false
 			v.broken("bad-address", "service "+s.Name+" has an endpoint "+strconv.Quote(e.Host), "write an IP address or a DNS name, then :port")

@@ -27,8 +27,8 @@ func shop() *Config {
 			{Name: "secure", Port: 443, Protocol: HTTPS, Hostname: "*.example.com", Certificates: []string{"inline", "files"}, MinTLS: "1.3"},
 		},
 		Services: []*Service{
-			{Name: "catalog", Endpoints: []Endpoint{{Host: "catalog.internal", Port: 80}}, Host: "catalog:80"},
-			{Name: "orders", Endpoints: []Endpoint{{Host: "10.0.0.1", Port: 80}, {Host: "::1", Port: 81, Weight: 2}}, Balance: LeastRequest,
+			{Name: "catalog", Endpoints: []*Endpoint{{Host: "catalog.internal", Port: 80}}, Host: "catalog:80"},
+			{Name: "orders", Endpoints: []*Endpoint{{Host: "10.0.0.1", Port: 80}, {Host: "::1", Port: 81, Weight: 2}}, Balance: LeastRequest,
 				TLS:    &BackendTLS{ServerName: "orders.example.com", CA: pem("CERTIFICATE")},
 				Health: &HealthCheck{Path: "/healthz", Interval: time.Second, Timeout: time.Second, MinStatus: 200, MaxStatus: 204}},
 		},
@@ -465,7 +465,7 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	c := &Config{
 		Listeners: []*Listener{{Name: "good", Port: 80, Protocol: HTTP}, {Name: "bad", Refused: true}, {Name: "worse", Port: 81, Protocol: "gopher"}},
-		Services:  []*Service{{Name: "told", Refused: true, Origin: Origin{Source: "x.yaml", Line: 3}}, {Name: "wrong", Endpoints: []Endpoint{{Host: "a", Port: 1}}, TLS: &BackendTLS{CA: []byte("x")}, Origin: Origin{Source: "x.yaml", Line: 4}}},
+		Services:  []*Service{{Name: "told", Refused: true, Origin: Origin{Source: "x.yaml", Line: 3}}, {Name: "wrong", Endpoints: []*Endpoint{{Host: "a", Port: 1}}, TLS: &BackendTLS{CA: []byte("x")}, Origin: Origin{Source: "x.yaml", Line: 4}}},
 		Routes: []*Route{
 			{Name: "r0", Parents: []string{"good", "bad"}, Backends: []Backend{{Service: "told", Weight: 1}}},
 			{Name: "r1", Parents: []string{"good", "worse"}, Matches: []Match{{Method: "GET"}}, Backends: []Backend{{Service: "wrong", Weight: 1}}},

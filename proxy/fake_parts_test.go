@@ -155,9 +155,9 @@ func does(status int, words string) model.Filter {
 func shop(n int, change ...func(*model.Route)) *model.Config {
 	a := &model.Service{Name: "a"}
 	for i := range n {
-		a.Endpoints = append(a.Endpoints, model.Endpoint{Host: "10.0.0." + strconv.Itoa(i+1), Port: 80})
+		a.Endpoints = append(a.Endpoints, &model.Endpoint{Host: "10.0.0." + strconv.Itoa(i+1), Port: 80})
 	}
-	m := &model.Service{Name: "m", Endpoints: []model.Endpoint{{Host: "10.0.9.9", Port: 80}}}
+	m := &model.Service{Name: "m", Endpoints: []*model.Endpoint{{Host: "10.0.9.9", Port: 80}}}
 	r := &model.Route{Name: "r", Parents: []string{"l"}, Backends: []model.Backend{{Service: "a", Weight: 1}}}
 	for _, f := range change {
 		f(r)

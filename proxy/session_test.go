@@ -61,7 +61,7 @@ func TestSessionStays(t *testing.T) {
 		}
 		// The endpoint goes.
 		cfg := shop(5, kept)
-		var left []model.Endpoint
+		var left []*model.Endpoint
 		for _, e := range cfg.Services[0].Endpoints {
 			if e.Host != home.Addr().String() {
 				left = append(left, e)

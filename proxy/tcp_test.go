@@ -52,7 +52,7 @@ func talk(t *testing.T, change func(*model.Config)) (w *world, client *pipeEnd, 
 	c := &model.Config{
 		Listeners: []*model.Listener{{Name: "db", Address: "127.0.0.1", Port: 5432, Protocol: model.TCP}},
 		Flows:     []*model.Flow{{Name: "f", Parents: []string{"db"}, Backends: []model.Backend{{Service: "db", Weight: 1}}}},
-		Services:  []*model.Service{{Name: "db", Endpoints: []model.Endpoint{{Host: "10.0.0.1", Port: 1}, {Host: "10.0.0.2", Port: 2}}}},
+		Services:  []*model.Service{{Name: "db", Endpoints: []*model.Endpoint{{Host: "10.0.0.1", Port: 1}, {Host: "10.0.0.2", Port: 2}}}},
 	}
 	if change != nil {
 		change(c)
@@ -142,7 +142,7 @@ func TestConversationExpires(t *testing.T) {
 			now := *was
 			if what == "endpoint" {
 				service := *was.Services[0]
-				service.Endpoints = []model.Endpoint{{Host: "10.0.0.9", Port: 9}}
+				service.Endpoints = []*model.Endpoint{{Host: "10.0.0.9", Port: 9}}
 				now.Services = []*model.Service{&service}
 			} else {
 				now.Listeners = []*model.Listener{{Name: "other", Address: "127.0.0.1", Port: 80, Protocol: model.HTTP}}

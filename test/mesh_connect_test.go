@@ -334,7 +334,7 @@ func TestExplicitPort(t *testing.T) {
 	p := explicitly(t, telling(t), model.AppHTTP, func(p *meshPair) {
 		second := *p.cfg.Services[0]
 		p.cfg.Services = append(p.cfg.Services, &model.Service{
-			Name: second.Name + ":9443", Endpoints: []model.Endpoint{{Host: "127.0.0.1", Port: 1}},
+			Name: second.Name + ":9443", Endpoints: []*model.Endpoint{{Host: "127.0.0.1", Port: 1}},
 			Mesh: &model.MeshService{Namespace: second.Mesh.Namespace, Host: second.Mesh.Host, Port: 9443, Protocol: model.AppHTTP, External: true},
 		})
 	})
@@ -381,7 +381,7 @@ func TestExplicitRequestsToStrangers(t *testing.T) {
 	_, port, _ := net.SplitHostPort(stranger)
 	p := explicitly(t, telling(t), model.AppHTTP, func(p *meshPair) {
 		p.cfg.Services = append(p.cfg.Services, &model.Service{
-			Name: "shop/bytes", Endpoints: []model.Endpoint{{Host: "127.0.0.1", Port: 1}},
+			Name: "shop/bytes", Endpoints: []*model.Endpoint{{Host: "127.0.0.1", Port: 1}},
 			Mesh: &model.MeshService{Namespace: "shop", Host: "bytes", Port: 81, Protocol: model.AppTCP, External: true},
 		})
 	})

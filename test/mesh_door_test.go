@@ -238,8 +238,8 @@ func TestListenerPolicies(t *testing.T) {
 			_, _ = names.WriteTo(b[:n], from)
 		}
 	}()
-	local := func(addr string) []model.Endpoint {
-		return []model.Endpoint{{Host: "127.0.0.1", Port: number16(t, addr)}}
+	local := func(addr string) []*model.Endpoint {
+		return []*model.Endpoint{{Host: "127.0.0.1", Port: number16(t, addr)}}
 	}
 	cfg := &model.Config{
 		Listeners: []*model.Listener{

@@ -616,12 +616,12 @@ func TestMeshExternal(t *testing.T) {
 	t.Cleanup(proxied.Close)
 	p := newMeshPair(t, echoing(t, ""), model.AppTCP, func(p *meshPair) {
 		p.cfg.Services = append(p.cfg.Services, &model.Service{
-			Name: "proxied", Endpoints: []model.Endpoint{{Host: "127.0.0.1", Port: number16(t, proxied.Listener.Addr().String())}},
+			Name: "proxied", Endpoints: []*model.Endpoint{{Host: "127.0.0.1", Port: number16(t, proxied.Listener.Addr().String())}},
 			Mesh: &model.MeshService{Namespace: "shop", Host: "proxied", Names: []string{"proxied.example"}, Port: 80, External: true},
 		})
 		p.cfg.Mesh.Outbound = model.RegisteredOnly
 		p.cfg.Services = append(p.cfg.Services, &model.Service{
-			Name: "stripe", Endpoints: []model.Endpoint{{Host: "127.0.0.1", Port: number16(t, outside)}},
+			Name: "stripe", Endpoints: []*model.Endpoint{{Host: "127.0.0.1", Port: number16(t, outside)}},
 			Mesh: &model.MeshService{Namespace: "shop", Host: "stripe", Names: []string{"api.stripe.example"}, Port: 80, External: true},
 		})
 		p.a.node.VIP = func(s string) []netip.Addr {

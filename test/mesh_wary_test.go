@@ -200,7 +200,7 @@ func TestMeshCallerTellsNothing(t *testing.T) {
 				if c.external {
 					p.orders.Ports = nil
 					p.called.Mesh.External = true
-					p.called.Endpoints = []model.Endpoint{{Host: "127.0.0.1", Port: number16(t, service)}}
+					p.called.Endpoints = []*model.Endpoint{{Host: "127.0.0.1", Port: number16(t, service)}}
 				}
 			}
 			line, auth := "GET /a HTTP/1.1\r\nHost: orders\r\n", ""

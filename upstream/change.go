@@ -66,11 +66,12 @@ func (s *Set) Prepare(services []*model.Service, certificates ...*model.Certific
 	var waits []*name
 	for _, svc := range services {
 		c := current[svc.Name]
-		same := 0
+		var hunks []model.Hunk
+		little := false
 		if c != nil {
-			same = alike(c.Service().Endpoints, svc.Endpoints)
+			hunks, little = alike(c.Service().Endpoints, svc.Endpoints)
 		}
-		if c != nil && c.spec.Load().err == nil && same == len(svc.Endpoints) && same == len(c.Service().Endpoints) && sameService(c.Service(), svc) && sameCertificate(c.spec.Load().own, own(svc)) {
+		if c != nil && c.spec.Load().err == nil && len(hunks) == 0 && sameService(c.Service(), svc) && sameCertificate(c.spec.Load().own, own(svc)) {
 			ch.clusters[svc.Name] = c
 			continue
 		}
@@ -79,11 +80,11 @@ func (s *Set) Prepare(services []*model.Service, certificates ...*model.Certific
 			c = newCluster(s, svc)
 		}
 		ch.clusters[svc.Name] = c
-		sp, fresh, err := newSpec(c, svc, own(svc), same)
+		sp, fresh, err := newSpec(c, svc, own(svc), hunks, little)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("service %s: %w", svc.Name, err))
 			if !isNew {
-				sp.release(c)
+				sp.discard(c)
 				continue
 			}
 		}
@@ -163,7 +164,7 @@ func (ch *Change) Discard() {
 		if u.isNew {
 			u.cluster.retire()
 		} else {
-			u.spec.release(u.cluster)
+			u.spec.discard(u.cluster)
 		}
 	}
 }

@@ -59,9 +59,9 @@ const (
 )
 
 // String is the skip's name in metrics, "" for none.
-func (s Skip) String() string {
-	return [skipCount]string{"", "tried", "aside", "unwell", "session"}[s]
-}
+func (s Skip) String() string { return skipNames[s] }
+
+var skipNames = [skipCount]string{"", "tried", "aside", "unwell", "session"}
 
 // choices are one loop's figures. It alone writes them.
 type choices struct {

@@ -35,7 +35,8 @@ type Cluster struct {
 	// mu orders changes; no loop takes it.
 	mu        sync.Mutex
 	retired   bool
-	checked   bool // health checks may run: the cluster was committed
+	checked   bool      // health checks may run: the cluster was committed
+	targets   []*target // by the spec's endpoints; of one with an error none
 	members   []member
 	layout    layout              // of the members
 	gathers   bool                // what finds keys will be made anew
@@ -261,7 +262,7 @@ func (c *Cluster) retire() {
 	for _, m := range c.members {
 		all = append(all, m.ep)
 	}
-	c.members, c.watching, c.layout, c.endpoints = nil, nil, layout{}, map[endpointKey]*Endpoint{}
+	c.targets, c.members, c.watching, c.layout, c.endpoints = nil, nil, nil, layout{}, map[endpointKey]*Endpoint{}
 	c.plan.Store(newPlan(nil, c.plan.Load().set, observe.NoEndpoint))
 	c.remove(all)
 }

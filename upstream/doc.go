@@ -39,7 +39,7 @@
 // but for one pick when its back-off is over, the probe.
 //
 // One endpoint that comes, goes or changes among many costs what it is, and not
-// what they are: lists are compared before (match.go), then its rows, its places
+// what they are: lists are compared before, by address (match.go), then its rows, its places
 // in indexes and its weight are put in or taken out (membership.go). What all of
 // them decide, such as which keys are whose, is made beside the loops (tables.go).
 // A service of fewer than 512 is laid out anew.

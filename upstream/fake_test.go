@@ -301,11 +301,19 @@ func (w *world) stats(name string) (st ServiceStats) {
 func service(name string, endpoints int) *model.Service {
 	s := &model.Service{Name: name, Balance: model.RoundRobin}
 	for i := range endpoints {
-		s.Endpoints = append(s.Endpoints, model.Endpoint{
+		s.Endpoints = append(s.Endpoints, &model.Endpoint{
 			Host: "10." + strconv.Itoa(i>>16) + "." + strconv.Itoa(i>>8&255) + "." + strconv.Itoa(i&255), Port: 80,
 		})
 	}
 	return s
+}
+
+// another puts a changed copy of endpoint i in its place. Endpoints are shared: they
+// are not written to.
+func another(list []*model.Endpoint, i int, change func(*model.Endpoint)) {
+	e := *list[i]
+	change(&e)
+	list[i] = &e
 }
 
 // logSink passes messages on, so that a test can wait for one.

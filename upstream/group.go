@@ -55,9 +55,9 @@ const (
 // wanted says whether m should have rows, unless a subset is full.
 func wanted(m *member, panics bool) bool { return m.well || panics }
 
-// rank orders the members of a subset, for each proxy differently: those with
+// rankOf orders the members of a subset, for each proxy differently: those with
 // the highest are in (rendezvous hashing; D. Thaler, C. Ravishankar, 1998).
-func (g *group) rank(m *member) uint64 { return ring.Mix(m.ep.key ^ g.salt) }
+func (g *group) rankOf(m *member) uint64 { return ring.Mix(m.ep.key ^ g.salt) }
 
 // build makes the rows anew, and what finds keys where they are few.
 func (g *group) build(panics bool, set *settings) {
@@ -66,7 +66,7 @@ func (g *group) build(panics bool, set *settings) {
 	least := g.entry(panics)
 	for i := range g.members {
 		m := &g.members[i]
-		m.seated = wanted(m, panics) && g.rank(m) >= least
+		m.seated = wanted(m, panics) && m.rank >= least
 		m.ep.ill.Store(!m.well)
 		m.ep.skipped(!m.well && !panics)
 		if m.seated {
@@ -101,7 +101,7 @@ func (g *group) entry(panics bool) uint64 {
 	ranks := make([]uint64, 0, len(g.members))
 	for i := range g.members {
 		if m := &g.members[i]; wanted(m, panics) {
-			ranks = append(ranks, g.rank(m))
+			ranks = append(ranks, m.rank)
 		}
 	}
 	if len(ranks) <= g.subset {
@@ -279,7 +279,7 @@ func (g *group) reseat(i int, panics bool) {
 	case g.subset == 0 || g.seats < g.subset:
 		g.seat(m)
 	default:
-		if last := g.lowest(); g.rank(last) < g.rank(m) {
+		if last := g.lowest(); last.rank < m.rank {
 			g.unseat(last)
 			g.seat(m)
 		}
@@ -293,7 +293,7 @@ func (g *group) fill(panics bool) {
 	}
 	var next *member
 	for i := range g.members {
-		if m := &g.members[i]; !m.seated && wanted(m, panics) && (next == nil || g.rank(m) > g.rank(next)) {
+		if m := &g.members[i]; !m.seated && wanted(m, panics) && (next == nil || m.rank > next.rank) {
 			next = m
 		}
 	}
@@ -304,8 +304,8 @@ func (g *group) fill(panics bool) {
 
 // lowest is the one in a subset that leaves it first.
 func (g *group) lowest() (low *member) {
-	for i := range g.rows.n {
-		if m := &g.members[g.rows.at(i).ep.row]; low == nil || g.rank(m) < g.rank(low) {
+	for i := range g.members {
+		if m := &g.members[i]; m.seated && (low == nil || m.rank < low.rank) {
 			low = m
 		}
 	}
@@ -315,7 +315,7 @@ func (g *group) lowest() (low *member) {
 // join adds a member. It has no row yet: reseat.
 func (g *group) join(m member) (i int) {
 	i = len(g.members)
-	m.seated, m.keyed = false, false
+	m.seated, m.keyed, m.rank = false, false, g.rankOf(&m)
 	m.ep.row, m.ep.spot = i, -1
 	g.members = append(g.members, m)
 	g.weight.Total += uint64(m.weight)

@@ -55,7 +55,7 @@ func checked(h model.HealthCheck, instances ...*instance) *model.Service {
 	h.Interval = 2 * time.Millisecond
 	s := &model.Service{Name: "a", Health: &h}
 	for _, i := range instances {
-		s.Endpoints = append(s.Endpoints, model.Endpoint{Host: i.addr().Addr().String(), Port: i.addr().Port()})
+		s.Endpoints = append(s.Endpoints, &model.Endpoint{Host: i.addr().Addr().String(), Port: i.addr().Port()})
 	}
 	return s
 }

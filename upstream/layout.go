@@ -57,7 +57,7 @@ type layoutSetting struct {
 func (sp *spec) layoutSetting() layoutSetting {
 	return layoutSetting{
 		near: sp.near, balance: sp.set.balance, subset: sp.set.subset, trust: sp.trust, broken: sp.err != nil,
-		mesh: len(sp.targets) > 0 && sp.targets[len(sp.targets)-1].inner != "",
+		mesh: sp.err == nil && len(sp.service.Endpoints) > 0 && sp.service.Endpoints[len(sp.service.Endpoints)-1].Authority != "",
 	}
 }
 

@@ -29,7 +29,7 @@ func placed(l *model.Locality, list ...at) *model.Service {
 		place, _ := model.ParsePlace(rest)
 		place.Network = network
 		for n := range a.count {
-			s.Endpoints = append(s.Endpoints, model.Endpoint{Host: fmt.Sprintf("10.0.%d.%d", i, n), Port: 80, Place: place, Priority: a.priority})
+			s.Endpoints = append(s.Endpoints, &model.Endpoint{Host: fmt.Sprintf("10.0.%d.%d", i, n), Port: 80, Place: place, Priority: a.priority})
 		}
 	}
 	return s

@@ -41,7 +41,7 @@ func (c *Cluster) adopt(sp *spec) {
 	}
 	c.gate.configure(was, sp.service.Limits)
 	defer c.wakeAll()
-	old.release(c)
+	sp.succeed(old, c)
 	c.rebudget(sp.service)
 	if c.retired {
 		sp.release(c)
@@ -50,14 +50,15 @@ func (c *Cluster) adopt(sp *spec) {
 	if old != nil && (!same(old.service.Health, sp.service.Health) || old.service.Host != sp.service.Host) {
 		c.endChecks() // rebuild begins the new ones
 	}
+	c.targets = sp.place(c.targets)
 	if old == nil || sp.base != old || !c.amend(sp, sp.gone, sp.come, nil) {
 		c.rebuild()
 	}
-	sp.base, sp.gone, sp.come = nil, nil, nil
+	sp.base, sp.hunks, sp.parts, sp.gone, sp.come = nil, nil, nil, nil, nil
 }
 
-// addressesChanged is called by the resolver.
-func (c *Cluster) addressesChanged() {
+// addressesChanged is called by the resolver: n has others.
+func (c *Cluster) addressesChanged(n *name) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	sp := c.spec.Load()
@@ -65,9 +66,9 @@ func (c *Cluster) addressesChanged() {
 		return
 	}
 	var changed []*target
-	for _, t := range sp.targets {
-		if t.name != nil && !t.current() {
-			changed = append(changed, t)
+	for _, x := range sp.named {
+		if x.n == n && !x.t.current() {
+			changed = append(changed, x.t)
 		}
 	}
 	if len(changed) > 0 && !c.amend(sp, nil, nil, changed) {
@@ -85,12 +86,12 @@ func (t *target) current() bool {
 // all that is made of them.
 func (c *Cluster) rebuild() {
 	sp := c.spec.Load()
-	kept := make(map[endpointKey]*Endpoint, len(sp.targets))
+	kept := make(map[endpointKey]*Endpoint, len(c.targets))
 	var members []member
 	var claims []claim
 	c.doubles = 0
 	c.rebuilds++
-	for _, t := range sp.targets {
+	for _, t := range c.targets {
 		if t.name != nil {
 			t.used = t.name.addresses()
 		}
@@ -174,11 +175,16 @@ func (c *Cluster) amend(sp *spec, gone, come []*target, names []*target) bool {
 		less = t.claims(less)
 	}
 	for _, t := range names {
-		less = t.claims(less)
-	}
-	for _, t := range names {
-		t.used = t.name.addresses()
-		more = t.claims(more)
+		now := t.name.addresses()
+		for _, h := range model.Hunks(t.used, now, nil) {
+			for _, a := range t.used[h.A:h.B] {
+				less = append(less, claim{t, a})
+			}
+			for _, a := range now[h.C:h.D] {
+				more = append(more, claim{t, a})
+			}
+		}
+		t.used = now
 	}
 	for _, t := range come {
 		if t.name != nil {

@@ -137,9 +137,9 @@ func TestChangesComeToTheSame(t *testing.T) {
 			}
 			w := newWorld(t, 1, change)
 			next := 0
-			fresh := func() model.Endpoint {
+			fresh := func() *model.Endpoint {
 				next++
-				e := model.Endpoint{Host: fmt.Sprintf("10.%d.%d.%d", next>>16, next>>8&255, next&255), Port: 80, Weight: 1 + rnd.IntN(int(c.heavy))}
+				e := &model.Endpoint{Host: fmt.Sprintf("10.%d.%d.%d", next>>16, next>>8&255, next&255), Port: 80, Weight: 1 + rnd.IntN(int(c.heavy))}
 				if c.heavy > 100 && rnd.IntN(50) > 0 {
 					e.Weight = 1 + rnd.IntN(3)
 				}
@@ -177,12 +177,12 @@ func TestChangesComeToTheSame(t *testing.T) {
 					case 2:
 						list = slices.Delete(list, i, i+1)
 					case 3:
-						list[i].Weight = fresh().Weight
+						another(list, i, func(e *model.Endpoint) { e.Weight = fresh().Weight })
 					case 4:
 						k := rnd.IntN(len(list))
 						list[i], list[k] = list[k], list[i]
 					case 5:
-						list[i].Place = fresh().Place
+						another(list, i, func(e *model.Endpoint) { e.Place = fresh().Place })
 					}
 				}
 				before := cl.rebuilds
@@ -248,56 +248,104 @@ func rekeyed(c *Cluster) {
 	c.gathered()
 }
 
-// TestMatchFindsWhatIsTheSame, wherever it stands now.
-func TestMatchFindsWhatIsTheSame(t *testing.T) {
+// What a target is made of stays the target, wherever it is now, whether it is at
+// the same address or written anew.
+func TestTargetsThatStay(t *testing.T) {
 	t.Parallel()
-	rnd := rand.New(rand.NewPCG(8, 9))
-	old := service("a", 400).Endpoints
-	for range 200 {
+	rnd := rand.New(rand.NewPCG(7, 8))
+	first := service("a", 400)
+	names := 0
+	for i := range first.Endpoints {
+		if rnd.IntN(10) == 0 {
+			names++
+			first.Endpoints[i].Host = "h" + strconv.Itoa(i)
+		}
+	}
+	first.Endpoints = append(first.Endpoints, first.Endpoints[7]) // twice
+	for range 60 {
+		w := newWorld(t, 1)
+		w.apply(first)
+		c, old := w.cluster("a"), first.Endpoints
+		was := slices.Clone(c.targets)
 		now := slices.Clone(old)
 		added := 0
 		for range rnd.IntN(8) {
 			i := rnd.IntN(len(now))
-			switch rnd.IntN(4) {
+			switch rnd.IntN(5) {
 			case 0:
 				added++
-				now = slices.Insert(now, i, model.Endpoint{Host: "new", Port: uint16(added)})
+				now = slices.Insert(now, i, &model.Endpoint{Host: "new", Port: uint16(added)})
 			case 1:
 				now = slices.Delete(now, i, i+1)
 			case 2:
 				k := rnd.IntN(len(now))
 				now[i], now[k] = now[k], now[i]
 			case 3:
-				now[i].Weight = 7
+				another(now, i, func(e *model.Endpoint) { e.Weight = 7 })
+			case 4:
+				another(now, i, func(*model.Endpoint) {})
 			}
 		}
-		from, gone := match(old, now, alike(old, now))
-		if from == nil {
-			t.Fatal("a few changes are taken for too many")
+		next := *first
+		next.Endpoints = now
+		ch, err := w.set.Prepare([]*model.Service{&next})
+		if err != nil {
+			t.Fatal(err)
 		}
-		seen := map[int32]bool{}
-		for j, i := range from {
-			if i < 0 {
-				if slices.Contains(old, now[j]) {
-					t.Fatalf("%v is new, and was there", now[j])
-				}
+		of := map[*target]model.Endpoint{}
+		left := map[model.Endpoint]int{}
+		for i, t := range was {
+			of[t] = *old[i]
+			left[*old[i]]++
+		}
+		gone, come := 0, 0
+		if len(ch.updates) > 0 {
+			sp := ch.updates[0].spec
+			if gone, come = len(sp.gone), len(sp.come); sp.base == nil {
+				t.Fatal("a few changes are taken for too many")
+			}
+		}
+		ch.Commit()
+		used := map[*target]int{}
+		fresh := 0
+		for j, x := range c.targets {
+			e, is := of[x]
+			if is && e != *now[j] {
+				t.Fatalf("%v is said to be %v", *now[j], e)
+			}
+			if used[x]++; is {
+				left[e]--
 				continue
 			}
-			if seen[i] || old[i] != now[j] {
-				t.Fatalf("%v is said to be %v", now[j], old[i])
+			fresh++
+			if left[*now[j]] > 0 && !slices.ContainsFunc(now[j+1:], func(o *model.Endpoint) bool { return *o == *now[j] }) {
+				t.Fatalf("%v is new, and was there", *now[j])
 			}
-			seen[i] = true
-		}
-		for _, i := range gone {
-			if seen[int32(i)] || slices.Contains(now, old[i]) {
-				t.Fatalf("%v is gone, and is there", old[i])
+			if x.host != now[j].Host || x.port != now[j].Port {
+				t.Fatalf("%v is made of %v", x, *now[j])
 			}
 		}
-		if len(seen)+len(gone) != len(old) {
-			t.Fatalf("%d stay and %d go of %d", len(seen), len(gone), len(old))
+		if len(c.targets) != len(now) || fresh != come || len(was)+come-gone != len(now) {
+			t.Fatalf("%d of %d come, %d of %d go", come, len(now), gone, len(was))
 		}
+		// The names that are held are those of now.
+		hosts := map[string]int{}
+		for _, e := range now {
+			if e.Host[0] > '9' {
+				hosts[e.Host]++
+			}
+		}
+		for host, n := range hosts {
+			if got := w.set.names.names[host]; got == nil || got.users[c] != n {
+				t.Fatalf("%s is held %v, %d times", host, got, n)
+			}
+		}
+		if len(w.set.names.names) != len(hosts) {
+			t.Fatalf("%d names are held, of %d", len(w.set.names.names), len(hosts))
+		}
+		w.set.Close()
 	}
-	if from, _ := match(old, service("a", 900).Endpoints[450:], 0); from != nil {
+	if _, little := alike(service("a", 450).Endpoints, service("a", 900).Endpoints[450:]); little || names < 20 {
 		t.Error("lists that have nothing in common are alike")
 	}
 }
@@ -313,9 +361,9 @@ func TestEndpointsThatStayAmongMany(t *testing.T) {
 	conn.opened()
 	conn.finish()
 	more := *s
-	more.Endpoints = append(slices.Clone(s.Endpoints), model.Endpoint{Host: "10.9.9.9", Port: 80})
+	more.Endpoints = append(slices.Clone(s.Endpoints), &model.Endpoint{Host: "10.9.9.9", Port: 80})
 	i := ep.index
-	more.Endpoints[i].Weight = 3
+	another(more.Endpoints, i, func(e *model.Endpoint) { e.Weight = 3 })
 	w.apply(&more)
 	if c.rebuilds != 1 {
 		t.Errorf("everything was made %d times", c.rebuilds)
@@ -359,8 +407,8 @@ func TestKeysWhileTheyAreLedAnew(t *testing.T) {
 		}
 		gone := before[0]
 		other := *s
-		other.Endpoints = slices.DeleteFunc(slices.Clone(s.Endpoints), func(e model.Endpoint) bool { return e.Host == gone.host })
-		other.Endpoints = append(other.Endpoints, model.Endpoint{Host: "10.9.9.9", Port: 80})
+		other.Endpoints = slices.DeleteFunc(slices.Clone(s.Endpoints), func(e *model.Endpoint) bool { return e.Host == gone.host })
+		other.Endpoints = append(other.Endpoints, &model.Endpoint{Host: "10.9.9.9", Port: 80})
 		w.apply(&other)
 		meanwhile := make([]*Endpoint, n)
 		for k := range before {

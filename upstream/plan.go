@@ -37,6 +37,7 @@ type member struct {
 	// As the layout knows: requests should go to it; it stands in the tier; keys
 	// can find it.
 	well, seated, keyed bool
+	rank                uint64 // see group
 	of                  *target
 }
 

@@ -94,7 +94,9 @@ func TestLoopsAndChangesTogether(t *testing.T) {
 		program.Store(&clusters)
 		surplus = append(surplus, ch.Commit()...)
 		for _, c := range clusters {
-			c.addressesChanged()
+			for _, x := range c.spec.Load().named {
+				c.addressesChanged(x.n)
+			}
 			c.mu.Lock()
 			for _, m := range c.members {
 				m.ep.sick.Store(i%3 == 0)

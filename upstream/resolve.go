@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/naru-mesh/naru/model"
 )
 
 // Bounds of how long addresses are believed, and of one lookup.
@@ -40,6 +42,11 @@ type name struct {
 	end     context.CancelFunc
 
 	users map[*Cluster]int // holds; guarded by resolver.mu
+
+	// answer is the last one, as it came, and have says how often each address is
+	// in it. They are for follow alone.
+	answer []netip.Addr
+	have   map[netip.Addr]int
 }
 
 func newResolver(s *Set) *resolver {
@@ -68,16 +75,22 @@ func (r *resolver) hold(host string, c *Cluster) (n *name, fresh bool) {
 	}
 }
 
-// drop undoes one hold.
-func (r *resolver) drop(n *name, c *Cluster) {
+// drop undoes a hold of each of list.
+func (r *resolver) drop(list []naming, c *Cluster) {
+	if len(list) == 0 {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n.users[c]--; n.users[c] <= 0 {
-		delete(n.users, c)
-	}
-	if len(n.users) == 0 && r.names[n.host] == n {
-		delete(r.names, n.host)
-		n.end()
+	for _, x := range list {
+		n := x.n
+		if n.users[c]--; n.users[c] <= 0 {
+			delete(n.users, c)
+		}
+		if len(n.users) == 0 && r.names[n.host] == n {
+			delete(r.names, n.host)
+			n.end()
+		}
 	}
 }
 
@@ -147,7 +160,7 @@ func (r *resolver) follow(ctx context.Context, n *name) {
 		}
 		if changed {
 			for _, c := range r.usersOf(n) {
-				c.addressesChanged()
+				c.addressesChanged(n)
 			}
 		}
 		timer.Reset(wait)
@@ -172,22 +185,71 @@ func (r *resolver) lookup(ctx context.Context, host string) ([]netip.Addr, time.
 }
 
 // learn takes an answer and says whether it is another than before. Servers
-// turn the order round from answer to answer: only the set counts.
+// turn the order round from answer to answer: only the set counts. What was there
+// before keeps its place, and what is new comes last.
 func (n *name) learn(addrs []netip.Addr) (changed bool) {
-	list := make([]netip.Addr, 0, len(addrs))
-	have := make(map[netip.Addr]bool, len(addrs))
-	for _, a := range addrs {
-		if a = a.Unmap(); !have[a] {
-			have[a] = true
+	if turned(n.answer, addrs) {
+		return false
+	}
+	if n.have == nil {
+		n.have = make(map[netip.Addr]int, len(addrs))
+	}
+	// more is how much more often an address comes than before.
+	more := map[netip.Addr]int{}
+	var met []netip.Addr
+	count := func(list []netip.Addr, by int) {
+		for _, a := range list {
+			a = a.Unmap()
+			if _, is := more[a]; !is {
+				met = append(met, a)
+			}
+			more[a] += by
+		}
+	}
+	for _, h := range model.Hunks(n.answer, addrs, nil) {
+		count(n.answer[h.A:h.B], -1)
+		count(addrs[h.C:h.D], 1)
+	}
+	n.answer = slices.Clone(addrs)
+	var come []netip.Addr
+	gone := map[netip.Addr]bool{}
+	for _, a := range met {
+		was := n.have[a]
+		switch now := was + more[a]; {
+		case now == 0:
+			delete(n.have, a)
+			if was > 0 {
+				gone[a] = true
+			}
+		case was == 0:
+			come = append(come, a)
+			fallthrough
+		default:
+			n.have[a] = now
+		}
+	}
+	if len(gone) == 0 && len(come) == 0 {
+		return false
+	}
+	old := n.addresses()
+	list := make([]netip.Addr, 0, len(old)-len(gone)+len(come))
+	for _, a := range old {
+		if len(gone) == 0 || !gone[a] {
 			list = append(list, a)
 		}
 	}
-	old := n.addresses()
-	if len(old) == len(list) && !slices.ContainsFunc(old, func(a netip.Addr) bool { return !have[a] }) {
-		return false
-	}
+	list = append(list, come...)
 	n.current.Store(&list)
 	return true
+}
+
+// turned says whether b is a, begun at any place.
+func turned(a, b []netip.Addr) bool {
+	if len(a) != len(b) || len(a) == 0 {
+		return len(a) == len(b)
+	}
+	i := slices.Index(a, b[0])
+	return i >= 0 && slices.Equal(a[i:], b[:len(a)-i]) && slices.Equal(a[:i], b[len(a)-i:])
 }
 
 func (r *resolver) usersOf(n *name) []*Cluster {

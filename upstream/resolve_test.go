@@ -68,7 +68,7 @@ func (n *nameServer) lookup(ctx context.Context, host string) ([]netip.Addr, tim
 func named(name string, hosts ...string) *model.Service {
 	s := &model.Service{Name: name}
 	for _, h := range hosts {
-		s.Endpoints = append(s.Endpoints, model.Endpoint{Host: h, Port: 80})
+		s.Endpoints = append(s.Endpoints, &model.Endpoint{Host: h, Port: 80})
 	}
 	return s
 }
@@ -162,7 +162,7 @@ func TestNamesAreRefreshedAtTheirTTL(t *testing.T) {
 			}
 			ns.set("n", "10.0.0.3 "+ep.Addr().Addr().String())
 			pass(c.want)
-			if got, want := w.addrs("a"), "10.0.0.3 "+ep.Addr().Addr().String(); got != want {
+			if got, want := w.addrs("a"), ep.Addr().Addr().String()+" 10.0.0.3"; got != want { // what stays keeps its place
 				t.Errorf("ttl %v: addresses %q, want %q", c.ttl, got, want)
 			}
 			w.run()

@@ -32,9 +32,9 @@ const (
 )
 
 // String is the cause's name in metrics and records, "" for NoCause.
-func (c Cause) String() string {
-	return [causes]string{"", "closed", "unconnected", "reset", "timeout", "status", "grpc_status", "hedge"}[c]
-}
+func (c Cause) String() string { return causeNames[c] }
+
+var causeNames = [causes]string{"", "closed", "unconnected", "reset", "timeout", "status", "grpc_status", "hedge"}
 
 // Causes are all but NoCause.
 func Causes() (list []Cause) {

@@ -99,7 +99,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Error("a change was committed after Close")
 	}
 	w.set.Retire(surplus...)
-	late, _ := w.set.Prepare([]*model.Service{service("d", 1), {Name: "e", Endpoints: []model.Endpoint{{Host: "name", Port: 1}}}})
+	late, _ := w.set.Prepare([]*model.Service{service("d", 1), {Name: "e", Endpoints: []*model.Endpoint{{Host: "name", Port: 1}}}})
 	if late.Commit(); w.cluster("d") != nil {
 		t.Error("a change was committed after Close")
 	}

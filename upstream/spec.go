@@ -17,18 +17,23 @@ type spec struct {
 	own     *model.Certificate // that service.TLS.Certificate names
 	set     *settings
 	near    nearness
-	targets []*target // by the service's endpoints; nil with err
 	// trust numbers the TLS settings that a cluster had one after the other, so
 	// that an endpoint is never reused across them.
 	trust int
 	err   error
-	names []*name
+	// named are the targets that are names, which are held. held are those that
+	// this spec has taken hold of: the others were base's.
+	named, held []naming
 	// codec speaks the service's protocol.
 	codec wire.ClientCodec
-	// base is the spec that this one was compared with when it was made: what it
-	// has not in common with it are gone and come. nil: nothing is known.
-	base       *spec
-	gone, come []*target
+	// base is the spec that this one was compared with when it was made; nil: with
+	// none. hunks are where its targets are others than those of base, or of none,
+	// and parts what stands there, in their order. What of it was nowhere before has
+	// come, and what is nowhere now is gone. nil once it is adopted; with err there
+	// are no targets.
+	base              *spec
+	hunks             []model.Hunk
+	parts, gone, come []*target
 }
 
 // settings are what a pool and a pick need of a Service, defaults filled in.
@@ -71,11 +76,17 @@ type target struct {
 	peer, sni, inner string
 }
 
+// naming is a target and its name.
+type naming struct {
+	t *target
+	n *name
+}
+
 // newSpec makes svc ready for c. It holds the names it needs, on c's behalf,
-// until release; fresh are those that have not been looked up yet. same is how
-// many of the first endpoints are those that c has. With an error (TLS) the spec
-// has no targets.
-func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, same int) (sp *spec, fresh []*name, err error) {
+// until release or discard; fresh are those that have not been looked up yet.
+// hunks say where its endpoints differ from those that c has, where that is
+// little. With an error (TLS) the spec has no targets.
+func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, hunks []model.Hunk, little bool) (sp *spec, fresh []*name, err error) {
 	sp = &spec{service: svc, own: own, set: settingsOf(svc), near: nearnessOf(svc)}
 	sp.set.bounds = boundsOf(svc, sp.set, c.owner.env.Files, len(c.owner.loops))
 	old := c.spec.Load()
@@ -89,45 +100,64 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, same int) (
 		sp.err = err
 		return sp, nil, err
 	}
-	from, gone := []int32(nil), []int(nil)
-	if old != nil && old.err == nil && sp.trust == old.trust && sp.service.Local == old.service.Local && len(old.targets) == len(old.service.Endpoints) {
-		if from, gone = match(old.service.Endpoints, svc.Endpoints, same); from != nil {
-			sp.base = old
-		}
+	var left map[model.Endpoint][]*target
+	if little && old != nil && old.err == nil && sp.trust == old.trust && sp.service.Local == old.service.Local {
+		sp.base, sp.hunks = old, hunks
+		sp.gone, left = c.going(old, hunks)
+	} else {
+		sp.hunks = []model.Hunk{{D: len(svc.Endpoints)}}
 	}
 	dialers := map[string]pair{}
-	sp.targets = make([]*target, 0, len(svc.Endpoints))
-	for i := range svc.Endpoints {
-		var t *target
-		if from != nil && from[i] >= 0 {
-			t = old.targets[from[i]]
-		} else {
-			if t, err = c.newTarget(sp, &svc.Endpoints[i], dialers); err != nil {
-				sp.err, sp.targets, sp.base = err, nil, nil
+	for _, h := range sp.hunks {
+		for _, e := range svc.Endpoints[h.C:h.D] {
+			if moved := left[*e]; len(moved) > 0 {
+				sp.parts, left[*e] = append(sp.parts, moved[0]), moved[1:]
+				sp.gone = slices.DeleteFunc(sp.gone, func(t *target) bool { return t == moved[0] })
+				continue
+			}
+			t, err := c.newTarget(sp, e, dialers)
+			if err != nil {
+				sp.err, sp.hunks, sp.parts, sp.gone, sp.base, sp.come, sp.named = err, nil, nil, nil, nil, nil, sp.held
 				return sp, nil, err
 			}
-			sp.come = append(sp.come, t)
+			if !t.addr.IsValid() {
+				n, isNew := c.owner.names.hold(e.Host, c)
+				t.name = n
+				if sp.held = append(sp.held, naming{t, n}); isNew {
+					fresh = append(fresh, n)
+				}
+			}
+			sp.parts, sp.come = append(sp.parts, t), append(sp.come, t)
 		}
-		if t.addr.IsValid() {
-			sp.targets = append(sp.targets, t)
-			continue
-		}
-		n, isNew := c.owner.names.hold(svc.Endpoints[i].Host, c)
-		if t.name == nil {
-			t.name = n // others have it: their spec lets go of it after this one has it
-		}
-		if sp.names = append(sp.names, n); isNew {
-			fresh = append(fresh, n)
-		}
-		sp.targets = append(sp.targets, t)
 	}
 	if sp.base == nil {
-		sp.come = nil
+		sp.named, sp.come = sp.held, nil
+		return sp, fresh, nil
 	}
-	for _, i := range gone {
-		sp.gone = append(sp.gone, old.targets[i])
+	sp.named = old.named
+	if slices.ContainsFunc(sp.gone, func(t *target) bool { return t.name != nil }) {
+		out := make(map[*target]bool, len(sp.gone))
+		for _, t := range sp.gone {
+			out[t] = true
+		}
+		sp.named = slices.DeleteFunc(slices.Clone(sp.named), func(x naming) bool { return out[x.t] })
 	}
+	sp.named = append(slices.Clip(sp.named), sp.held...)
 	return sp, fresh, nil
+}
+
+// place makes targets, which are those of base, those of sp.
+func (sp *spec) place(targets []*target) []*target {
+	if sp.base == nil {
+		return sp.parts
+	}
+	parts := sp.parts
+	for _, h := range slices.Backward(sp.hunks) { // so that places before stay what they are
+		from := len(parts) - (h.D - h.C)
+		targets = slices.Replace(targets, h.A, h.B, parts[from:]...)
+		parts = parts[:from]
+	}
+	return targets
 }
 
 // newTarget makes e ready, but for the addresses of a name. dialers are those
@@ -162,12 +192,30 @@ type pair struct{ dialer, raw wire.Dialer }
 
 // release lets go of the names. A nil spec has none.
 func (sp *spec) release(c *Cluster) {
-	if sp == nil {
+	if sp != nil {
+		c.owner.names.drop(sp.named, c)
+	}
+}
+
+// discard lets go of the names of a spec that was never adopted.
+func (sp *spec) discard(c *Cluster) { c.owner.names.drop(sp.held, c) }
+
+// succeed lets go of the names that old has and sp, adopted in its place, has not.
+func (sp *spec) succeed(old *spec, c *Cluster) {
+	if sp.base != old {
+		old.release(c)
 		return
 	}
-	for _, n := range sp.names {
-		c.owner.names.drop(n, c)
+	if old == nil {
+		return
 	}
+	var less []naming
+	for _, t := range sp.gone {
+		if t.name != nil {
+			less = append(less, naming{t, t.name})
+		}
+	}
+	c.owner.names.drop(less, c)
 }
 
 // dialer makes what connects to host.

@@ -264,7 +264,7 @@ func (s *stage) endpoints(words []string) error {
 			s.addrs[name], s.names[at] = at, name
 			s.behaves[name] = behaviour{status: 200, grpc: -1, took: time.Millisecond}
 		}
-		e := model.Endpoint{Host: at.Addr().String(), Port: 80, Standby: standby}
+		e := &model.Endpoint{Host: at.Addr().String(), Port: 80, Standby: standby}
 		if weight != "" {
 			n, err := strconv.Atoi(weight)
 			if err != nil {

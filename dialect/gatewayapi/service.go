@@ -211,7 +211,7 @@ func (r *reader) endpoint(s *slice, field string, in *discovery.Endpoint) {
 // only that one counts, because the other family's addresses are those of the
 // same instances. Ready endpoints count, or, where there are none, those that
 // terminate but still serve.
-func (s *service) endpoints(p *servicePort, slices []*slice) ([]model.Endpoint, string) {
+func (s *service) endpoints(p *servicePort, slices []*slice) ([]*model.Endpoint, string) {
 	if len(slices) == 0 {
 		return s.withoutSlices(p)
 	}
@@ -220,7 +220,7 @@ func (s *service) endpoints(p *servicePort, slices []*slice) ([]model.Endpoint, 
 		if pick.family && s.family == "" {
 			continue
 		}
-		var out []model.Endpoint
+		var out []*model.Endpoint
 		seen := make(map[model.Endpoint]bool)
 		for _, sl := range slices {
 			if pick.family && string(sl.family) != s.family && sl.family != discovery.AddressTypeFQDN {
@@ -238,7 +238,7 @@ func (s *service) endpoints(p *servicePort, slices []*slice) ([]model.Endpoint, 
 			for _, a := range addresses {
 				if e := (model.Endpoint{Host: a.address, Port: port, Place: model.Place{Zone: a.zone}}); !seen[e] {
 					seen[e] = true
-					out = append(out, e)
+					out = append(out, &e)
 				}
 			}
 		}
@@ -260,12 +260,12 @@ func portName(p *servicePort) string {
 }
 
 // withoutSlices is where a Service leads for which no EndpointSlice is there.
-func (s *service) withoutSlices(p *servicePort) ([]model.Endpoint, string) {
+func (s *service) withoutSlices(p *servicePort) ([]*model.Endpoint, string) {
 	switch {
 	case s.external != "":
-		return []model.Endpoint{{Host: s.external, Port: uint16(p.port)}}, ""
+		return []*model.Endpoint{{Host: s.external, Port: uint16(p.port)}}, ""
 	case s.cluster != "":
-		return []model.Endpoint{{Host: s.cluster, Port: uint16(p.port)}}, ""
+		return []*model.Endpoint{{Host: s.cluster, Port: uint16(p.port)}}, ""
 	default:
 		return nil, s.about() + " has no EndpointSlice, so requests get 503"
 	}

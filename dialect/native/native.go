@@ -310,7 +310,7 @@ func (r *reader) service() any {
 		if e.Address == "" && !r.wrong(field) {
 			r.broken(field, "missing-field", "an endpoint has an address", "for example {address: 10.0.0.9, port: 5432}")
 		}
-		m.Endpoints = append(m.Endpoints, model.Endpoint{Host: e.Address, Port: r.port(field+".port", cmp.Or(e.Port, s.Port), true), Weight: e.Weight, Priority: e.Priority, Place: r.place(field, e.Zone, e.Network)})
+		m.Endpoints = append(m.Endpoints, &model.Endpoint{Host: e.Address, Port: r.port(field+".port", cmp.Or(e.Port, s.Port), true), Weight: e.Weight, Priority: e.Priority, Place: r.place(field, e.Zone, e.Network)})
 		if e.Priority < 0 || e.Priority >= model.MostPriorities {
 			r.broken(field+".priority", "bad-value", "a priority is 0 to "+strconv.Itoa(model.MostPriorities-1), "0 goes first")
 		}

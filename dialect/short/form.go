@@ -377,7 +377,7 @@ type endpoint struct {
 	_        struct{} `also:"region,locality,availabilityZone,az,datacenter,dc" hint:"the region stands before the zone: for example zone: eu-central/eu-central-1a"`
 	_        struct{} `also:"host,ip,port,url,target,server" hint:"an endpoint is an address with its port: for example address: \"10.0.0.1:9002\""`
 
-	noun model.Endpoint
+	noun *model.Endpoint
 }
 
 // ejection spares endpoints that fail.

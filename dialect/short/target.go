@@ -178,7 +178,7 @@ func parseTarget(s string) (t target, wrong, hint string) {
 func (t *target) service(at model.Origin) *model.Service {
 	s := &model.Service{
 		Name:      t.name,
-		Endpoints: []model.Endpoint{{Host: t.host, Port: t.port}},
+		Endpoints: []*model.Endpoint{{Host: t.host, Port: t.port}},
 		Origin:    at,
 	}
 	if t.http2 {

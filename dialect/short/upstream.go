@@ -197,7 +197,7 @@ func (e *endpoint) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	case e.Weight == 0 && field(n, "weight") != n:
 		in.Doubt(field(n, "weight"), "bad-value", "the weight of an endpoint is 1 or more; 1 is used", "leave out an endpoint that is to get nothing")
 	}
-	e.noun = model.Endpoint{Host: host, Port: uint16(number), Weight: e.Weight, Priority: e.Priority, Place: e.place(in, n)}
+	e.noun = &model.Endpoint{Host: host, Port: uint16(number), Weight: e.Weight, Priority: e.Priority, Place: e.place(in, n)}
 }
 
 // asked is a service by the name under which grpc.health.v1 knows it.
