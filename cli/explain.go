@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -146,12 +147,23 @@ func withScheme(url string) string {
 func explainCode(w io.Writer, code string, asJSON bool) error {
 	why, ok := observe.ReasonByCode(code)
 	if !ok {
-		var all, same []string
+		var all, same, flagged []string
 		for r := observe.ReasonNone + 1; r < observe.Reasons; r++ {
 			all = append(all, r.String())
 			if strconv.Itoa(r.Info().Status) == code {
 				same = append(same, r.String())
 			}
+			if r.Info().Flag == code { // Envoy's letters, which the access log has too
+				flagged = append(flagged, r.String())
+			}
+		}
+		switch {
+		case code == observe.FlagURX.String():
+			return usage{fmt.Errorf("URX is no reason, but beside one: the request failed, and no further try was left; not_retried in the access log may say why (%s)", strings.Join(flagged, ", "))}
+		case code == observe.FlagDI.String():
+			return usage{errors.New("DI is no reason, but beside one, or alone: a fault of the route has delayed the request")}
+		case len(flagged) > 0:
+			return usage{fmt.Errorf("%s is what Envoy calls it; the reason codes are: %s", code, strings.Join(flagged, ", "))}
 		}
 		if len(same) > 0 {
 			return usage{fmt.Errorf("no reason code %q; the codes with this status are: %s", code, strings.Join(same, ", "))}

@@ -99,7 +99,7 @@ func (s *span) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	before := in.Broken()
 	in.Into(n, &d)
 	if d < 0 || d == 0 && in.Broken() == before {
-		in.Wrong(n, "more than nothing", "NAME: 5s, or NAME: off for no bound")
+		in.Wrong(n, "more than nothing", "NAME: 5s, or NAME: off")
 		return
 	}
 	*s = span(d)
