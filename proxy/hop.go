@@ -119,6 +119,23 @@ func unseen(ep *upstream.Endpoint, h *wire.Head) bool {
 	return false
 }
 
+// turnAway refuses a request that came through a tunnel to a workload that has left.
+// Nothing else can come that way, so the connection ends. Its client has kept it, and
+// must bear that it ends at any time: what may be sent twice it sends again by
+// itself (RFC 9112 section 9.3.1), so that it gets no answer. Of all else it is told
+// that nobody has seen it.
+func (x *exchange) turnAway(why observe.Reason) {
+	if idempotent(x.Request.Method) {
+		x.Why = why
+		x.stream.Reset(why)
+		x.finish()
+		return
+	}
+	x.w.parting = true
+	x.refuse(why)
+	x.w.parting = false
+}
+
 // signed reads who of the mesh has answered in place of the service: for the
 // access log, if there is one. Clients of a gateway are not told, and so not of
 // the names of what is behind it.

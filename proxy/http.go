@@ -20,7 +20,11 @@ func (x *exchange) OnRequest(data []byte, end bool) {
 		return
 	}
 	if why := x.match(); why != observe.ReasonNone {
-		if why != observe.NoRoute || !x.goAbroad(data) {
+		switch {
+		case why == observe.NoRoute && x.goAbroad(data):
+		case why == observe.Misdirected && x.Request.Minor < 2 && x.Peer.TLS != nil && x.Peer.TLS.Identity != "":
+			x.turnAway(why)
+		default:
 			x.refuse(why)
 		}
 		return

@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -65,6 +66,35 @@ func TestMeshGone(t *testing.T) {
 			}
 			if tries <= 10 {
 				t.Errorf("ten requests took %d tries: nobody asked the one that is gone", tries)
+			}
+		})
+	}
+}
+
+// TestMeshGoneInTunnel: a connection that is carried as bytes, because its first
+// request came late, ends when the workload that it leads to has left: what may be
+// sent twice its client sends again elsewhere, and all else is answered for certain.
+func TestMeshGoneInTunnel(t *testing.T) {
+	t.Parallel()
+	for method, want := range map[string]string{"GET": "", "POST": "421"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			p := newMeshPair(t, telling(t), model.AppDetect, func(p *meshPair) {
+				other := *p.orders // so that the port stays open
+				other.Name = "shop/orders-2"
+				p.b.node.Locals = append(p.b.node.Locals, mesh.Local{Workload: &other})
+			})
+			conn := p.a.dial(p.to)
+			eventually(t, "it is taken for bytes", func() bool { return p.relay.made() > 0 })
+			if status, body := ask(t, conn, "POST /x HTTP/1.1\r\nHost: orders\r\nContent-Length: 2\r\n\r\nhi"); status != 200 {
+				t.Fatalf("%d %s", status, body)
+			}
+			p.b.node.Locals = p.b.node.Locals[1:]
+			p.b.apply(p.cfg)
+			fmt.Fprintf(conn, "%s /x HTTP/1.1\r\nHost: orders\r\n\r\n", method)
+			said, _ := io.ReadAll(conn) // to its end, which may be a reset
+			if got := string(said); want == "" && got != "" || want != "" && (!strings.HasPrefix(got, "HTTP/1.1 "+want+" ") || !strings.Contains(got, "Connection: close")) {
+				t.Errorf("%q", got)
 			}
 		})
 	}
