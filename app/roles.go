@@ -38,7 +38,7 @@ func RunNode(ctx context.Context, opt Options) error {
 		Certificates: g.held, Backoff: 5 * time.Second, Serves: true,
 	}
 	if m.Gateway {
-		o.Subscriptions = link.ForGateway()
+		o.Subscriptions, o.Counts = link.ForGateway(), g.counted()
 	}
 	if err := m.credential(&o); err != nil {
 		return err

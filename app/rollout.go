@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/naru-mesh/naru/admin"
@@ -19,11 +20,39 @@ func (c *controlPlane) keep(feed model.Feed, registry *observe.Registry) *rollou
 	c.rollouts = rollout.New(rollout.Options{
 		Join: policies.Lower, Feed: feed, Store: c.store, Replica: c.opt.Node, Log: c.log,
 		Counts: func(context.Context) []rollout.Report {
-			return []rollout.Report{{Source: c.opt.Node, At: time.Now(), Trials: registry.Trials()}}
+			return append(c.countedElsewhere(), rollout.Report{Source: c.opt.Node, At: time.Now(), Trials: registry.Trials()})
 		},
 	})
 	c.rollouts.Observe(registry)
 	return c.rollouts
+}
+
+// countedElsewhere is what gateways have counted that follow this control plane.
+func (c *controlPlane) countedElsewhere() (all []rollout.Report) {
+	c.mu.Lock()
+	server := c.server
+	c.mu.Unlock()
+	if server == nil {
+		return nil
+	}
+	for node, text := range server.Counts() {
+		reports, err := rollout.Decode(node, text)
+		if err != nil {
+			c.log.Debug("rollout", "error", err)
+			continue
+		}
+		all = append(all, reports...)
+	}
+	return all
+}
+
+// counted is what a gateway tells its control plane for rollouts. It is of this life
+// of the process: the next one begins at nothing.
+func (g *gateway) counted() func() []byte {
+	life := strconv.FormatInt(time.Now().UnixNano(), 36)
+	return func() []byte {
+		return rollout.Encode(rollout.Report{Source: life, At: time.Now(), Trials: g.registry.Trials()})
+	}
 }
 
 // meetRollouts opens the socket of naru rollout where a Snapshot has any and

@@ -52,6 +52,9 @@ type ClientOptions struct {
 	Address string // of the mesh listener, for the status
 	// Certificates gives those that the proxy holds, for the status; or nil.
 	Certificates func() []CertificateState
+	// Counts gives what the proxy has counted for whoever decides at the control
+	// plane, or nothing; it is asked once a second. nil: it counts nothing.
+	Counts func() []byte
 	// Sink takes resources as they come, undecoded, instead of a Snapshot being
 	// made of them; for tools. It must not block. A removed one has no Sum.
 	Sink func(Resource)

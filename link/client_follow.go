@@ -128,11 +128,24 @@ func refusedStream(ctx context.Context, err error) error {
 // minBeat is the shortest interval that a control plane may ask for.
 const minBeat = 100 * time.Millisecond
 
+// countsEvery is how often a proxy says what it has counted, mostCounts how long
+// that may be.
+const (
+	countsEvery = time.Second
+	mostCounts  = 256 << 10
+)
+
 // beat says that we are here, and ends the stream when the server says nothing.
 func (c *Client) beat(ctx context.Context, f *following, heard <-chan struct{}) {
 	every := c.options.Heartbeat
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var counted <-chan time.Time
+	if c.options.Counts != nil {
+		t := time.NewTicker(countsEvery)
+		defer t.Stop()
+		counted = t.C
+	}
 	for silent := 0; ; {
 		a := &ask{Ping: c.options.Now().UnixNano(), Skew: int64(c.Status().Skew)}
 		if c.options.Certificates != nil {
@@ -147,6 +160,11 @@ func (c *Client) beat(ctx context.Context, f *following, heard <-chan struct{}) 
 			case <-c.serves:
 				told = true
 				f.say(&ask{Serves: c.served()})
+			case <-counted:
+				told = true
+				if counts := c.options.Counts(); len(counts) > 0 && len(counts) <= mostCounts {
+					f.say(&ask{Counts: counts})
+				}
 			case wanted := <-c.beats:
 				if wanted >= minBeat && wanted < every {
 					every = wanted

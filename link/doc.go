@@ -21,7 +21,8 @@
 //
 //	Follow   the stream: hello with what the proxy has -> what differs, then
 //	         changes; each update has a nonce and is acknowledged, or refused
-//	         with object and field, before the next one is sent
+//	         with object and field, before the next one is sent; a gateway says
+//	         what it has counted
 //	Join     a token or certificate and a CSR -> the node's SVID
 //	Sign, SignJWT          an SVID for a workload that is on the node
 //	Register, Unregister   a workload that runs on the node

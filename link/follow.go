@@ -65,6 +65,7 @@ type session struct {
 	refusals     map[Name]Refusal
 	denied       map[string]Denial // by account
 	certificates []CertificateState
+	counts       []byte
 	// underway are updates that the proxy has been sent and does not go by yet,
 	// inForce is how far in the catalog it does.
 	underway []sentUpdate
@@ -198,6 +199,9 @@ func (x *session) read() {
 			gateway := x.view.gateway
 			x.next = newView(gateway, a.Subscribe.Subscriptions)
 			x.hello.Subscriptions = a.Subscribe.Subscriptions
+		}
+		if len(a.Counts) > 0 && len(a.Counts) <= mostCounts && x.view.gateway {
+			x.counts = a.Counts
 		}
 		if a.Ping != 0 {
 			x.pong = a.Ping

@@ -33,6 +33,9 @@ type ask struct {
 	Ping int64
 	// Certificates, with a Ping, are those that the proxy holds.
 	Certificates []CertificateState
+	// Counts is what the proxy has counted for whoever decides, which this package
+	// does not read: it takes the place of what came before.
+	Counts []byte
 	// Skew, with a Ping, is how far the server's clock is ahead of the proxy's,
 	// in nanoseconds, as the heartbeat before has shown; 0: not known yet.
 	Skew int64

@@ -54,6 +54,26 @@ type Denial struct {
 	At      time.Time // the last time
 }
 
+// Counts is what the proxies that are connected to this replica have counted, by
+// the names of their nodes (ClientOptions.Counts). Nobody may write to it.
+func (s *Server) Counts() map[string][]byte {
+	s.mu.Lock()
+	list := make([]*session, 0, len(s.sessions))
+	for _, x := range s.sessions {
+		list = append(list, x)
+	}
+	s.mu.Unlock()
+	all := map[string][]byte{}
+	for _, x := range list {
+		x.mu.Lock()
+		if len(x.counts) > 0 {
+			all[x.node] = x.counts
+		}
+		x.mu.Unlock()
+	}
+	return all
+}
+
 // Status lists the proxies that are connected to this replica, by name.
 func (s *Server) Status() []ProxyStatus {
 	s.mu.Lock()

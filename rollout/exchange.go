@@ -2,9 +2,11 @@ package rollout
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -21,9 +23,10 @@ const exchangeEvery = time.Second
 
 // sparse is a TrialCounts without the zeros at both ends of its Times.
 type sparse struct {
-	Run  string                  `json:"run"`
-	At   time.Time               `json:"at,omitzero"` // Report.At
-	Arms [observe.Arms]sparseArm `json:"arms"`
+	Source string                  `json:"source,omitempty"` // Report.Source
+	Run    string                  `json:"run"`
+	At     time.Time               `json:"at,omitzero"` // Report.At
+	Arms   [observe.Arms]sparseArm `json:"arms"`
 }
 
 type sparseArm struct {
@@ -35,10 +38,10 @@ type sparseArm struct {
 	Times    []uint64 `json:"times"`
 }
 
-func pack(at time.Time, all []observe.TrialCounts) []sparse {
-	out := make([]sparse, len(all))
+func pack(r Report) []sparse {
+	all, out := r.Trials, make([]sparse, len(r.Trials))
 	for i := range all {
-		out[i].Run, out[i].At = all[i].Run, at.Round(0)
+		out[i].Source, out[i].Run, out[i].At = r.Source, all[i].Run, r.At.Round(0)
 		for a := range all[i].Arms {
 			from, to := &all[i].Arms[a], &out[i].Arms[a]
 			to.Begun, to.Headed, to.Requests, to.Failed = from.Begun, from.Headed, from.Requests, from.Failed
@@ -55,19 +58,49 @@ func pack(at time.Time, all []observe.TrialCounts) []sparse {
 	return out
 }
 
-func unpack(all []sparse) (at time.Time, out []observe.TrialCounts) {
-	out = make([]observe.TrialCounts, len(all))
+// unpack gives the Reports of which something was packed one behind the other.
+func unpack(all []sparse) (out []Report) {
 	for i := range all {
-		out[i].Run, at = all[i].Run, all[i].At
-		for a := range all[i].Arms {
-			from, to := &all[i].Arms[a], &out[i].Arms[a]
+		s := &all[i]
+		if n := len(out); n == 0 || out[n-1].Source != s.Source {
+			out = append(out, Report{Source: s.Source, At: s.At})
+		}
+		r, t := &out[len(out)-1], observe.TrialCounts{Run: s.Run}
+		for a := range s.Arms {
+			from, to := &s.Arms[a], &t.Arms[a]
 			to.Begun, to.Headed, to.Requests, to.Failed = from.Begun, from.Headed, from.Requests, from.Failed
 			if from.First >= 0 && from.First <= len(to.Times) {
 				copy(to.Times[from.First:], from.Times)
 			}
 		}
+		r.Trials = append(r.Trials, t)
 	}
-	return at, out
+	return out
+}
+
+// Encode writes a Report for another process; nothing where nothing was counted.
+func Encode(r Report) []byte {
+	if len(r.Trials) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(pack(r))
+	if err != nil {
+		return nil // of numbers and a time: there is no such error
+	}
+	return text
+}
+
+// Decode reads what Encode has written. who has said it: no other may be the Source.
+func Decode(who string, text []byte) ([]Report, error) {
+	var all []sparse
+	if err := json.Unmarshal(text, &all); err != nil {
+		return nil, fmt.Errorf("what %s has counted: %w", who, err)
+	}
+	out := unpack(all)
+	for i := range out {
+		out[i].Source = who + "/" + out[i].Source
+	}
+	return out, nil
 }
 
 // publish writes what the proxies that we know have counted, while another
@@ -84,8 +117,8 @@ func (k *Keeper) publish(ctx context.Context) {
 		wait := false
 		if !leads && live {
 			for _, r := range k.options.Counts(ctx) {
-				all = append(all, pack(r.At, r.Trials)...)
-				timeless = append(timeless, pack(time.Time{}, r.Trials)...)
+				all = append(all, pack(r)...)
+				timeless = append(timeless, pack(Report{Source: r.Source, Trials: r.Trials})...)
 				wait = wait || waits(r.Trials)
 			}
 		}
@@ -149,8 +182,10 @@ func (k *Keeper) others(ctx context.Context) (all []Report) {
 		if name == k.options.Replica || json.Unmarshal(item.Value, &counts) != nil {
 			continue
 		}
-		at, trials := unpack(counts)
-		all = append(all, Report{Source: name, At: at, Trials: trials})
+		for _, r := range unpack(counts) {
+			r.Source = cmp.Or(r.Source, name)
+			all = append(all, r)
+		}
 	}
 	return all
 }

@@ -8,13 +8,18 @@ import (
 
 // Report is what one proxy has counted.
 type Report struct {
-	// Source is the proxy; what it counts begins at nothing when it starts.
+	// Source is the proxy, or its life; what it counts begins at nothing when it
+	// starts.
 	Source string
 	// At is when, by the clock of the proxy; zero: it does not say, and then it is
 	// not known who waits there.
 	At     time.Time
 	Trials []observe.TrialCounts
 }
+
+// mostStale is by how much a report may be older than another of its source that is
+// known. Beyond that a clock was set back.
+const mostStale = time.Minute
 
 // ledger adds up what proxies count, which come and go and start anew.
 type ledger struct {
@@ -52,6 +57,10 @@ func (l *ledger) add(reports []Report, own func(run string) bool) {
 					seen.last = now
 				}
 				runs[t.Run] = seen
+			}
+			// One that has changed its control plane is known at both for a moment.
+			if old := seen.at.Sub(r.At); !r.At.IsZero() && old > 0 && old < mostStale {
+				continue
 			}
 			last := &seen.last
 			if !r.At.IsZero() && !r.At.Equal(seen.at) {

@@ -117,9 +117,27 @@ func TestLedger(t *testing.T) {
 	see("before", 0, 0)
 	see("own", 26, 5)
 	now := time.Now().Round(0)
-	if at, back := unpack(pack(now, []observe.TrialCounts{{Run: "own", Arms: *l.of("own")}})); back[0].Arms != *l.of("own") || !at.Equal(now) {
-		t.Error("what is told to others is not what there is")
+	told := Encode(Report{Source: "life", At: now, Trials: []observe.TrialCounts{{Run: "own", Arms: *l.of("own")}}})
+	if back, err := Decode("node", told); err != nil || len(back) != 1 || back[0].Source != "node/life" || back[0].Trials[0].Arms != *l.of("own") || !back[0].At.Equal(now) {
+		t.Errorf("what is told to others is not what there is: %+v %v", back, err)
 	}
+	if Encode(Report{Source: "life"}) != nil {
+		t.Error("nothing is told")
+	}
+	if _, err := Decode("node", []byte("nonsense")); err == nil {
+		t.Error("nonsense is believed")
+	}
+	// What another control plane still says of a proxy that has left it is old.
+	at := func(when time.Duration, n uint64) {
+		c := observe.TrialCounts{Run: "own"}
+		c.Arms[observe.Canary] = observe.ArmCounts{Requests: n}
+		c.Arms[observe.Canary].Times[3] = n
+		l.add([]Report{{Source: "moved", At: now.Add(when), Trials: []observe.TrialCounts{c}}}, own)
+	}
+	at(2*time.Second, 7)
+	at(time.Second, 5)
+	at(3*time.Second, 9)
+	see("own", 35, 5)
 }
 
 // TestWaiting: who waits is counted by the clock of the proxy that says so. A report
