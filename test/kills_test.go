@@ -62,7 +62,7 @@ func startShop(t *testing.T, args ...string) *killShop {
 	}
 	here, there := s.m.plane, s.m.at[secondNode]
 	text := string(config) + "overload: off\n" // a busy machine is no fault of an instance
-	if !*long { // the tests beside this one may keep the machine busy
+	if !*long {                                // the tests beside this one may keep the machine busy
 		text = regexp.MustCompile(`timeout: \d+s`).ReplaceAllString(text, "timeout: 15s")
 	}
 	s.run = here.mesh(text, append([]string{"--control-listen", here.addr + ":15012"}, args...)...)
