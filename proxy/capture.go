@@ -82,7 +82,7 @@ func (d *door) detect(e *entrance, c wire.Conn, t *target) {
 // none; silent is called before where nothing came.
 func (d *door) hear(e *entrance, c wire.Conn, silent func(), other func(held []byte, eof bool)) {
 	w := d.worker
-	f := &first{door: d, conn: c, within: model.DetectTime}
+	f := &first{door: d, conn: c, within: w.proxy.opt.Detect}
 	settle := func(s wire.Spoken, held []byte, eof bool) {
 		f.end()
 		switch {
@@ -118,7 +118,7 @@ func (d *door) hear(e *entrance, c wire.Conn, silent func(), other func(held []b
 func (d *door) undeclared(l *listener, t *target) {
 	p := d.worker.proxy
 	if p.tallies.undeclared.Add(t.noun.Service, l.noun.Mesh.Workload) {
-		p.opt.Log.Warn("each connection waits to see who speaks first: declare protocol: tcp for the service", "service", t.noun.Service, "workload", l.noun.Mesh.Workload, "waits", model.DetectTime)
+		p.opt.Log.Warn("each connection waits to see who speaks first: declare protocol: tcp for the service", "service", t.noun.Service, "workload", l.noun.Mesh.Workload, "waits", p.opt.Detect)
 	}
 }
 

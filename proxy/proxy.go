@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -63,6 +64,9 @@ type Options struct {
 	// called beside the loops, and take 5 s at most.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	Attest func(workload string, client, door netip.AddrPort) error
+	// Detect is for how long a connection whose protocol nobody has declared is
+	// waited on for its first bytes; 0: model.DetectTime.
+	Detect time.Duration
 	// Verify is run on requests to workloads, before their policies; Mint on
 	// those that a gateway's filters have let through. nil: neither is.
 	Verify, Mint filter.Request
@@ -114,6 +118,7 @@ func New(opt Options) *Proxy {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
+	opt.Detect = cmp.Or(opt.Detect, model.DetectTime)
 	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), lookups: newAsides(mostLookups), attests: newAsides(mostAttests), began: time.Now(), strangers: newStrangers(len(opt.Driver.Loops()))}
 	for _, l := range opt.Driver.Loops() {
 		p.workers = append(p.workers, &worker{

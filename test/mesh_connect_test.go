@@ -30,8 +30,13 @@ const password = "Proxy-Authorization: Basic bmFydTpzZWNyZXQ=\r\n"
 // explicitly makes a pair whose storefront is not captured.
 func explicitly(t *testing.T, service string, protocol model.AppProtocol, change func(*meshPair)) *meshPair {
 	t.Helper()
+	return explicitlyWaiting(t, patience, service, protocol, change)
+}
+
+func explicitlyWaiting(t *testing.T, detect time.Duration, service string, protocol model.AppProtocol, change func(*meshPair)) *meshPair {
+	t.Helper()
 	pass := sha256.Sum256([]byte("Basic bmFydTpzZWNyZXQ="))
-	return newMeshPair(t, service, protocol, func(p *meshPair) {
+	return newMeshPairWaiting(t, detect, service, protocol, func(p *meshPair) {
 		p.a.node.Locals[0].Pass = pass[:]
 		if change != nil {
 			change(p)
@@ -86,7 +91,7 @@ func TestConnectToServices(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p := explicitly(t, echoing(t, c.hello), c.protocol, nil)
+			p := explicitlyWaiting(t, waitFor(c.hello), echoing(t, c.hello), c.protocol, nil)
 			p.a.watch()
 			p.b.watch()
 			for _, to := range []string{"orders:80", "Orders.Shop:80", "orders.shop.mesh.:80", vip + ":80", "orders.shop.mesh:00080"} {

@@ -14,14 +14,16 @@ import (
 	"testing"
 )
 
-// shopMesh is a mesh of three services on one machine.
+// shopMesh is a mesh of some services on one machine. Those of which tests want
+// more than an answer declare what they speak: the rest is found out, if the
+// client is not put aside for 100 ms before it speaks.
 const shopMesh = `mesh: {}
 listen: 127.0.0.1:8080
 routes:
 - {match: /, to: orders}
 services:
-  orders: {mesh: 9102}
-  payments: {mesh: 9103}
+  orders: {mesh: {port: 9102, protocol: http}}
+  payments: {mesh: {port: 9103, protocol: http}}
   chat: {mesh: {port: 9104, protocol: tcp}}
   front: {mesh: 80}
 `

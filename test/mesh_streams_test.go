@@ -144,7 +144,7 @@ func TestMeshPolicyStreams(t *testing.T) {
 	h := newHost(t)
 	const config = `mesh: {}
 services:
-  feed: {mesh: 9105}
+  feed: {mesh: {port: 9105, protocol: http}}
   calls: {mesh: {port: 9106, protocol: grpc}}
 `
 	run := h.mesh(config)

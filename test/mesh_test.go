@@ -186,7 +186,14 @@ func (l *keptLog) String() string {
 	return l.text.String()
 }
 
+// newMachine makes one that waits for clients that speak first for as long as they
+// need on a busy machine.
 func newMachine(t *testing.T, from *trust) *machine {
+	t.Helper()
+	return newMachineWaiting(t, from, patience)
+}
+
+func newMachineWaiting(t *testing.T, from *trust, detect time.Duration) *machine {
 	t.Helper()
 	m := &machine{t: t, wanted: &sync.Map{}, records: make(chan observe.Record, 1000), log: &keptLog{}, names: &sync.Map{}}
 	log := slog.New(slog.NewTextHandler(m.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -212,7 +219,7 @@ func newMachine(t *testing.T, from *trust) *machine {
 		Gateway:    func(id string) bool { return m.gateway[id] },
 		Verify:     passportCheck{},
 		Identities: from, Tunnels: tunnel.Tunnels{}, Drain: 200 * time.Millisecond, Log: log,
-		Client: codec,
+		Client: codec, Detect: detect,
 		Lookup: func(_ context.Context, name string) ([]netip.Addr, error) {
 			if a, ok := m.names.Load(name); ok {
 				return a.([]netip.Addr), nil
@@ -340,11 +347,17 @@ type meshPair struct {
 // newMeshPair makes them, for a service at address that speaks protocol.
 func newMeshPair(t *testing.T, address string, protocol model.AppProtocol, change func(*meshPair)) *meshPair {
 	t.Helper()
+	return newMeshPairWaiting(t, patience, address, protocol, change)
+}
+
+// newMeshPairWaiting makes them for clients of whom some do not speak first.
+func newMeshPairWaiting(t *testing.T, detect time.Duration, address string, protocol model.AppProtocol, change func(*meshPair)) *meshPair {
+	t.Helper()
 	p := &meshPair{trust: newTrust(t)}
 	for _, id := range []string{storefront, ordersID} {
 		p.trust.issue(t, id, id)
 	}
-	p.a, p.b = newMachine(t, p.trust), newMachine(t, p.trust)
+	p.a, p.b = newMachineWaiting(t, p.trust, detect), newMachineWaiting(t, p.trust, detect)
 	port := number16(t, address)
 	p.called = &model.Service{Name: "orders", Mesh: &model.MeshService{Namespace: "shop", Host: "orders", Port: 80, Protocol: protocol}}
 	meshPort := freePort(t)

@@ -415,7 +415,7 @@ func TestMeshDrainAcross(t *testing.T) {
 
 // inTurn is shopMesh with callers that ask every instance, also one that was
 // slow the first time.
-var inTurn = strings.Replace(shopMesh, "orders: {mesh: 9102}", "orders: {mesh: 9102, balance: round-robin}", 1)
+var inTurn = strings.Replace(shopMesh, "orders: {mesh: {port: 9102, ", "orders: {balance: round-robin, mesh: {port: 9102, ", 1)
 
 // TestMeshRollingRestart starts every instance of a service anew, one after the
 // other, on two machines, while both call it: nobody notices.

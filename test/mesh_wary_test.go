@@ -144,7 +144,7 @@ func TestMeshTunnelTellsNothing(t *testing.T) {
 func TestMeshTunnelCarriesBytes(t *testing.T) {
 	t.Parallel()
 	for _, hello := range []string{"", "220 ready\r\n"} {
-		p := newMeshPair(t, echoing(t, hello), model.AppDetect, nil)
+		p := newMeshPairWaiting(t, waitFor(hello), echoing(t, hello), model.AppDetect, nil)
 		conn := p.tunnel(t)
 		got := make([]byte, len(hello))
 		if _, err := io.ReadFull(conn, got); err != nil || string(got) != hello {
