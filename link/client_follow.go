@@ -384,6 +384,9 @@ func (c *Client) registerAll(ctx context.Context, f *following) {
 				continue
 			}
 			err := conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: w, Process: c.process}, &empty{})
+			if again := c.overtake(ctx, conn, w); err == nil {
+				err = again
+			}
 			if err == nil || ctx.Err() != nil {
 				continue
 			}
@@ -405,6 +408,27 @@ func (c *Client) registerAll(ctx context.Context, f *following) {
 			return
 		}
 	}
+}
+
+// overtake says once more what has happened to a workload while it was registered
+// again: the control plane may have heard of that first, and a workload that has
+// left would stay for as long as its node does.
+func (c *Client) overtake(ctx context.Context, conn *grpc.ClientConn, w *model.Workload) error {
+	c.mu.Lock()
+	now := c.registered[w.Name]
+	c.mu.Unlock()
+	switch now {
+	case w:
+		return nil
+	case nil:
+		c.update(func() { c.leaving[w.Name] = w.Namespace })
+		err := conn.Invoke(ctx, "/"+serviceName+"/Unregister", departure(w.Namespace, w.Name), &empty{})
+		if err == nil {
+			c.update(func() { delete(c.leaving, w.Name) })
+		}
+		return err
+	}
+	return conn.Invoke(ctx, "/"+serviceName+"/Register", &registerRequest{Workload: now, Process: c.process}, &empty{})
 }
 
 func (c *Client) certificate() *tls.Certificate {

@@ -51,8 +51,10 @@ func TestLeft(t *testing.T) {
 		t.Error("nobody heard of it, and that is no error")
 	}
 	end()
-	if len(st.keys(documentsBelow)) != 2 {
-		t.Fatalf("registered: %v", st.keys(documentsBelow))
+	// One that was registered again while it left may be there, too, until somebody
+	// can be told.
+	if keys := st.keys(documentsBelow); !slices.Contains(keys, documentKey("shop", "unheard")) || !slices.Contains(keys, documentKey("shop", "stays")) {
+		t.Fatalf("registered: %v", keys)
 	}
 	p = startPlane(t, options, p.address)
 	eventually(t, "what has left is registered no more, and what runs is", func() bool {
