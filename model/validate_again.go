@@ -60,7 +60,7 @@ func (s *settled) again(c *Config) *Config {
 	if !inOrder(c.Workloads, hunks) {
 		return nil
 	}
-	v := &checker{services: s.valid}
+	v := &checker{services: s.valid, written: c}
 	more := map[servedPort]int{}
 	for _, h := range hunks {
 		for _, w := range s.in.Workloads[h.A:h.B] {

@@ -120,3 +120,22 @@ func BenchmarkValidateWorkloads(b *testing.B) {
 		})
 	}
 }
+
+// TestValidatorMeetsAnUndeclaredService: a workload that comes alone may be of a
+// service that it makes itself; it is not looked up among what was written, of
+// which there is nothing where only workloads are looked at.
+func TestValidatorMeetsAnUndeclaredService(t *testing.T) {
+	t.Parallel()
+	at := func(name string, ports ...WorkloadPort) *Workload {
+		return &Workload{Name: name, Namespace: "shop", Account: "a", Address: "10.0.0.1", Ports: ports}
+	}
+	c := &Config{Mesh: &Mesh{}, Workloads: []*Workload{at("shop/gateway")}}
+	var v Validator
+	v.Validate(c)
+	next := *c
+	next.Workloads = []*Workload{at("shop/gateway"), at("shop/orders-1", WorkloadPort{Service: "orders", Port: 80})}
+	out, problems := v.Validate(&next)
+	if want, wanted := Validate(&next); !slices.Equal(problems, wanted) || !reflect.DeepEqual(out, want) {
+		t.Errorf("%v, want %v", problems, wanted)
+	}
+}
