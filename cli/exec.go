@@ -308,7 +308,7 @@ func (e *execution) attach(parent context.Context) (*admin.Attachment, error) {
 			}
 		}
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded): // it says no more than that time is over
 		case !errors.Is(err, admin.ErrNoNode):
 			return nil, fmt.Errorf("exec: %w", err)
 		case errors.Is(err, fs.ErrNotExist):

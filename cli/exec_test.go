@@ -109,7 +109,7 @@ func TestExecTellsWhatIsMissing(t *testing.T) {
 		_, _ = in.ReadByte() // until exec has gone
 	}()
 	var out, errs strings.Builder
-	if status := Main([]string{"exec", "--account", "job", "--socket", socket, "--wait", "100ms", "--", "true"}, strings.NewReader(""), &out, &errs); status != 1 ||
+	if status := Main([]string{"exec", "--account", "job", "--socket", socket, "--wait", "1500ms", "--", "true"}, strings.NewReader(""), &out, &errs); status != 1 ||
 		errs.String() != "naru: exec: the proxy is not ready for default/job-1: the control plane is away\n" {
 		t.Errorf("%d %s", status, errs.String())
 	}

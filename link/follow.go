@@ -149,19 +149,6 @@ func (s *Server) enter(x *session) error {
 	return nil
 }
 
-// begun hears of the process that a node is. Of another one than before it keeps
-// nothing that this does not register itself: what ended while there was no proxy
-// nobody else can take away. s.mu is held.
-func (s *Server) begun(node string, process uint64) {
-	if process == 0 || process == s.processes[node] {
-		return // of a naru before it said so, or the same
-	}
-	s.processes[node] = process
-	if g, ok := s.options.Registry.(Renewing); ok {
-		g.Renew(node)
-	}
-}
-
 func (s *Server) leave(x *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

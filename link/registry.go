@@ -209,6 +209,19 @@ func (g *StoreRegistry) Renew(node string) {
 	delete(g.leases, node) // whoever registers with it now has it still
 }
 
+// begun hears of the process that a node is. Of another one than before it keeps
+// nothing that this does not register itself: what ended while there was no proxy
+// nobody else can take away. s.mu is held.
+func (s *Server) begun(node string, process uint64) {
+	if process == 0 || process == s.processes[node] {
+		return // of a naru before it said so, or the same
+	}
+	s.processes[node] = process
+	if g, ok := s.options.Registry.(Renewing); ok {
+		g.Renew(node)
+	}
+}
+
 // Alive implements Registry.
 func (g *StoreRegistry) Alive(ctx context.Context, node string) error {
 	g.mu.Lock()

@@ -455,8 +455,8 @@ func (k *conversation) describe(r *observe.Record) {
 	peer := k.client.conn.Peer()
 	r.Remote, r.Client = peer.Remote, peer.Remote.Addr().Unmap()
 	r.Scheme, r.Host = "tcp", []byte(k.name)
-	if peer.TLS != nil || k.name != "" {
-		r.Scheme = "tls"
+	if peer.TLS != nil || k.name != "" && (k.listener == nil || k.listener.noun.Mesh == nil) {
+		r.Scheme = "tls" // the name is its SNI; in the mesh it is who was meant
 	}
 	if k.listener != nil {
 		r.Listener = k.listener.noun.Name

@@ -18,9 +18,9 @@ func TestCapturedPort(t *testing.T) {
 	t.Parallel()
 	p := newMeshPair(t, telling(t), model.AppHTTP, nil)
 	p.a.watch()
-	told := func(what string) {
+	told := func(what, scheme string) {
 		t.Helper()
-		if r := receive(t, p.a.records); r.Reason != observe.OutboundPort || r.Source != storefront || r.Detail == nil || !strings.HasPrefix(r.Detail.Error(), "orders is called at port 80, and not at ") {
+		if r := receive(t, p.a.records); r.Scheme != scheme || r.Reason != observe.OutboundPort || r.Source != storefront || r.Detail == nil || !strings.HasPrefix(r.Detail.Error(), "orders is called at port 80, and not at ") {
 			t.Errorf("%s: %+v", what, r)
 		}
 	}
@@ -29,7 +29,7 @@ func TestCapturedPort(t *testing.T) {
 		if status, body := ask(t, conn, "GET /a HTTP/1.1\r\nHost: orders:9003\r\n\r\n"); status != 502 || !strings.Contains(body, `"code":"outbound_port","detail":"orders is called at port 80, and not at 9003"`) {
 			t.Errorf("%d %s", status, body)
 		}
-		told("a request")
+		told("a request", "http")
 	}
 	conn.Close()
 	raw := p.a.dial(vip + ":5432")
@@ -39,9 +39,9 @@ func TestCapturedPort(t *testing.T) {
 	if _, err := io.ReadAll(raw); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("%v, and not a reset", err)
 	}
-	told("bytes")
+	told("bytes", "tcp")
 	p.a.refused(vip + ":3306") // its server would speak first
-	told("nothing")
+	told("nothing", "tcp")
 	if status, body := ask(t, p.a.dial(p.to), "GET /b HTTP/1.1\r\nHost: orders\r\n\r\n"); status != 200 {
 		t.Errorf("at its port: %d %s", status, body)
 	}
