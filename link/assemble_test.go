@@ -39,7 +39,7 @@ func TestSetFollows(t *testing.T) {
 		t.Fatalf("refused %v", refused)
 	}
 	refusals := 0
-	for step := range 300 {
+	for step := range 60 {
 		var list []Resource
 		var removed []Name
 		bad := map[Name]bool{}

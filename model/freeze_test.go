@@ -165,13 +165,13 @@ func TestFreezerFollows(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(3, 4))
 	var f Freezer
-	c := many(120)
+	c := many(70)
 	big := &Service{Name: "shop/big", Endpoints: make([]*Endpoint, 300)}
 	for i := range big.Endpoints {
 		big.Endpoints[i] = &Endpoint{Host: "10.0.0.1", Port: uint16(i + 1)}
 	}
 	c.Services = append(c.Services, big)
-	for step := range 300 {
+	for step := range 60 {
 		before := f.Freeze(c)
 		if other := Freeze(c); before.Version != other.Version || !reflect.DeepEqual(before.Services, other.Services) || !reflect.DeepEqual(before.Routes, other.Routes) {
 			t.Fatalf("step %d: another than by itself", step)

@@ -262,7 +262,7 @@ func TestTargetsThatStay(t *testing.T) {
 		}
 	}
 	first.Endpoints = append(first.Endpoints, first.Endpoints[7]) // twice
-	for range 60 {
+	for range 15 {
 		w := newWorld(t, 1)
 		w.apply(first)
 		c, old := w.cluster("a"), first.Endpoints
