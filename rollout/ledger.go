@@ -54,11 +54,14 @@ func (l *ledger) add(reports []Report, own func(run string) bool) {
 				runs[t.Run] = seen
 			}
 			last := &seen.last
+			anew := begunAnew(&now, last)
+			if anew {
+				seen.history = history{}
+			}
 			if !r.At.IsZero() && !r.At.Equal(seen.at) {
 				seen.at = r.At
 				seen.history.add(r.At, &now)
 			}
-			anew := begunAnew(&now, last)
 			sum := l.sums[t.Run]
 			if sum == nil {
 				sum = &Counts{}

@@ -19,11 +19,11 @@ type fault struct {
 	RatePercent  *percentage `json:"ratePercent" doc:"share of the requests whose bodies are slow" default:"100" unit:"%"`
 	Header       text        `json:"header" doc:"only requests that carry this header have faults" default:"every request may"`
 	off          bool
-	_            struct{}    `also:"abort,httpStatus,code" hint:"write status: 503, with abortPercent: 5 for some"`
-	_            struct{}    `also:"percent,percentage,share" hint:"write delayPercent, abortPercent or ratePercent"`
-	_            struct{}    `also:"rate,slow,slowBody,bandwidth,responseRateLimit,downloadRate" hint:"did you mean responseRate? For example responseRate: 1KiB/s"`
-	_            struct{}    `also:"fixedDelay,latency" hint:"did you mean delay?"`
-	_            struct{}    `also:"headers,match,when" hint:"did you mean header? Other conditions stand in the route's match"`
+	_            struct{} `also:"abort,httpStatus,code" hint:"write status: 503, with abortPercent: 5 for some"`
+	_            struct{} `also:"percent,percentage,share" hint:"write delayPercent, abortPercent or ratePercent"`
+	_            struct{} `also:"rate,slow,slowBody,bandwidth,responseRateLimit,downloadRate" hint:"did you mean responseRate? For example responseRate: 1KiB/s"`
+	_            struct{} `also:"fixedDelay,latency" hint:"did you mean delay?"`
+	_            struct{} `also:"headers,match,when" hint:"did you mean header? Other conditions stand in the route's match"`
 }
 
 // ReadNode takes an object, or off.
