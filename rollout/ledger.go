@@ -63,11 +63,14 @@ func (l *ledger) add(reports []Report, own func(run string) bool) {
 				continue
 			}
 			last := &seen.last
+			anew := begunAnew(&now, last)
+			if anew {
+				seen.history = history{}
+			}
 			if !r.At.IsZero() && !r.At.Equal(seen.at) {
 				seen.at = r.At
 				seen.history.add(r.At, &now)
 			}
-			anew := begunAnew(&now, last)
 			sum := l.sums[t.Run]
 			if sum == nil {
 				sum = &Counts{}
