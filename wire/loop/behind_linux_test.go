@@ -77,8 +77,7 @@ func TestBehind(t *testing.T) {
 	var late *net.TCPConn // sends while the loop catches up
 	ended := make(chan struct{}, 1)
 	waits := make(chan time.Duration, 1<<10)
-	var c *crowd
-	c = gatherCrowd(t, many+begun+first+1, func(i int, r *ranked) {
+	c := gatherCrowd(t, many+begun+first+1, func(i int, r *ranked) {
 		switch {
 		case i < many:
 			r.rank = wire.RankLast
