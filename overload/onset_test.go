@@ -130,7 +130,7 @@ func TestOnset(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]*site{
 		"large responses": {piece: 800 * time.Microsecond, pieces: 8, reading: 200 * time.Microsecond, service: 5 * time.Millisecond},
-		"small ones":      {piece: 100 * time.Microsecond, pieces: 1, reading: 20 * time.Microsecond, service: time.Millisecond},
+		"small ones":      {piece: 400 * time.Microsecond, pieces: 1, reading: 80 * time.Microsecond, service: time.Millisecond},
 		"a slow service":  {piece: 2 * time.Millisecond, pieces: 2, reading: 200 * time.Microsecond, service: 100 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
