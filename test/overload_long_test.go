@@ -242,7 +242,7 @@ func TestLongOverload(t *testing.T) {
 		w.Header().Set("Content-Length", fmt.Sprint(size))
 		_, _ = w.Write(piece)
 	})
-	g := prepare(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- {match: /, to: a}\n- {match: /critical, to: a, priority: critical}\nservices:\n  a: [%q]\n", up.addr))
+	g := prepare(t, fmt.Sprintf("listen: $LISTEN\noverload: {queueDelay: 200ms} # the default\nroutes:\n- {match: /, to: a}\n- {match: /critical, to: a, priority: critical}\nservices:\n  a: [%q]\n", up.addr))
 	loops = 1
 	t.Cleanup(func() { loops = 2 })
 	g.run("run", g.file)
