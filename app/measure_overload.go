@@ -30,7 +30,7 @@ func (g *gateway) measureOverload() {
 			}
 			if b.Delay > 0 {
 				worst := 0.0
-				for _, d := range s.Delays {
+				for _, d := range guard.longer {
 					worst = max(worst, float64(d)/float64(b.Delay))
 				}
 				emit(worst, overload.QueueDelay.String())
@@ -40,11 +40,11 @@ func (g *gateway) measureOverload() {
 		func(emit func(float64, ...string)) {
 			guard.eachShed(func(l overload.Level, c overload.Class, n uint64) { emit(float64(n), l.String(), c.String()) })
 		})
-	r.Func("naru_loop_queue_delay_seconds", "The shortest time that the loop's events have waited for their turn, in seconds: what is always waited for.", observe.KindGauge, []string{"loop"},
+	r.Func("naru_loop_queue_delay_seconds", "How long the loop's events wait for their turn, in seconds: what is always waited for, or what is put off because others go first.", observe.KindGauge, []string{"loop"},
 		func(emit func(float64, ...string)) {
 			guard.mu.Lock()
 			defer guard.mu.Unlock()
-			for i, d := range guard.last.Delays {
+			for i, d := range guard.longer {
 				emit(d.Seconds(), strconv.Itoa(i))
 			}
 		})

@@ -38,8 +38,10 @@ type guard struct {
 	below      int            // ticks for which it has been lower
 	sampled    time.Time
 	delays     []time.Duration
-	seen       []seenRequests // by loop, when last looked at
-	since      []seenRequests // by loop, in the tick
+	waits      []time.Duration
+	longer     []time.Duration // of the two, of each loop
+	seen       []seenRequests  // by loop, when last looked at
+	since      []seenRequests  // by loop, in the tick
 }
 
 // seenRequests are those of a loop by class.
@@ -67,6 +69,7 @@ func newGuard(d *loop.Driver, quic *http3.Server, log *slog.Logger) *guard {
 		g.given = limit
 	}
 	g.usage = overload.NewUsage(g.groups.Processors(runtime.NumCPU()))
+	d.OnWait(func(loop int, wait time.Duration) { g.gates[loop].Waits(wait) })
 	return g
 }
 
@@ -99,6 +102,9 @@ func (g *guard) configure(o *model.Overload) {
 			g.bounds.Wait = g.bounds.Delay
 		}
 	}
+	for _, gate := range g.gates {
+		gate.Bound(g.bounds.Delay)
+	}
 	g.limit(g.bounds.Memory)
 	g.controller = overload.NewController(len(g.gates), g.bounds)
 }
@@ -119,6 +125,7 @@ func (g *guard) limit(memory int64) {
 func (g *guard) calm() {
 	for _, gate := range g.gates {
 		gate.Set(overload.Calm, &overload.Shares{}, false)
+		gate.Bound(0)
 	}
 	g.pace(overload.AcceptAll)
 	g.decision, g.level, g.below = overload.Decision{}, overload.Calm, 0
@@ -185,7 +192,7 @@ func (g *guard) look(now time.Time) (closely bool) {
 
 // near says whether a bound may soon be reached.
 func (g *guard) near() bool {
-	for _, d := range g.last.Delays {
+	for _, d := range g.longer {
 		if g.bounds.Delay > 0 && d >= g.bounds.Delay/8 {
 			return true
 		}
@@ -202,7 +209,12 @@ func (g *guard) sample(took time.Duration) {
 		}
 		g.seen[i] = n
 	}
-	g.last = overload.Sample{Took: took, Delays: g.delays, Seen: g.since}
+	g.waits, g.longer = g.waits[:0], g.longer[:0]
+	for i, gate := range g.gates {
+		g.waits = append(g.waits, gate.Wait())
+		g.longer = append(g.longer, max(g.delays[i], g.waits[i]))
+	}
+	g.last = overload.Sample{Took: took, Delays: g.delays, Waits: g.waits, Seen: g.since}
 	g.usage.Read(&g.last, took)
 	g.last.Memory += g.groups.SocketMemory()
 }
@@ -230,7 +242,7 @@ func (g *guard) tell(d *overload.Decision) {
 	}
 	if d.Because[overload.QueueDelay] {
 		worst := time.Duration(0)
-		for _, delay := range g.last.Delays {
+		for _, delay := range g.longer {
 			worst = max(worst, delay)
 		}
 		args = append(args, "queueDelay", worst, "most", g.bounds.Delay)
@@ -256,7 +268,7 @@ type overloadStatus struct {
 	// CPU is the share of the processors that was used, 0 to 1.
 	CPU        float64 `json:"cpu"`
 	Processors float64 `json:"processors"`
-	// QueueDelay is the longest of the loops' shortest waits, in seconds.
+	// QueueDelay is the longest of what the loops' events wait, in seconds.
 	QueueDelay      float64           `json:"queueDelay"`
 	QueueDelayBound float64           `json:"queueDelayBound,omitempty"`
 	Shed            map[string]uint64 `json:"shed,omitempty"` // requests by priority
@@ -278,7 +290,7 @@ func (g *guard) status() *overloadStatus {
 			s.Because = append(s.Because, r.String())
 		}
 	}
-	for _, d := range g.last.Delays {
+	for _, d := range g.longer {
 		s.QueueDelay = max(s.QueueDelay, d.Seconds())
 	}
 	g.eachShed(func(_ overload.Level, c overload.Class, n uint64) {

@@ -84,8 +84,9 @@ type Sample struct {
 	// goroutines have waited for one, in the middle.
 	CPU  float64
 	Wait time.Duration
-	// Delays are the shortest times that events have waited, by loop.
-	Delays []time.Duration
+	// Delays are the shortest times that events have waited, by loop; Waits how long
+	// what a loop puts off will wait (Gate.Wait).
+	Delays, Waits []time.Duration
 	// Seen are the requests that came, by loop and class. They are counted while
 	// the loop's Gate is not calm.
 	Seen [][Classes]uint64
@@ -93,6 +94,25 @@ type Sample struct {
 
 // Shares are how many of a class's requests are refused, 0 to 1, by Class.
 type Shares [Classes]float64
+
+// Of what a loop puts off, as shares of the bound: where what is refused begins, and
+// where it is all. Far from each other, so that a share is found between them without
+// swinging.
+const (
+	waitLow, waitAllLow       = 1.0, 1.2
+	waitNormal, waitAllNormal = 1.2, 1.6
+)
+
+// WaitShares is what is refused because of what a loop has put off, which will take
+// a while: as the wait is told in advance, and grows by what is let in too much, a
+// share in proportion to it is all that it takes to bound it.
+func WaitShares(wait, bound time.Duration) (refused Shares) {
+	if bound > 0 && wait > 0 {
+		w := float64(wait) / float64(bound)
+		refused[Low], refused[Normal] = ramp(w, waitLow, waitAllLow), ramp(w, waitNormal, waitAllNormal)
+	}
+	return refused
+}
 
 // Decision is what follows from a Sample.
 type Decision struct {
@@ -200,6 +220,10 @@ func (c *Controller) Update(s *Sample) *Decision {
 			c.loops[i].saw(&s.Seen[i])
 		}
 		own, at := c.loops[i].update(delay, c.bounds.Delay, s.Took)
+		if i < len(s.Waits) { // its Gate does what follows from that
+			refused := WaitShares(s.Waits[i], c.bounds.Delay)
+			at = max(at, levelOf(&refused))
+		}
 		if at > Calm {
 			d.Because[QueueDelay], d.Accept = true, max(d.Accept, AcceptMany)
 		}

@@ -9,7 +9,8 @@
 // now and then is only a busy moment. Bounds are how much of each is too much. A
 // Level is how far things are: from accepting more slowly over refusing requests
 // of low and of normal priority to refusing critical ones. A share is how many of
-// a class's requests are refused. A Gate is what one loop asks about each request.
+// a class's requests are refused. A Gate is what one loop asks about each request,
+// and tells how long what it has put off will wait.
 //
 // # Life
 //
@@ -25,6 +26,11 @@
 // loop's own: one that is overloaded does not have another refuse. Memory and
 // processors are everybody's.
 //
+// What a loop puts off is bounded by the loop itself, through its Gate, in proportion
+// to how long it will take: that is known in advance, and at once. For what waits
+// without being looked at a share has to be found, which takes some tenths of a
+// second.
+//
 // How the share follows the delay is that of PIE (RFC 8033, a proportional and
 // integral controller), told in the logarithm of what is admitted, so that three
 // and thirty times too much are answered alike.
@@ -36,6 +42,6 @@
 //
 // # Not here
 //
-// Queue delays (wire/loop), when to look (app), what a refused request is told (proxy), and bounds
+// Queue delays, and that what is critical goes first (wire/loop, backlog), when to look (app), what a refused request is told (proxy), and bounds
 // of single services (upstream).
 package overload

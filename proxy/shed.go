@@ -4,25 +4,19 @@ import (
 	"bytes"
 
 	"github.com/naru-mesh/naru/observe"
-	"github.com/naru-mesh/naru/overload"
 )
 
 // shed refuses the request where the proxy is overloaded and others matter more.
 // It is asked only while the loop's gate is not calm.
 //
 // What naru answers by itself is never refused: that answer costs no more than a
-// refusal. And health checks count as critical: whoever asks would take a proxy
-// that does not answer for dead, and send its load to the next.
+// refusal.
 func (x *exchange) shed() bool {
 	w := x.w
 	if len(x.rule.backends) == 0 {
 		return false
 	}
-	class := overload.ClassOf(x.rule.noun.Priority)
-	if class == overload.Normal && asksHealth(x.Request.Path) {
-		class = overload.Critical
-	}
-	if w.gate.Admit(class, w.rnd.Uint32()) {
+	if w.gate.Admit(x.class(), w.rnd.Uint32()) {
 		return false
 	}
 	// Connections take the memory that is short. Those of HTTP/2 carry requests of

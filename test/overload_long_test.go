@@ -6,6 +6,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,9 +20,9 @@ import (
 
 // asked is a request of the crowd.
 type asked struct {
-	due, took time.Duration // since the crowd began
-	critical  bool
-	failed    string // "" is well
+	due, sent, took time.Duration // since the crowd began; sent is how long after that it was
+	critical        bool
+	failed          string // "" is well
 }
 
 // crowd asks at a rate whatever the answers do, over kept connections, and leaves
@@ -60,14 +64,14 @@ func (c *crowd) one(due time.Duration, critical bool) {
 	if critical {
 		path = "/critical"
 	}
-	a.failed = c.ask(path, due)
+	a.sent, a.failed = c.ask(path, due)
 	a.took = time.Since(c.began) - due
 	c.mu.Lock()
 	c.all = append(c.all, a)
 	c.mu.Unlock()
 }
 
-func (c *crowd) ask(path string, due time.Duration) (failed string) {
+func (c *crowd) ask(path string, due time.Duration) (sent time.Duration, failed string) {
 	c.mu.Lock()
 	var conn net.Conn
 	if n := len(c.free); n > 0 {
@@ -78,14 +82,15 @@ func (c *crowd) ask(path string, due time.Duration) (failed string) {
 	if conn == nil {
 		var err error
 		if conn, err = (&net.Dialer{Deadline: limit}).Dial("tcp", c.addr); err != nil {
-			return "not connected"
+			return time.Since(c.began) - due, "not connected"
 		}
 	}
 	_ = conn.SetDeadline(limit)
 	if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
 		conn.Close()
-		return "not sent"
+		return time.Since(c.began) - due, "not sent"
 	}
+	sent = time.Since(c.began) - due
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err == nil {
 		_, err = io.Copy(io.Discard, res.Body)
@@ -94,7 +99,7 @@ func (c *crowd) ask(path string, due time.Duration) (failed string) {
 		conn.Close()
 	}
 	if err != nil {
-		return "no end in time"
+		return sent, "no end in time"
 	}
 	if !res.Close {
 		c.mu.Lock()
@@ -102,14 +107,48 @@ func (c *crowd) ask(path string, due time.Duration) (failed string) {
 		c.mu.Unlock()
 	}
 	if res.StatusCode != 200 {
-		return fmt.Sprint(res.StatusCode)
+		return sent, fmt.Sprint(res.StatusCode)
 	}
-	return ""
+	return sent, ""
 }
 
-// slowDown gives a process a share of its time, as cpulimit(1) does, until the
-// function that it gives is called.
-func slowDown(g *gateway, of int) func() {
+// slowDown gives a process a share of a processor's time until the function that it
+// gives is called: by a quota (cgroups) where there may be one, otherwise as
+// cpulimit(1) does. The quota holds whatever else the machine does.
+func slowDown(t *testing.T, g *gateway, of int) func() {
+	t.Helper()
+	pid := fmt.Sprint(g.proc.Process.Pid)
+	const period = 16000 // microseconds
+	for _, c := range []struct {
+		mount string
+		files [][2]string
+	}{
+		{"/sys/fs/cgroup/cpu", [][2]string{{"cpu.cfs_period_us", fmt.Sprint(period)}, {"cpu.cfs_quota_us", fmt.Sprint(period / of)}, {"cpu.shares", "262144"}}},
+		{"/sys/fs/cgroup", [][2]string{{"cpu.max", fmt.Sprint(period/of, " ", period)}, {"cpu.weight", "10000"}}},
+	} {
+		group := filepath.Join(c.mount, "naru-test-"+pid)
+		if os.Mkdir(group, 0o755) != nil {
+			continue
+		}
+		ok := true
+		for _, f := range append(c.files, [2]string{"cgroup.procs", pid}) {
+			// A file that is not there is not made: this is not a disk.
+			ok = ok && os.WriteFile(filepath.Join(group, f[0]), []byte(f[1]), 0) == nil
+		}
+		back := func() {
+			_ = os.WriteFile(filepath.Join(c.mount, "cgroup.procs"), []byte(pid), 0)
+			_ = os.Remove(group)
+		}
+		if ok {
+			t.Logf("slowed down by %s", group)
+			return sync.OnceFunc(back)
+		}
+		back()
+	}
+	return slowDownBySignals(g, of)
+}
+
+func slowDownBySignals(g *gateway, of int) func() {
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -133,6 +172,62 @@ func slowDown(g *gateway, of int) func() {
 	return sync.OnceFunc(func() { close(stop); <-done })
 }
 
+// second is what became of the requests of one.
+type second struct {
+	took           []time.Duration // by those that were well, sorted
+	critical       time.Duration   // the slowest of those
+	refused, other int
+}
+
+func (s *second) quantile(percent int) time.Duration {
+	if len(s.took) == 0 {
+		return 0
+	}
+	return s.took[len(s.took)*percent/100].Round(time.Millisecond)
+}
+
+// seconds sorts what was asked by when it was due.
+func (c *crowd) seconds(end time.Duration) []second {
+	all := make([]second, end/time.Second)
+	for _, a := range c.all {
+		k := &all[min(int(a.due/time.Second), len(all)-1)]
+		switch {
+		case a.failed == "":
+			k.took = append(k.took, a.took)
+			if a.critical {
+				k.critical = max(k.critical, a.took)
+			}
+		case a.failed == "503":
+			k.refused++
+		default:
+			k.other++
+		}
+	}
+	for i := range all {
+		slices.Sort(all[i].took)
+	}
+	return all
+}
+
+// apart gives the gateway a processor of its own, where there are two and they may
+// be handed out, until the test is over: what it can do must not depend on how much
+// is asked.
+func apart(t *testing.T, g *gateway) {
+	t.Helper()
+	last := runtime.NumCPU() - 1
+	if os.Getuid() != 0 || last < 1 {
+		return
+	}
+	set := func(list string, pid int) {
+		if out, err := exec.Command("taskset", "--all-tasks", "--cpu-list", "--pid", list, fmt.Sprint(pid)).CombinedOutput(); err != nil {
+			t.Logf("taskset: %v: %s", err, out)
+		}
+	}
+	set(fmt.Sprint("1-", last), os.Getpid())
+	t.Cleanup(func() { set(fmt.Sprint("0-", last), os.Getpid()) })
+	set("0", g.proc.Process.Pid)
+}
+
 // TestLongOverload: three times what the gateway itself can do, for ten seconds,
 // 5% of it critical. It has a sixteenth of a processor, so that the load and the
 // service have enough; responses are large, so that refusing is cheap beside
@@ -141,15 +236,18 @@ func TestLongOverload(t *testing.T) {
 	if !*long {
 		t.Skip("takes half a minute of the whole machine; -long runs it")
 	}
-	const size = 512 << 10
+	const size = 1 << 20
 	piece := make([]byte, size)
 	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", fmt.Sprint(size))
 		_, _ = w.Write(piece)
 	})
-	g := prepare(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- {match: /, to: a}\n- {match: /critical, to: a, priority: critical}\nservices:\n  a: [%q]\n", up.addr))
-	g.run("run", g.file, "--loops", "1")
-	resume := slowDown(g, 16)
+	g := prepare(t, fmt.Sprintf("listen: $LISTEN\noverload: {queueDelay: 200ms} # the default\nroutes:\n- {match: /, to: a}\n- {match: /critical, to: a, priority: critical}\nservices:\n  a: [%q]\n", up.addr))
+	loops = 1
+	t.Cleanup(func() { loops = 2 })
+	g.run("run", g.file)
+	apart(t, g)
+	resume := slowDown(t, g, 16)
 	t.Cleanup(resume)
 
 	// What it can do: as many as ask one after another.
@@ -171,26 +269,19 @@ func TestLongOverload(t *testing.T) {
 	c.all, c.began = nil, time.Now()
 	const from, to, end = 2 * time.Second, 12 * time.Second, 22 * time.Second
 	c.run(capacity/2, from)
-	most := 0.0
+	// Memory is looked at from outside: asking costs what little the gateway has.
+	most := int64(0)
 	watching, watched := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(watched)
-		tick := time.NewTicker(500 * time.Millisecond)
+		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			select {
 			case <-watching:
 				return
 			case <-tick.C:
-				res, err := http.Get(g.admin + "/metrics")
-				if err != nil {
-					continue
-				}
-				if m, err := readMetrics(res.Body); err == nil {
-					most = max(most, m.value("process_resident_memory_bytes"))
-					t.Logf("%.1f s: level %v, delay %.3f s, %.0f MiB, %v open", time.Since(c.began).Seconds(), m.value("naru_overload_level"), m.value("naru_loop_queue_delay_seconds"), m.value("process_resident_memory_bytes")/(1<<20), m.value("naru_listener_connections"))
-				}
-				res.Body.Close()
+				most = max(most, g.rss())
 			}
 		}
 	}()
@@ -201,7 +292,7 @@ func TestLongOverload(t *testing.T) {
 	<-watched
 
 	var good, critical, criticalGood int
-	var recovered time.Duration
+	var recovered, late, slowest time.Duration
 	why := map[string]int{}
 	var took []time.Duration
 	for _, a := range c.all {
@@ -210,11 +301,16 @@ func TestLongOverload(t *testing.T) {
 			recovered = max(recovered, a.due-to)
 		case a.due < from || a.due >= to:
 		default:
+			late = max(late, a.sent)
 			if a.critical {
 				critical++
+				slowest = max(slowest, a.took)
 			}
 			if a.failed != "" {
 				why[a.failed]++
+				if a.critical {
+					t.Logf("critical: %s %v after it was due, sent after %v, %v after the load began", a.failed, a.took, a.sent, a.due-from)
+				}
 				continue
 			}
 			good++
@@ -227,8 +323,11 @@ func TestLongOverload(t *testing.T) {
 	slices.Sort(took)
 	goodput := float64(good) / (capacity * (to - from).Seconds())
 	share := float64(criticalGood) / float64(critical)
-	t.Logf("capacity %.0f/s, goodput %.3f, critical %.4f (%d of %d), 99%% of the good within %v, the last failure %v after the load, %.0f MiB at most, refused %v",
-		capacity, goodput, share, criticalGood, critical, took[len(took)*99/100].Round(time.Millisecond), recovered, most/(1<<20), why)
+	for second, k := range c.seconds(end) {
+		t.Logf("second %d: %d good, half within %v, 99%% within %v, critical within %v; %d refused, %d otherwise", second, len(k.took), k.quantile(50), k.quantile(99), k.critical, k.refused, k.other)
+	}
+	t.Logf("capacity %.0f/s, goodput %.3f, critical %.4f (%d of %d, the slowest took %v), 99%% of the good within %v, the last failure %v after the load, %.0f MiB at most, failed %v; we were late by %v at most",
+		capacity, goodput, share, criticalGood, critical, slowest.Round(time.Millisecond), took[len(took)*99/100].Round(time.Millisecond), recovered, float64(most)/(1<<20), why, late.Round(time.Millisecond))
 	if goodput < 0.9 || share < 0.999 || recovered > 5*time.Second || most > 300<<20 {
 		t.Error("that is not enough")
 	}

@@ -262,3 +262,28 @@ var ErrEnded = errors.New("the service closed the connection before its response
 // the processor fetches it from memory meanwhile. The result means nothing; it
 // keeps the reads from being optimized away. It must not allocate.
 type Warmer interface{ Warm() uint64 }
+
+// Rank is how soon a loop that has more to do than it can comes to what happens on a
+// connection.
+type Rank uint8
+
+const (
+	// RankFirst: at once, in order. It is that of whatever says nothing.
+	RankFirst Rank = iota
+	// RankBegun: after that, as it belongs to what is nearly done.
+	RankBegun
+	// RankLast: when there is time.
+	RankLast
+)
+
+// Ranker is a ConnHandler, or another party to a connection, that knows how much
+// what comes next there matters. It is asked while its loop is behind, only then.
+type Ranker interface{ Rank() Rank }
+
+// RankOf asks party, which may be anything.
+func RankOf(party any) Rank {
+	if r, ok := party.(Ranker); ok {
+		return r.Rank()
+	}
+	return RankFirst
+}

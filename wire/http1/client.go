@@ -98,6 +98,14 @@ func (m *client) Warm() uint64 {
 	return n
 }
 
+// Rank implements wire.Ranker: how much the response that comes matters.
+func (m *client) Rank() wire.Rank {
+	if m.sink == nil {
+		return wire.RankFirst // what comes ends the connection
+	}
+	return wire.RankOf(m.sink)
+}
+
 // OnOpen tells the owner that the connection stands.
 func (m *client) OnOpen() {
 	m.busy = true

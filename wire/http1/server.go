@@ -104,6 +104,14 @@ func (m *server) Warm() uint64 {
 	return n
 }
 
+// Rank implements wire.Ranker. What a request that comes is about nobody knows.
+func (m *server) Rank() wire.Rank {
+	if m.sink == nil || m.in == inHead {
+		return wire.RankFirst
+	}
+	return wire.RankOf(m.sink)
+}
+
 // OnOpen does not come: the connection was accepted.
 func (m *server) OnOpen() {}
 

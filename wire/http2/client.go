@@ -48,6 +48,17 @@ func (m *session) OnOpen() {
 	m.leave()
 }
 
+// Rank implements wire.Ranker: of what many share the one that matters most
+// decides. What a client asks for nobody knows before it is read.
+func (m *session) Rank() wire.Rank {
+	if !m.client || m.streams.n == 0 || m.streams.first((*stream).first) != nil {
+		return wire.RankFirst
+	}
+	return wire.RankLast
+}
+
+func (s *stream) first() bool { return s.res != nil && wire.RankOf(s.res) == wire.RankFirst }
+
 // Idle is wire.ClientConn's.
 func (m *session) Idle() bool {
 	return !m.closed && !m.closing && !m.final && m.streams.n == 0 && m.deferrals == 0

@@ -16,6 +16,9 @@ const (
 	// connections waiting; the
 	// socket is level triggered, so what is left is reported again.
 	acceptsPerTurn = 4
+	// acceptsBehind is for a loop that is behind: those whose requests matter are
+	// among them, and its turns are a slice.
+	acceptsBehind = 16
 	// acceptsMany is for PaceMany.
 	acceptsMany = 256
 	// acceptRest is how long a socket is left alone after a failing accept (out of
@@ -48,7 +51,11 @@ func (s *listenSocket) init() { s.rest.Handler = s }
 // ready accepts what has arrived, on the loop.
 func (s *listenSocket) ready() {
 	pace := Pace(s.loop.driver.pace.Load())
-	for range accepts[pace] {
+	most := accepts[pace]
+	if pace == PaceAll && s.loop.behind {
+		most = acceptsBehind
+	}
+	for range most {
 		h, e := s.next()
 		switch e {
 		case 0:

@@ -71,6 +71,8 @@ type conn struct {
 	high     bool // buffered passed LowWater: OnDrained is due
 	queued   bool // in the ready list
 	bulk     bool // what came last was firstRead or more
+
+	pending uint16 // events that the loop has put off; 0: it is not in the backlog
 }
 
 // Warm implements wire.Warmer.

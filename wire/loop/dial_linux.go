@@ -57,11 +57,23 @@ type call struct {
 	netns int
 }
 
-// dialLater begins what the last turn did not.
+// dialLater begins what the last turn did not: of a loop that is behind, those that
+// matter first, however many they are.
 func (l *loop) dialLater() {
 	n := min(len(l.undialled), dialsPerTurn)
 	if n == 0 {
 		return
+	}
+	if l.behind {
+		first := 0
+		for i, c := range l.undialled {
+			if wire.RankOf(c.conn.handler) == wire.RankFirst {
+				copy(l.undialled[first+1:i+1], l.undialled[first:i])
+				l.undialled[first] = c
+				first++
+			}
+		}
+		n = max(n, first)
 	}
 	for _, c := range l.undialled[:n] {
 		if c.conn.phase != closed { // it may not be wanted any more

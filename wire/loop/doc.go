@@ -7,7 +7,8 @@
 // its own epoll instance, listening sockets, timer wheel, read buffer and
 // connections. A relay joins connections whose bytes are passed on by splice(2)
 // instead of being copied; a batch is the room for the datagrams that one system
-// call brings or takes. The mailbox is how other goroutines reach a loop. The clock is
+// call brings or takes. A loop that is behind sorts: what can wait is in its
+// backlog. The mailbox is how other goroutines reach a loop. The clock is
 // the one goroutine that sleeps for the timers of all loops.
 //
 // # Life
@@ -34,6 +35,11 @@
 // A read that does not fill the buffer has drained the socket. A connection
 // gets a few full reads a turn, then the others come first. The kernel is
 // written to at once; only what it does not take is copied.
+//
+// A round is over when the kernel has nothing more to tell. Where one takes long
+// the loop is behind until it has done everything: it asks handlers how much what
+// has happened matters (wire.Ranker), and does the rest in slices, with a look at
+// what is new between two of them.
 //
 // A connection object is never used again for another connection: whoever
 // still holds it after its end holds something that does nothing. Events carry

@@ -43,6 +43,7 @@ type Driver struct {
 	mark    uint32
 	beat    beat
 	pace    atomic.Int32 // a Pace
+	waits   atomic.Pointer[func(loop int, wait time.Duration)]
 
 	mu        sync.Mutex
 	listening map[*listening]struct{}

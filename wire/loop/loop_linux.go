@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/naru-mesh/naru/backlog"
 	"github.com/naru-mesh/naru/wire"
 	"golang.org/x/sys/unix"
 )
@@ -67,6 +68,13 @@ type loop struct {
 	attendAt  int
 	current   *conn  // whose handler is being called
 	warmth    uint64 // what warm has read
+
+	// Of a loop that is behind: what it has put off, and when it last came to that.
+	// lapse is when it will be behind, 0 when it is or a round begins (drained).
+	behind, drained bool
+	lapse, caught   time.Duration
+	told            time.Duration
+	backlog         backlog.Backlog[*conn]
 
 	idle     int // waits interrupted in a row
 	stopping bool
@@ -137,6 +145,7 @@ func (l *loop) turns() {
 		l.fireTimers()
 		l.attendReady()
 		l.dialLater()
+		l.catchUp()
 		if l.stopping {
 			return
 		}
@@ -217,6 +226,10 @@ func (l *loop) handleEvents() {
 		// The connection may have been closed earlier in this batch, and its
 		// number given to another.
 		if c := l.table.at(e.Fd); c != nil && c.generation == e.Pad {
+			if l.lags() {
+				l.sort(c, e.Events)
+				continue
+			}
 			l.current = c
 			c.event(e.Events)
 		}
@@ -301,6 +314,10 @@ func (l *loop) attendReady() {
 		l.attended[l.attendAt] = nil
 		l.attendAt++
 		l.refresh()
+		if l.lags() {
+			l.sort(c, attended)
+			continue
+		}
 		l.current = c
 		c.attend()
 	}
@@ -344,6 +361,7 @@ func (l *loop) wait() {
 	case !l.idles():
 		l.idle = 0 // a wake-up alone is not traffic: timers do not keep a loop from resting
 	}
+	l.recovers(l.got)
 	l.count.add(countEvents, int64(l.got))
 }
 
@@ -353,7 +371,7 @@ func (l *loop) idles() bool {
 }
 
 func (l *loop) busy() bool {
-	return len(l.ready) > 0 || len(l.undialled) > 0 || l.box.waiting.Load() || l.wheel.Pending()
+	return len(l.ready) > 0 || len(l.undialled) > 0 || l.backlog.Len() > 0 || l.box.waiting.Load() || l.wheel.Pending()
 }
 
 // publish tells the clock when the loop must wake up; false when that is now.

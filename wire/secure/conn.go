@@ -73,6 +73,9 @@ func (c *conn) Peer() *wire.Peer              { return c.raw.Peer() }
 func (c *conn) Waiting() bool                 { return c.raw.Waiting() }
 func (c *conn) SetHandler(h wire.ConnHandler) { c.handler = h }
 
+// Rank implements wire.Ranker.
+func (c *conn) Rank() wire.Rank { return wire.RankOf(c.handler) }
+
 // OnOpen: the TCP connection of a Dial stands; the client speaks first.
 func (c *conn) OnOpen() {
 	if c.phase == shaking && !c.shake.started {

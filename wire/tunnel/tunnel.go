@@ -62,6 +62,9 @@ func (d *dialled) Finish()                         { d.Close() }
 func (d *dialled) OnInform(*wire.Head)             {}
 func (d *dialled) OnResponseTrailers(t *wire.Head) { d.OnResponseData(nil, true) }
 
+// Rank implements wire.Ranker.
+func (d *dialled) Rank() wire.Rank { return wire.RankOf(d.handler) }
+
 // usable says whether the stream still is.
 func (d *dialled) usable() bool { return !d.gone && !(d.inEnd && d.outEnd) }
 

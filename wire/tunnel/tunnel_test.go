@@ -253,3 +253,21 @@ func TestAcceptedEnds(t *testing.T) {
 		}
 	}
 }
+
+// rankedHandler is one that can wait.
+type rankedHandler struct{ handler }
+
+func (*rankedHandler) Rank() wire.Rank { return wire.RankLast }
+
+// TestRank: a tunnel matters as much as what is in it.
+func TestRank(t *testing.T) {
+	t.Parallel()
+	d := &dialled{handler: &handler{}}
+	if got := wire.RankOf(d); got != wire.RankFirst {
+		t.Errorf("rank %d, where nothing is known", got)
+	}
+	d.SetHandler(&rankedHandler{})
+	if got := wire.RankOf(d); got != wire.RankLast {
+		t.Errorf("rank %d, want that of the handler", got)
+	}
+}

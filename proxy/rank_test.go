@@ -1,0 +1,55 @@
+package proxy
+
+import (
+	"testing"
+
+	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/wire"
+)
+
+// TestRank: critical routes and health checks come first; of the rest, responses
+// that have begun before those that have not; copies and flows last.
+func TestRank(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	c := shop(1)
+	for path, p := range map[string]model.Priority{"/pay": model.PriorityCritical, "/report": model.PriorityLow} {
+		r := *c.Routes[0]
+		r.Name, r.Priority, r.Matches = path, p, []model.Match{{PathKind: model.PathPrefix, Path: path}}
+		c.Routes = append(c.Routes, &r)
+	}
+	w.apply(c)
+	for _, want := range []struct {
+		path          string
+		before, begun wire.Rank
+	}{
+		{"/", wire.RankLast, wire.RankBegun},
+		{"/report", wire.RankLast, wire.RankBegun},
+		{"/pay", wire.RankFirst, wire.RankFirst},
+		{"/healthz", wire.RankFirst, wire.RankFirst},
+	} {
+		s := w.get(want.path)
+		if got := wire.RankOf(s.sink); got != want.before {
+			t.Errorf("%s: rank %d, want %d", want.path, got, want.before)
+		}
+		to := w.busy()
+		if got := wire.RankOf(to.sink); got != want.before {
+			t.Errorf("%s: rank %d at the service, want %d", want.path, got, want.before)
+		}
+		to.respond(200, "", false)
+		if got := wire.RankOf(s.sink); got != want.begun {
+			t.Errorf("%s: rank %d when the response has begun, want %d", want.path, got, want.begun)
+		}
+		to.data("ok", true)
+		w.run()
+	}
+	w.settled(4)
+	for _, last := range []wire.Ranker{&mirror{}, &half{}, &hedge{}} {
+		if got := last.Rank(); got != wire.RankLast {
+			t.Errorf("%T: rank %d", last, got)
+		}
+	}
+	if got := (&exchange{}).Rank(); got != wire.RankFirst {
+		t.Errorf("rank %d before the route is known", got)
+	}
+}
