@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"time"
+
+	"github.com/naru-mesh/naru/model"
 )
 
 // Options of a run, as the command line gives them.
@@ -21,6 +23,8 @@ type Options struct {
 	// Admin and AccessLog go before what the configuration says; "" leaves it.
 	Admin     string
 	AccessLog string
+	// Overload goes before what the configuration says; nil leaves it (ReadOverload).
+	Overload *model.Overload
 	// Drain bounds how long requests under way may take to end. 0 is 30 s,
 	// negative is no time at all.
 	Drain time.Duration

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"os"
@@ -10,8 +11,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/naru-mesh/naru/control"
+	"github.com/naru-mesh/naru/dialect"
+	"github.com/naru-mesh/naru/dialect/short"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/overload"
+	"github.com/naru-mesh/naru/source"
 	"github.com/naru-mesh/naru/wire/http3"
 	"github.com/naru-mesh/naru/wire/loop"
 )
@@ -71,6 +76,30 @@ func newGuard(d *loop.Driver, quic *http3.Server, log *slog.Logger) *guard {
 	g.usage = overload.NewUsage(g.groups.Processors(runtime.NumCPU()))
 	d.OnWait(func(loop int, wait time.Duration) { g.gates[loop].Waits(wait) })
 	return g
+}
+
+// ReadOverload reads what is written after overload: in the short form, for a proxy
+// without a file of its own. An error says what is wrong and what would be right.
+func ReadOverload(text string) (*model.Overload, error) {
+	doc := source.Document{Path: "--overload", Line: 1, Data: []byte("overload: " + text + "\n")}
+	s, problems := control.Check([]source.Set{{Documents: []source.Document{doc}}}, []dialect.Dialect{short.New()})
+	for _, p := range problems {
+		if p.Origin.Source == doc.Path {
+			return nil, errors.New(told(&p))
+		}
+	}
+	if s.Settings.Overload == nil {
+		return nil, errors.New("nothing is said (for example off, or {memory: 1GiB})")
+	}
+	return s.Settings.Overload, nil
+}
+
+// told is what is wrong, and what would be right.
+func told(p *model.Problem) string {
+	if p.Hint == "" {
+		return p.Message
+	}
+	return p.Message + " (" + p.Hint + ")"
 }
 
 // configure puts bounds in force; o may be nil. What changes begins calm.

@@ -425,7 +425,11 @@ func (g *gateway) prepare(s *model.Snapshot) {
 // settle applies what is set for the whole process; the command line goes
 // before the file.
 func (g *gateway) settle(s *model.Settings) error {
-	g.guard.configure(s.Overload)
+	o := s.Overload
+	if g.opt.Overload != nil {
+		o = g.opt.Overload
+	}
+	g.guard.configure(o)
 	if err := g.logs.set(pick(g.opt.AccessLog, s.AccessLog), s.AccessLogFile); err != nil {
 		return err
 	}

@@ -115,6 +115,7 @@ naru run does on the control plane's machine. Its token must say so.`,
 	nodeFlags(f, &opt.Mesh)
 	f.StringVar(&opt.Admin, "admin", "", "`address` of the admin server, or off (default 127.0.0.1:9901)")
 	f.StringVar(&opt.AccessLog, "access-log", "", "off, text or json, on standard output (default off)")
+	f.Var((*overload)(&opt), "overload", "when this proxy itself has too much to do, in the `words` of the short form: off, or for example {memory: 1GiB} (default: on, with bounds that a proxy that is only busy does not reach)")
 	f.DurationVar(&opt.Drain, "drain", 30*time.Second, "how long requests may take to finish after a stop")
 	f.IntVar(&opt.Loops, "loops", 0, "number of event loops (default one for each core)")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")

@@ -84,6 +84,7 @@ lead here; local makes them, for developing (naru certs says how to trust them).
 	f.StringVar(&opt.TLS, "tls", "", "certificates that come by themselves: auto (Let's Encrypt) or local (for developing)")
 	f.StringVar(&opt.Admin, "admin", "", "`address` of the admin server, or off (default 127.0.0.1:9901)")
 	f.StringVar(&opt.AccessLog, "access-log", "", "off, text or json, on standard output (default off)")
+	f.Var((*overload)(&opt), "overload", "when naru itself has too much to do, in the `words` of the short form, before those of the file: off, or for example {memory: 1GiB}")
 	f.DurationVar(&opt.Drain, "drain", 30*time.Second, "how long requests may take to finish after a stop")
 	f.IntVar(&opt.Loops, "loops", 0, "number of event loops (default one for each core)")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
@@ -108,3 +109,15 @@ func hosts(args []string) (files, names []string) {
 	}
 	return files, names
 }
+
+// overload is the flag of Options.Overload.
+type overload app.Options
+
+func (o *overload) Set(text string) (err error) {
+	o.Overload, err = app.ReadOverload(text)
+	return err
+}
+
+func (o *overload) Type() string { return "words" }
+
+func (o *overload) String() string { return "" }

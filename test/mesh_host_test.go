@@ -320,7 +320,8 @@ func (h *host) naru(change func(*exec.Cmd), args ...string) *running {
 
 // node are the flags of a process that serves workloads there.
 func (h *host) node() []string {
-	return []string{"--node", h.name, "--address", h.addr, "--socket", h.path("node.sock"), "--capture-scope", h.scope, "--data", h.path("data"), "--drain", "2s", "--access-log", "json"}
+	return []string{"--node", h.name, "--address", h.addr, "--socket", h.path("node.sock"), "--capture-scope", h.scope, "--data", h.path("data"), "--drain", "2s", "--access-log", "json",
+		"--overload", "off"} // this machine is busy with other tests
 }
 
 // mesh runs all of a mesh on this machine.
