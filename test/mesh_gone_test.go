@@ -79,7 +79,7 @@ func TestMeshGoneInTunnel(t *testing.T) {
 	for method, want := range map[string]string{"GET": "", "POST": "421"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			p := newMeshPair(t, telling(t), model.AppDetect, func(p *meshPair) {
+			p := newMeshPairWaiting(t, 0, telling(t), model.AppDetect, func(p *meshPair) {
 				other := *p.orders // so that the port stays open
 				other.Name = "shop/orders-2"
 				p.b.node.Locals = append(p.b.node.Locals, mesh.Local{Workload: &other})

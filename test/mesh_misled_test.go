@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
@@ -16,7 +17,7 @@ import (
 // nobody has; a client of HTTP is told which port is right.
 func TestCapturedPort(t *testing.T) {
 	t.Parallel()
-	p := newMeshPair(t, telling(t), model.AppHTTP, nil)
+	p := newMeshPairWaiting(t, time.Second, telling(t), model.AppHTTP, nil)
 	p.a.watch()
 	told := func(what, scheme string) {
 		t.Helper()
