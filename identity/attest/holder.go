@@ -17,10 +17,16 @@ type Holder struct {
 	UID     uint32
 }
 
+// tables are the kernel's lists of TCP sockets.
+var tables = [...]string{"/proc/net/tcp", "/proc/net/tcp6"}
+
 // HolderOf gives who listens on a TCP port of this machine; false: nobody is seen.
 // It looks at all processes.
 func HolderOf(port uint16) (Holder, bool) {
-	for _, name := range [...]string{"/proc/net/tcp", "/proc/net/tcp6"} {
+	// The kernel tells its sockets in pieces, and where others come and go meanwhile
+	// it may leave one out: what is not there at first is looked for again.
+	for i := range 3 * len(tables) {
+		name := tables[i%len(tables)]
 		f, err := os.Open(name)
 		if err != nil {
 			continue // without IPv6 there is no such file
