@@ -1,18 +1,17 @@
 package app
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/user"
 	"strconv"
 	"strings"
 
 	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/identity/attest"
 	"github.com/naru-mesh/naru/model"
 )
 
@@ -186,32 +185,9 @@ func userName(uid uint32) string {
 // listensElse says whether a program of another user than uid listens on a TCP
 // port of this machine.
 func listensElse(port uint16, uid uint32) (uint32, bool) {
-	for _, name := range [...]string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		f, err := os.Open(name)
-		if err != nil {
-			continue // without IPv6 there is no such file
-		}
-		whose, ok := listener(bufio.NewScanner(f), port, uid)
-		f.Close()
-		if ok {
+	for _, whose := range attest.UsersOf(port) {
+		if whose != uid {
 			return whose, true
-		}
-	}
-	return 0, false
-}
-
-// listener finds a listening socket in lines as of proc_pid_net(5): sl,
-// local_address, rem_address, st, tx:rx, tr:when, retrnsmt, uid.
-func listener(lines *bufio.Scanner, port uint16, not uint32) (uint32, bool) {
-	const listening = "0A"
-	want := fmt.Sprintf(":%04X", port)
-	for lines.Scan() {
-		f := strings.Fields(lines.Text())
-		if len(f) < 8 || f[3] != listening || !strings.HasSuffix(f[1], want) {
-			continue
-		}
-		if uid, err := strconv.ParseUint(f[7], 10, 32); err == nil && uint32(uid) != not {
-			return uint32(uid), true
 		}
 	}
 	return 0, false

@@ -17,32 +17,58 @@ type Holder struct {
 	UID     uint32
 }
 
-// tables are the kernel's lists of TCP sockets.
-var tables = [...]string{"/proc/net/tcp", "/proc/net/tcp6"}
-
 // HolderOf gives who listens on a TCP port of this machine; false: nobody is seen.
 // It looks at all processes.
 func HolderOf(port uint16) (Holder, bool) {
-	// The kernel tells its sockets in pieces, and where others come and go meanwhile
-	// it may leave one out: what is not there at first is looked for again.
-	for i := range 3 * len(tables) {
-		name := tables[i%len(tables)]
-		f, err := os.Open(name)
-		if err != nil {
-			continue // without IPv6 there is no such file
-		}
-		inode, uid, ok := holding(bufio.NewScanner(f), port)
-		f.Close()
-		if ok {
-			pid, program := owner(inode)
-			return Holder{pid, program, uid}, true
-		}
+	all := listeners(port)
+	if len(all) == 0 {
+		return Holder{}, false
 	}
-	return Holder{}, false
+	pid, program := owner(all[0].inode)
+	return Holder{pid, program, all[0].uid}, true
 }
 
-// holding finds the socket that listens on a port in lines as of proc_pid_net(5).
-func holding(lines *bufio.Scanner, port uint16) (inode string, uid uint32, ok bool) {
+// UsersOf are the users whose sockets listen on a TCP port of this machine, each
+// as often as it has such sockets.
+func UsersOf(port uint16) (uids []uint32) {
+	for _, l := range listeners(port) {
+		uids = append(uids, l.uid)
+	}
+	return uids
+}
+
+// listener is a socket that listens.
+type listener struct {
+	inode string
+	uid   uint32
+}
+
+// listeners are those of the network that the calling thread is in. /proc/net is
+// that of the process's first thread, which may be elsewhere for a moment: package
+// capture has threads enter the networks of workloads.
+func listeners(port uint16) (all []listener) {
+	// The kernel tells its sockets in pieces, and where others come and go meanwhile
+	// it may leave one out: what is not there at first is looked for again.
+	for range 3 {
+		for _, name := range [...]string{"tcp", "tcp6"} {
+			f, err := os.Open("/proc/thread-self/net/" + name)
+			if err != nil {
+				continue // without IPv6 there is no such file
+			}
+			all = append(all, listening(bufio.NewScanner(f), port)...)
+			f.Close()
+		}
+		if len(all) > 0 {
+			break
+		}
+	}
+	return all
+}
+
+// listening finds the sockets that listen on a port in lines as of
+// proc_pid_net(5): sl, local_address, rem_address, st, tx:rx, tr:when, retrnsmt,
+// uid, timeout, inode.
+func listening(lines *bufio.Scanner, port uint16) (all []listener) {
 	const state = "0A"
 	want := fmt.Sprintf(":%04X", port)
 	for lines.Scan() {
@@ -51,10 +77,10 @@ func holding(lines *bufio.Scanner, port uint16) (inode string, uid uint32, ok bo
 			continue
 		}
 		if n, err := strconv.ParseUint(f[7], 10, 32); err == nil {
-			return f[9], uint32(n), true
+			all = append(all, listener{f[9], uint32(n)})
 		}
 	}
-	return "", 0, false
+	return all
 }
 
 // owner finds a process that has a socket open; 0 where none may be seen.
