@@ -57,16 +57,16 @@ func (c *compiler) bySource(service string) bool {
 	return v != nil && v.Balance.Hashes() && slices.ContainsFunc(v.Hash, func(k model.HashKey) bool { return k.Kind == model.HashSource })
 }
 
-// wants is what the next try wants of the cluster.
-func (x *exchange) wants(fresh bool) upstream.Ask {
-	a := upstream.Ask{Tried: &x.tried, Fresh: fresh, Class: x.rule.class, Session: x.session, Once: !x.whole || !x.repeatable()}
+// wants fills a with what the next try wants of the cluster.
+func (x *exchange) wants(a *upstream.Ask) {
+	a.Tried, a.Class, a.Session = &x.tried, x.rule.class, x.session
+	a.Once = !x.whole || !x.repeatable()
 	for i := range x.backend.keys {
 		if v, ok := x.key(&x.backend.keys[i]); ok {
 			a.Hash, a.Hashed = upstream.HashOf(v), true
 			break
 		}
 	}
-	return a
 }
 
 // key gives the part of the request that k names, lent until the worker goes on.

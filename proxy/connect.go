@@ -51,7 +51,7 @@ func (x *exchange) dissolve(explain bool, over func()) wire.Conn {
 	x.live = false
 	x.leave()
 	x.unpin()
-	w.ended.Store(w.ended.Load() + 1)
+	w.ended.Add(1)
 	// The codec may still speak of the exchange when the conversation is over, so
 	// it is not used again.
 	conn, sink := w.proxy.opt.Tunnels.Accept(&x.Exchange.Exchange, x.stream, explain, over)

@@ -145,7 +145,7 @@ func (x *exchange) begin() {
 	if x.prog != nil {
 		x.prog.pinned(w.index)
 	}
-	w.begun.Store(w.begun.Load() + 1)
+	w.begun.Add(1)
 }
 
 // settle is called when the response begins. No other try can follow, so the
@@ -215,7 +215,7 @@ func (x *exchange) end() {
 	x.endRetry()
 	x.unpin()
 	x.letGo()
-	w.ended.Store(w.ended.Load() + 1)
+	w.ended.Add(1)
 	x.account()
 	if x.shaped != nil {
 		x.endShape()

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -23,7 +24,6 @@ func (x *exchange) forward(data []byte, end bool) {
 	}
 	x.whole = len(data) <= x.rule.retry.body || x.Delay > 0
 	x.keep(data)
-	x.backend.cluster.Asked(x.w.loop)
 	if x.Delay > 0 { // as between two tries, all that came is kept: one read
 		x.hold()
 		x.tryTimer.Set(x.w.loop, x.Delay)
@@ -39,9 +39,11 @@ func (x *exchange) try(fresh bool) {
 
 // send picks an endpoint and begins a try; data is the body so far.
 func (x *exchange) send(data []byte, fresh bool) {
+	a := upstream.Ask{Fresh: fresh, Waiter: &x.waiter}
 	if x.queued {
 		x.queued = false // it is its turn
 	} else if x.tries++; x.tries == 1 {
+		a.First = true
 		x.asked = x.w.loop.Now()
 		x.backend.counts(x.w.proxy.opt.Registry, x.w.index).Begin()
 		if x.rule.trials != nil {
@@ -56,8 +58,7 @@ func (x *exchange) send(data []byte, fresh bool) {
 		x.fail(observe.RequestTimeout)
 		return
 	}
-	a := x.wants(fresh)
-	a.Waiter = &x.waiter
+	x.wants(&a)
 	conn, ep, why := x.backend.cluster.Pick(x.w.loop, &a)
 	if conn == nil {
 		x.unlent(why, a.Met, data, fresh)

@@ -126,7 +126,8 @@ func (h *hedge) OnTimer(*wire.Timer) {
 		x.notAgain = no
 		return
 	}
-	a := x.wants(false)
+	var a upstream.Ask
+	x.wants(&a)
 	conn, ep, _ := c.Pick(l, &a)
 	if conn == nil {
 		c.RetryEnded()

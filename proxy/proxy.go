@@ -185,9 +185,8 @@ type worker struct {
 	record         observe.Record
 	lost           *observe.Traffic // of requests that reached no rule
 	gate           *overload.Gate
-	parting        bool          // the connection is to end with the answer that is being given
-	begun          atomic.Uint64 // exchanges; the loop alone writes it
-	ended          atomic.Uint64 // likewise
+	parting        bool            // the connection is to end with the answer that is being given
+	begun, ended   observe.Counter // exchanges
 }
 
 // exchange lends an exchange from the worker's pool.

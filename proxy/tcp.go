@@ -74,7 +74,7 @@ const endingTick = 50 * time.Millisecond
 // begin makes c the client's side. held is what it has sent already, lent.
 func (k *conversation) begin(c wire.Conn, held []byte) {
 	w := k.w
-	w.begun.Store(w.begun.Load() + 1)
+	w.begun.Add(1)
 	k.client = half{of: k, conn: c, other: &k.service}
 	k.service = half{of: k, other: &k.client}
 	k.timer.Handler, k.expiry.Handler, k.expiry.Kind = k, k, timerExpiry
@@ -435,7 +435,7 @@ func (k *conversation) end() {
 		k.lease.End()
 	}
 	k.endRetry()
-	w.ended.Store(w.ended.Load() + 1)
+	w.ended.Add(1)
 	if k.turned {
 		k.uncount() // its requests have records of their own
 		return

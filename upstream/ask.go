@@ -17,6 +17,9 @@ type Ask struct {
 	Tried *Tried
 	// Fresh asks for a connection that nothing was sent on before.
 	Fresh bool
+	// First says that it is the request's first try: the budget of retries is a
+	// share of those. One whose turn it is after it has waited asks without.
+	First bool
 	// Class is how much the request matters where the service is limited.
 	Class Class
 	// Untold says that nobody will Tell how the try went: it cannot be the probe of

@@ -123,23 +123,27 @@ func (c *Cluster) Service() *model.Service { return c.spec.Load().service }
 // tells by Tell.
 func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint, why observe.Reason) {
 	p := c.plan.Load()
-	i := l.Index()
+	i, now := l.Index(), l.Now()
+	cur := &c.cursors[i]
+	if a.First {
+		c.count(cur, now)
+	}
 	if p.set.gated && !c.enters(i, a) {
 		return nil, nil, c.full(l, p.set, a, LimitRequests)
 	}
 	if a.Session != 0 {
-		if ep = c.kept(l.Now(), a); ep != nil {
+		if ep = c.kept(now, a); ep != nil {
 			a.Chosen = Kept
 		}
 	}
 	probes := false
 	if ep == nil && p.out != nil {
-		if ep = c.probe(p, l.Now(), a); ep != nil {
+		if ep = c.probe(p, now, a); ep != nil {
 			a.Chosen, probes = Probed, true
 		}
 	}
 	if ep == nil {
-		ep = p.choose(&c.cursors[i], l.Now(), a)
+		ep = p.choose(cur, now, a)
 	}
 	if ep == nil {
 		c.exits(i, p.set, a)
@@ -149,7 +153,7 @@ func (c *Cluster) Pick(l wire.Loop, a *Ask) (conn wire.ClientConn, ep *Endpoint,
 	conn, met := pl.give(p.set, a)
 	if met != NoLimit {
 		if probes {
-			ep.unprobed(l.Now())
+			ep.unprobed(now)
 		}
 		if conn, ep, pl = c.roomier(p, l, a); conn == nil {
 			c.exits(i, p.set, a)

@@ -189,7 +189,7 @@ func (ep *Endpoint) observe(now time.Duration, timed bool) {
 		t.Connects += p.connects.Load()
 		if timed {
 			for j := range p.took {
-				took[j] += p.took[j].Load()
+				took[j] += uint32(p.took[j].Load())
 			}
 		}
 	}

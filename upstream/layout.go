@@ -309,6 +309,7 @@ func (c *Cluster) publish() {
 			p.upto[i] = 1 << 32
 		}
 	}
+	p.single()
 	now := l.panicking()
 	if now && !c.panicked {
 		c.panics++

@@ -42,7 +42,13 @@ const (
 	first   float32 = 2 // times as long as the others a first answer counts at most
 	unknown float32 = 1 // what an endpoint is expected to take while its first request runs
 	worst   float32 = 5 // what failures come to
+
+	quickly = time.Millisecond // quick
 )
+
+// quickWord is quick as the upper half of a word; of positive numbers that of the
+// greater is the greater (IEEE 754).
+var quickWord = uint64(math.Float32bits(quick))
 
 // unpack gives the value as it was told, 0 when it is unknown, and what is left
 // of one at now.
@@ -83,14 +89,17 @@ func (e *latency) expect(now time.Duration, pending int64) float32 {
 // heard takes note of how a try went. others is what other endpoints take, in
 // seconds, 0 where that is not known.
 func (e *latency) heard(now time.Duration, r *Result, others float32) {
+	word := e.word.Load()
 	if r.Outcome == Unreached {
 		// It stands aside for that (connectFailed), and says nothing of how long
 		// it takes: when it can be reached again it is as good as before.
 		return
 	}
+	if r.Took <= quickly && word != 0 && word>>32 <= quickWord && !r.failed() {
+		return // whatever would be noted: below quick it is not told apart
+	}
 	took, failed := float32(max(r.Took, 1).Seconds()), r.failed()
 	for range 2 { // whoever fails twice lets the others' count
-		word := e.word.Load()
 		var value float32
 		switch was, left := unpack(word, now); {
 		case word == 0 && (r.Outcome == Abandoned || r.Dialled && !failed):
@@ -122,6 +131,7 @@ func (e *latency) heard(now time.Duration, r *Result, others float32) {
 		if e.word.CompareAndSwap(word, next) {
 			return
 		}
+		word = e.word.Load()
 	}
 }
 

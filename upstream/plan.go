@@ -18,6 +18,8 @@ type plan struct {
 	upto    []uint64
 	cursors [][]cursor
 	count   int // endpoints in all tiers
+	// only is the endpoint where there is one in all, which needs no choice.
+	only *Endpoint
 	// panics: endpoints that are not well may be chosen, as if they were.
 	panics bool
 	set    *settings
@@ -51,7 +53,15 @@ func newPlan(members []member, set *settings, none observe.Reason) *plan {
 		list, sum, _ := layRows(members)
 		p.tiers = []tier{{rows: rowsOf(list), count: len(members), mean: float32(sum) / float32(len(members)), keys: keysOf(members, set.balance)}}
 	}
+	p.single()
 	return p
+}
+
+// single finds the one endpoint of a plan that has one.
+func (p *plan) single() {
+	if p.count == 1 {
+		p.only = p.tiers[0].rows.at(0).ep
+	}
 }
 
 // choose gives the endpoint of the next try, nil when the plan is empty.
@@ -61,6 +71,11 @@ func (p *plan) choose(cur *cursor, now time.Duration, a *Ask) *Endpoint {
 	}
 	k := 0
 	switch {
+	case p.only != nil:
+		if !p.only.usable(now, a.Tried) {
+			a.skipped = p.only.against(now, a.Tried)
+		}
+		return p.only
 	case len(p.tiers) == 0:
 		return nil
 	case p.upto != nil:

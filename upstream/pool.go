@@ -44,21 +44,21 @@ type pool struct {
 	leases *Lease
 
 	// Those picked and not yet settled are active.
-	picks, settled, connects atomic.Uint64
-	panicked                 atomic.Uint64 // picks of one that is not well
-	diverted, keyless        atomic.Uint64 // picks by keys of others, and by none where keys decide
+	picks, settled, connects observe.Counter
+	panicked                 observe.Counter // picks of one that is not well
+	diverted, keyless        observe.Counter // picks by keys of others, and by none where keys decide
 	open, opening            atomic.Int64
 	// carrying counts connections with exchanges, where one can have several;
 	// where not, those are as many as the active exchanges.
 	carrying atomic.Int64
 	multi    atomic.Bool
-	failed   [len(connectReasons)]atomic.Uint64
-	results  [outcomes]atomic.Uint64 // of tries
+	failed   [len(connectReasons)]observe.Counter
+	results  [outcomes]observe.Counter // of tries
 	// Of those that were Answered, how many were bad, and refused because they
 	// were too many; and how long the others took.
-	bad, limited atomic.Uint64
-	untold       atomic.Uint64 // of the picks, those that nobody tells of
-	took         [outlier.Buckets]atomic.Uint32
+	bad, limited observe.Counter
+	untold       observe.Counter // of the picks, those that nobody tells of
+	took         [outlier.Buckets]observe.Counter
 }
 
 // connectReasons are why a connect can fail, in the order of the counters.

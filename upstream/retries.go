@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
@@ -67,9 +68,22 @@ type RetryStats struct {
 	Refused [len(noRetries)]uint64
 }
 
-// Asked counts a request in the budget; it is called on l before the request's
-// first try.
-func (c *Cluster) Asked(l wire.Loop) { c.budget.Load().Deposit(l.Index(), l.Now()) }
+// Asked counts a flow in the budget; it is called on l before its first try. For a
+// request Pick does so.
+func (c *Cluster) Asked(l wire.Loop) { c.count(&c.cursors[l.Index()], l.Now()) }
+
+// count counts a request: most of them where the loop has to look anyway.
+func (c *Cluster) count(cur *cursor, now time.Duration) {
+	if cur.asked++; cur.asked >= budget.Batch || now >= cur.until {
+		c.deposit(cur, now)
+	}
+}
+
+// deposit gives the budget what count has.
+func (c *Cluster) deposit(cur *cursor, now time.Duration) {
+	cur.until = c.budget.Load().Deposit(int(cur.loop), now, int(cur.asked))
+	cur.asked = 0
+}
 
 // Again says whether the budget and the limit of retries allow another try, which
 // is counted as made then, and runs until RetryEnded; otherwise it is counted as
@@ -81,6 +95,7 @@ func (c *Cluster) Again(l wire.Loop, why Cause) observe.Reason {
 		c.NotAgain(l, observe.RetryLimit)
 		return observe.RetryLimit
 	}
+	c.deposit(&c.cursors[l.Index()], l.Now())
 	if !c.budget.Load().Withdraw(l.Index(), l.Now()) {
 		c.retrying.Add(-1)
 		c.NotAgain(l, observe.RetryBudget)

@@ -212,7 +212,7 @@ func (ep *Endpoint) counts() (n Counts) {
 		if ep.outside {
 			one.OtherZone = one.Picks
 		}
-		one.Active = int64(one.Picks - settled)
+		one.Active = max(0, int64(one.Picks-settled))
 		// An opening connection is lent to the request that caused it, unless
 		// that one was given up; while the loop writes, the figures may be from
 		// before and after.

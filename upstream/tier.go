@@ -111,8 +111,12 @@ type cursor struct {
 	random     uint64 // state of splitmix64
 	started    bool
 	loop       uint16
-	split      uint32   // where the next draw of a tier is
-	_          [36]byte // a cache line each: loops write them all the time
+	split      uint32 // where the next draw of a tier is
+	// asked are requests that the budget of retries has not seen, as it need not
+	// until then.
+	asked uint32
+	until time.Duration
+	_     [24]byte // a cache line each: loops write them all the time
 }
 
 // next gives 64 random bits.

@@ -16,10 +16,12 @@ type Settings struct {
 	TTL time.Duration
 }
 
-const (
-	slots = 10 // parts of the ttl, which requests leave together
-	batch = 16 // deposits that are published together
-)
+// Batch is how many requests a loop best deposits together, unless the time comes
+// before.
+const Batch = 16
+
+// slots are the parts of the ttl, which requests leave together.
+const slots = 10
 
 // Budget is what a service's requests may spend on tries after the first.
 type Budget struct {
@@ -30,10 +32,8 @@ type Budget struct {
 
 // share is one loop's. Only that loop touches what is not atomic.
 type share struct {
-	pending uint64        // deposits that the others do not see yet
-	until   time.Duration // the end of the slot in which they are
-	slots   [slots]slot
-	_       [64]byte // loops stay off each other's cache lines
+	slots [slots]slot
+	_     [64]byte // loops stay off each other's cache lines
 }
 
 // slot is what happened in a part of the ttl.
@@ -57,20 +57,19 @@ func New(set Settings, loops int) *Budget {
 // Settings are those that it was made with, the ttl at least a second.
 func (b *Budget) Settings() Settings { return b.set }
 
-// Deposit counts a request of loop at now, on a clock that does not go back and
-// is the same for all loops.
-func (b *Budget) Deposit(loop int, now time.Duration) {
-	s := &b.shares[loop]
-	if s.pending++; s.pending >= batch || now >= s.until {
-		b.publish(s, now)
-	}
+// Deposit counts n requests of loop at now, on a clock that does not go back and
+// is the same for all loops. A loop may collect some, Batch at most, until the time
+// that is returned.
+func (b *Budget) Deposit(loop int, now time.Duration, n int) (until time.Duration) {
+	sl, era := b.here(loop, now)
+	sl.requests.Add(uint64(n))
+	return time.Duration(era+1) * b.width
 }
 
 // Withdraw takes a try of loop out of the budget, and says whether there was
 // one.
 func (b *Budget) Withdraw(loop int, now time.Duration) bool {
-	s := &b.shares[loop]
-	here := b.publish(s, now)
+	here, _ := b.here(loop, now)
 	if b.Left(now) < 1 {
 		return false
 	}
@@ -95,22 +94,15 @@ func (b *Budget) Left(now time.Duration) float64 {
 	return float64(b.set.Percent)/100*float64(requests) + float64(b.set.MinPerSecond)*b.set.TTL.Seconds() - float64(tries)
 }
 
-// publish shows the others what was deposited, in the slot of now, which it
-// gives. What was deposited before that slot counts from now on: it is less
-// than a batch.
-func (b *Budget) publish(s *share, now time.Duration) *slot {
+// here is a loop's slot of now, and its era.
+func (b *Budget) here(loop int, now time.Duration) (*slot, int64) {
 	era := int64(now / b.width)
-	sl := &s.slots[era%slots]
+	sl := &b.shares[loop].slots[era%slots]
 	if sl.era.Load() != era {
 		sl.era.Store(-1) // nobody adds the old figures to the new time
 		sl.requests.Store(0)
 		sl.tries.Store(0)
 		sl.era.Store(era)
-		s.until = time.Duration(era+1) * b.width
 	}
-	if s.pending > 0 {
-		sl.requests.Add(s.pending)
-		s.pending = 0
-	}
-	return sl
+	return sl, era
 }

@@ -23,9 +23,9 @@
 //
 // # Rules
 //
-// Nothing locks or allocates. A deposit is an addition, and every sixteenth is
-// published to the other loops; a withdrawal, which is seldom, reads what all
-// have published. Two loops that withdraw in the same moment may both get the
+// Nothing locks or allocates. A deposit may be of several requests, as each is
+// seen by the other loops at once; a withdrawal, which is seldom, reads what all
+// have deposited. Two loops that withdraw in the same moment may both get the
 // last one: the bound is exceeded by at most one try a loop.
 //
 // # Not here
