@@ -103,6 +103,7 @@ func (ep *Endpoint) connected() {
 	if ep.aside.Load() != 0 {
 		ep.failures.Store(0)
 		ep.aside.Store(0)
+		ep.latency.forget()
 		ep.doubt(asideDoubt, false)
 	}
 }

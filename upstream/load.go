@@ -30,6 +30,10 @@ import (
 //     slow one (caches are cold, connections of its own are made), and where few
 //     requests come an endpoint that has begun with a second among milliseconds
 //     would have nothing to show for a minute that it has become quick.
+//   - One that is avoided for failures alone gets a request that can be repeated
+//     when it has answered none for a while, and a good answer then leaves a quarter
+//     of what they have come to. One that failed once and is well would otherwise
+//     wait for as long as one that is slow.
 type latency struct{ word atomic.Uint64 }
 
 const (
@@ -44,6 +48,12 @@ const (
 	worst   float32 = 5 // what failures come to
 
 	quickly = time.Millisecond // quick
+
+	// suspect is the bit of a word that says that failures have raised the value:
+	// its sign, as it is never negative. again is how long after the last answer an
+	// endpoint that is avoided for that gets a request.
+	suspect = 1 << 63
+	again   = 3 * time.Second
 )
 
 // quickWord is quick as the upper half of a word; of positive numbers that of the
@@ -53,7 +63,7 @@ var quickWord = uint64(math.Float32bits(quick))
 // unpack gives the value as it was told, 0 when it is unknown, and what is left
 // of one at now.
 func unpack(word uint64, now time.Duration) (value, left float32) {
-	value = math.Float32frombits(uint32(word >> 32))
+	value = math.Float32frombits(uint32(word &^ suspect >> 32))
 	// Loops' clocks differ a little: what is from the future is from now.
 	age := max(int32(uint32(now/tick)-uint32(word)), 0)
 	if age < int32(decay/256/tick) {
@@ -86,6 +96,20 @@ func (e *latency) expect(now time.Duration, pending int64) float32 {
 	return max(value*left, quick)
 }
 
+// forget makes it unknown again: who was out, or took no connections, and is back is
+// most often another process, and what failures have come to says nothing of it.
+func (e *latency) forget() { e.word.Store(0) }
+
+// due says whether an endpoint that is avoided should have a request, to show
+// whether it still fails.
+func (e *latency) due(now time.Duration) bool { return paused(e.word.Load(), now) }
+
+// paused says whether failures have raised a value, and the last answer was long
+// enough ago.
+func paused(word uint64, now time.Duration) bool {
+	return word&suspect != 0 && int32(uint32(now/tick)-uint32(word)) >= int32(again/tick)
+}
+
 // heard takes note of how a try went. others is what other endpoints take, in
 // seconds, 0 where that is not known.
 func (e *latency) heard(now time.Duration, r *Result, others float32) {
@@ -101,6 +125,7 @@ func (e *latency) heard(now time.Duration, r *Result, others float32) {
 	took, failed := float32(max(r.Took, 1).Seconds()), r.failed()
 	for range 2 { // whoever fails twice lets the others' count
 		var value float32
+		still := false // failures have raised what is left
 		switch was, left := unpack(word, now); {
 		case word == 0 && (r.Outcome == Abandoned || r.Dialled && !failed):
 			return
@@ -117,6 +142,9 @@ func (e *latency) heard(now time.Duration, r *Result, others float32) {
 				// A quick failure must not draw requests: it counts as a slow
 				// answer, so one hardly matters and a row of them does.
 				value = max(min(peak, worst), was*left)
+			case paused(word, now) && r.Outcome != Abandoned:
+				value = max(was*left/rise, min(took, peak))
+				still = value > took
 			case took >= was && r.Dialled:
 				return // most of it may have been the connection
 			case took >= was:
@@ -125,9 +153,13 @@ func (e *latency) heard(now time.Duration, r *Result, others float32) {
 				return // it took longer than that, nobody knows how long
 			default:
 				value = was*left + took*(1-left)
+				still = word&suspect != 0
 			}
 		}
 		next := uint64(math.Float32bits(value))<<32 | uint64(uint32(now/tick))
+		if failed || still {
+			next |= suspect
+		}
 		if e.word.CompareAndSwap(word, next) {
 			return
 		}

@@ -41,7 +41,7 @@ func (ep *Endpoint) warm(now time.Duration) {
 		now = max(now, 1)
 	}
 	ep.warming.Store(int64(now))
-	ep.latency.word.Store(0)
+	ep.latency.forget()
 }
 
 // passed says whether the endpoint passes this turn because it has begun only
