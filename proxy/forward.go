@@ -17,8 +17,10 @@ func (x *exchange) forward(data []byte, end bool) {
 		return
 	}
 	// Before the host becomes this service's: a mirror has its own.
-	x.copyTo(x.rule.mirrors, data, end)
-	x.copyTo(x.backend.mirrors, data, end)
+	if len(x.rule.mirrors)+len(x.backend.mirrors) > 0 {
+		x.copyTo(x.rule.mirrors, data, end)
+		x.copyTo(x.backend.mirrors, data, end)
+	}
 	if x.backend.host != "" {
 		x.Request.Authority = x.Request.Keep([]byte(x.backend.host))
 	}

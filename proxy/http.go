@@ -102,7 +102,9 @@ func (x *exchange) match() observe.Reason {
 		}
 	}
 	x.listener = l
-	x.tried.Only = l.instance(x.Peer)
+	if l.noun.Mesh != nil {
+		x.tried.Only = l.instance(x.Peer)
+	}
 	x.Scheme, x.Port, x.Listener = l.scheme, x.Peer.Local.Port(), l.noun.Name
 	if host, why = x.atPort(l, host); why != observe.ReasonNone {
 		return why

@@ -10,12 +10,14 @@ import (
 // log are made from it.
 func (x *exchange) account() {
 	w := x.w
-	r := &w.record
-	*r = observe.Record{
-		Loop: w.index, Duration: w.loop.Now() - x.Began,
-		Status: x.status, Reason: x.Why,
-		BytesIn: x.BytesIn, BytesOut: x.BytesOut,
+	r, to := &w.record, w.proxy.recorder.Load()
+	if to != nil {
+		*r = observe.Record{} // what describe leaves out is of no other request
 	}
+	r.Loop, r.Duration = w.index, w.loop.Now()-x.Began
+	r.Status, r.Reason = x.status, x.Why
+	r.BytesIn, r.BytesOut = x.BytesIn, x.BytesOut
+	r.GRPC = false
 	if x.GRPC || x.RPC != wire.NoRPC {
 		r.GRPC, r.GRPCStatus = true, x.grpcStatus()
 		if path := x.Request.Path; len(path) > 0 {
@@ -44,7 +46,7 @@ func (x *exchange) account() {
 	if x.Why != observe.ReasonNone && !onPurpose(x.Why) {
 		g.Refused(w.index, x.Why)
 	}
-	if to := w.proxy.recorder.Load(); to != nil {
+	if to != nil {
 		x.describe(r)
 		(*to).Write(r)
 	}
@@ -60,7 +62,10 @@ func (x *exchange) describe(r *observe.Record) {
 	h := &x.Request
 	r.Start = x.w.wall(x.Began)
 	r.Upstream, r.Attempts, r.Detail = x.upstream, x.tries, x.detail
-	r.Retried, r.NotRetried, r.Flags = x.cause.String(), x.notAgain, x.flags()
+	if x.tries > 1 {
+		r.Retried = x.cause.String()
+	}
+	r.NotRetried, r.Flags = x.notAgain, x.flags()
 	if x.Detail != nil {
 		r.Detail = x.Detail
 	}

@@ -110,19 +110,20 @@ type Result struct {
 // for, and once more, with Torn, where an Answered one ends badly. r
 // is lent. It neither locks nor allocates.
 func (c *Cluster) Tell(l wire.Loop, ep *Endpoint, r *Result) {
-	if p := ep.pools[l.Index()].Load(); p != nil {
+	i, now := l.Index(), l.Now()
+	if p := ep.pools[i].Load(); p != nil {
 		p.results[r.Outcome].Add(1)
 		if p.set.adaptive {
-			c.gate.learn(l.Now(), r)
+			c.gate.learn(now, r)
 		}
-		c.watch(l.Now(), p, r)
+		c.watch(now, p, r)
 	}
 	if p := c.plan.Load(); p.set.balance.timed() {
 		others := float32(0)
 		if ep.latency.word.Load() == 0 {
-			others = p.usual(&c.cursors[l.Index()], l.Now())
+			others = p.usual(&c.cursors[i], now)
 		}
-		ep.latency.heard(l.Now(), r, others)
+		ep.latency.heard(now, r, others)
 	}
 }
 

@@ -68,8 +68,8 @@ type Endpoint struct {
 
 	// What loops contend for is on a cache line away from what every pick reads,
 	// and kept only where the balancing wants it. inflight is how many requests
-	// run on the endpoint, over all loops; latency is how long it takes, see
-	// load.go.
+	// run on the endpoint, over all loops, but for those of a time when the service
+	// had no other; latency is how long it takes, see load.go.
 	_        [64]byte
 	inflight atomic.Int64
 	latency  latency

@@ -125,7 +125,7 @@ func (k *Lease) Dial(h wire.ConnHandler) wire.Conn {
 // lendUntold lends for what nobody tells of.
 func (p *pool) lendUntold(set *settings, fresh bool) wire.ClientConn {
 	p.untold.Add(1)
-	conn, _ := p.lend(set, fresh, true)
+	conn, _ := p.lend(set, fresh, true, false)
 	return conn
 }
 

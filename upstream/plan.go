@@ -75,6 +75,7 @@ func (p *plan) choose(cur *cursor, now time.Duration, a *Ask) *Endpoint {
 		if !p.only.usable(now, a.Tried) {
 			a.skipped = p.only.against(now, a.Tried)
 		}
+		a.Chosen = Alone
 		return p.only
 	case len(p.tiers) == 0:
 		return nil

@@ -115,7 +115,7 @@ func newPool(ep *Endpoint, l wire.Loop) *pool {
 // give lends for an Ask, and says there whether a connection is made for it.
 func (p *pool) give(set *settings, a *Ask) (wire.ClientConn, Limit) {
 	made := p.connects.Load()
-	conn, met := p.lend(set, a.Fresh, false)
+	conn, met := p.lend(set, a.Fresh, false, a.Chosen == Alone)
 	a.Dialled = p.connects.Load() != made
 	return conn, met
 }
@@ -123,7 +123,7 @@ func (p *pool) give(set *settings, a *Ask) (wire.ClientConn, Limit) {
 // lend gives a connection that has room beside what it carries, the warmest
 // idle one, or a new one; none where that would be one too many, unless force
 // says that there must be one.
-func (p *pool) lend(set *settings, fresh, force bool) (wire.ClientConn, Limit) {
+func (p *pool) lend(set *settings, fresh, force, alone bool) (wire.ClientConn, Limit) {
 	p.set = set
 	if most := set.bounds.running; most > 0 && p.line.running >= most && !force {
 		return nil, LimitRequests
@@ -155,7 +155,7 @@ func (p *pool) lend(set *settings, fresh, force bool) (wire.ClientConn, Limit) {
 	if set.gated {
 		k.gated++
 	}
-	if set.balance.counted() {
+	if set.balance.counted() && !alone {
 		k.counted++
 		p.ep.inflight.Add(1)
 	}
