@@ -87,6 +87,14 @@ func TestLatencyRisesAtOnceAndFallsSlowly(t *testing.T) {
 			t.Errorf("step %d: %.1f ms, want %.1f", i, got, s.want)
 		}
 	}
+	var busy latency // it falls by time, however many answers there are
+	busy.heard(0, &Result{Took: time.Second, Status: 200}, 1)
+	for at := ms; at <= 10*time.Second; at += ms {
+		busy.heard(at, &Result{Took: 2 * ms, Status: 200}, 1)
+	}
+	if got := busy.expect(10*time.Second, 0); got < 0.36 || got > 0.38 {
+		t.Errorf("after ten seconds of 1000 answers a second %.3f s, want 1/e", got)
+	}
 	if got := e.expect(now+10*time.Second, 3) * 1000; math.Abs(float64(got)-5000/math.E) > 20 {
 		t.Errorf("after ten seconds without an answer %.0f ms, want 5000/e", got)
 	}

@@ -151,6 +151,10 @@ func (e *latency) heard(now time.Duration, r *Result, others float32) {
 				value = min(took, peak)
 			case r.Outcome == Abandoned:
 				return // it took longer than that, nobody knows how long
+			case left == 1:
+				// Too soon to fall. It is not noted, as time would begin again with each
+				// of many answers, and it would never fall.
+				return
 			default:
 				value = was*left + took*(1-left)
 				still = word&suspect != 0
