@@ -105,11 +105,18 @@ func resets(t *testing.T, addr string) bool {
 // TestQueueDelay: clients keep the loop from coming to anything else. Requests of
 // low, then of normal priority are refused with Retry-After, connections of such
 // tcp routes are reset, critical ones and health checks are served, what has begun
-// goes on, and soon after it is over all are.
+// goes on, by HTTP/3 as well, and soon after it is over all are.
 func TestQueueDelay(t *testing.T) {
 	t.Parallel()
-	next := make(chan struct{})
+	next, uploads := make(chan struct{}), make(chan struct{})
 	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			_, _ = io.ReadFull(r.Body, make([]byte, 5))
+			close(uploads)
+			rest, err := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s, %v", rest, err)
+			return
+		}
 		if r.URL.Path == "/stream" {
 			for range 2 {
 				io.WriteString(w, "part\n")
@@ -120,7 +127,7 @@ func TestQueueDelay(t *testing.T) {
 		}
 		io.WriteString(w, "served")
 	})
-	g := prepare(t, fmt.Sprintf(`listen: $LISTEN
+	g := prepare(t, fmt.Sprintf(`listen: [$LISTEN, {address: 'https://$LISTEN4', protocols: [h1, h2, h3], tls: {cert: a.crt, key: a.key}}]
 overload: {queueDelay: 1ms, memory: off}
 routes:
 - {match: /, to: a}
@@ -133,6 +140,7 @@ services:
   a: [%q]
   db: [%q]
 `, up.addr, lines(t, "db").addr))
+	g.keys("a", 1, "a.example")
 	g.run("run", g.file, "--loops", "1")
 	// Where others keep the machine busy it may wait for longer than that at rest, too.
 	eventually(t, "at rest it is calm", func() bool { return g.overload().Level == "calm" })
@@ -152,6 +160,25 @@ services:
 	if got := stands.says(); got != "db: one" {
 		t.Fatalf("the service says %q", got)
 	}
+
+	quic, secure := g.http3(), "https://"+g.ports["$LISTEN4"]
+	from, to := io.Pipe()
+	t.Cleanup(func() { to.Close() })
+	uploaded := make(chan string, 1)
+	go func() {
+		a, err := quic.Post(secure+"/up", "text/plain", from)
+		if err != nil {
+			uploaded <- err.Error()
+			return
+		}
+		defer a.Body.Close()
+		text, err := io.ReadAll(a.Body)
+		uploaded <- fmt.Sprint(a.StatusCode, " ", string(text), " ", err)
+	}()
+	if _, err := io.WriteString(to, "begun"); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, uploads)
 
 	stop := make(chan struct{})
 	var load sync.WaitGroup
@@ -193,6 +220,27 @@ services:
 		if got := c.says(); got != "db: two" {
 			t.Errorf("the service says %q", got)
 		}
+	}
+	eventually(t, "a request of low priority that comes by HTTP/3 is refused", func() bool {
+		a, body := fetch(t, quic, "GET", secure+"/report", nil)
+		if a.StatusCode == 200 {
+			return false
+		}
+		refusals[0]++
+		problem(t, a, body, 503, "proxy_overloaded")
+		return true
+	})
+	for _, path := range []string{"/pay", "/healthz"} {
+		if a, body := fetch(t, quic, "GET", secure+path, nil); a.StatusCode != 200 || body != "served" {
+			t.Errorf("%s by HTTP/3: %d %q", path, a.StatusCode, body)
+		}
+	}
+	if _, err := io.WriteString(to, " and ended"); err != nil {
+		t.Error(err)
+	}
+	to.Close()
+	if got := receive(t, uploaded); got != "200  and ended, <nil> <nil>" {
+		t.Errorf("what has begun by HTTP/3 ends with %q", got)
 	}
 	if len(page.Because) != 1 || page.Because[0] != "queueDelay" {
 		t.Errorf("/status says %+v", page)
