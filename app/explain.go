@@ -249,6 +249,9 @@ func (e *MeshExplanation) policies(s *model.Snapshot, c *mesh.Called, defaults b
 	if c.Route != nil {
 		part.Routes = []*model.Route{c.Route}
 	}
+	if c.Route == nil && c.Flow != nil {
+		part.Flows = []*model.Flow{c.Flow}
+	}
 	if c.Target != nil {
 		part.Services = []*model.Service{c.Target}
 	}
@@ -258,6 +261,13 @@ func (e *MeshExplanation) policies(s *model.Snapshot, c *mesh.Called, defaults b
 		said := l.Route(r)
 		if defaults {
 			said = traffic.RouteDefaults(said)
+		}
+		e.Said = append(e.Said, said...)
+	}
+	for _, f := range part.Flows {
+		said := l.Flow(f)
+		if defaults {
+			said = traffic.FlowDefaults(said)
 		}
 		e.Said = append(e.Said, said...)
 	}

@@ -36,7 +36,7 @@ func (g *gateway) measureOverload() {
 				emit(worst, overload.QueueDelay.String())
 			}
 		})
-	r.Func("naru_overload_shed_total", "Requests refused because the proxy was overloaded, by its level and the priority of their route.", observe.KindCounter, []string{"level", "priority"},
+	r.Func("naru_overload_shed_total", "Requests and new connections refused because the proxy was overloaded, by its level and the priority of their route.", observe.KindCounter, []string{"level", "priority"},
 		func(emit func(float64, ...string)) {
 			guard.eachShed(func(l overload.Level, c overload.Class, n uint64) { emit(float64(n), l.String(), c.String()) })
 		})

@@ -300,7 +300,7 @@ type overloadStatus struct {
 	// QueueDelay is the longest of what the loops' events wait, in seconds.
 	QueueDelay      float64           `json:"queueDelay"`
 	QueueDelayBound float64           `json:"queueDelayBound,omitempty"`
-	Shed            map[string]uint64 `json:"shed,omitempty"` // requests by priority
+	Shed            map[string]uint64 `json:"shed,omitempty"` // requests and connections by priority
 }
 
 // status is nil where nothing is guarded.

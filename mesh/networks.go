@@ -79,6 +79,7 @@ func (l *Lowering) between() {
 					flow: &model.Flow{
 						Name: name, Parents: []string{networkDoor}, Hostnames: []string{l.sni(w, p.Port)},
 						Backends: []model.Backend{{Service: name, Weight: 1}}, Order: model.Order{Name: name}, Origin: w.Origin,
+						Subject: model.Subject{Namespace: w.Namespace},
 					},
 					service: &model.Service{
 						Name: name, Endpoints: []*model.Endpoint{{Host: w.Address, Port: w.MeshPort, Place: w.Place}},

@@ -123,7 +123,7 @@ func (l *Lowering) callers(from source, parents []string, services []*model.Serv
 			}
 			if s.Mesh.Protocol == model.AppTCP || s.Mesh.Protocol == model.AppDetect {
 				o.flow = &model.Flow{
-					Name: key, Parents: parents, Hostnames: hosts[:1], Backends: backends, Order: model.Order{Name: key}, Origin: s.Origin,
+					Name: key, Parents: parents, Hostnames: hosts[:1], Backends: backends, Order: model.Order{Name: key}, Origin: s.Origin, Subject: asked,
 				}
 			}
 			return o

@@ -202,6 +202,10 @@ func (f *Flow) write(b *content) {
 	b.text(f.Order.Name)
 	b.int(int64(f.Order.Index))
 	b.place(&f.Origin)
+	if f.Priority != PriorityNormal {
+		b.text("priority", string(f.Priority))
+	}
+	b.subject(&f.Subject)
 }
 
 func (b *content) backends(list []Backend) {

@@ -21,9 +21,15 @@ type Flow struct {
 	// Idle is how long nothing may pass in either direction before the
 	// connection (for udp: the client's session) is ended. 0 is the default:
 	// DefaultFlowIdle, for udp DefaultDatagramIdle; negative is none.
-	Idle   time.Duration `json:"idle,omitempty"`
-	Order  Order         `json:"order"`
-	Origin Origin        `json:"origin"`
+	Idle time.Duration `json:"idle,omitempty"`
+	// Priority says which connections (for udp: which clients) are let in where
+	// the proxy, or the service, can not take all; those that stand go on.
+	Priority Priority `json:"priority,omitempty"`
+	Order    Order    `json:"order"`
+	Origin   Origin   `json:"origin"`
+	// Subject is what policies name it by. Of what they say of requests Priority
+	// counts.
+	Subject Subject `json:"subject,omitzero"`
 }
 
 // Defaults of Flow.Idle.

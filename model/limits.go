@@ -76,7 +76,8 @@ func (m *ServiceLimits) Filled(files int) ServiceLimits {
 	return l
 }
 
-// Priority is how much a Route's requests matter when not all can be served.
+// Priority is how much a Route's requests, or a Flow's connections, matter when not
+// all can be served.
 type Priority string
 
 const (

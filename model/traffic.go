@@ -2,7 +2,7 @@ package model
 
 import "time"
 
-// TrafficPolicy sets fields of all Routes and Services that its Targets name,
+// TrafficPolicy sets fields of all Routes, Flows and Services that its Targets name,
 // where nothing nearer sets them: it is what one TrafficPolicy, BackendPolicy or
 // "defaults" of a user says. It travels as it was written; package traffic joins
 // it with the nouns when they are compiled, field by field.
@@ -12,8 +12,8 @@ type TrafficPolicy struct {
 	Targets []PolicyTarget `json:"targets"`
 	// Route and Service have the fields that are set, and no others: a field that
 	// is zero is not said. What makes a noun what it is (name, matches, endpoints,
-	// TLS) is not looked at. Of Route.Filters a Fault counts. nil: nothing is
-	// said of Routes, or of Services.
+	// TLS) is not looked at. Of Route.Filters a Fault counts. Of Flows Route says
+	// the Priority. nil: nothing is said of Routes, or of Services.
 	Route   *Route   `json:"route,omitempty"`
 	Service *Service `json:"service,omitempty"`
 	// Order decides between policies for one target: the older counts (Gateway
@@ -51,7 +51,15 @@ const (
 	TargetService   TargetKind = "Service"   // requests to it; Section: one port
 	TargetHTTPRoute TargetKind = "HTTPRoute" // Section: one rule
 	TargetGRPCRoute TargetKind = "GRPCRoute" // likewise
+	TargetTCPRoute  TargetKind = "TCPRoute"  // its connections, which have a priority alone
+	TargetTLSRoute  TargetKind = "TLSRoute"  // likewise
+	TargetUDPRoute  TargetKind = "UDPRoute"  // likewise
 )
+
+// OfFlows says whether it names Flows, of which a policy says their priority.
+func (k TargetKind) OfFlows() bool {
+	return k == TargetTCPRoute || k == TargetTLSRoute || k == TargetUDPRoute
+}
 
 // PolicyTarget names what a TrafficPolicy is for, as users call it.
 type PolicyTarget struct {
@@ -85,13 +93,13 @@ func (t PolicyTarget) String() string {
 	return text + " rule " + t.Section
 }
 
-// Subject is the user's object that a Route or Service was made of: what
-// policies name it by. The zero Subject of a Route is one of DefaultNamespace
+// Subject is the user's object that a Route, Flow or Service was made of: what
+// policies name it by. The zero Subject of a Route or Flow is one of DefaultNamespace
 // that no policy names; that of a Service is the Service of its Mesh, or of its
 // Name in DefaultNamespace.
 type Subject struct {
-	// Kind is that of a Route's object: TargetHTTPRoute, TargetGRPCRoute, or
-	// TargetService where package mesh made it of a Service; "" for Services.
+	// Kind is that of a Route's or Flow's object: TargetHTTPRoute, TargetTCPRoute,
+	// or TargetService where package mesh made it of a Service; "" for Services.
 	Kind      TargetKind `json:"kind,omitempty"`
 	Namespace string     `json:"namespace,omitempty"`
 	Name      string     `json:"name,omitempty"`

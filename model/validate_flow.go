@@ -39,10 +39,14 @@ func (v *checker) flow(f *Flow) *Flow {
 		v.doubtful("no-backend", who+" leads nowhere, its connections are reset", "give it a service")
 	}
 	v.short("an idle time", f.Idle)
-	if len(parents) == len(f.Parents) && len(hostnames) == len(f.Hostnames) && backends == nil {
+	known := v.matters(who, f.Priority)
+	if len(parents) == len(f.Parents) && len(hostnames) == len(f.Hostnames) && backends == nil && known {
 		return f
 	}
 	f = copied(f)
+	if !known {
+		f.Priority = PriorityNormal
+	}
 	f.Parents, f.Hostnames = parents, hostnames
 	if backends != nil {
 		f.Backends = backends

@@ -60,9 +60,19 @@ func flowOutcome(c *Config) string {
 	return strings.Join(list, ", ")
 }
 
+// onFlow is a policy for a route of flows, beside a good one.
+func onFlow(kind TargetKind, says *Route) []*TrafficPolicy {
+	return []*TrafficPolicy{
+		{Name: "good", Targets: []PolicyTarget{{Kind: TargetMesh}}, Route: &Route{Priority: PriorityLow}},
+		{Name: "policy", Targets: []PolicyTarget{{Kind: kind, Namespace: "shop", Name: "db"}}, Route: says},
+	}
+}
+
 func TestFlowsAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	c := doors()
+	c.Flows[0].Priority, c.Flows[1].Priority, c.Flows[2].Priority = PriorityCritical, PriorityLow, PlainPriority
+	c.Traffic = onFlow(TargetTLSRoute, &Route{Priority: PriorityCritical})
 	out, problems := Validate(c)
 	if len(problems) > 0 {
 		t.Errorf("problems %v", problems)
@@ -93,6 +103,11 @@ func TestMistakesOfFlows(t *testing.T) {
 		}, "error bad-value: flow f0 has filters, which are for requests", "f0 to nothing"},
 		{func(c *Config) { c.Flows[0].Backends = nil }, "warning no-backend: flow f0 leads nowhere, its connections are reset", ""},
 		{func(c *Config) { c.Flows[0].Idle = 5 }, "warning tiny-time: an idle time of 5ns is hardly meant", ""},
+		{func(c *Config) { c.Flows[0].Priority = "high" }, `error bad-value: flow f0 has the priority "high"`, ""},
+		{func(c *Config) { c.Traffic = onFlow("TCPRoute", &Route{Retry: &Retry{}}) }, "error bad-value: policy is for TCPRoute shop/db, and says nothing of connections Accepted/Invalid", ""},
+		{func(c *Config) {
+			c.Traffic = onFlow("SCTPRoute", &Route{Priority: PriorityLow})
+		}, `error bad-value: policy is for "SCTPRoute"`, ""},
 		{func(c *Config) { c.Flows[3].Hostnames = []string{"a.example.com"} }, "warning duplicate-match: flow f3 never gets a connection: flow f2 (an unknown place) is for the same and goes before it", ""},
 		{func(c *Config) { c.Flows[1].Name = "f0" }, "error duplicate-name: there are two flows named f0", "no f1"},
 		{func(c *Config) { c.Listeners[0].ProxyProtocol.From = []string{"10.0.0.0"} }, `error bad-value: listener database believes the PROXY protocol of "10.0.0.0"`, "no database, f0 behind end"},

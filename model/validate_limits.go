@@ -67,12 +67,20 @@ func (v *checker) capacity(s *Service) *Service {
 
 // priority checks how much a route's requests matter.
 func (v *checker) priority(r *Route) *Route {
-	switch r.Priority {
-	case PriorityNormal, PlainPriority, PriorityLow, PriorityCritical:
+	if v.matters("route "+r.Name, r.Priority) {
 		return r
 	}
-	v.broken("bad-value", "route "+r.Name+" has the priority "+strconv.Quote(string(r.Priority)), "write low, normal or critical; it counts as normal")
 	r = copied(r)
 	r.Priority = PriorityNormal
 	return r
+}
+
+// matters says whether there is such a priority.
+func (v *checker) matters(who string, p Priority) bool {
+	switch p {
+	case PriorityNormal, PlainPriority, PriorityLow, PriorityCritical:
+		return true
+	}
+	v.broken("bad-value", who+" has the priority "+strconv.Quote(string(p)), "write low, normal or critical; it counts as normal")
+	return false
 }

@@ -25,8 +25,15 @@ func (v *checker) traffic(p *TrafficPolicy) *TrafficPolicy {
 				good = keep(good, p.Targets, i, false)
 				continue
 			}
+		case TargetTCPRoute, TargetTLSRoute, TargetUDPRoute:
+			if p.Route == nil || p.Route.Priority == PriorityNormal {
+				v.broken("bad-value", p.Name+" is for "+t.String()+", and says nothing of connections", "of these a policy says the priority: for example priority: critical")
+				v.because("Accepted", "Invalid")
+				good = keep(good, p.Targets, i, false)
+				continue
+			}
 		default:
-			v.broken("bad-value", p.Name+" is for "+strconv.Quote(string(t.Kind)), "write "+anyOf([]TargetKind{TargetMesh, TargetNamespace, TargetGateway, TargetService, TargetHTTPRoute, TargetGRPCRoute}))
+			v.broken("bad-value", p.Name+" is for "+strconv.Quote(string(t.Kind)), "write "+anyOf([]TargetKind{TargetMesh, TargetNamespace, TargetGateway, TargetService, TargetHTTPRoute, TargetGRPCRoute, TargetTCPRoute, TargetTLSRoute, TargetUDPRoute}))
 			good = keep(good, p.Targets, i, false)
 			continue
 		}

@@ -95,9 +95,9 @@ func (x *exchange) key(k *hashKey) (v []byte, ok bool) {
 	return v, ok && len(v) > 0
 }
 
-// ask is what a connection of client wants of the cluster.
-func (b *flowBackend) ask(tried *upstream.Tried, client netip.AddrPort) upstream.Ask {
-	a := upstream.Ask{Tried: tried}
+// ask is what a connection of client, of flow f, wants of the cluster.
+func (b *flowBackend) ask(f *flow, tried *upstream.Tried, client netip.AddrPort) upstream.Ask {
+	a := upstream.Ask{Tried: tried, Class: upstream.ClassOf(f.noun.Priority)}
 	if b.source {
 		var room [64]byte
 		a.Hash, a.Hashed = upstream.HashOf(client.Addr().Unmap().WithZone("").AppendTo(room[:0])), true

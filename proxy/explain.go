@@ -41,7 +41,8 @@ type Explanation struct {
 	Answer   int      `json:"answer,omitempty"` // status of an answer that naru gives by itself
 	Location string   `json:"location,omitempty"`
 	Forward  string   `json:"forward,omitempty"` // request line and host as the service sees them
-	// Settings are what is said of how the request is served, and by whom.
+	// Settings are what is said of how the request, or the connection, is served,
+	// and by whom.
 	Settings []traffic.Setting `json:"settings,omitempty"`
 	Backends []ExplainBackend  `json:"backends,omitempty"`
 	// Rollout is there where one moves requests between the Backends.
@@ -104,7 +105,7 @@ func Explain(s *model.Snapshot, families []filter.Family, q Question) (*Explanat
 		return nil, err
 	}
 	if e.protocol.OfFlows() {
-		return e.explain(s, u), nil
+		return e.explain(s, &policies, u, q.Defaults), nil
 	}
 	if out := otherProtocol(e, q, u); out != nil {
 		return out, nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/traffic"
 )
 
 // isFlow says whether the scheme of a question asks about a connection.
@@ -12,7 +13,7 @@ func isFlow(scheme string) bool { return model.Protocol(scheme).OfFlows() }
 
 // explain says what would happen to a connection to e, or to datagrams. The
 // host of the question is the server name that the client asks for.
-func (e *entrance) explain(s *model.Snapshot, u *url.URL) *Explanation {
+func (e *entrance) explain(s *model.Snapshot, policies *traffic.Lowering, u *url.URL, defaults bool) *Explanation {
 	out := &Explanation{URL: u.String(), Listener: e.listeners[0].noun.Name}
 	if !isFlow(u.Scheme) {
 		out.Means = "The port carries " + string(e.protocol) + ", not requests. Ask for " + string(e.protocol) + "://" + u.Host + "."
@@ -28,6 +29,9 @@ func (e *entrance) explain(s *model.Snapshot, u *url.URL) *Explanation {
 		out.Listener = l.noun.Name
 		if f, ok := l.flows.FindString(name); ok {
 			why = f.explain(out, s)
+			if out.Settings = policies.Flow(f.noun); defaults {
+				out.Settings = traffic.FlowDefaults(out.Settings)
+			}
 			if out.Forward = "the bytes as they come"; l.noun.Terminates() {
 				out.Forward = "what is inside the client's TLS, which ends here"
 			} else if l.noun.Passthrough {

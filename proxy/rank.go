@@ -39,6 +39,18 @@ func (h *hedge) Rank() wire.Rank {
 // Rank implements wire.Ranker: nobody waits for it.
 func (m *mirror) Rank() wire.Rank { return wire.RankLast }
 
-// Rank implements wire.Ranker: flows have no priority, and no end to which to come
-// first.
-func (h *half) Rank() wire.Rank { return wire.RankLast }
+// class is how much a flow's connections matter; nil is a stranger's.
+func (f *flow) class() overload.Class {
+	if f == nil {
+		return overload.Normal
+	}
+	return overload.ClassOf(f.noun.Priority)
+}
+
+// Rank implements wire.Ranker: flows have no end to which to come first.
+func (h *half) Rank() wire.Rank {
+	if h.of.flow.class() == overload.Critical {
+		return wire.RankFirst
+	}
+	return wire.RankLast
+}

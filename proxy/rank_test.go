@@ -8,7 +8,7 @@ import (
 )
 
 // TestRank: critical routes and health checks come first; of the rest, responses
-// that have begun before those that have not; copies and flows last.
+// that have begun before those that have not; copies and other flows last.
 func TestRank(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
@@ -44,7 +44,13 @@ func TestRank(t *testing.T) {
 		w.run()
 	}
 	w.settled(4)
-	for _, last := range []wire.Ranker{&mirror{}, &half{}, &hedge{}} {
+	flow := func(p model.Priority) *half {
+		return &half{of: &conversation{flow: &flow{noun: &model.Flow{Priority: p}}}}
+	}
+	if got := flow(model.PriorityCritical).Rank(); got != wire.RankFirst {
+		t.Errorf("rank %d of a critical flow", got)
+	}
+	for _, last := range []wire.Ranker{&mirror{}, &half{of: &conversation{}}, flow(""), flow(model.PriorityLow), &hedge{}} {
 		if got := last.Rank(); got != wire.RankLast {
 			t.Errorf("%T: rank %d", last, got)
 		}

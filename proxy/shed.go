@@ -27,6 +27,21 @@ func (x *exchange) shed() bool {
 	return true
 }
 
+// shed refuses the connection likewise. One that stands goes on.
+func (k *conversation) shed() bool {
+	if k.w.admits(k.flow) {
+		return false
+	}
+	k.fail(observe.ProxyOverloaded)
+	return true
+}
+
+// admits asks the loop's gate about a new connection, or client, of f; nil is a
+// stranger's.
+func (w *worker) admits(f *flow) bool {
+	return w.gate.Calm() || w.gate.Admit(f.class(), w.rnd.Uint32())
+}
+
 // asksHealth says whether a path is one by which the health of a service is asked
 // for: gRPC's own, and those that orchestrators' documentation uses.
 func asksHealth(path []byte) bool {

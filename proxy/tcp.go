@@ -97,6 +97,9 @@ func (k *conversation) begin(c wire.Conn, held []byte) {
 		return
 	}
 	if k.stranger.IsValid() {
+		if k.shed() {
+			return
+		}
 		k.passOn()
 		return
 	}
@@ -112,6 +115,9 @@ func (k *conversation) begin(c wire.Conn, held []byte) {
 		k.fail(why)
 		return
 	}
+	if !k.wary && k.shed() { // of what may be HTTP yet the requests are asked about
+		return
+	}
 	k.idle = idleOf(k.flow.noun.Idle, model.DefaultFlowIdle)
 	k.tried.Only = k.listener.instance(k.client.conn.Peer())
 	if k.door.closing.Load() {
@@ -122,7 +128,7 @@ func (k *conversation) begin(c wire.Conn, held []byte) {
 
 // connect tries the next endpoint.
 func (k *conversation) connect() {
-	a := k.backend.ask(&k.tried, k.client.conn.Peer().Remote)
+	a := k.backend.ask(k.flow, &k.tried, k.client.conn.Peer().Remote)
 	lease, why := k.backend.cluster.Lease(k.w.loop, &a, k)
 	if lease == nil {
 		if a.Met != upstream.NoLimit && k.tries == 0 { // otherwise it is told why the last try failed
@@ -328,6 +334,9 @@ func (h *half) OnEOF() {
 	k := h.of
 	if k.wary {
 		k.trust() // a part of a request is none
+	}
+	if k.ended {
+		return
 	}
 	h.eof = true
 	k.last = k.w.loop.Now()

@@ -128,6 +128,10 @@ func (c *clients) session(key client) *session {
 		c.refuse(observe.TooManySessions)
 		return nil
 	}
+	if !c.w.admits(f) {
+		c.refuse(observe.ProxyOverloaded)
+		return nil
+	}
 	s = &session{of: c, key: key, listener: l, flow: f, idle: idleOf(f.noun.Idle, model.DefaultDatagramIdle)}
 	if !s.begin() {
 		return nil
@@ -167,7 +171,7 @@ func (s *session) begin() bool {
 	c.sessions[s.key] = s
 	c.port.sessions.Add(1)
 	if why == observe.ReasonNone {
-		a := b.ask(nil, s.key.remote)
+		a := b.ask(s.flow, nil, s.key.remote)
 		s.lease, why = b.cluster.Lease(w.loop, &a, s)
 		s.detail = a.Met.Err()
 	}

@@ -36,6 +36,9 @@ const mostGreeting = 16 << 10
 
 // trust passes on what was held, and lets pass what comes.
 func (k *conversation) trust() {
+	if k.shed() {
+		return
+	}
 	held, greeting := k.held, k.greeting
 	k.wary, k.held, k.greeting = false, nil, nil
 	if len(greeting) > 0 {

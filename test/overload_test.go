@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -83,14 +85,38 @@ func bursts(t *testing.T, addr, path string, stop <-chan struct{}) {
 	}
 }
 
+// resets says whether a connection is reset before what it asks is answered.
+func resets(t *testing.T, addr string) bool {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err == nil {
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err = io.WriteString(c, "are you there\n"); err == nil {
+			_, err = bufio.NewReader(c).ReadString('\n')
+		}
+	}
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+		t.Fatal(err)
+	}
+	return err != nil
+}
+
 // TestQueueDelay: clients keep the loop from coming to anything else. Requests of
-// low, then of normal priority are refused with Retry-After, critical ones and
-// health checks are served, what has begun goes on, and soon after it is over all
-// are.
+// low, then of normal priority are refused with Retry-After, connections of such
+// tcp routes are reset, critical ones and health checks are served, what has begun
+// goes on, by HTTP/3 as well, and soon after it is over all are.
 func TestQueueDelay(t *testing.T) {
 	t.Parallel()
-	next := make(chan struct{})
+	next, uploads := make(chan struct{}), make(chan struct{})
 	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			_, _ = io.ReadFull(r.Body, make([]byte, 5))
+			close(uploads)
+			rest, err := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s, %v", rest, err)
+			return
+		}
 		if r.URL.Path == "/stream" {
 			for range 2 {
 				io.WriteString(w, "part\n")
@@ -101,16 +127,20 @@ func TestQueueDelay(t *testing.T) {
 		}
 		io.WriteString(w, "served")
 	})
-	g := prepare(t, fmt.Sprintf(`listen: $LISTEN
+	g := prepare(t, fmt.Sprintf(`listen: [$LISTEN, {address: 'https://$LISTEN4', protocols: [h1, h2, h3], tls: {cert: a.crt, key: a.key}}]
 overload: {queueDelay: 1ms, memory: off}
 routes:
 - {match: /, to: a}
 - {match: /pay, to: a, priority: critical}
 - {match: /report, to: a, priority: low}
 - {match: /hello, respond: 200 hello}
+- {name: low, match: "tcp://$LISTEN2", to: db, priority: low}
+- {name: critical, match: "tcp://$LISTEN3", to: db, priority: critical}
 services:
   a: [%q]
-`, up.addr))
+  db: [%q]
+`, up.addr, lines(t, "db").addr))
+	g.keys("a", 1, "a.example")
 	g.run("run", g.file, "--loops", "1")
 	// Where others keep the machine busy it may wait for longer than that at rest, too.
 	eventually(t, "at rest it is calm", func() bool { return g.overload().Level == "calm" })
@@ -125,6 +155,30 @@ services:
 		t.Fatalf("the stream begins with %q, %v", line, err)
 	}
 	low, normal, critical, health := g.dial(), g.dial(), g.dial(), g.dial()
+	stands := dial(t, g.ports["$LISTEN2"])
+	stands.bytes("one\n")
+	if got := stands.says(); got != "db: one" {
+		t.Fatalf("the service says %q", got)
+	}
+
+	quic, secure := g.http3(), "https://"+g.ports["$LISTEN4"]
+	from, to := io.Pipe()
+	t.Cleanup(func() { to.Close() })
+	uploaded := make(chan string, 1)
+	go func() {
+		a, err := quic.Post(secure+"/up", "text/plain", from)
+		if err != nil {
+			uploaded <- err.Error()
+			return
+		}
+		defer a.Body.Close()
+		text, err := io.ReadAll(a.Body)
+		uploaded <- fmt.Sprint(a.StatusCode, " ", string(text), " ", err)
+	}()
+	if _, err := io.WriteString(to, "begun"); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, uploads)
 
 	stop := make(chan struct{})
 	var load sync.WaitGroup
@@ -153,6 +207,41 @@ services:
 		critical.get("/pay").is(t, 200, "served")
 		health.get("/healthz").is(t, 200, "served")
 	}
+	eventually(t, "a connection of low priority is reset", func() bool {
+		if resets(t, g.ports["$LISTEN2"]) {
+			refusals[0]++
+			return true
+		}
+		return false
+	})
+	db := dial(t, g.ports["$LISTEN3"])
+	for _, c := range []*client{db, stands} {
+		c.bytes("two\n")
+		if got := c.says(); got != "db: two" {
+			t.Errorf("the service says %q", got)
+		}
+	}
+	eventually(t, "a request of low priority that comes by HTTP/3 is refused", func() bool {
+		a, body := fetch(t, quic, "GET", secure+"/report", nil)
+		if a.StatusCode == 200 {
+			return false
+		}
+		refusals[0]++
+		problem(t, a, body, 503, "proxy_overloaded")
+		return true
+	})
+	for _, path := range []string{"/pay", "/healthz"} {
+		if a, body := fetch(t, quic, "GET", secure+path, nil); a.StatusCode != 200 || body != "served" {
+			t.Errorf("%s by HTTP/3: %d %q", path, a.StatusCode, body)
+		}
+	}
+	if _, err := io.WriteString(to, " and ended"); err != nil {
+		t.Error(err)
+	}
+	to.Close()
+	if got := receive(t, uploaded); got != "200  and ended, <nil> <nil>" {
+		t.Errorf("what has begun by HTTP/3 ends with %q", got)
+	}
 	if len(page.Because) != 1 || page.Because[0] != "queueDelay" {
 		t.Errorf("/status says %+v", page)
 	}
@@ -164,6 +253,9 @@ services:
 	m := g.metrics()
 	if n := m.value("naru_overload_shed_total", "priority", "low") + m.value("naru_overload_shed_total", "priority", "normal"); n < float64(refusals[0]+refusals[1]) {
 		t.Errorf("%v are counted, of %v", n, refusals)
+	}
+	if n := m.value("naru_flow_connections_total", "flow", "low"); n < 1 {
+		t.Errorf("%v connections have ended", n)
 	}
 	if n := m.value("naru_overload_shed_total", "priority", "critical"); n != 0 {
 		t.Errorf("%v critical ones are counted", n)

@@ -90,6 +90,9 @@ func settings(c *model.Config) string {
 	for _, r := range out.Routes {
 		write("route", r.Name, l.Route(r))
 	}
+	for _, f := range out.Flows {
+		write("flow", f.Name, l.Flow(f))
+	}
 	for _, s := range out.Services {
 		write("service", s.Name, l.Service(s))
 	}

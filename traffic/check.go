@@ -96,6 +96,7 @@ func (l *Lowering) Problems(c *model.Config) []model.Problem {
 	}
 	for _, p := range c.Traffic {
 		t.policy(c, p)
+		t.requests(p)
 	}
 	t.rollouts(l, c)
 	t.conflicts(l.index.routes, routeFields, routeHalf)
@@ -115,7 +116,7 @@ func (l *Lowering) meshRoutes(c *model.Config) (all []judged) {
 		if l.steps = l.index.ofRoute(r, "", nil, l.steps[:0]); len(l.steps) == 0 {
 			continue
 		}
-		m := made[model.Route]{by: l.chain(1, routeFields, routeHalf)}
+		m := made[model.Route]{by: l.chain(ofRoutes, routeFields, routeHalf)}
 		r.Name = "to " + s.Name
 		m.judge(r, routeFields, nil, func(x *model.Route) (*model.Route, []model.Problem) {
 			return model.CheckRoute(settledRoute(r, x))
@@ -173,6 +174,16 @@ func (t *teller) all(l *Lowering, one func(*teller, *judged)) {
 			for k := range d.made {
 				if m := &d.made[k]; m.by != nil {
 					one(t, &judged{reflect.ValueOf(r).Elem(), "route " + r.Name, m.by, routeFields, routeHalf, nil, m.problems})
+				}
+			}
+		}
+	}
+	for i, f := range l.flows.list {
+		if d := l.flows.done[i]; d != nil {
+			noun := reflect.ValueOf(asRoute(f)).Elem()
+			for k := range d.made {
+				if m := &d.made[k]; m.by != nil {
+					one(t, &judged{noun, "flow " + f.Name, m.by, flowFields, routeHalf, nil, nil})
 				}
 			}
 		}
@@ -282,6 +293,9 @@ func missing(c *model.Config, p *model.TrafficPolicy, t model.PolicyTarget) (mes
 		if p.Route != nil {
 			note(model.TargetNamespace, namespace, "", "")
 		}
+	}
+	for _, f := range c.Flows {
+		note(f.Subject.Kind, cmp.Or(f.Subject.Namespace, model.DefaultNamespace), f.Subject.Name, f.Subject.Section)
 	}
 	for _, x := range c.Listeners {
 		if namespace, rest, ok := strings.Cut(x.Name, "/"); ok && x.Mesh == nil {

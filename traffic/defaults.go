@@ -5,7 +5,7 @@ import "strings"
 // byDefault is who gives what nobody says.
 const byDefault = "default"
 
-// routeDefaults and serviceDefaults are what a field is where nobody says it, for
+// routeDefaults, flowDefaults and serviceDefaults are what a field is where nobody says it, for
 // people: "field: text". They are in the order of the fields; one that is missing
 // is a switch of its group, or has no meaning alone (defaults_test.go).
 var (
@@ -22,6 +22,7 @@ var (
 		"priority: normal",
 		"rollout: none",
 	}
+	flowDefaults    = []string{"priority: normal"}
 	serviceDefaults = []string{
 		"balance: peak-ewma",
 		"subsetSize: all",

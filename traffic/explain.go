@@ -22,23 +22,32 @@ type Setting struct {
 // Route tells what is said of a Route of the last Lower, be it what came out or
 // what went in: what is not said has its default.
 func (l *Lowering) Route(r *model.Route) []Setting {
-	name := func(r *model.Route) string { return r.Name }
-	d := l.routes.of(r.Name, name)
-	for i := len(r.Name) - 1; i > 0 && d == nil; i-- { // one of several is called after a listener, too
-		if r.Name[i] == '@' {
-			d = l.routes.of(r.Name[:i], name)
-		}
-	}
-	var by *merged
+	d, by := found(&l.routes, r, r.Name, func(r *model.Route) string { return r.Name })
 	from := r
 	if d != nil {
+		from = d.from
+	}
+	return settings(reflect.ValueOf(from).Elem(), reflect.ValueOf(r).Elem(), by, routeFields, "route "+from.Name, from.Origin)
+}
+
+// found gives what became of a noun's origin, and the chain that it was made by.
+// One of several is called after a listener, too. nil: the noun is as it was
+// written.
+func found[T any](of *last[T], noun *T, name string, nameOf func(*T) string) (*done[T], *merged) {
+	d := of.of(name, nameOf)
+	for i := len(name) - 1; i > 0 && d == nil; i-- {
+		if name[i] == '@' {
+			d = of.of(name[:i], nameOf)
+		}
+	}
+	if d != nil {
 		for i := range d.made {
-			if d.made[i].noun == r {
-				by, from = d.made[i].by, d.from
+			if d.made[i].noun == noun {
+				return d, d.made[i].by
 			}
 		}
 	}
-	return settings(reflect.ValueOf(from).Elem(), reflect.ValueOf(r).Elem(), by, routeFields, "route "+from.Name, from.Origin)
+	return nil, nil
 }
 
 // Service is Route for a Service.

@@ -15,10 +15,20 @@ type Lowering struct {
 	policies []*model.TrafficPolicy // that index is of
 	services last[model.Service]
 	routes   last[model.Route]
+	flows    last[model.Flow]
 	find     map[string]*model.Service // of this call
 	steps    []step                    // scratch
-	chains   [2]map[ends][]*merged     // of Services and of Routes, so that these share them
+	chains   [kinds]map[ends][]*merged // so that nouns share them
 }
+
+// Kinds of nouns.
+const (
+	ofServices = iota
+	ofRoutes
+	ofFlows
+
+	kinds
+)
 
 // last is the list of the last call, sorted by name, and what became of each; nil
 // where no policy is for it.
@@ -49,7 +59,7 @@ func (l *Lowering) Lower(c *model.Config) *model.Config {
 	same := l.index != nil && slices.Equal(l.policies, c.Traffic)
 	if !same {
 		l.index, l.policies = newIndex(c.Traffic), slices.Clone(c.Traffic)
-		l.chains = [2]map[ends][]*merged{{}, {}}
+		l.chains = [kinds]map[ends][]*merged{{}, {}, {}}
 	}
 	known := same && slices.EqualFunc(l.services.list, c.Services, sameSubject)
 	l.find = map[string]*model.Service{}
@@ -61,11 +71,15 @@ func (l *Lowering) Lower(c *model.Config) *model.Config {
 	out := *c
 	out.Services = lowerAll(c.Services, &l.services, same, func(s *model.Service) string { return s.Name }, l.service)
 	out.Routes = lowerAll(c.Routes, &l.routes, known, func(r *model.Route) string { return r.Name }, l.route)
+	out.Flows = lowerAll(c.Flows, &l.flows, known, func(f *model.Flow) string { return f.Name }, l.flow)
 	l.find = nil
 	if len(out.Routes) != len(c.Routes) {
 		slices.SortStableFunc(out.Routes, func(a, b *model.Route) int { return strings.Compare(a.Name, b.Name) })
 	}
-	if slices.Equal(out.Services, c.Services) && slices.Equal(out.Routes, c.Routes) {
+	if len(out.Flows) != len(c.Flows) {
+		slices.SortStableFunc(out.Flows, func(a, b *model.Flow) int { return strings.Compare(a.Name, b.Name) })
+	}
+	if slices.Equal(out.Services, c.Services) && slices.Equal(out.Routes, c.Routes) && slices.Equal(out.Flows, c.Flows) {
 		return c
 	}
 	return &out
@@ -123,7 +137,7 @@ func (l *Lowering) service(s *model.Service, before *done[model.Service]) *done[
 	if len(l.steps) == 0 && (s.Health == nil || s.Health.Kind != model.HealthOff) {
 		return nil
 	}
-	by := l.chain(0, serviceFields, serviceHalf)
+	by := l.chain(ofServices, serviceFields, serviceHalf)
 	if before != nil && before.from == s && before.made[0].by.same(by) {
 		return before
 	}
@@ -177,27 +191,35 @@ func settledService(was, s *model.Service) *model.Service {
 	return &out
 }
 
-// route lowers one, or gives before.
-func (l *Lowering) route(r *model.Route, before *done[model.Route]) *done[model.Route] {
+// behind groups the parents of a Route by what policies say of what comes by
+// them.
+func behind[T any](l *Lowering, r *model.Route, kind int, fields []field) (groups []made[T], parents [][]string) {
 	find := func(name string) *model.Service { return l.find[name] }
-	var groups []made[model.Route]
-	var parents [][]string
 	for i, parent := range r.Parents {
 		if i > 0 && !l.index.gateways {
 			break // they are all the same
 		}
 		l.steps = l.index.ofRoute(r, parent, find, l.steps[:0])
+		if kind == ofFlows {
+			l.steps = ofConnections(l.steps)
+		}
 		by := (*merged)(nil)
 		if len(l.steps) > 0 {
-			by = l.chain(1, routeFields, routeHalf)
+			by = l.chain(kind, fields, routeHalf)
 		}
-		at := slices.IndexFunc(groups, func(g made[model.Route]) bool { return g.by == by || alike(r, g.by, by) })
+		at := slices.IndexFunc(groups, func(g made[T]) bool { return g.by == by || alike(r, fields, g.by, by) })
 		if at < 0 {
-			groups, parents = append(groups, made[model.Route]{by: by}), append(parents, nil)
+			groups, parents = append(groups, made[T]{by: by}), append(parents, nil)
 			at = len(groups) - 1
 		}
 		parents[at] = append(parents[at], parent)
 	}
+	return groups, parents
+}
+
+// route lowers one, or gives before.
+func (l *Lowering) route(r *model.Route, before *done[model.Route]) *done[model.Route] {
+	groups, parents := behind[model.Route](l, r, ofRoutes, routeFields)
 	if len(groups) <= 1 && (len(groups) == 0 || groups[0].by == nil) && !switchedOff(r) {
 		return nil
 	}
@@ -208,9 +230,7 @@ func (l *Lowering) route(r *model.Route, before *done[model.Route]) *done[model.
 		out := r
 		if len(groups) > 1 {
 			x := *r
-			if x.Parents = parents[i]; i > 0 {
-				x.Name += "@" + parents[i][0]
-			}
+			x.Parents, x.Name = parents[i], part(r.Name, i, parents[i])
 			out = &x
 		}
 		groups[i].judge(out, routeFields, nil, func(x *model.Route) (*model.Route, []model.Problem) {
@@ -221,17 +241,25 @@ func (l *Lowering) route(r *model.Route, before *done[model.Route]) *done[model.
 	return &done[model.Route]{r, groups}
 }
 
+// part is the name of one of several nouns that became of one.
+func part(name string, i int, parents []string) string {
+	if i > 0 {
+		name += "@" + parents[0]
+	}
+	return name
+}
+
 // switchedOff says whether a Route says of something that there is none.
 func switchedOff(r *model.Route) bool {
 	return r.Hedge != nil && r.Hedge.Off || r.Session != nil && r.Session.Kind == model.SessionOff
 }
 
 // alike says whether two chains come to the same at a route.
-func alike(r *model.Route, a, b *merged) bool {
+func alike(r *model.Route, fields []field, a, b *merged) bool {
 	noun := reflect.ValueOf(r).Elem()
 	counting := func(m *merged) (list []given) {
 		if m != nil {
-			list = slices.DeleteFunc(slices.Clone(m.given), func(g given) bool { return !counts(noun, &routeFields[g.field], &g, routeFields, nil) })
+			list = slices.DeleteFunc(slices.Clone(m.given), func(g given) bool { return !counts(noun, &fields[g.field], &g, fields, nil) })
 		}
 		return list
 	}

@@ -116,6 +116,61 @@ func TestLastLegHasNoPolicies(t *testing.T) {
 	}
 }
 
+// Of connections the priority counts, that of calls in the mesh too; what did not
+// change stays, and what runs a workload's own ports has no policies.
+func TestConnectionsStay(t *testing.T) {
+	t.Parallel()
+	orders := model.PolicyTarget{Kind: model.TargetService, Namespace: "shop", Name: "orders"}
+	says := func(name string, target model.PolicyTarget, r *model.Route) *model.TrafficPolicy {
+		return &model.TrafficPolicy{Name: name, Targets: []model.PolicyTarget{target}, Route: r}
+	}
+	to := func(service string) []model.Backend { return []model.Backend{{Service: service, Weight: 1}} }
+	c := &model.Config{
+		Services: []*model.Service{{Name: "mesh/in/shop/a:80", Local: true}, {Name: "orders@shop/web", Identity: "spiffe://x/ns/shop/sa/web", Subject: model.Subject{Namespace: "shop", Name: "orders"}}, {Name: "queue"}},
+		Flows: []*model.Flow{
+			{Name: "a", Parents: []string{"listen/tcp://:1"}, Backends: to("queue")},
+			{Name: "b", Parents: []string{"listen/tcp://:2"}, Backends: to("queue"), Priority: model.PlainPriority},
+			{Name: "mesh/in/shop/a:80", Parents: []string{"mesh/in/shop/a:80"}, Backends: to("mesh/in/shop/a:80")},
+			{Name: "mesh/to/orders@shop/web", Parents: []string{"mesh/out/shop/web"}, Backends: to("orders@shop/web"), Subject: model.Subject{Kind: model.TargetService, Namespace: "shop", Name: "orders"}},
+		},
+		Traffic: []*model.TrafficPolicy{
+			says("mesh", model.PolicyTarget{Kind: model.TargetMesh}, &model.Route{Priority: model.PriorityLow}),
+			says("orders", orders, &model.Route{Priority: model.PriorityCritical, Timeouts: model.Timeouts{Backend: time.Second}}),
+			says("queue", model.PolicyTarget{Kind: model.TargetService, Namespace: "default", Name: "queue"}, &model.Route{Timeouts: model.Timeouts{Backend: time.Second}}),
+		},
+	}
+	var l Lowering
+	out := l.Lower(c)
+	var got []model.Priority
+	for _, f := range out.Flows {
+		got = append(got, f.Priority)
+	}
+	if want := []model.Priority{model.PriorityLow, model.PlainPriority, "", model.PriorityCritical}; !slices.Equal(got, want) {
+		t.Errorf("priorities %q, want %q", got, want)
+	}
+	if out.Flows[1] != c.Flows[1] || out.Flows[2] != c.Flows[2] || c.Flows[0].Priority != "" {
+		t.Error("what says it itself, or the last leg, is not what it was, or what was given was written to")
+	}
+	again := l.Lower(c)
+	if n := different(out.Flows, again.Flows); n > 0 {
+		t.Errorf("%d flows are new, and nothing has changed", n)
+	}
+	next := *c
+	next.Traffic = slices.Clone(c.Traffic)
+	next.Traffic[1] = says("orders", orders, &model.Route{Priority: model.PriorityLow})
+	third := l.Lower(&next)
+	if n := different(again.Flows, third.Flows); n != 1 || third.Flows[3].Priority != model.PriorityLow {
+		t.Errorf("%d flows are new for one policy, %q", n, third.Flows[3].Priority)
+	}
+	said := FlowDefaults(l.Flow(third.Flows[0]))
+	if len(said) != 1 || said[0].Value != "low" || said[0].By != "mesh" {
+		t.Errorf("said %+v", said)
+	}
+	if said := FlowDefaults(l.Flow(third.Flows[2])); len(said) != 1 || said[0].Value != "normal" || said[0].By != byDefault {
+		t.Errorf("said of the last leg %+v", said)
+	}
+}
+
 func BenchmarkLower(b *testing.B) {
 	c := many(10_000)
 	for name, change := range map[string]func(*model.Config, int){

@@ -252,7 +252,7 @@ func (made *linkedRoute) rules(parents []string, verdicts []verdict, suffix stri
 		if route.streams() {
 			made.flows = append(made.flows, &model.Flow{
 				Name: noun.Name, Parents: noun.Parents, Hostnames: noun.Hostnames, Backends: noun.Backends,
-				Order: noun.Order, Origin: noun.Origin,
+				Order: noun.Order, Origin: noun.Origin, Subject: noun.Subject,
 			})
 			continue
 		}

@@ -27,9 +27,10 @@ type TrafficPolicy struct {
 
 // TrafficPolicySpec is the content of a TrafficPolicy.
 type TrafficPolicySpec struct {
-	// TargetRefs are Gateways, HTTPRoutes, GRPCRoutes and Services in the
-	// policy's namespace, that Namespace, or the Mesh: all. sectionName is the
-	// name of a listener, a rule or a port.
+	// TargetRefs are Gateways, HTTPRoutes, GRPCRoutes, TCPRoutes, TLSRoutes,
+	// UDPRoutes and Services in the policy's namespace, that Namespace, or the
+	// Mesh: all. sectionName is the name of a listener, a rule or a port. Of what
+	// is no request the priority counts.
 	TargetRefs []gateway.LocalPolicyTargetReferenceWithSectionName `json:"targetRefs"`
 	// Timeouts are those of an HTTPRoute; 0s is none.
 	Timeouts *gateway.HTTPRouteTimeouts `json:"timeouts,omitempty"`
@@ -40,8 +41,9 @@ type TrafficPolicySpec struct {
 	Hedge *Hedge `json:"hedge,omitempty"`
 	// SessionPersistence is that of an HTTPRoute.
 	SessionPersistence *gateway.SessionPersistence `json:"sessionPersistence,omitempty"`
-	// Priority is low, normal (the default) or critical: which requests are
-	// refused first, and which last, where not all can be served.
+	// Priority is low, normal (the default) or critical: which requests, and which
+	// new connections, are refused first, and which last, where not all can be
+	// served.
 	Priority string `json:"priority,omitempty"`
 	// StreamTimeouts bound what follows a response's head.
 	StreamTimeouts *StreamTimeouts `json:"streamTimeouts,omitempty"`
@@ -175,11 +177,12 @@ func under(field, whole string) bool {
 // targetGroups are the groups of what policies are for.
 var targetGroups = map[string]string{
 	"Service": coreGroup, "Namespace": coreGroup, "Mesh": naruGroup, gatewayKind: gatewayGroup, httpRoute: gatewayGroup, grpcRoute: gatewayGroup,
+	tcpRoute: gatewayGroup, tlsRoute: gatewayGroup, udpRoute: gatewayGroup,
 }
 
 // targets reads what a policy is for, but for nothing that a mistake is in.
 func (r *reader) targets(kind string, p *model.TrafficPolicy, refs []gateway.LocalPolicyTargetReferenceWithSectionName) (all []model.PolicyTarget) {
-	kinds := []string{"Mesh", "Namespace", "Service", gatewayKind, httpRoute, grpcRoute}
+	kinds := []string{"Mesh", "Namespace", "Service", gatewayKind, httpRoute, grpcRoute, tcpRoute, tlsRoute, udpRoute}
 	if kind == backendPolicyKind {
 		kinds = kinds[:3]
 	}

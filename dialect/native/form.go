@@ -144,7 +144,7 @@ type policySpec struct {
 	Retry         elsewhere      `json:"retry" doc:"when a try that failed is made again"`
 	Hedge         elsewhere      `json:"hedge" doc:"when a second try is made beside the first"`
 	Session       elsewhere      `json:"sessionPersistence" doc:"how a client stays with an endpoint"`
-	Priority      elsewhere      `json:"priority" doc:"which requests are refused first" enum:"low,normal,critical"`
+	Priority      elsewhere      `json:"priority" doc:"which requests, and new connections, are refused first" enum:"low,normal,critical"`
 	Streams       elsewhere      `json:"streamTimeouts" doc:"how long the parts of an exchange may take"`
 	Shape         elsewhere      `json:"shape" doc:"how fast requests and bodies pass"`
 	Fault         elsewhere      `json:"fault" doc:"makes some requests slow, or fail"`

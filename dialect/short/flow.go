@@ -97,7 +97,7 @@ func (r *route) checkFlow(in *dialect.Decoder, n *yaml.Node) {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		switch key := n.Content[i]; key.Value {
-		case "name", "match", "to", "timeout":
+		case "name", "match", "to", "timeout", "priority":
 		case "listen":
 			in.Problem(key, "bad-value", "where a connection comes in is said by its match", "leave listen out")
 		default:
@@ -143,7 +143,7 @@ func (c *compiler) compileFlow(r *route, name string, index int, out *rule) {
 		s := r.Match[i].flow
 		f := at[s.door()]
 		if f == nil {
-			f = &model.Flow{Name: name, Backends: backends, Order: model.Order{Index: index}, Origin: r.origin}
+			f = &model.Flow{Name: name, Backends: backends, Priority: model.Priority(r.Priority), Order: model.Order{Index: index}, Origin: r.origin}
 			if len(out.flows) > 0 {
 				f.Name += "/" + strconv.Itoa(len(out.flows))
 			}

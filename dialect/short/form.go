@@ -159,7 +159,7 @@ type route struct {
 	Timeout   *timeouts     `json:"timeout" doc:"for the whole request, or an object" unit:"duration"`
 	Retry     *retry        `json:"retry" doc:"how many further tries, off, or an object" default:"one more, on another endpoint, where it is safe"`
 	Session   text          `json:"session" doc:"a client stays with the endpoint that served it first: cookie, header, cookie NAME, header NAME, or off" default:"each request is balanced"`
-	Priority  text          `json:"priority" doc:"which requests are refused first, and which last, where a service has limits" enum:"low,normal,critical" default:"normal"`
+	Priority  text          `json:"priority" doc:"which requests, or connections, are refused first, and which last, where a service has limits or naru has too much to do" enum:"low,normal,critical" default:"normal"`
 	Hedge     *hedge        `json:"hedge" doc:"a second try on another endpoint when the first takes so long: a time, or p95 for what 95% of the answers take" default:"off"`
 	GRPC      *calls        `json:"grpc" doc:"of gRPC calls: web lets pages call (gRPC-Web), metrics counts them by method; one or both"`
 	Transcode *transcode    `json:"transcode" doc:"clients call a gRPC service with JSON: a descriptor file, or an object"`
@@ -334,7 +334,7 @@ type service struct {
 	Retry     *retry    `json:"retry" doc:"likewise: how many further tries, off, or an object"`
 	Hedge     *hedge    `json:"hedge" doc:"likewise: a second try on another endpoint when the first takes so long"`
 	Session   text      `json:"session" doc:"likewise: a client stays with the endpoint that served it first, or off"`
-	Priority  text      `json:"priority" doc:"likewise: which requests are refused first, and which last" enum:"low,normal,critical"`
+	Priority  text      `json:"priority" doc:"likewise: which requests, or connections, are refused first, and which last" enum:"low,normal,critical"`
 	Mesh      *member   `json:"mesh" doc:"a service of the mesh, whose endpoints are workloads: the port that clients call, or an object" default:"not of the mesh"`
 
 	HashBalanceFactor int      `json:"hashBalanceFactor" doc:"what an endpoint gets by keys at most, of its share of the requests that run, 101 to 1000; a key whose endpoint has more goes to the next of its own" default:"no bound" unit:"%"`

@@ -32,6 +32,10 @@
 // source. quic-go gives a client a new stream in place of an old one only when
 // the machine has forgotten that, so that no flood of resets outruns it.
 //
+// While the loop is behind (wire.Sorter), a pipe whose request is known has its
+// turn by how much that matters (wire.Rank), and what it has to tell gathers until
+// then: its bounds hold the client.
+//
 // Neither side keeps a compression table, and 0-RTT, which anybody can replay,
 // is not accepted. That a request allocates nothing is not claimed here, as it
 // is for HTTP/1.1 and HTTP/2.

@@ -17,6 +17,7 @@ import (
 type link struct {
 	conn     *quic.Conn
 	loop     wire.Loop
+	sorter   wire.Sorter     // loop, where it is one
 	done     <-chan struct{} // closed with the connection
 	patience time.Duration   // for a client that takes nothing; negative: endless
 	waiting  atomic.Int64    // bytes in all streams that QUIC has not taken
@@ -41,6 +42,7 @@ var _ carrier = (*link)(nil)
 func newLink(conn *quic.Conn, l wire.Loop, over *sync.WaitGroup) *link {
 	over.Add(1)
 	k := &link{conn: conn, loop: l, done: conn.Context().Done()}
+	k.sorter, _ = l.(wire.Sorter)
 	context.AfterFunc(conn.Context(), func() {
 		l.Post(func() {
 			if k.gone = true; k.session != nil {
@@ -126,7 +128,8 @@ func (k *link) notify(p *pipe) {
 	}
 }
 
-// turn tells what the streams of the connection have to tell.
+// turn tells what the streams of the connection have to tell, or puts it off where
+// the loop is behind.
 func (k *link) turn() {
 	k.mu.Lock()
 	list := k.ready
@@ -136,8 +139,11 @@ func (k *link) turn() {
 		p.listed = false
 	}
 	k.mu.Unlock()
+	behind := k.sorter != nil && k.sorter.Behind()
 	for _, p := range list {
-		p.turn()
+		if !behind || !p.putOff(k.sorter) {
+			p.turn()
+		}
 	}
 	clear(list)
 	k.mu.Lock()

@@ -67,6 +67,8 @@ type pipe struct {
 	deaf   bool // nobody wants what comes
 	over   bool // released
 	eof    bool // the end was told
+	late   bool // its turn is put off
+	isLate func()
 
 	room chan struct{} // of one place: the reader may go on
 
@@ -161,8 +163,37 @@ func (p *pipe) read() {
 	}
 }
 
+// putOff puts the turn off where what there is to tell matters less than what else
+// the loop has to do. A client that has left wants nothing more: that is told.
+func (p *pipe) putOff(to wire.Sorter) bool {
+	rank := wire.RankOf(p.hears) // of a new stream too: what it is about nobody knows
+	if rank != wire.RankFirst {
+		p.mu.Lock()
+		if p.stopped || p.stuck || p.inEnd != nil && p.inEnd != io.EOF {
+			rank = wire.RankFirst
+		}
+		p.mu.Unlock()
+	}
+	switch {
+	case rank == wire.RankFirst:
+		return false
+	case p.late: // it waits already
+		return true
+	case p.isLate == nil:
+		p.isLate = func() {
+			if p.late {
+				p.turn()
+			}
+		}
+	}
+	p.late = true
+	to.PutOff(rank, p.isLate)
+	return true
+}
+
 // turn tells what there is, on the loop.
 func (p *pipe) turn() {
+	p.late = false
 	p.mu.Lock()
 	p.rest = append(p.rest, p.came...)
 	clear(p.came)

@@ -48,11 +48,20 @@ type stream struct {
 var (
 	_ wire.ServerStream = (*stream)(nil)
 	_ inlet             = (*stream)(nil)
+	_ wire.Ranker       = (*stream)(nil)
 )
 
 // Loop and Peer are wire.ServerStream's.
 func (s *stream) Loop() wire.Loop  { return s.m.loop }
 func (s *stream) Peer() *wire.Peer { return &s.m.peer }
+
+// Rank implements wire.Ranker. What a request that comes is about nobody knows.
+func (s *stream) Rank() wire.Rank {
+	if s.req == nil || !s.told || s.lost || s.failing {
+		return wire.RankFirst
+	}
+	return wire.RankOf(s.req)
+}
 
 // lend asks for a place for the request.
 func (s *stream) lend() *wire.Exchange {

@@ -53,13 +53,29 @@ func (l *loop) sort(c *conn, events uint32) {
 		l.happen(c, events)
 		return
 	case c.pending != 0: // it waits already
-	case rank == wire.RankBegun:
-		l.backlog.Begun(c, l.now)
 	default:
-		l.backlog.Fresh(c, l.now)
+		l.putOff(rank, belated{conn: c})
 	}
 	c.pending = uint16(events)
 }
+
+// belated is what was put off: what has happened to a connection, or a function.
+type belated struct {
+	conn *conn
+	run  func()
+}
+
+func (l *loop) putOff(rank wire.Rank, b belated) {
+	if rank == wire.RankBegun {
+		l.backlog.Begun(b, l.now)
+	} else {
+		l.backlog.Fresh(b, l.now)
+	}
+}
+
+// Behind and PutOff are wire.Sorter's.
+func (l *loop) Behind() bool                     { return l.lags() }
+func (l *loop) PutOff(rank wire.Rank, fn func()) { l.putOff(rank, belated{run: fn}) }
 
 // rank is how soon the loop comes to what has happened to c.
 func (c *conn) rank(events uint32) wire.Rank {
@@ -100,12 +116,17 @@ func (l *loop) catchUp() {
 	l.gathered.on = l.backlog.Len() >= gatherFrom
 	until := l.now + min(max(slice, (l.now-l.caught)/2), longSlice)
 	for n := 0; l.now < until; l.refresh() {
-		c, ok := l.backlog.Next(l.now)
+		b, ok := l.backlog.Next(l.now)
 		if !ok {
 			break
 		}
 		if n++; n%gatherEvents == 0 {
 			l.scatter()
+		}
+		c := b.conn
+		if c == nil {
+			b.run()
+			continue
 		}
 		events := uint32(c.pending)
 		if c.pending = 0; events == 0 || c.phase == closed {

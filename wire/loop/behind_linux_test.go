@@ -219,3 +219,37 @@ func TestPutOff(t *testing.T) {
 	await(t, "an end", ends)
 	await(t, "an end", ends)
 }
+
+// TestPutOffFunctions: what is told by Post is sorted among connections, in order,
+// and only where the loop is behind.
+func TestPutOffFunctions(t *testing.T) {
+	t.Parallel()
+	l := start(t, 1).loops[0]
+	on(t, l, func() {
+		if l.Behind() {
+			t.Error("an idle loop is behind")
+		}
+	})
+	order := make(chan string, 5)
+	on(t, l, func() {
+		l.behind, l.drained, l.lapse = true, false, 0
+		if !l.Behind() {
+			t.Error("it is not behind")
+		}
+		l.PutOff(wire.RankLast, func() { order <- "last" })
+		l.PutOff(wire.RankLast, func() { panic("of one") })
+		l.PutOff(wire.RankBegun, func() { order <- "begun" })
+		l.PutOff(wire.RankLast, func() { order <- "after a panic" })
+		order <- "at once"
+	})
+	for _, want := range []string{"at once", "begun", "last", "after a panic"} {
+		if got := await(t, want, order); got != want {
+			t.Errorf("%s has its turn, want %s", got, want)
+		}
+	}
+	on(t, l, func() {
+		if l.behind || l.backlog.Len() > 0 {
+			t.Errorf("behind: %v, %d are left", l.behind, l.backlog.Len())
+		}
+	})
+}

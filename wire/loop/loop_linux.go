@@ -74,7 +74,7 @@ type loop struct {
 	behind, drained bool
 	lapse, caught   time.Duration
 	told            time.Duration
-	backlog         backlog.Backlog[*conn]
+	backlog         backlog.Backlog[belated]
 
 	idle     int // waits interrupted in a row
 	stopping bool
@@ -86,7 +86,7 @@ func newLoop(d *Driver, index, buffer int) (*loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create: %w", err)
 	}
-	l := &loop{driver: d, index: index, epoll: int32(epoll), noted: math.MinInt64 / 2}
+	l := &loop{driver: d, index: index, epoll: int32(epoll), noted: math.MinInt64 / 2, drained: true}
 	eventfd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		closeSocket(l.epoll)
