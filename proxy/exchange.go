@@ -16,99 +16,97 @@ import (
 // worker's pool and is touched only by its loop.
 type exchange struct {
 	filter.Exchange
-	w      *worker
-	door   *door
-	stream wire.ServerStream
-	live   bool // between begin and finish
 
+	// From here to the timers stands what every request reads and writes, so that
+	// the processor fetches no more than that: with many connections none of it is
+	// near when its turn comes.
+	w            *worker
+	door         *door
+	stream       wire.ServerStream
 	newer, older *exchange // beside it in worker.running, while it lives
+	live         bool      // between begin and finish
+	untold       bool      // how the try went has not been told
+	dialled      bool      // its connection was made for it
+	queued       bool      // it has a place among those who wait at the service: waiter
+	fresh        bool      // likewise, and wants a connection that is
+	retrying     bool      // a try runs, or will, that the budget has allowed
+	requestEnded bool
+	held         bool // the client is paused because the body has nowhere to go
 
 	prog     *Program // pinned from begin until no other try can follow
 	listener *listener
 	rule     *rule
 	backend  *backend
-	params   [route.MaxParams]filter.Param
-
-	// What the client asked for, before anything was rewritten: for the record.
-	method, host, path, query []byte
-	// hops is the X-Forwarded-For that stamp made for trusted hops.
-	hops []byte
-
-	// The try in hand. client is nil between tries.
-	client   wire.ClientStream
+	client   wire.ClientStream // of the try in hand; nil between tries
 	endpoint *upstream.Endpoint
-	tried    upstream.Tried
-	picked   time.Duration // when this try began
-	untold   bool          // how it went has not been told
-	dialled  bool          // its connection was made for it
+	flowing  bool // the response goes on after its head
+	bounded  bool // requestTimer is the rule's stream timeout
+	answered bool // the response's head was given to the codec
+	whole    bool // replay has all of the body so far
 	chosen   upstream.Choice
+	cause    upstream.Cause // of the last try after the first
+	notAgain observe.Reason // why another try was not made
+	coded    bool           // of a gRPC call: it has told code, its status
+	code     observe.GRPCCode
+
+	picked   time.Duration // when this try began
+	asked    time.Duration // when the first try began
+	upstream time.Duration
 	// Since when it is the service's turn, 0 while it is the client's, and how
 	// long it was before.
 	since, spent time.Duration
-	// The place among those who wait for their turn at the service, with queued.
-	waiter        queue.Waiter
-	queued, fresh bool
-	retrying      bool // a try runs, or will, that the budget has allowed
-	// The session that the request is in, 0 none, and its beginning in Unix
-	// seconds.
-	session      uint64
-	sessionBegan uint32
-
-	tries    int
-	extra    int            // tries made without being declared: unsent or stale
-	cause    upstream.Cause // of the last try after the first
-	notAgain observe.Reason // why another try was not made
-	// Of before the last try: its cause, why it failed, and an answer that was to
-	// be tried again (earlier), the rest of whose body waits in former.
-	causeBefore         upstream.Cause
-	failed              observe.Reason
-	earlier, earlierEnd bool
-	earlierBody         []byte
-	former              wire.ClientStream
-	asked               time.Duration // when the first try began
-	upstream            time.Duration
-	detail              error
-
 	// due is when the exchange's time is over (Loop.Now; 0 never).
-	due time.Duration
-	// Of a gRPC call: its status if one was told.
-	code  observe.GRPCCode
-	coded bool
-
-	// replay holds the request's body so far, as long as another try may need
-	// it, in a buffer of the worker's; whole says that nothing of it was let go.
-	replay []byte
-	whole  bool
+	due    time.Duration
+	status int
+	tries  int
 
 	// The Bodies in the way of the request's and the response's body; nil
 	// without.
 	in, out *pipe
+	away    *abroad // to what is no service; nil otherwise
+	hedge   *hedge  // nil without a second try beside the first, made or to be made
+	shaped  *shaped // nil where requests and bodies pass as fast as they come
+	// Of before the last try: an answer that was to be tried again (earlier), the
+	// rest of whose body waits in former; its cause, and why it failed.
+	former              wire.ClientStream
+	earlier, earlierEnd bool
+	causeBefore         upstream.Cause
+	failed              observe.Reason
+	// sessionBegan is in Unix seconds; session is below.
+	sessionBegan uint32
 
-	requestEnded bool
-	held         bool // the client is paused because the body has nowhere to go
-	flowing      bool // the response goes on after its head
-	bounded      bool // requestTimer is the rule's stream timeout
-	answered     bool // the response's head was given to the codec
-	status       int
+	tried upstream.Tried
+	// replay holds the request's body so far, as long as another try may need it,
+	// in a buffer of the worker's.
+	replay      []byte
+	earlierBody []byte
+	detail      error
+	session     uint64 // that the request is in, 0 none
+	extra       int    // tries made without being declared: unsent or stale
+	// What the client asked for, before anything was rewritten: for the record.
+	method, host, path, query []byte
+	// hops is the X-Forwarded-For that stamp made for trusted hops.
+	hops    []byte
+	mirrors []*mirror
 
-	tunnelled wire.RequestSink // of a CONNECT: the conversation's client
-	away      *abroad          // to what is no service; nil otherwise
-
-	mirrors      []*mirror
-	hedge        *hedge  // nil without a second try beside the first, made or to be made
-	shaped       *shaped // nil where requests and bodies pass as fast as they come
 	tryTimer     wire.Deadline
 	requestTimer wire.Deadline
+
+	tunnelled wire.RequestSink // of a CONNECT: the conversation's client
+	waiter    queue.Waiter
+	params    [route.MaxParams]filter.Param
 }
 
 // Warm implements wire.Warmer: a response has come. It reads a field of each 64
-// bytes, which is what the processor fetches at a time, but for params: they are
-// not looked at any more.
+// bytes up to the timers, which is what the processor fetches at a time.
 func (x *exchange) Warm() uint64 {
 	q, r := &x.Request, &x.Response
 	n := len(q.Method) + q.Status + len(q.Buf) + len(r.Path) + r.Status + len(r.Buf)
-	n += int(x.BytesOut) + len(x.Listener) + len(x.Inward) + len(x.Body) + len(x.path) + x.tried.Len()
-	n += int(x.asked) + len(x.replay) + x.status + int(x.tryTimer.Kind) + int(x.requestTimer.Kind)
+	n += int(x.BytesOut) + len(x.Listener) + len(x.Inward) + len(x.Body) + int(x.asked) + x.tries + x.tried.Len()
+	n += len(x.replay) + len(x.method) + len(x.path) + len(x.mirrors) + int(x.tryTimer.Kind) + int(x.requestTimer.Kind)
+	if x.rule == nil {
+		n++
+	}
 	// Those beside it are told when it ends.
 	if x.newer != nil && x.newer.older != x {
 		n++

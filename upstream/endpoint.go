@@ -162,11 +162,11 @@ const maxTried = 11
 // Tried are the endpoints that an exchange has tried. The zero value is none,
 // and so is nil.
 type Tried struct {
-	eps [maxTried]*Endpoint
-	n   uint8
+	n uint8
 	// Only, where it is valid, is the address of the one endpoint that is meant:
 	// no other is chosen in its place.
 	Only netip.AddrPort
+	eps  [maxTried]*Endpoint
 }
 
 // Add remembers ep, once; beyond eleven the first is forgotten.
