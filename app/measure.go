@@ -182,7 +182,7 @@ func (g *gateway) measureRetries() {
 			})
 		})
 	}
-	byCause("naru_service_retries_total", "Tries after the first that requests to the service caused, by why: closed (a pooled connection), unconnected, reset, timeout, status, grpc_status, hedge.",
+	byCause("naru_service_retries_total", "Tries after the first that requests to the service caused, by why: closed (a pooled connection), unconnected, reset, timeout, status, grpc_status, hedge, fallback (the new version of a rollout could not be asked).",
 		func(s *upstream.RetryStats, c upstream.Cause) uint64 { return s.Made[c] })
 	byCause("naru_service_retries_won_total", "Tries after the first that brought the answer, below 500, by why they were made.",
 		func(s *upstream.RetryStats, c upstream.Cause) uint64 { return s.Won[c] })

@@ -219,7 +219,8 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 	r.mirrors = c.mirrors(noun.Filters)
 	for i := range noun.Backends {
 		b := &noun.Backends[i]
-		if b.Weight <= 0 {
+		former := b.Weight <= 0
+		if former && (r.trials == nil || b.Service == noun.Rollout.To) {
 			continue
 		}
 		made, err := c.backend(b)
@@ -229,6 +230,10 @@ func (c *compiler) rule(noun *model.Route, before *rule) *rule {
 		}
 		if made.cluster != nil && r.session != nil {
 			made.cluster.Sessions()
+		}
+		if former {
+			r.former = append(r.former, made)
+			continue
 		}
 		r.backends = append(r.backends, made)
 		r.total += b.Weight
@@ -283,13 +288,17 @@ func (c *compiler) same(r *rule) bool {
 	if r.flawed || r.leaves != c.leaves(r.noun) {
 		return false
 	}
-	for i := range r.backends {
-		b := &r.backends[i]
+	return c.sameBackends(r.backends) && c.sameBackends(r.former) && c.sameMirrors(r.mirrors)
+}
+
+func (c *compiler) sameBackends(list []backend) bool {
+	for i := range list {
+		b := &list[i]
 		if b.cluster != c.clusters[b.noun.Service] || b.host != c.host(b.noun.Service) || !c.sameKeys(b) || !c.sameMirrors(b.mirrors) {
 			return false
 		}
 	}
-	return c.sameMirrors(r.mirrors)
+	return true
 }
 
 func (c *compiler) sameMirrors(list []mirrorTo) bool {

@@ -46,6 +46,7 @@ type exchange struct {
 	chosen   upstream.Choice
 	cause    upstream.Cause // of the last try after the first
 	notAgain observe.Reason // why another try was not made
+	fell     bool           // the new version of a rollout could not be asked: an old one is
 	coded    bool           // of a gRPC call: it has told code, its status
 	code     observe.GRPCCode
 
@@ -86,8 +87,10 @@ type exchange struct {
 	// What the client asked for, before anything was rewritten: for the record.
 	method, host, path, query []byte
 	// hops is the X-Forwarded-For that stamp made for trusted hops.
-	hops    []byte
-	mirrors []*mirror
+	hops []byte
+	// authority is the Host before the service's took its place.
+	authority []byte
+	mirrors   []*mirror
 
 	tryTimer     wire.Deadline
 	requestTimer wire.Deadline
@@ -267,13 +270,13 @@ func (x *exchange) clear() {
 	x.Delay, x.Slow = 0, nil
 	x.Matched, x.Params, x.Body, x.Why, x.Detail, x.Caller = 0, nil, nil, observe.ReasonNone, nil, nil
 	x.door, x.stream, x.prog, x.listener, x.rule, x.backend = nil, nil, nil, nil, nil, nil
-	x.method, x.host, x.path, x.query, x.hops = nil, nil, nil, nil, nil
+	x.method, x.host, x.path, x.query, x.hops, x.authority = nil, nil, nil, nil, nil, nil
 	x.client, x.endpoint, x.detail, x.in, x.out, x.away, x.hedge = nil, nil, nil, nil, nil, nil, nil
 	x.tried.Reset()
 	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold, x.dialled = 0, 0, 0, 0, 0, false, false
 	x.live, x.whole, x.requestEnded, x.held, x.answered, x.flowing, x.bounded = false, false, false, false, false, false, false
 	x.session, x.sessionBegan, x.chosen, x.shaped = 0, 0, upstream.Balanced, nil
-	x.since, x.spent, x.queued, x.fresh, x.retrying = 0, 0, false, false, false
+	x.since, x.spent, x.queued, x.fresh, x.retrying, x.fell = 0, 0, false, false, false, false
 	x.causeBefore, x.failed, x.earlier, x.earlierEnd, x.earlierBody, x.former = upstream.NoCause, observe.ReasonNone, false, false, nil, nil
 	x.status, x.due, x.code, x.coded = 0, 0, 0, false
 	x.cause, x.notAgain = upstream.NoCause, observe.ReasonNone

@@ -22,6 +22,7 @@ func (x *exchange) forward(data []byte, end bool) {
 		x.copyTo(x.backend.mirrors, data, end)
 	}
 	if x.backend.host != "" {
+		x.authority = x.Request.Authority
 		x.Request.Authority = x.Request.Keep([]byte(x.backend.host))
 	}
 	x.whole = len(data) <= x.rule.retry.body || x.Delay > 0
@@ -198,7 +199,7 @@ func (x *exchange) tryFailed(f wire.Failure) {
 	if !x.answered && x.succeed() {
 		return
 	}
-	if x.answered || !x.again(f) {
+	if x.answered || !x.fallsAtOnce(&f) && !x.again(f) && !x.falls(&f) {
 		x.fail(f.Reason)
 	}
 }

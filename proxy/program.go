@@ -149,6 +149,7 @@ type rule struct {
 	traffic  []*observe.Traffic // by loop, made at first use
 	calls    []*observe.Calls   // likewise; nil where gRPC calls are not counted
 	trials   []*observe.Trial   // likewise; nil without a rollout that is under way
+	former   []backend          // of that: what gets nothing now, and has served before
 }
 
 // backend is a model.Backend compiled.

@@ -105,7 +105,7 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 	if g := x.rule.hedge; g != nil && x.cause == upstream.NoCause {
 		g.seen[x.w.index].observe(x.upstream, g.quantile)
 	}
-	if undone := x.undone(end); (undone || unseen) && (x.succeed() || unseen && x.afresh(data, end) || undone && x.anew(data, end)) {
+	if undone := x.undone(end); (undone || unseen) && (x.succeed() || unseen && (x.afresh(data, end) || x.fallsUnseen()) || undone && x.anew(data, end)) {
 		return
 	}
 	x.bring(data, end)

@@ -141,13 +141,13 @@ func (x *exchange) again(f wire.Failure) bool {
 	switch {
 	case f.Seen && elsewhere && !r.off():
 		// It has too much to do, or is about to leave: rather ask another.
-		if x.extra >= mostExtra || !x.affords(why) {
+		if !x.spare() || !x.affords(why) {
 			return false
 		}
 		x.extra++
 		x.try(false)
 		return true
-	case f.Reused && (f.Unsent || !r.off() && idempotent(x.Request.Method)) && x.extra < mostExtra:
+	case f.Reused && (f.Unsent || !r.off() && idempotent(x.Request.Method)) && x.spare():
 		// The server closed the connection as the request went out, or could
 		// not be trusted with it. On a new connection that cannot happen again.
 		if f.Unsent && !f.Seen && x.extra == 0 {
@@ -168,7 +168,7 @@ func (x *exchange) again(f wire.Failure) bool {
 		// Nobody has seen the request and nobody was waited for: at once.
 		switch {
 		case r.declared && x.left() && r.meant(&f):
-		case x.extra < mostExtra:
+		case x.spare():
 			x.extra++
 		default:
 			return false
@@ -222,6 +222,15 @@ func (r *retry) meant(f *wire.Failure) bool {
 // left says whether the rule's retry still has a try left.
 func (x *exchange) left() bool { return x.tries-x.extra <= x.rule.retry.attempts }
 
+// spare says whether one more try may be made that no rule has asked for. The old
+// version, on which a request falls back, has as many as the new one.
+func (x *exchange) spare() bool {
+	if x.fell {
+		return x.extra <= 2*mostExtra
+	}
+	return x.extra < mostExtra
+}
+
 // undone says whether a response is one that the rule tries again: by its
 // status, or by the gRPC status of one that is nothing else.
 func (x *exchange) undone(end bool) bool {
@@ -259,7 +268,7 @@ func (x *exchange) anew(data []byte, end bool) bool {
 // afresh makes another try on another endpoint in place of an answer that says that
 // nobody has seen the request, and says whether.
 func (x *exchange) afresh(data []byte, end bool) bool {
-	if !x.whole || x.away != nil || x.rule.retry.off() || x.extra >= mostExtra || !x.backend.cluster.Another(&x.tried) || !x.later(upstream.Unconnected, 0) {
+	if !x.whole || x.away != nil || x.rule.retry.off() || !x.spare() || !x.backend.cluster.Another(&x.tried) || !x.later(upstream.Unconnected, 0) {
 		return false
 	}
 	x.extra++

@@ -28,7 +28,7 @@ func (x *exchange) trial() (*observe.Trial, observe.Arm) {
 		t = x.w.proxy.opt.Registry.Trial(o.Run, x.w.index)
 		x.rule.trials[x.w.index] = t
 	}
-	if x.backend.noun.Service == o.To {
+	if x.fell || x.backend.noun.Service == o.To {
 		return t, observe.Canary
 	}
 	return t, observe.Baseline
@@ -47,6 +47,9 @@ const (
 // because a try had failed counts, although its client has seen nothing of it:
 // retries must not hide how a version does.
 func (x *exchange) fault(r *observe.Record) blame {
+	if x.fell {
+		return services // the new version's, whatever the old one has made of it
+	}
 	switch x.cause {
 	case upstream.Unconnected, upstream.Reset, upstream.TimedOut, upstream.Status, upstream.GRPCStatus:
 		return services

@@ -6,6 +6,7 @@ import (
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/wire"
 )
 
 // TestTrial: what counts for a rollout is how the service did, whatever was made
@@ -111,4 +112,152 @@ func TestBlame(t *testing.T) {
 			t.Errorf("%s is the service's fault", why)
 		}
 	}
+}
+
+// rolls is a configuration with a rollout from the service "m", of one endpoint, to
+// "a", of n, which gets share of a million requests.
+func rolls(n, share int, change ...func(*model.Route)) *model.Config {
+	cfg := shop(n, append(change, func(r *model.Route) {
+		r.Rollout = &model.Rollout{Name: "orders", To: "a", Run: "run", Live: true}
+		r.Backends = model.Weigh([]model.Backend{{Service: "m", Weight: 1}, {Service: "a"}}, "a", share)
+	})...)
+	return cfg
+}
+
+// TestFallback: a request that the new version could not be sent goes to the old
+// one, and counts against the new one.
+func TestFallback(t *testing.T) {
+	t.Parallel()
+	timeout := wire.Failure{Reason: observe.ConnectTimeout, Unsent: true}
+	refused := wire.Failure{Reason: observe.UpstreamReset, Unsent: true, Reused: true, Seen: true}
+	off := func(r *model.Route) { r.Retry = &model.Retry{} }
+	filtered := func(r *model.Route) {
+		r.Backends[1].Filters = []model.Filter{does(200, "mark")}
+	}
+	const nearly = model.Million - 1 // one in a million is not drawn
+	for _, c := range []struct {
+		name      string
+		endpoints int
+		share     int
+		rule      func(*model.Route)
+		fails     []wire.Failure // of the tries at the new version
+		falls     bool
+	}{
+		{"no endpoint", 0, nearly, nil, nil, true},
+		{"no endpoint, and it gets everything", 0, model.Million, nil, nil, true},
+		{"refused", 1, nearly, nil, []wire.Failure{unsent}, true},
+		{"refused by each", 3, nearly, nil, []wire.Failure{unsent, unsent, unsent}, true},
+		{"refused by more than are tried", 6, nearly, nil, []wire.Failure{unsent, unsent, unsent, unsent}, true},
+		{"refused, with a retry of its own", 1, nearly, retries(3, 503), []wire.Failure{unsent}, true},
+		{"one that does not answer: nobody waits for the next", 3, nearly, nil, []wire.Failure{timeout}, true},
+		{"asked to go elsewhere by all streams", 1, nearly, nil, []wire.Failure{refused, refused, refused, refused}, true},
+		{"off", 1, nearly, off, []wire.Failure{unsent}, false},
+		{"broken off: it may have been sent", 1, nearly, nil, []wire.Failure{dropped}, false},
+		{"with a filter of its own", 1, nearly, filtered, []wire.Failure{unsent}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			cfg := rolls(c.endpoints, c.share)
+			if c.rule != nil {
+				c.rule(cfg.Routes[0])
+			}
+			cfg.Services[0].Host = "next.example" // the old one has the client's
+			w.apply(cfg)
+			s := w.open("POST", "/", 4)
+			s.request("body", true)
+			for _, f := range c.fails {
+				k := w.busy()
+				if string(k.host) != "next.example" {
+					t.Fatalf("%q was asked", k.host)
+				}
+				k.fail(f)
+			}
+			if c.falls {
+				k := w.busy()
+				if k.addr.Addr().String() != "10.0.9.9" || string(k.body) != "body" || string(k.host) != "a.example" {
+					t.Fatalf("%v of %q got %q", k.addr, k.host, k.body)
+				}
+				w.loops[0].pass(time.Millisecond)
+				k.respond(200, "old", true)
+				w.expect(s, 200, "old", observe.ReasonNone)
+				if w.last.Service != "m" || w.last.Retried != "fallback" {
+					t.Errorf("the record says %q, retried for %q", w.last.Service, w.last.Retried)
+				}
+				if made, won, _ := w.retried(); made["fallback"] != 1 || won["fallback"] != 1 {
+					t.Errorf("made %v, won %v", made, won)
+				}
+			} else if !s.ended {
+				t.Fatal("another try is made")
+			}
+			all := w.proxy.opt.Registry.Trials()
+			if k, o := all[0].Arms[observe.Canary], all[0].Arms[observe.Baseline]; k.Begun != 1 || k.Headed != 1 || k.Requests != 1 || k.Failed != 1 || o.Begun != 0 || o.Requests != 0 {
+				t.Errorf("the new version has %+v, the old one %+v", k, o)
+			}
+			for _, service := range []string{"a", "m"} {
+				sum, of := w.proxy.opt.Registry.Totals(observe.ScopeService, service), uint64(1)
+				if service == "m" && !c.falls {
+					of = 0
+				}
+				if sum.Active != 0 || sum.Requests() != of {
+					t.Errorf("service %s: %d requests, %d have not ended", service, sum.Requests(), sum.Active)
+				}
+			}
+			w.settled(1)
+		})
+	}
+}
+
+// TestFallbackEnds: nobody falls twice, and an old version that cannot be asked
+// either is what the client hears of.
+func TestFallbackEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(rolls(1, model.Million))
+	s := w.get("/")
+	w.busy().fail(unsent)
+	w.busy().fail(wire.Failure{Reason: observe.ConnectTimeout, Unsent: true})
+	w.expect(s, 504, "", observe.ConnectTimeout)
+	// An answer of the old one, whatever it is, is the answer; the new one has failed.
+	s = w.get("/")
+	w.busy().fail(unsent)
+	w.busy().respond(500, "no", true)
+	w.expect(s, 500, "no", observe.ReasonNone)
+	if k := w.proxy.opt.Registry.Trials()[0].Arms[observe.Canary]; k.Requests != 2 || k.Failed != 2 {
+		t.Errorf("the new version has %+v", k)
+	}
+	// A client that goes meanwhile leaves nothing behind.
+	s = w.get("/")
+	w.busy().fail(unsent)
+	s.leave(observe.ClientGone)
+	// It is over: what is written is what serves.
+	cfg := rolls(1, model.Million)
+	cfg.Routes[0].Rollout.Live = false
+	w.apply(cfg)
+	s = w.get("/")
+	w.busy().fail(unsent)
+	w.expect(s, 502, "", observe.ConnectRefused)
+	w.settled(4)
+}
+
+// TestFallbackOfASession: who is in a session with an endpoint of the new version
+// that is gone is led to the old one, and told so.
+func TestFallbackOfASession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(rolls(1, model.Million, func(r *model.Route) { r.Session = &model.Session{Kind: model.SessionCookie} }))
+	s := w.get("/")
+	w.served()
+	show := s.shown("Set-Cookie")
+	w.conn(0).end(nil)
+	w.run()
+	s = w.get("/", "Cookie", show)
+	w.busy().fail(unsent)
+	if addr := w.served(); addr.Addr().String() != "10.0.9.9" {
+		t.Fatalf("%v was asked", addr)
+	}
+	if now := s.shown("Set-Cookie"); now == "" || now == show {
+		t.Errorf("the client was told %q", now)
+	}
+	w.settled(2)
 }

@@ -15,7 +15,9 @@ import (
 // far.
 func (x *exchange) unlent(why observe.Reason, met upstream.Limit, data []byte, fresh bool) {
 	if why != observe.ReasonNone {
-		x.unmade(why, met)
+		if !x.fall(why, data, fresh) {
+			x.unmade(why, met)
+		}
 		return
 	}
 	// It waits. What comes of the body meanwhile is kept as between two tries.
@@ -36,6 +38,9 @@ func (x *exchange) OnTurn() {
 func (x *exchange) OnInVain() {
 	defer x.rescue()
 	x.queued = false
+	if x.fall(observe.Overloaded, x.replay, x.fresh) {
+		return
+	}
 	x.unmade(observe.Overloaded, upstream.Limit(x.waiter.For))
 }
 

@@ -28,6 +28,9 @@ const (
 	GRPCStatus
 	// Hedged: the first try took long, and this one was made beside it.
 	Hedged
+	// Fallback: the new version of a rollout could not be asked, and this service,
+	// which served before, is.
+	Fallback
 
 	causes
 )
@@ -35,7 +38,7 @@ const (
 // String is the cause's name in metrics and records, "" for NoCause.
 func (c Cause) String() string { return causeNames[c] }
 
-var causeNames = [causes]string{"", "closed", "unconnected", "reset", "timeout", "status", "grpc_status", "hedge"}
+var causeNames = [causes]string{"", "closed", "unconnected", "reset", "timeout", "status", "grpc_status", "hedge", "fallback"}
 
 // Causes are all but NoCause.
 func Causes() (list []Cause) {
