@@ -170,6 +170,25 @@ func TestRolloutDies(t *testing.T) {
 	r.baselineOnly(l)
 }
 
+// TestRolloutGone: of a version to which no connection can be made nobody notices
+// anything: the old one serves its requests, and it is convicted all the same.
+func TestRolloutGone(t *testing.T) {
+	t.Parallel()
+	gone := "127.0.0.1:" + freePort(t)
+	r := rollOutAs(t, false, "shop", func(old, _ string) string {
+		return fmt.Sprintf("listen: $LISTEN\nroutes:\n- {name: shop, match: /, to: old, rollout: {to: new, steps: [{percent: 50, for: 1h}, 100]}}\nservices:\n  old: %q\n  new: %q\n", old, gone)
+	})
+	l := r.load(4, nil)
+	v := r.is(1, rollout.RolledBack)
+	if v.Canary.Bad < 5 || !strings.Contains(v.Why, "of the new version's requests failed at 50%") {
+		t.Errorf("%+v", v)
+	}
+	r.baselineOnly(l) // and no request was lost
+	if fell := r.metrics().value("naru_service_retries_total", "service", "old", "cause", "fallback"); fell < 5 {
+		t.Errorf("%v requests fell back", fell)
+	}
+}
+
 // baselineOnly sees that the new version gets nothing any more, once the proxies
 // have heard of it, and that nothing fails; it ends the load.
 func (r *rolling) baselineOnly(l *load) {
