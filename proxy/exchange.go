@@ -73,6 +73,7 @@ type exchange struct {
 	earlier, earlierEnd bool
 	causeBefore         upstream.Cause
 	failed              observe.Reason
+	pauses              *upstream.Pauses // nil until an answer is to be tried again
 	// sessionBegan is in Unix seconds; session is below.
 	sessionBegan uint32
 
@@ -273,6 +274,7 @@ func (x *exchange) clear() {
 	x.method, x.host, x.path, x.query, x.hops, x.authority = nil, nil, nil, nil, nil, nil
 	x.client, x.endpoint, x.detail, x.in, x.out, x.away, x.hedge = nil, nil, nil, nil, nil, nil, nil
 	x.tried.Reset()
+	x.noPauses()
 	x.tries, x.extra, x.asked, x.upstream, x.picked, x.untold, x.dialled = 0, 0, 0, 0, 0, false, false
 	x.live, x.whole, x.requestEnded, x.held, x.answered, x.flowing, x.bounded = false, false, false, false, false, false, false
 	x.session, x.sessionBegan, x.chosen, x.shaped = 0, 0, upstream.Balanced, nil

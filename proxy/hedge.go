@@ -213,6 +213,7 @@ func (h *hedge) OnResponse(data []byte, end bool) {
 				h.tell(upstream.Broken)
 			} else {
 				h.tell(upstream.Answered)
+				x.heed(h.endpoint, &h.Response, x.GRPC && coded)
 			}
 			if c := h.client; !end {
 				c.Cancel()

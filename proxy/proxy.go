@@ -176,6 +176,7 @@ type worker struct {
 	hit            route.Hit        // of the request in hand
 	spare          []*mirror
 	hedges         []*hedge
+	pauses         []*upstream.Pauses
 	pipes          []*pipe
 	shapes         []*shaped
 	rooms          [][]byte // for what a Body makes, by stage, for the length of one call

@@ -158,8 +158,7 @@ func (x *exchange) again(f wire.Failure) bool {
 			return false
 		}
 		x.extra++
-		x.tried.Reset()
-		x.tried.Only = x.listener.instance(x.Peer)
+		x.retried()
 		x.try(!f.Seen) // a connection that says no is as good as another one
 		return true
 	case r.off():
@@ -179,7 +178,10 @@ func (x *exchange) again(f wire.Failure) bool {
 		x.try(false)
 		return true
 	case x.left() && r.meant(&f) && (f.Unsent || x.repeatable()) && (r.declared || elsewhere):
-		return x.later(why, 0)
+		if x.pauses != nil {
+			x.pauses.Note(x.endpoint, x.w.loop.Now()) // it has not asked to be left alone
+		}
+		return x.later(why, x.rest())
 	}
 	return false
 }
@@ -252,8 +254,9 @@ func (x *exchange) anew(data []byte, end bool) bool {
 	if !x.whole || x.away != nil || !safe || !x.left() || !r.declared && !x.backend.cluster.Another(&x.tried) {
 		return false
 	}
-	after, ok := x.asksToWait()
-	if !ok || after > r.after {
+	x.heed(x.endpoint, &x.Response, x.coded)
+	after := x.rest()
+	if after > r.after || x.pauses.Never {
 		x.not(observe.RetryAfter)
 		return false
 	}

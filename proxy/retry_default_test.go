@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -120,7 +122,8 @@ func TestDefaultRetryIsOne(t *testing.T) {
 	w.settled(1)
 }
 
-// TestRetryAfter: who asks to be left alone is, and the client hears of it.
+// TestRetryAfter: who asks to be left alone is, and the client hears of it where
+// there is nobody else.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	date := func(in time.Duration) string {
@@ -136,7 +139,7 @@ func TestRetryAfter(t *testing.T) {
 		t.Run(c.after, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 1)
-			w.apply(shop(2))
+			w.apply(shop(1, func(r *model.Route) { r.Retry = &model.Retry{Attempts: 1, Codes: []int{503}} }))
 			s := w.get("/")
 			w.busy().answerStatus(503, "Retry-After", c.after)
 			if c.wait == 0 {
@@ -158,6 +161,133 @@ func TestRetryAfter(t *testing.T) {
 			w.settled(1)
 		})
 	}
+}
+
+// TestRetryAfterIsOfOne: it holds for who has said so. Another endpoint is asked
+// meanwhile, as the rule has it; where there is no other, the first that may be asked
+// again is waited for.
+func TestRetryAfterIsOfOne(t *testing.T) {
+	t.Parallel()
+	type try struct {
+		after time.Duration // since the request
+		again int           // it goes where this try went; -1: where none did
+		says  string        // Retry-After; "" none, "ok" is 200
+	}
+	declared := func(r *model.Route) {
+		r.Retry = &model.Retry{Attempts: 10, Codes: []int{503}, Backoff: 20e6, MaxBackoff: 10 * time.Second}
+	}
+	short := func(r *model.Route) { r.Retry = &model.Retry{Attempts: 10, Codes: []int{503}} }
+	for _, c := range []struct {
+		name      string
+		endpoints int
+		rule      func(*model.Route)
+		tries     []try
+		not       observe.Reason // why there is no more, where the last is no success
+	}{
+		{"without a word", 2, func(*model.Route) {}, []try{{0, -1, "30"}, {0, -1, "ok"}}, 0},
+		{"without a word, all of them", 3, func(*model.Route) {}, []try{{0, -1, "30"}, {0, -1, "30"}}, 0},
+		{"what cannot be read", 2, short, []try{{0, -1, "soon"}, {0, -1, "ok"}}, 0},
+		{"all, and for too long", 3, short, []try{{0, -1, "30"}, {0, -1, "2"}, {0, -1, "60"}}, observe.RetryAfter},
+		{"all: the shortest is waited for", 3, declared, []try{{0, -1, "5"}, {0, -1, "2"}, {0, -1, "8"}, {2 * time.Second, 1, "ok"}}, 0},
+		{"all, twice", 2, declared, []try{{0, -1, "5"}, {0, -1, "2"}, {2 * time.Second, 1, "9"}, {5 * time.Second, 0, "ok"}}, 0},
+		{"rather one that has said nothing", 2, declared, []try{{0, -1, "5"}, {0, -1, ""}, {0, 1, "ok"}}, 0},
+		{"and again, until the other's time is over", 2, short, []try{{0, -1, "1"}, {0, -1, ""}, {0, 1, ""}, {0, 1, "ok"}}, 0},
+		{"one alone", 1, declared, []try{{0, -1, "5"}, {5 * time.Second, 0, "ok"}}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.apply(shop(c.endpoints, c.rule))
+			began := w.loops[0].now
+			s := w.get("/")
+			var went []netip.AddrPort
+			for i, next := range c.tries {
+				for s.sink.(*exchange).client == nil {
+					if s.ended || w.loops[0].now-began > time.Minute {
+						t.Fatalf("try %d is not made", i)
+					}
+					w.loops[0].pass(time.Millisecond)
+				}
+				k := w.busy()
+				if waited := w.loops[0].now - began; waited < next.after || waited > next.after+500*time.Millisecond {
+					t.Errorf("try %d is made after %v, want %v", i, waited, next.after)
+				}
+				if at := slices.Index(went, k.addr); at != next.again {
+					t.Fatalf("try %d goes where try %d went, want %d", i, at, next.again)
+				}
+				if next.again < 0 {
+					went = append(went, k.addr)
+				}
+				switch next.says {
+				case "ok":
+					k.respond(200, "ok", true)
+				case "":
+					k.answerStatus(503)
+				default:
+					k.answerStatus(503, "Retry-After", next.says)
+				}
+			}
+			last := c.tries[len(c.tries)-1]
+			if last.says == "ok" {
+				w.expect(s, 200, "ok", observe.ReasonNone)
+			} else if w.expect(s, 503, "", observe.ReasonNone); w.last.NotRetried != c.not || !strings.Contains(string(s.head), "Retry-After: "+last.says) {
+				t.Errorf("not tried again for %q, the client is told %q", w.last.NotRetried, s.head)
+			}
+			if w.last.Attempts != len(c.tries) {
+				t.Errorf("%d attempts", w.last.Attempts)
+			}
+			w.settled(1)
+		})
+	}
+}
+
+// TestRetryAfterIsKept: also a connection that was closed leads to nobody who has
+// asked to be left alone, and what a second try beside the first was told counts.
+func TestRetryAfterIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(shop(2, retries(3, 503)))
+	s := w.get("/")
+	first := w.busy()
+	told := first.addr
+	first.answerStatus(503, "Retry-After", "30")
+	w.loops[0].pass(time.Second)
+	for _, f := range []wire.Failure{stale, dropped, stale} {
+		k := w.busy()
+		if k.addr == told {
+			t.Fatal("who has asked to be left alone is asked")
+		}
+		k.fail(f)
+		w.loops[0].pass(time.Second)
+	}
+	k := w.busy()
+	if k.addr == told {
+		t.Fatal("who has asked to be left alone is asked at last")
+	}
+	k.respond(200, "ok", true)
+	w.expect(s, 200, "ok", observe.ReasonNone)
+
+	w.apply(shop(3, retries(3, 503), func(r *model.Route) { r.Hedge = &model.Hedge{After: 50 * time.Millisecond} }))
+	s = w.get("/")
+	first = w.busy()
+	w.loops[0].pass(60 * time.Millisecond)
+	for _, k := range w.codec.conns {
+		if k.x != nil && k != first {
+			told = k.addr
+			k.answerStatus(503, "Retry-After", "30")
+		}
+	}
+	first.answerStatus(503)
+	w.loops[0].pass(time.Second)
+	w.busy().answerStatus(503)
+	w.loops[0].pass(time.Second)
+	if k := w.busy(); k.addr == told {
+		t.Error("who has asked a second try to be left alone is asked")
+	} else {
+		k.respond(200, "ok", true)
+	}
+	w.expect(s, 200, "ok", observe.ReasonNone)
+	w.settled(2)
 }
 
 // answerStatus ends the try with a status and fields.
@@ -311,7 +441,8 @@ func TestDefaultRetryOfCalls(t *testing.T) {
 	}{
 		{"unavailable", []string{"grpc-status", "14"}, true},
 		{"pushed back a little", []string{"grpc-status", "14", "grpc-retry-pushback-ms", "100"}, true},
-		{"pushed back long", []string{"grpc-status", "14", "grpc-retry-pushback-ms", "60000"}, false},
+		{"pushed back long, by one of two", []string{"grpc-status", "14", "grpc-retry-pushback-ms", "60000"}, true},
+		{"pushed back in words", []string{"grpc-status", "14", "grpc-retry-pushback-ms", "soon"}, false},
 		{"pushed back for ever", []string{"grpc-status", "14", "grpc-retry-pushback-ms", "-1"}, false},
 		{"internal", []string{"grpc-status", "13"}, false},
 	} {

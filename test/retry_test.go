@@ -9,7 +9,8 @@ import (
 )
 
 // TestRetryWithoutAWord: of two instances one answers 503 or breaks off; who
-// reads never sees it, who writes does, and so does who is told when to come back.
+// reads never sees it, also where that one says when to come back; who writes does, and
+// so does who is told to come back later by both.
 func TestRetryWithoutAWord(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Int64
@@ -20,22 +21,29 @@ func TestRetryWithoutAWord(t *testing.T) {
 			c, _, _ := w.(http.Hijacker).Hijack()
 			c.Close()
 			return
-		case "/later":
+		case "/later", "/all-later":
 			w.Header().Set("Retry-After", "30")
 		}
 		w.WriteHeader(503)
 	})
-	good := serve(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Method) })
+	good := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/all-later" {
+			w.Header().Set("Retry-After", "30")
+			w.WriteHeader(503)
+		}
+		fmt.Fprint(w, r.Method)
+	})
 	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- {match: /, to: both}\n- {match: /off, to: both, retry: off}\nservices:\n  both: {endpoints: [%q, %q], balance: round-robin, ejection: off}\n", bad.addr, good.addr))
 	c := g.dial()
 	for range 10 {
 		c.get("/status").is(t, 200, "GET")
 		c.get("/reset").is(t, 200, "GET")
+		c.get("/later").is(t, 200, "GET")
 	}
 	if n := broken.Load(); n < 5 {
 		t.Fatalf("only %d requests came to the instance that fails", n)
 	}
-	for _, ask := range []string{"POST /status", "GET /later", "GET /off"} {
+	for _, ask := range []string{"POST /status", "GET /all-later", "GET /off"} {
 		failed := 0
 		for range 4 {
 			c.send(ask + " HTTP/1.1\nHost: a\nContent-Length: 0\n\n")

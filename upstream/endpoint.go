@@ -195,6 +195,18 @@ func (t *Tried) Has(ep *Endpoint) bool {
 	return false
 }
 
+// remove forgets ep.
+func (t *Tried) remove(ep *Endpoint) {
+	for i, e := range t.eps[:t.n] {
+		if e == ep {
+			t.n--
+			copy(t.eps[i:], t.eps[i+1:t.n+1])
+			t.eps[t.n] = nil
+			return
+		}
+	}
+}
+
 // Len is how many were added, at most eleven.
 func (t *Tried) Len() int { return int(t.n) }
 
