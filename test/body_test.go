@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -193,6 +194,31 @@ func TestClientGone(t *testing.T) {
 	if err := c.Conn.(*net.TCPConn).SetLinger(0); err != nil {
 		t.Fatal(err)
 	}
+	c.Close()
+	receive(t, gone)
+	eventually(t, "the exchange is counted as gone", func() bool { return g.metrics().refusals()["client_gone"] == 1 })
+}
+
+// TestClientGoneWhileHeld: a client that leaves while its upload is held is gone, also
+// where what it has sent waits behind that and a response has begun: nobody waits for
+// its stall.
+func TestClientGoneWhileHeld(t *testing.T) {
+	t.Parallel()
+	gone := make(chan struct{}, 2)
+	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		if err := errors.Join(c.EnableFullDuplex(), c.Flush()); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		gone <- struct{}{}
+	})
+	// At that rate the rest would be read for a day.
+	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- {match: /, to: up, shape: {upload: 1B/s}}\nservices:\n  up: %q\n", up.addr))
+	c := g.dial()
+	c.send(fmt.Sprintf("POST / HTTP/1.1\nHost: a\nContent-Length: %d\n\n", 1<<20))
+	c.send(strings.Repeat("x", 30<<10))
+	c.head()
 	c.Close()
 	receive(t, gone)
 	eventually(t, "the exchange is counted as gone", func() bool { return g.metrics().refusals()["client_gone"] == 1 })

@@ -44,6 +44,17 @@ type body struct {
 	step   chunkStep
 }
 
+// least is how many bytes are still missing at least.
+func (d *body) least() int64 {
+	switch {
+	case d.kind == byLength:
+		return d.left
+	case d.step == chunkData:
+		return d.left + int64(len("\r\n0\r\n\r\n"))
+	}
+	return 1
+}
+
 // event is what a body came to.
 type event uint8
 

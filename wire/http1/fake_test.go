@@ -73,6 +73,7 @@ type fakeConn struct {
 	noWrite bool   // CloseWrite was called
 	queue   []byte // came while paused
 	eof     bool   // came too
+	hung    bool   // and was told while paused
 	unread  bool   // bytes wait that no event told
 	quiet   bool   // records nothing, for benchmarks
 	scratch []byte
@@ -90,7 +91,7 @@ func (c *fakeConn) SetHandler(h wire.ConnHandler) { c.handler = h }
 func (c *fakeConn) Buffered() int                 { return c.waiting }
 func (c *fakeConn) Waiting() bool                 { return c.unread }
 func (c *fakeConn) Pause()                        { c.paused = true }
-func (c *fakeConn) Resume()                       { c.paused = false }
+func (c *fakeConn) Resume()                       { c.paused, c.hung = false, false }
 func (c *fakeConn) CloseWrite()                   { c.noWrite = true; c.out = append(c.out, "[end]"...) }
 func (c *fakeConn) Close()                        { c.end("close") }
 func (c *fakeConn) Finish()                       { c.end("finish") }
@@ -129,6 +130,11 @@ func (c *fakeConn) giveEOF() {
 
 // turn hands in what waits; it says whether there was something.
 func (c *fakeConn) turn() bool {
+	if h, ok := c.handler.(wire.HangUpHandler); ok && c.paused && c.eof && !c.hung && c.ended == "" {
+		c.hung = true
+		h.OnHangUp(len(c.queue))
+		return true
+	}
 	if c.paused || c.ended != "" {
 		return false
 	}

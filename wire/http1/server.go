@@ -73,13 +73,14 @@ type server struct {
 	last   bool // no request after this one
 	leaves bool // because the client said so
 	eof    bool // the client has ended its side
+	hung   bool // likewise, and what it sent before waits because of held or kept
 	told   bool // the sink of a tunnel knows
 }
 
 var (
-	_ wire.ServerStream = (*server)(nil)
-	_ wire.ConnHandler  = (*server)(nil)
-	_ wire.TimerHandler = (*server)(nil)
+	_ wire.ServerStream  = (*server)(nil)
+	_ wire.HangUpHandler = (*server)(nil)
+	_ wire.TimerHandler  = (*server)(nil)
 )
 
 // Serve is wire.ServerCodec's.

@@ -38,6 +38,28 @@ func (m *server) OnEOF() {
 	m.leave()
 }
 
+// OnHangUp: the client will send no more, and what it has sent waits. Where some of
+// the request is surely missing, it is gone. Otherwise it may be one that has ended
+// what it sends and reads on, and it is the proxy that does not take its body: it has
+// the time of a piece of that, from each piece that is taken or sent to it.
+func (m *server) OnHangUp(unread int) {
+	m.busy = true
+	if m.kept != nil {
+		unread += len(m.kept.b) - m.kept.off
+	}
+	if !m.hung {
+		m.hung = true
+		m.at = m.loc.loop.Now()
+	}
+	if m.in == inBody && m.body.least() > int64(unread) {
+		m.abandon(observe.ClientGone)
+		m.shut(abort)
+	} else {
+		m.expect(m.patience())
+	}
+	m.leave()
+}
+
 // tellEnd tells the end of a tunnel's inbound side, once.
 func (m *server) tellEnd() {
 	if m.eof && !m.told && m.kept == nil {

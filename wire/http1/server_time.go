@@ -24,13 +24,13 @@ func (m *server) patience() time.Duration {
 		}
 		return m.lim.Idle
 	case inBody:
-		if !m.held && !m.asked {
+		if m.hung || !m.held && !m.asked {
 			return m.lim.Body
 		}
 	case inDrain:
 		return m.lim.Body
 	case inWait:
-		if m.eof && m.out == outNone {
+		if (m.eof || m.hung) && m.out == outNone {
 			return lingering
 		}
 	}
@@ -78,18 +78,18 @@ func (m *server) tick(now time.Duration) {
 		m.expect(d)
 		return
 	}
-	switch m.in {
-	case inHead:
+	switch in := m.in; {
+	case in == inHead:
 		if m.x == nil {
 			m.shut(orderly)
 		} else {
 			m.fail(observe.HeadTimeout)
 		}
-	case inBody:
+	case in == inBody && !m.held:
 		m.fail(observe.BodyTimeout)
-	case inDrain:
+	case in == inDrain:
 		m.shut(finish)
-	case inWait:
+	case in == inBody, in == inWait:
 		m.abandon(observe.ClientGone)
 		m.shut(abort)
 	}
@@ -98,6 +98,9 @@ func (m *server) tick(now time.Duration) {
 // write sends a and b and watches whether the client takes them.
 func (m *server) write(a, b []byte) {
 	m.conn.Write(a, b)
+	if m.hung {
+		m.at = m.loc.loop.Now()
+	}
 	m.watch()
 }
 

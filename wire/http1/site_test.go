@@ -75,19 +75,28 @@ func (v *visit) OnRequest(data []byte, end bool) {
 	case "/pause":
 		v.stream.Pause()
 		v.site.loop.Post(v.stream.Resume)
+	case "/hold":
+		v.stream.Pause()
+	case "/hold-begun":
+		v.stream.Pause()
+		v.begin()
 	case "/inform":
 		var h wire.Head
 		h.Status = 103
 		h.AddString(wire.KeyOf("Link"), "</a>")
 		v.stream.Inform(&h)
 	case "/begin":
-		h := &v.x.Response
-		h.Reset()
-		h.Status, h.Length = 200, -1
-		v.stream.Respond(h, []byte("begin"), false)
-		v.answered = true
+		v.begin()
 	}
 	v.take(data, end)
+}
+
+func (v *visit) begin() {
+	h := &v.x.Response
+	h.Reset()
+	h.Status, h.Length = 200, -1
+	v.stream.Respond(h, []byte("begin"), false)
+	v.answered = true
 }
 
 func (v *visit) OnRequestData(data []byte, end bool) {

@@ -234,6 +234,15 @@ func serverTranscripts(t *testing.T, dir string, lim *wire.Limits) {
 			switch {
 			case step.do == "drain":
 				s.draining = true
+			case step.do == "resume":
+				for _, v := range s.open {
+					v.stream.Resume()
+				}
+				loop.turn()
+			case step.do == "more":
+				for _, v := range s.open {
+					v.stream.Data([]byte("more"), false)
+				}
 			case step.do != "":
 				common(t, conn, step.do)
 			default:

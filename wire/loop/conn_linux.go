@@ -105,7 +105,12 @@ func (c *conn) Waiting() bool {
 	return e != syscall.EAGAIN && e != syscall.EINTR
 }
 
-func (c *conn) Pause() { c.paused = true }
+func (c *conn) Pause() {
+	c.paused = true
+	if c.hungUp && !c.eof {
+		c.queue() // to tell that
+	}
+}
 
 func (c *conn) Resume() {
 	if !c.paused {
@@ -179,6 +184,15 @@ func (c *conn) event(events uint32) {
 	}
 	if !c.paused {
 		c.read()
+	} else if c.hungUp {
+		c.tellHangUp()
+	}
+}
+
+// tellHangUp tells a handler that has paused what it would read of in the end.
+func (c *conn) tellHangUp() {
+	if h, ok := c.handler.(wire.HangUpHandler); ok && !c.eof {
+		h.OnHangUp(unread(c.fd))
 	}
 }
 
@@ -195,6 +209,8 @@ func (c *conn) attend() {
 		c.lost(syscall.Errno(c.errno))
 	case c.readable && !c.paused && !c.dialling:
 		c.read()
+	case c.paused && c.hungUp:
+		c.tellHangUp()
 	}
 }
 

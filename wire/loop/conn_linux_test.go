@@ -126,6 +126,44 @@ func TestHalfCloseWhilePaused(t *testing.T) {
 	}
 }
 
+// hung is a recorder that also hears of an end while it has paused.
+type hung struct {
+	*script
+	unread chan int
+}
+
+func (h hung) OnHangUp(n int) { h.unread <- n }
+
+// TestHangUpWhilePaused: an end that came is told to who has paused, whether before or
+// after it, with how much waits before it; what came is given all the same.
+func TestHangUpWhilePaused(t *testing.T) {
+	t.Parallel()
+	h := hung{unread: make(chan int, 4)}
+	r, c, peer := accepted(t, start(t, 1), wire.Conn.Pause)
+	h.script = &r.script
+	on(t, c.Loop(), func() { c.SetHandler(h) })
+	_, _ = peer.Write([]byte("kept"))
+	_ = peer.CloseWrite()
+	for n := range h.unread {
+		if n == 4 {
+			break // the bytes may come before the end or with it
+		}
+	}
+	data := r.script.data
+	r.script.data = func(s *script, b []byte) { data(s, b); c.Pause() }
+	on(t, c.Loop(), c.Resume)
+	r.expect(t, "kept")
+	if n := await(t, "the end", h.unread); n != 0 || len(r.events) != 0 {
+		t.Fatalf("%d bytes wait after the last", n)
+	}
+	on(t, c.Loop(), c.Resume)
+	r.expect(t, "eof")
+	on(t, c.Loop(), func() { c.Pause(); c.Resume(); c.Close() })
+	if len(h.unread) != 0 {
+		t.Error("an end that is known is told again")
+	}
+}
+
 // TestWaiting: an idle connection is asked what the kernel holds.
 func TestWaiting(t *testing.T) {
 	t.Parallel()

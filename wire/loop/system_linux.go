@@ -31,6 +31,13 @@ func peek(fd int32) syscall.Errno {
 	return e
 }
 
+// unread is how many bytes wait to be received (tcp(7), SIOCINQ).
+func unread(fd int32) int {
+	var n int32
+	syscall.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&n)))
+	return int(n)
+}
+
 func send(fd int32, b []byte) (int, syscall.Errno) {
 	n, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)

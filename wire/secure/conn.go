@@ -59,9 +59,9 @@ const (
 )
 
 var (
-	_ wire.Conn         = (*conn)(nil)
-	_ wire.ConnHandler  = (*conn)(nil)
-	_ wire.TimerHandler = (*conn)(nil)
+	_ wire.Conn          = (*conn)(nil)
+	_ wire.HangUpHandler = (*conn)(nil)
+	_ wire.TimerHandler  = (*conn)(nil)
 )
 
 // deferredClose is for how long a Close waits for a handshake, so that what
@@ -116,6 +116,13 @@ func (c *conn) OnEOF() {
 		c.shake.finish(io.EOF)
 	case c.phase == open && c.readEnd == nil && !c.more:
 		c.fail(io.ErrUnexpectedEOF)
+	}
+}
+
+// OnHangUp: the raw Conn, paused for the handler, has hung up.
+func (c *conn) OnHangUp(unread int) {
+	if h, ok := c.handler.(wire.HangUpHandler); ok && c.phase == open && c.paused {
+		h.OnHangUp(unread + len(c.held))
 	}
 }
 

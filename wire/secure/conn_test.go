@@ -221,6 +221,50 @@ func TestPausedHoldsEverything(t *testing.T) {
 	rec.expect(t, "eof")
 }
 
+// hung is a recorder that hears of an end while it has paused.
+type hung struct {
+	*recorder
+	unread int
+}
+
+func (h *hung) OnHangUp(n int) { h.unread = n }
+
+// TestHangUp: that the raw Conn has hung up is told to who has paused, with what was
+// received and not told, and to nobody else.
+func TestHangUp(t *testing.T) {
+	t.Parallel()
+	h := &hung{recorder: newRecorder()}
+	a, c := established(t, tls.VersionTLS13, h.recorder)
+	hangs := func(n int) { a.raw.handler.(wire.HangUpHandler).OnHangUp(n) }
+	a.loop.do(func() {
+		hangs(1) // the recorder does not want to know
+		h.conn.SetHandler(h)
+		hangs(2) // it has not paused
+		h.onData = func([]byte) { h.conn.Pause() }
+		a.raw.Pause() // until all is there
+	})
+	if h.unread != 0 {
+		t.Errorf("%d are told", h.unread)
+	}
+	const size = 60 * recordPlain
+	io.WriteString(c, strings.Repeat("x", size))
+	a.loop.do(a.raw.Resume)
+	a.loop.do(func() {})
+	a.loop.do(func() {
+		told := h.calls
+		hangs(3)
+		if held := h.unread - 3; told != 1 || len(h.got) == size || held < size-len(h.got) {
+			t.Errorf("%d bytes are left of %d, of which %d were told", held, size, len(h.got))
+		}
+		h.conn.Abort()
+		h.unread = 0
+		hangs(4)
+		if h.unread != 0 {
+			t.Error("who has ended it is told")
+		}
+	})
+}
+
 // TestPausedFromTheBeginning: what came right behind the handshake is held.
 func TestPausedFromTheBeginning(t *testing.T) {
 	t.Parallel()
