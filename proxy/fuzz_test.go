@@ -33,6 +33,13 @@ func play(t testing.TB, script []byte) {
 			Timeouts: model.Timeouts{Idle: time.Second, Stream: 3 * time.Second},
 			Shape:    &model.Shape{Requests: 5, Burst: 2, Queue: 3, Upload: 20, Download: 20, TotalDownload: 30},
 			Retry:    &model.Retry{Attempts: 1, Codes: []int{503}},
+		}, &model.Route{
+			Name: "rolled", Parents: []string{"l"},
+			Matches:  []model.Match{{PathKind: model.PathPrefix, Path: "/rolled"}},
+			Rollout:  &model.Rollout{Name: "rolled", To: "a", Run: "run", Live: true},
+			Backends: model.Weigh([]model.Backend{{Service: "m", Weight: 1}, {Service: "a"}}, "a", []int{model.Million, model.Million * 3 / 4}[endpoints%2]),
+			Retry:    &model.Retry{Attempts: 3, Codes: []int{503}, MaxBackoff: 3 * time.Second},
+			Hedge:    &model.Hedge{After: 100 * time.Millisecond},
 		})
 		return c
 	}
@@ -87,7 +94,7 @@ func play(t testing.TB, script []byte) {
 				continue
 			}
 			method := []string{"GET", "POST", "PUT", "HEAD"}[next(4)]
-			path := []string{"/retry", "/plain", "/panic", "/retry/..", "/..", "/shaped", "/shaped"}[next(7)]
+			path := []string{"/retry", "/plain", "/panic", "/retry/..", "/..", "/shaped", "/shaped", "/rolled", "/rolled"}[next(9)]
 			began++
 			if method == "GET" && next(4) == 0 {
 				s := w.open(method, path, 0, "Upgrade", "x")
@@ -133,6 +140,10 @@ func play(t testing.TB, script []byte) {
 				if c.x.Upgrade != nil && c.sent && next(2) == 0 {
 					c.sent = false
 					c.respond(101, "", false)
+					continue
+				}
+				if status == 503 && next(2) == 0 {
+					c.answerStatus(503, "Retry-After", []string{"1", "2", "9"}[next(3)])
 					continue
 				}
 				c.respond(status, "answer"[:next(7)], next(2) == 0)
@@ -188,7 +199,7 @@ func play(t testing.TB, script []byte) {
 func (w *world) checkTraffic(n int) {
 	w.t.Helper()
 	total := uint64(0)
-	for _, name := range []string{"", "r", "plain", "panics", "shaped"} {
+	for _, name := range []string{"", "r", "plain", "panics", "shaped", "rolled"} {
 		var sum observe.Totals
 		w.proxy.opt.Registry.Traffic(observe.ScopeRoute, name, 0).Read(&sum)
 		if sum.Active != 0 {
@@ -199,9 +210,17 @@ func (w *world) checkTraffic(n int) {
 	if total != uint64(n) {
 		w.t.Errorf("%d requests were counted, of %d", total, n)
 	}
-	var sum observe.Totals
-	if w.proxy.opt.Registry.Traffic(observe.ScopeService, "a", 0).Read(&sum); sum.Active != 0 {
-		w.t.Errorf("the service has %d active", sum.Active)
+	for _, name := range []string{"a", "m"} {
+		if sum := w.proxy.opt.Registry.Totals(observe.ScopeService, name); sum.Active != 0 {
+			w.t.Errorf("service %s has %d active", name, sum.Active)
+		}
+	}
+	for _, trial := range w.proxy.opt.Registry.Trials() {
+		for arm, c := range trial.Arms {
+			if c.Begun != c.Headed || c.Requests > c.Begun {
+				w.t.Errorf("of side %d %d have begun, %d are not waited for, %d have ended", arm, c.Begun, c.Headed, c.Requests)
+			}
+		}
 	}
 }
 

@@ -89,7 +89,7 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 		t, arm := x.trial()
 		t.Headed(arm)
 	}
-	x.upstream = x.w.loop.Now() - x.asked
+	x.upstream = max(x.w.loop.Now()-x.asked, 1) // 0 is none yet
 	if end {
 		x.client = nil
 	}
