@@ -67,7 +67,7 @@ func (x *exchange) asksFor() (time.Duration, bool) {
 	if !ok {
 		return 0, false
 	}
-	ms, ok := digits(v)
+	ms, ok := wire.Digits(v)
 	return time.Duration(ms) * time.Millisecond, ok
 }
 

@@ -21,39 +21,15 @@ import (
 func (x *exchange) asksToWait(h *wire.Head, call bool) (after time.Duration, ok bool) {
 	if call {
 		if v, there := h.Get(wire.KeyGRPCPushback); there {
-			ms, ok := digits(v)
+			ms, ok := wire.Digits(v)
 			return time.Duration(ms) * time.Millisecond, ok
 		}
 	}
-	v, there := h.Get(wire.KeyRetryAfter)
-	if !there {
-		return 0, true
+	after, ok = h.RetryAfter(x.w.loop.Wall())
+	if !ok {
+		after = longest
 	}
-	if n, ok := digits(v); ok {
-		return time.Duration(n) * time.Second, true
-	}
-	const longestDate = 29 // "Sun, 06 Nov 1994 08:49:37 GMT"
-	if len(v) != longestDate {
-		return longest, true
-	}
-	at, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", string(v))
-	if err != nil {
-		return longest, true
-	}
-	return max(at.Sub(x.w.loop.Wall()), 0), true
-}
-
-// digits reads a number; more than 86,400,000, the milliseconds of a day, is
-// that.
-func digits(v []byte) (n int64, ok bool) {
-	const most = 24 * 3600 * 1000
-	for _, c := range v {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = min(n*10+int64(c-'0'), most)
-	}
-	return n, len(v) > 0
+	return after, true
 }
 
 // heed notes what an endpoint that has answered with h says of another try.
