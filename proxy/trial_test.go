@@ -6,7 +6,9 @@ import (
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
+	"github.com/naru-mesh/naru/wire/tunnel"
 )
 
 // TestTrial: what counts for a rollout is how the service did, whatever was made
@@ -238,6 +240,79 @@ func TestFallbackEnds(t *testing.T) {
 	w.busy().fail(unsent)
 	w.expect(s, 502, "", observe.ConnectRefused)
 	w.settled(4)
+}
+
+// TestFallbackOfTooMuch: also what the new version's limits do not let in was not
+// sent, whether it has waited for its turn or not.
+func TestFallbackOfTooMuch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	cfg := rolls(1, model.Million)
+	cfg.Services[0].Limits = &model.ServiceLimits{Requests: 1, Pending: 1, Wait: time.Second}
+	w.apply(cfg)
+	first := w.get("/")
+	kept := w.busy()
+	kept.stand() // a connection that is being made counts as one that waits
+	waits := w.open("POST", "/", 4)
+	waits.request("body", true)
+	beyond := w.get("/")
+	old := w.conn(-1)
+	if old.addr.Addr().String() != "10.0.9.9" || old.x == nil {
+		t.Fatalf("what is beyond goes to %v", old.addr)
+	}
+	old.respond(200, "beyond", true)
+	w.expect(beyond, 200, "beyond", observe.ReasonNone)
+	w.loops[0].pass(2 * time.Second)
+	if string(old.body) != "body" || old.x == nil {
+		t.Fatalf("what has waited in vain brings %q", old.body)
+	}
+	old.respond(200, "waited", true)
+	w.expect(waits, 200, "waited", observe.ReasonNone)
+	kept.respond(200, "first", true)
+	w.expect(first, 200, "first", observe.ReasonNone)
+	if k := w.proxy.opt.Registry.Trials()[0].Arms[observe.Canary]; k.Requests != 3 || k.Failed != 2 {
+		t.Errorf("the new version has %+v", k)
+	}
+	w.settled(3)
+}
+
+// TestFallbackOfTheUnseen: where the proxy of the new version's only workload says that
+// this does not listen, the old one is asked.
+func TestFallbackOfTheUnseen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	cfg := rolls(1, model.Million)
+	set := upstream.NewSet(upstream.Env{
+		Driver: w.driver, Codec: w.codec, HTTP2: w.codec, Tunnels: tunnel.Tunnels{},
+		Identity: func(string, string, string) (wire.Dialer, error) { return wire.PlainDialer{}, nil },
+	})
+	t.Cleanup(set.Close)
+	w.proxy.opt.Clusters = set
+	e := cfg.Services[0].Endpoints[0]
+	e.Identity, e.Authority = "spiffe://example.org/ns/shop/sa/next", "10.0.0.1:80"
+	w.apply(cfg)
+	for _, end := range []bool{true, false} {
+		s := w.open("POST", "/", 4)
+		s.request("body", true)
+		k := w.busy()
+		k.stand()
+		h := &k.x.Response
+		k.x.Shelf.Lend(h)
+		h.Reset()
+		h.Status, h.Length, h.Minor = 502, -1, 1
+		h.AddString(keyProxyStatus, string(inboundName)+`"; error=connection_refused`+string(hopDetails)+observe.ConnectRefused.String()+`"`)
+		k.begun = true
+		k.over(end).OnResponse([]byte("nobody"), end)
+		if k = w.busy(); k.addr.Addr().String() != "10.0.9.9" || string(k.body) != "body" {
+			t.Fatalf("%v got %q", k.addr, k.body)
+		}
+		k.respond(200, "old", true)
+		w.expect(s, 200, "old", observe.ReasonNone)
+	}
+	if k := w.proxy.opt.Registry.Trials()[0].Arms[observe.Canary]; k.Requests != 2 || k.Failed != 2 || k.Headed != 2 {
+		t.Errorf("the new version has %+v", k)
+	}
+	w.settled(2)
 }
 
 // TestFallbackOfASession: who is in a session with an endpoint of the new version
