@@ -420,10 +420,9 @@ func (n *node) openCapture(m *marked, domain string) error {
 	}
 	m.mark.Store(localMark)
 	// The capture is by the socket, so that it may be any port.
-	if n.plain = unused("", firstPlain, lastPlain, nil); n.plain == 0 {
-		return fmt.Errorf("no port from %d to %d is free for plaintext from others", firstPlain, lastPlain)
-	}
-	return nil
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.freePlain()
 }
 
 // captured says how workloads' traffic comes to the proxy.

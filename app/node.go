@@ -55,7 +55,6 @@ type node struct {
 	passports *passports
 	marked    *marked
 	release   func() // of the gateway's identity
-	plain     uint16 // where plaintext from others is brought to
 	far       bool   // others than this process call its workloads
 	rest      *time.Timer
 	// inbound gives the sockets of the plaintext door once they are open.
@@ -71,6 +70,7 @@ type node struct {
 	mu         sync.Mutex
 	locals     map[string]*resident
 	given      uint16 // the outbound door of the newest: none is given again soon
+	plain      uint16 // where plaintext from others is brought to
 	generation int
 	applied    int
 	serves     model.Version // with it
@@ -235,6 +235,20 @@ func (n *node) freePort(name string) (uint16, error) {
 	}
 	n.given = p
 	return p, nil
+}
+
+// freePlain finds a port for the door for plaintext from others, first of all one
+// after that of before. mu is held.
+func (n *node) freePlain() error {
+	p := unused("", max(n.plain+1, firstPlain), lastPlain, nil)
+	if p == 0 {
+		p = unused("", firstPlain, lastPlain, nil)
+	}
+	if p == 0 {
+		return fmt.Errorf("no port from %d to %d is free for plaintext from others", firstPlain, lastPlain)
+	}
+	n.plain = p
+	return nil
 }
 
 // unused finds a port that nobody listens on; 0: there is none.

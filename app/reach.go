@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/naru-mesh/naru/admin"
+	"github.com/naru-mesh/naru/capture"
 	"github.com/naru-mesh/naru/identity/attest"
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
@@ -148,8 +149,8 @@ func (n *node) again(r *resident) error {
 	return nil
 }
 
-// shut gives the ports of a resident that another program has taken since they
-// were chosen. Where it can have no others that is an error.
+// shut gives the ports of a resident, and of the door for plaintext to it, that
+// another program has taken since they were chosen. Where it can have no others that is an error.
 func (n *node) shut(r *resident) (ports []uint16, err error) {
 	if n.inbound == nil {
 		return nil, nil // nothing listens here
@@ -159,6 +160,14 @@ func (n *node) shut(r *resident) (ports []uint16, err error) {
 			return nil, fmt.Errorf("door: port %d is taken", r.outbound)
 		}
 		ports = append(ports, r.outbound)
+	}
+	if r.method == capture.EBPF && len(r.ports) > 0 {
+		n.mu.Lock()
+		plain := n.plain
+		n.mu.Unlock()
+		if len(n.inbound(plain)) == 0 { // without it who is not in the mesh is refused
+			ports = append(ports, plain)
+		}
 	}
 	for i, to := range r.reach {
 		if len(n.inbound(to.Local)) > 0 {
@@ -179,6 +188,11 @@ func (n *node) move(r *resident, shut []uint16) (err error) {
 			return err
 		}
 		r.placed = false
+	}
+	if slices.Contains(shut, n.plain) { // else another resident has moved it
+		if err := n.freePlain(); err != nil {
+			return err
+		}
 	}
 	r.reach = slices.Clone(r.reach) // the lowering may have the one from before
 	for i := range r.reach {

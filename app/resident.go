@@ -77,7 +77,7 @@ func (n *node) settle(r *resident) error {
 	return nil
 }
 
-// open has a resident's door opened. A port that was free when it was chosen may
+// open has a resident's doors opened. A port that was free when it was chosen may
 // be another's since: two nodes of one machine look for theirs in the same order.
 func (n *node) open(r *resident) error {
 	for range doorTries {
@@ -217,7 +217,10 @@ func (n *node) cageOptions(r *resident, dns netip.AddrPort) capture.WorkloadOpti
 		opt.Ports = append(opt.Ports, p.Port)
 	}
 	if n.inbound != nil && r.method == capture.EBPF {
-		opt.Inbound = n.inbound(n.plain)
+		n.mu.Lock()
+		plain := n.plain
+		n.mu.Unlock()
+		opt.Inbound = n.inbound(plain)
 		opt.Doors = n.inbound(r.outbound)
 	}
 	return opt

@@ -39,3 +39,22 @@ func TestMeshSquatter(t *testing.T) {
 		t.Errorf("a call: %s", got)
 	}
 }
+
+// TestMeshPlainSquatter: a program takes the port of the door for plaintext after
+// the proxy has chosen it and before it listens there, as another proxy of the
+// machine that begins at the same time would. Who is not in the mesh reaches the
+// workload all the same.
+func TestMeshPlainSquatter(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.mesh(strings.Replace(shopMesh, "mesh: {}", "mesh: {mtls: permissive}", 1))
+	h.stranger(":15006", "squatter")
+	h.perform([]string{"--service", "orders", "--port", "9102"}, "serve", "9102", "orders here")
+	h.serving("orders", 1)
+	if got, err := h.ask("127.0.0.1:9102"); err != nil || got != "orders here" {
+		t.Errorf("a stranger hears %q, %v", got, err)
+	}
+	if got, err := h.ask("127.0.0.1:15006"); err != nil || got != "squatter" {
+		t.Errorf("the squatter's own callers hear %q, %v", got, err)
+	}
+}
