@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // upstream is a resolver of the test; answer may be nil for silence.
 func upstream(t testing.TB, answer func(network string, q *dns.Msg) *dns.Msg) netip.AddrPort {
 	t.Helper()
-	tcp := plain(t, "127.0.0.1:0")
+	tcp := plain(t, freeport.HoldOn(t, "127.0.0.1").String()) // a number that is free for UDP, too
 	udp, err := net.ListenPacket("udp", tcp.Addr().String())
 	if err != nil {
 		t.Skip(err)
@@ -57,7 +58,7 @@ func serveDNS(t testing.TB, opt DNSOptions, host string) (*DNS, netip.AddrPort) 
 
 func listenDNS(t testing.TB, d *DNS, host string) netip.AddrPort {
 	t.Helper()
-	tcp := plain(t, net.JoinHostPort(host, "0"))
+	tcp := plain(t, freeport.HoldOn(t, host).String())
 	udp, err := net.ListenPacket("udp", tcp.Addr().String())
 	if err != nil {
 		t.Skip(err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/naru-mesh/naru/test/freeport"
 	"github.com/naru-mesh/naru/wire"
 	"github.com/naru-mesh/naru/wire/loop"
 	"golang.org/x/sys/unix"
@@ -116,7 +117,7 @@ func TestInbound(t *testing.T) {
 		t.Run(fmt.Sprintf("mark %#x", mark), func(t *testing.T) {
 			c := open(t, EBPF, mark)
 			d := driver(t, mark)
-			port := freePort(t, "127.0.0.1").Port()
+			port := freeport.HoldOn(t, "127.0.0.1").Port()
 			in4, in6 := tell(t, d, "127.0.0.1:0"), tell(t, d, "[::1]:0")
 			k := catch(t, c, func(o *WorkloadOptions) { o.Ports = []uint16{port} })
 			other, err := c.Workload(WorkloadOptions{Name: "other", Outbound: k.opt.Outbound})
@@ -225,7 +226,7 @@ func TestPortTaken(t *testing.T) {
 	c := open(t, EBPF, 0)
 	in := plain(t, "127.0.0.1:0").(*net.TCPListener)
 	defer in.Close()
-	port := freePort(t, "127.0.0.1").Port()
+	port := freeport.HoldOn(t, "127.0.0.1").Port()
 	door := plain(t, "127.0.0.1:0").(*net.TCPListener)
 	defer door.Close()
 	k := catch(t, c, func(o *WorkloadOptions) {

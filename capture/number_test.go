@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/naru-mesh/naru/test/freeport"
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +22,7 @@ func TestSameNumber(t *testing.T) {
 	reopenable(t, scope)
 	c := reopen(t, scope, EBPF, 0)
 	d := driver(t, 0)
-	port := freePort(t, "127.0.0.1").Port()
+	port := freeport.HoldOn(t, "127.0.0.1").Port()
 	in4, in6 := tell(t, d, "127.0.0.1:0"), tell(t, d, "[::1]:0")
 	k := catch(t, c, func(o *WorkloadOptions) {
 		o.Ports, o.Inbound = []uint16{port}, []syscall.Conn{in4.(syscall.Conn), in6.(syscall.Conn)}
@@ -78,7 +79,7 @@ func TestSameSource(t *testing.T) {
 	const mark = 0x6e61
 	c := open(t, EBPF, mark)
 	d := driver(t, mark)
-	port := freePort(t, "127.0.0.1").Port()
+	port := freeport.HoldOn(t, "127.0.0.1").Port()
 	in4 := tell(t, d, "127.0.0.1:0")
 	k := catch(t, c, func(o *WorkloadOptions) { o.Ports, o.Inbound = []uint16{port}, []syscall.Conn{in4.(syscall.Conn)} })
 	cmd := exec.Command(pythonPath(t), "-c", busyCode, fmt.Sprint(port))

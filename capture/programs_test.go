@@ -11,10 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // caught is a workload whose proxy is two acceptors of the test.
@@ -261,32 +262,12 @@ func proxyMain() error {
 	return k.Close()
 }
 
-// nextPort walks through ports that nobody is given to dial from or to listen on,
-// and that the tests of the whole binary leave alone.
-var nextPort atomic.Uint32
-
-// freePort has nobody listening.
-func freePort(t *testing.T, host string) netip.AddrPort {
-	t.Helper()
-	for range 2000 {
-		port := 30_500 + (uint32(os.Getpid())*61+nextPort.Add(1))%2000
-		l, err := net.Listen("tcp", net.JoinHostPort(host, fmt.Sprint(port)))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		return addressOf(l)
-	}
-	t.Fatal("no free port")
-	panic("not reached")
-}
-
 // TestKilledProxy: a workload whose proxy is gone is refused, whether it
 // connects or is connected to; a new proxy serves it, without its doing.
 func TestKilledProxy(t *testing.T) {
 	scope := nextScope()
 	judge := reopenable(t, scope)
-	c := proxyConfig{scope, freePort(t, "127.0.0.1"), freePort(t, "::1"), freePort(t, "127.0.0.1").Port()}
+	c := proxyConfig{scope, freeport.HoldOn(t, "127.0.0.1"), freeport.HoldOn(t, "::1"), freeport.HoldOn(t, "127.0.0.1").Port()}
 	first := startProxy(t, c)
 	// A server in the cage that lives through it all.
 	server := exec.Command(pythonPath(t), "-m", "http.server", "--bind", "127.0.0.1", fmt.Sprint(c.Port))
@@ -350,7 +331,7 @@ while True:
 func TestSweep(t *testing.T) {
 	scope := nextScope()
 	folder := reopenable(t, scope)
-	c := proxyConfig{scope, freePort(t, "127.0.0.1"), freePort(t, "::1"), freePort(t, "127.0.0.1").Port()}
+	c := proxyConfig{scope, freeport.HoldOn(t, "127.0.0.1"), freeport.HoldOn(t, "::1"), freeport.HoldOn(t, "127.0.0.1").Port()}
 	p := startProxy(t, c)
 	sleeper := exec.Command("sleep", "60")
 	if err := p.place.Start(sleeper); err != nil {
@@ -487,7 +468,7 @@ func TestForgotten(t *testing.T) {
 	k := catch(t, c, nil)
 	in := plain(t, "127.0.0.1:0").(*net.TCPListener)
 	defer in.Close()
-	nobody, port := freePort(t, "127.0.0.1"), freePort(t, "127.0.0.1").Port()
+	nobody, port := freeport.HoldOn(t, "127.0.0.1"), freeport.HoldOn(t, "127.0.0.1").Port()
 	k.opt.Outbound, k.opt.Ports, k.opt.Inbound = nobody, []uint16{port}, []syscall.Conn{in}
 	if _, err := c.Workload(k.opt); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // dnsPair opens the sockets of a mesh DNS at an address, on both families.
@@ -33,7 +34,7 @@ func dnsPair(t *testing.T, port uint16) (udp []net.PacketConn, tcp []net.Listene
 // DNS, whoever takes its port; nor does anybody from another address.
 func TestNamesTaken(t *testing.T) {
 	c := open(t, EBPF, 0)
-	port := freePort(t, "127.0.0.1").Port()
+	port := freeport.HoldOn(t, "127.0.0.1").Port()
 	d := NewDNS(DNSOptions{Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(d.Close)
 	d.SetNames(map[string]Name{"orders.shop.mesh": {Addrs: []netip.Addr{netip.MustParseAddr("240.1.2.3")}}})

@@ -19,7 +19,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +27,7 @@ import (
 	"github.com/naru-mesh/naru/identity"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/store"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -345,26 +345,6 @@ func (l *logged) String() string {
 	return l.b.String()
 }
 
-// free is an address that is the test's until it ends, also while nobody listens
-// there: a socket is bound to it, which keeps it from everybody who looks for a
-// free one, but not from a server, which says SO_REUSEADDR.
-func free(t testing.TB) string {
-	t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)); err != nil {
-		t.Fatal(err)
-	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprint("127.0.0.1:", name.(*syscall.SockaddrInet4).Port)
-}
-
 func startPlane(t testing.TB, o ServerOptions, address string) *plane {
 	t.Helper()
 	p := &plane{log: &logged{}}
@@ -379,7 +359,7 @@ func startPlane(t testing.TB, o ServerOptions, address string) *plane {
 	}
 	p.Server = s
 	if address == "" {
-		address = free(t)
+		address = "127.0.0.1:" + freeport.Hold(t)
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // TestOtherRoot: a node that has never joined, and whose token is of none of the
@@ -44,7 +46,7 @@ func TestOtherRoot(t *testing.T) {
 	}
 
 	// One of the two is away.
-	away := free(t)
+	away := "127.0.0.1:" + freeport.Hold(t)
 	log := &logged{}
 	c := startClient(t, ClientOptions{Token: token, Servers: []string{wrong.address, away}, Backoff: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil))})
 	eventually(t, "both are tried again", func() bool {

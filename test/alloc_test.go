@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/app"
+	"github.com/naru-mesh/naru/test/freeport"
 	"github.com/naru-mesh/naru/wire"
 	"github.com/naru-mesh/naru/wire/loop"
 )
@@ -126,7 +127,7 @@ var (
 // inProcess runs the whole of naru in this process.
 func inProcess(t *testing.T, secure bool, routes string) *inside {
 	t.Helper()
-	g := &gateway{t: t, dir: t.TempDir(), ports: map[string]string{"$LISTEN": "127.0.0.1:" + freePort(t)}}
+	g := &gateway{t: t, dir: t.TempDir(), ports: map[string]string{"$LISTEN": "127.0.0.1:" + freeport.Hold(t)}}
 	listen := "listen: $LISTEN\n"
 	if secure {
 		g.keys("a", 1, "a.example")

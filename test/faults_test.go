@@ -8,11 +8,13 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 func TestConnectRefused(t *testing.T) {
 	t.Parallel()
-	g := start(t, "listen: $LISTEN\nroutes:\n- match: /\n  to: http://127.0.0.1:"+freePort(t)+"\n")
+	g := start(t, "listen: $LISTEN\nroutes:\n- match: /\n  to: http://127.0.0.1:"+freeport.Hold(t)+"\n")
 	g.ask("GET", "/").refused(t, 502, "connect_refused")
 	c := g.dial()
 	c.send("POST / HTTP/1.1\nHost: a\nContent-Length: 3\n\nabc")

@@ -3,7 +3,6 @@ package test
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,10 +13,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // patience bounds every wait; it is never reached when all is well, also where
@@ -58,7 +58,7 @@ func prepare(t testing.TB, config string) *gateway {
 		if i > 1 {
 			n = fmt.Sprint(i)
 		}
-		port := freePort(t)
+		port := freeport.Hold(t)
 		g.ports["$PORT"+n] = port
 		g.ports["$LISTEN"+n] = "127.0.0.1:" + port
 	}
@@ -354,37 +354,4 @@ func receive[T any](t testing.TB, from <-chan T) T {
 		t.Fatal("nothing comes")
 		panic("not reached")
 	}
-}
-
-// nextPort walks through ports below those that the kernel gives to dialling
-// sockets, and above those that a node keeps for itself.
-var nextPort atomic.Uint32
-
-// freePort gives a port of the loopback that is the test's until it ends: a
-// socket is bound to it that does not listen. That is in the way of nobody who
-// means to listen there and says SO_REUSEADDR, as servers do, but of everybody
-// else who looks for a free one, also in another process.
-func freePort(t testing.TB) string {
-	t.Helper()
-	for range 13_000 {
-		port := 17_000 + int((uint32(os.Getpid())*61+nextPort.Add(1))%13_000)
-		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
-		if err == nil {
-			err = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
-		}
-		if err == nil {
-			t.Cleanup(func() { syscall.Close(fd) })
-			return fmt.Sprint(port)
-		}
-		syscall.Close(fd)
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			t.Fatal(err)
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }

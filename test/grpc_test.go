@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/naru-mesh/naru/examples/grpc/orders"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // grpcService runs the Orders service of the examples.
@@ -115,7 +116,7 @@ func TestGRPCCalls(t *testing.T) {
 // TestGRPCErrors: what naru says itself is a status, too.
 func TestGRPCErrors(t *testing.T) {
 	t.Parallel()
-	dead := "127.0.0.1:" + freePort(t)
+	dead := "127.0.0.1:" + freeport.Hold(t)
 	addr, _ := grpcService(t)
 	g := start(t, `listen: $LISTEN
 routes:

@@ -22,6 +22,7 @@ import (
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // password is what the storefront of explicitly is told.
@@ -225,7 +226,7 @@ func TestConnectSlowReader(t *testing.T) {
 // anybody.
 func TestConnectIsRefused(t *testing.T) {
 	t.Parallel()
-	closed := freePort(t)
+	closed := freeport.Hold(t)
 	p := explicitly(t, echoing(t, ""), model.AppTCP, nil)
 	p.a.watch()
 	for _, c := range []struct {
@@ -483,7 +484,7 @@ func TestReach(t *testing.T) {
 	t.Parallel()
 	p := newMeshPair(t, echoing(t, "220 ready\r\n"), model.AppTCP, func(p *meshPair) {
 		p.a.node.Locals[0].Reach = []mesh.Reach{
-			{Name: "orders", Port: 80, Local: number16(t, freePort(t))}, {Name: "later.shop", Port: 81, Local: number16(t, freePort(t))},
+			{Name: "orders", Port: 80, Local: number16(t, freeport.Hold(t))}, {Name: "later.shop", Port: 81, Local: number16(t, freeport.Hold(t))},
 		}
 	})
 	p.a.watch()

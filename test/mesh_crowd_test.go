@@ -8,6 +8,7 @@ import (
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // welcomed reads the greeting of a server that speaks first.
@@ -81,7 +82,7 @@ func TestMeshCallerConnectionsAreBounded(t *testing.T) {
 	other := newMachine(t, p.trust) // a second proxy of the same identity
 	other.node = p.a.node
 	other.node.Locals = slices.Clone(other.node.Locals)
-	other.node.Locals[0].Outbound = number16(t, freePort(t))
+	other.node.Locals[0].Outbound = number16(t, freeport.Hold(t))
 	p.cfg.Mesh = &model.Mesh{Connections: 1}
 	p.b.apply(p.cfg)
 	get := "GET / HTTP/1.1\r\nHost: orders\r\nConnection: close\r\n\r\n"

@@ -15,6 +15,7 @@ import (
 
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // TestMeshPolicies: what a policy refuses gets an answer that says so, what is
@@ -110,7 +111,7 @@ func TestMeshHops(t *testing.T) {
 		t.Errorf("the log has %v", r.Detail)
 	}
 	p.relay.cut()
-	p.orders.MeshPort = number16(t, freePort(t))
+	p.orders.MeshPort = number16(t, freeport.Hold(t))
 	again := *p.orders
 	p.cfg.Workloads = []*model.Workload{&again, p.cfg.Workloads[1]}
 	p.a.apply(p.cfg)
@@ -118,7 +119,7 @@ func TestMeshHops(t *testing.T) {
 		t.Errorf("by the caller's own: %s", got)
 	}
 	again.MeshPort = number16(t, p.relay.addr)
-	port := number16(t, freePort(t))
+	port := number16(t, freeport.Hold(t))
 	p.cfg.Listeners = []*model.Listener{{Name: "public", Address: "127.0.0.1", Port: port, Protocol: model.HTTP}}
 	p.cfg.Routes = []*model.Route{{Name: "r", Parents: []string{"public"}, Backends: []model.Backend{{Service: "orders", Weight: 1}}}}
 	last := again
@@ -222,7 +223,7 @@ func connectStatus(t *testing.T, addr string, cfg *tls.Config, authority string)
 func TestListenerPolicies(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, newTrust(t))
-	tcp, udp := freePort(t), freePort(t)
+	tcp, udp := freeport.Hold(t), freeport.Hold(t)
 	names, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

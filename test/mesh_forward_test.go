@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // headEcho answers with the head that it was sent, byte for byte.
@@ -65,7 +66,7 @@ func TestMeshForward(t *testing.T) {
 			p := newMeshPair(t, headEcho(t), model.AppHTTP, func(p *meshPair) {
 				p.called.Mesh.Forward = c.forward
 				if c.plain {
-					p.called.Mesh.MTLS, p.b.node.Plain = model.Permissive, number16(t, freePort(t))
+					p.called.Mesh.MTLS, p.b.node.Plain = model.Permissive, number16(t, freeport.Hold(t))
 				}
 			})
 			var conn net.Conn

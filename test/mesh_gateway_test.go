@@ -7,6 +7,7 @@ import (
 
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // TestMeshGateway: a listener of the configuration leads into the mesh, as the
@@ -15,7 +16,7 @@ import (
 func TestMeshGateway(t *testing.T) {
 	t.Parallel()
 	const edge = "spiffe://naru.local/ns/edge/sa/gateway"
-	port := freePort(t)
+	port := freeport.Hold(t)
 	p := newMeshPair(t, telling(t), model.AppHTTP, func(p *meshPair) {
 		p.trust.issue(t, edge, edge)
 		p.cfg.Listeners = []*model.Listener{{Name: "public", Address: "127.0.0.1", Port: number16(t, port), Protocol: model.HTTP}}

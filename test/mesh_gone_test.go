@@ -10,6 +10,7 @@ import (
 
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // TestMeshGone: an instance that has ended, and then left, before its callers know
@@ -24,7 +25,7 @@ func TestMeshGone(t *testing.T) {
 			defer service.Close()
 			p := newMeshPair(t, service.Listener.Addr().String(), model.AppHTTP, func(p *meshPair) {
 				p.called.Balance = model.RoundRobin
-				port := freePort(t)
+				port := freeport.Hold(t)
 				w := *p.orders
 				w.Ports = []model.WorkloadPort{{Service: "orders", Port: number16(t, telling(t))}}
 				w.Name, w.Node, w.MeshPort = "shop/orders-2", "c", number16(t, port)
@@ -35,7 +36,7 @@ func TestMeshGone(t *testing.T) {
 				if how == "it has left" { // and one of the same account has not
 					third := *p.orders
 					third.Name = "shop/orders-3"
-					third.Ports = []model.WorkloadPort{{Service: "orders", Port: number16(t, freePort(t))}}
+					third.Ports = []model.WorkloadPort{{Service: "orders", Port: number16(t, freeport.Hold(t))}}
 					p.b.node.Locals = append(p.b.node.Locals, mesh.Local{Workload: &third})
 				}
 			})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // TestMeshAcrossNetworks: a workload of another network is reached through the
@@ -18,7 +19,7 @@ func TestMeshAcrossNetworks(t *testing.T) {
 	t.Parallel()
 	for _, protocol := range []model.AppProtocol{model.AppHTTP, model.AppTCP} {
 		const edge = "spiffe://naru.local/ns/edge/sa/gateway"
-		door := freePort(t)
+		door := freeport.Hold(t)
 		var gateway *machine
 		p := newMeshPair(t, telling(t), protocol, func(p *meshPair) {
 			p.trust.issue(t, edge, edge)

@@ -31,6 +31,7 @@ import (
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/proxy"
+	"github.com/naru-mesh/naru/test/freeport"
 	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 	"github.com/naru-mesh/naru/wire/http1"
@@ -360,7 +361,7 @@ func newMeshPairWaiting(t *testing.T, detect time.Duration, address string, prot
 	p.a, p.b = newMachineWaiting(t, p.trust, detect), newMachineWaiting(t, p.trust, detect)
 	port := number16(t, address)
 	p.called = &model.Service{Name: "orders", Mesh: &model.MeshService{Namespace: "shop", Host: "orders", Port: 80, Protocol: protocol}}
-	meshPort := freePort(t)
+	meshPort := freeport.Hold(t)
 	p.relay = newRelay(t, "127.0.0.1:"+meshPort)
 	p.orders = &model.Workload{
 		Name: "shop/orders-1", Namespace: "shop", Account: "orders", Node: "b", Address: "127.0.0.1", MeshPort: number16(t, p.relay.addr),
@@ -370,7 +371,7 @@ func newMeshPairWaiting(t *testing.T, detect time.Duration, address string, prot
 	p.cfg = &model.Config{Services: []*model.Service{p.called}, Workloads: []*model.Workload{p.orders, caller}, Mesh: &model.Mesh{}}
 	p.to = vip + ":80"
 	p.a.node = mesh.Node{
-		Locals: []mesh.Local{{Workload: caller, Outbound: number16(t, freePort(t))}},
+		Locals: []mesh.Local{{Workload: caller, Outbound: number16(t, freeport.Hold(t))}},
 		VIP:    func(string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(vip)} },
 	}
 	p.b.node = mesh.Node{MeshPort: number16(t, meshPort), Locals: []mesh.Local{{Workload: p.orders}}}

@@ -20,6 +20,7 @@ import (
 	"github.com/naru-mesh/naru/mesh"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // ask sends one request on conn and gives status and body.
@@ -312,7 +313,7 @@ func TestMeshPlaintext(t *testing.T) {
 			service := telling(t)
 			p := newMeshPair(t, service, model.AppDetect, func(p *meshPair) {
 				p.called.Mesh.MTLS = mode
-				p.b.node.Plain = number16(t, freePort(t))
+				p.b.node.Plain = number16(t, freeport.Hold(t))
 			})
 			// The machine's plaintext door is dialled as that of a workload's calls.
 			p.b.node.Locals = []mesh.Local{{Workload: p.orders, Outbound: p.b.node.Plain}}

@@ -16,6 +16,7 @@ import (
 	"github.com/naru-mesh/naru/filter"
 	"github.com/naru-mesh/naru/model"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/test/freeport"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -111,7 +112,7 @@ func TestMeshTunnelTellsNothing(t *testing.T) {
 			t.Parallel()
 			p := newMeshPair(t, headEcho(t), c.protocol, func(p *meshPair) {
 				if c.plain {
-					p.called.Mesh.MTLS, p.b.node.Plain = model.Permissive, number16(t, freePort(t))
+					p.called.Mesh.MTLS, p.b.node.Plain = model.Permissive, number16(t, freeport.Hold(t))
 				}
 			})
 			var conn net.Conn

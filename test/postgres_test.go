@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // postgres starts a database server that lets everybody in, or skips the test
@@ -49,7 +51,7 @@ func postgres(t *testing.T) (port string) {
 	if out, err := prepare.CombinedOutput(); err != nil {
 		t.Skipf("initdb: %v\n%s", err, out)
 	}
-	port = freePort(t)
+	port = freeport.Hold(t)
 	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", port, "-h", "127.0.0.1", "-k", dir, "-F")
 	server.SysProcAttr, server.Dir = as, dir
 	if err := server.Start(); err != nil {

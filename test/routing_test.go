@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 func TestPrecedence(t *testing.T) {
@@ -238,7 +240,7 @@ func TestRetries(t *testing.T) {
 func TestRetryOtherEndpointOnRefusal(t *testing.T) {
 	t.Parallel()
 	up := witness(t)
-	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: both\nservices:\n  both: [127.0.0.1:%s, %s]\n", freePort(t), up.addr))
+	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: both\nservices:\n  both: [127.0.0.1:%s, %s]\n", freeport.Hold(t), up.addr))
 	c := g.dial()
 	for i := range 20 {
 		// Nothing was sent to the one that refuses, so even POST may go on.

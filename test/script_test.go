@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/naru-mesh/naru/test/freeport"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -31,7 +32,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("OCCUPIED", taken.Addr().String())
-			env.Setenv("FREE", "127.0.0.1:"+freePort(t))
+			env.Setenv("FREE", "127.0.0.1:"+freeport.Hold(t))
 			chain, key := certificate(t, 1, "site.example")
 			if err := os.WriteFile(filepath.Join(env.WorkDir, "site.crt"), []byte(chain), 0o600); err != nil {
 				return err

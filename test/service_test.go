@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // service is a server behind a gateway.
@@ -28,7 +30,7 @@ type service struct {
 func listen(t testing.TB, addr string) *service {
 	t.Helper()
 	if addr == "" {
-		addr = "127.0.0.1:" + freePort(t)
+		addr = "127.0.0.1:" + freeport.Hold(t)
 	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {

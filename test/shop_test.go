@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // TestShopKilled ends each service of the demo shop with SIGKILL under load and
@@ -27,7 +29,7 @@ func TestShopKilled(t *testing.T) {
 	}
 	at := map[string]string{}
 	for _, name := range []string{"storefront", "catalog", "orders", "payments"} {
-		at[name] = "127.0.0.1:" + freePort(t)
+		at[name] = "127.0.0.1:" + freeport.Hold(t)
 	}
 	running := map[string]*exec.Cmd{}
 	launch := func(name string) {

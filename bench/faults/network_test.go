@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/naru-mesh/naru/test/freeport"
 	"golang.org/x/sys/unix"
 )
 
@@ -97,12 +98,7 @@ func TestSlowPathPasses(t *testing.T) {
 	t.Parallel()
 	s := newInstance("2")
 	at := serveHere(t, s)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	via := netip.MustParseAddrPort(l.Addr().String())
-	l.Close()
+	via := freeport.HoldOn(t, "127.0.0.1")
 	p, err := newSlowPaths().open("test", via, at)
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -14,10 +13,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/naru-mesh/naru/bench/cost"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // Job is what a proxy is to do.
@@ -197,29 +196,11 @@ func (p *Peer) CheckTLS() error {
 // Stop ends it.
 func (p *Peer) Stop() { Stop(p.cmd) }
 
-// ports are given out in turn, below those that the kernel gives to the
-// thousands of connections of a run, so that none is given twice.
-var ports atomic.Uint32
-
-const (
-	firstPort = 13_000
-	portCount = 18_000
-)
-
-// FreePort gives an address on loopback that nobody listens on, another one at
-// each call.
+// FreePort gives an address on loopback that is this process's until it ends,
+// below those that the kernel gives to the thousands of connections of a run.
 func FreePort() (netip.AddrPort, error) {
-	ports.CompareAndSwap(0, 1+rand.Uint32N(portCount))
-	var err error
-	for range 100 {
-		var l net.Listener
-		l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+ports.Add(1)%portCount))
-		if err == nil {
-			defer l.Close()
-			return netip.ParseAddrPort(l.Addr().String())
-		}
-	}
-	return netip.AddrPort{}, err
+	at, _, err := freeport.Take(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	return at, err
 }
 
 // path is a file of the Job.

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 
 	"github.com/naru-mesh/naru/store"
 	"github.com/naru-mesh/naru/store/storetest"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 func TestMain(m *testing.M) {
@@ -265,29 +265,11 @@ func eventually(t *testing.T, what string, ask func() bool) {
 	}
 }
 
-// ports finds free ones. They are the test's until it ends: sockets are bound to
-// them that do not listen, which keeps them from everybody who looks for a free
-// one, but not from a server, which says SO_REUSEADDR.
-func ports(t *testing.T, n int) []string {
+// ports are the test's until it ends.
+func ports(t *testing.T, n int) (list []string) {
 	t.Helper()
-	var list []string
 	for range n {
-		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { syscall.Close(fd) })
-		if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
-			t.Fatal(err)
-		}
-		name, err := syscall.Getsockname(fd)
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, fmt.Sprint("127.0.0.1:", name.(*syscall.SockaddrInet4).Port))
+		list = append(list, "127.0.0.1:"+freeport.Hold(t))
 	}
 	return list
 }

@@ -41,7 +41,6 @@ func withPrograms(m *testing.M) int {
 			return 1
 		}
 	}
-	firstPort()
 	return m.Run()
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/naru-mesh/naru/app"
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // update writes the generated pages instead of comparing them (make docs).
@@ -229,7 +230,7 @@ func makeMetricsPage(t *testing.T) string {
 		return fmt.Sprint(all["naru_link_proxies"] != nil && all["naru_requests_total"] != nil)
 	})
 	// A node has some of its own.
-	node := freePort(t)
+	node := freeport.Hold(t)
 	s.start("naru node --capture off --address 127.0.0.1 --node n --socket n/node.sock --admin 127.0.0.1:" + node +
 		" --join $(naru token create --node n --any --socket control.sock)")
 	s.until("metrics of a node", "true\n", func() string {

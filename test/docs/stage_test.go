@@ -2,7 +2,6 @@ package docs
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,13 +9,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // patience bounds every wait; it is not reached when all is well.
@@ -63,55 +62,17 @@ func (o *output) String() string {
 // ports that pages use.
 var ports = regexp.MustCompile(`\b(3000|8080|8081|8443|900[1-9]|910[1-9]|9901)\b`)
 
-// next is the last port given out. All are below those that the kernel gives
-// to clients, and above those that a node keeps for itself.
-var next atomic.Int64
-
-// firstPort lets runs side by side begin at different ports.
-func firstPort() { next.Store(int64(17000 + os.Getpid()%43*300)) }
-
-// freePort gives a port that is the test's until it ends: a socket is bound to
-// it that does not listen, as in the tests of the whole binary.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 13_000 {
-		port := int(next.Add(1))
-		if port >= 30_000 {
-			next.Store(17_000)
-			continue
-		}
-		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
-		if err == nil {
-			err = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
-		}
-		if err == nil {
-			t.Cleanup(func() { syscall.Close(fd) })
-			return strconv.Itoa(port)
-		}
-		syscall.Close(fd)
-		if !errors.Is(err, syscall.EADDRINUSE) {
-			t.Fatal(err)
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
-
 func newStage(t *testing.T, text string) *stage {
 	s := &stage{t: t, dir: t.TempDir(), real: map[string]string{}, shown: map[string]string{}}
 	for _, port := range append(ports.FindAllString(text, -1), "8080", "9901") {
 		if s.real[port] == "" {
-			free := freePort(t)
+			free := freeport.Hold(t)
 			s.real[port], s.shown[free] = free, port
 		}
 	}
 	s.meets = strings.Contains(text, "naru rollout")
 	if s.mesh = strings.Contains(text, "naru exec"); s.mesh {
-		s.port = freePort(t)
+		s.port = freeport.Hold(t)
 		if err := os.Symlink(filepath.Join(bin, "echo-service"), filepath.Join(s.dir, "echo")); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +137,7 @@ func (s *stage) command(line string) *exec.Cmd {
 			line += " --control-socket control.sock"
 		}
 		if s.mesh {
-			line += fmt.Sprintf(" --address 127.0.0.1 --mesh-port %s --socket node.sock --control-socket control.sock --capture-scope d%d", s.port, os.Getpid())
+			line += fmt.Sprintf(" --address 127.0.0.1 --mesh-port %s --socket node.sock --control-socket control.sock --capture-scope d%dp%s", s.port, os.Getpid(), s.port)
 		}
 	}
 	line = strings.ReplaceAll(line, "naru exec", "naru exec --socket "+s.dir+"/node.sock")

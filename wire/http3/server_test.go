@@ -18,6 +18,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/test/freeport"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -133,7 +134,7 @@ func newHouse(t testing.TB, plan func(v *guest), bounds ...func(lim *wire.Limits
 			}
 		},
 	}
-	h.addr = freeUDP(t)
+	h.addr = freeport.HoldOn(t, "127.0.0.1")
 	h.listen()
 	return h
 }
@@ -145,16 +146,6 @@ func (h *house) listen() {
 		h.t.Fatal(err)
 	}
 	h.open = open
-}
-
-func freeUDP(t testing.TB) netip.AddrPort {
-	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
 func (h *house) Begin(s wire.ServerStream) (*wire.Exchange, wire.RequestSink) {

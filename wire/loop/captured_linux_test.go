@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/naru-mesh/naru/test/freeport"
 	"github.com/naru-mesh/naru/wire"
 	"golang.org/x/sys/unix"
 )
@@ -57,11 +58,12 @@ func TestOriginalOfDirect(t *testing.T) {
 func TestOriginalOfTransparent(t *testing.T) {
 	t.Parallel()
 	d := start(t, 1)
-	at := netip.MustParseAddrPort("127.0.0.1:15006")
+	at, other := freeport.HoldOn(t, "127.0.0.1"), freeport.HoldOn(t, "127.0.0.1").String()
+	elsewhere := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), at.Port()).String()
 	for _, c := range []struct{ local, want string }{
-		{"127.0.0.1:15006", "invalid AddrPort"},
-		{"127.0.0.1:9002", "127.0.0.1:9002"},
-		{"127.0.0.2:15006", "127.0.0.2:15006"},
+		{at.String(), "invalid AddrPort"},
+		{other, other},
+		{elsewhere, elsewhere},
 	} {
 		// A connected pair whose near end has the local address.
 		there, err := net.Listen("tcp", c.local)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/naru-mesh/naru/test/freeport"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -135,9 +136,7 @@ func TestDatagramsOfABurst(t *testing.T) {
 func TestDatagramsToNobody(t *testing.T) {
 	t.Parallel()
 	d := start(t, 1)
-	nobody := dialUDP(t, "127.0.0.1:9")
-	addr := nobody.LocalAddr().(*net.UDPAddr).AddrPort()
-	nobody.Close()
+	addr := freeport.HoldOn(t, "127.0.0.1")
 	told := make(chan error, 1)
 	on(t, d.loops[0], func() {
 		c, err := d.DialDatagrams(d.loops[0], addr, &packets{err: func(err error) { told <- err }})

@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // stage is all that runs.
@@ -53,7 +57,7 @@ func (s *stage) start(config string) error {
 	ports := map[string]string{}
 	for _, p := range []string{"8080", "9001", "9002", "9003", "9004", "9901", "15008"} {
 		var err error
-		if ports[p], err = free(p, ports); err != nil {
+		if ports[p], err = free(p); err != nil {
 			return err
 		}
 	}
@@ -105,25 +109,18 @@ func (s *stage) configure(config, port string) error {
 	return os.WriteFile(s.config, regexp.MustCompile(`:8080\b`).ReplaceAll(text, []byte(":"+port)), 0o644)
 }
 
-// free gives port where nothing listens on it, and otherwise one that is free
-// and not given already.
-func free(port string, given map[string]string) (string, error) {
-	for _, try := range []string{port, "0", "0", "0", "0"} {
-		ln, err := net.Listen("tcp", ":"+try)
-		if err != nil {
-			continue
-		}
-		_, got, err := net.SplitHostPort(ln.Addr().String())
-		ln.Close()
-		taken := err != nil
-		for wanted, g := range given {
-			taken = taken || g == got || wanted == got
-		}
-		if !taken {
-			return got, nil
-		}
+// free gives port where nothing listens on it, and otherwise one that is ours
+// until we end: what is free now may be somebody else's before naru listens.
+func free(port string) (string, error) {
+	ln, err := net.Listen("tcp", ":"+port)
+	if err == nil {
+		return port, ln.Close()
 	}
-	return "", fmt.Errorf("no free port in place of %s", port)
+	at, _, err := freeport.Take(netip.IPv4Unspecified())
+	if err != nil {
+		return "", fmt.Errorf("in place of port %s: %w", port, err)
+	}
+	return strconv.Itoa(int(at.Port())), nil
 }
 
 // launch starts naru, in the part that name says, so that it ends when we do,
