@@ -75,6 +75,7 @@ type socket struct {
 	transport *quic.Transport
 	now       atomic.Pointer[listening] // nil: nobody listens
 	shaking   atomic.Int32
+	refused   refused
 	// Of the server's mu: who uses it besides the listening of now.
 	links map[*link]*listening
 }
@@ -152,7 +153,7 @@ func (s *Server) bind(addr netip.AddrPort) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &socket{server: s, addr: addr, udp: udp, links: map[*link]*listening{}}
+	k := &socket{server: s, addr: addr, udp: udp, refused: refused{lasts: lately}, links: map[*link]*listening{}}
 	k.transport = &quic.Transport{
 		Conn:                udp,
 		VerifySourceAddress: func(net.Addr) bool { return k.shaking.Load() > crowd },
@@ -188,12 +189,17 @@ func (k *socket) meet(ctx context.Context, info *quic.ClientInfo) (context.Conte
 		return nil, errClosed
 	}
 	remote := addrPort(info.RemoteAddr)
+	if k.refused.has(remote) {
+		return nil, errBusy // it was told of
+	}
 	if most := k.server.handshakes.Load(); most > 0 && k.shaking.Load() >= most {
+		k.refused.add(remote)
 		l.opt.Failed(observe.ProxyOverloaded, remote, errBusy)
 		return nil, errBusy
 	}
 	if most := l.bounds.Load().MaxConns; int(l.conns.Add(1)) > most && most > 0 {
 		l.conns.Add(-1)
+		k.refused.add(remote)
 		l.opt.Failed(observe.TooManyConnections, remote, errFull)
 		return nil, errFull
 	}

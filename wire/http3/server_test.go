@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -313,12 +314,8 @@ func TestHandshakes(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t, func(g *guest) { g.answer("hello") })
 	h.server.SetHandshakes(1)
-	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	first := &quic.Transport{Conn: deaf{socket}}
+	h.open.SetBounds(wire.QUICBounds{Handshake: time.Minute})
+	first := &quic.Transport{Conn: deaf{listenUDP(t)}}
 	defer first.Close()
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
@@ -327,22 +324,76 @@ func TestHandshakes(t *testing.T) {
 		defer close(over)
 		_, _ = first.Dial(ctx, net.UDPAddrFromAddrPort(h.addr), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}, nil)
 	}()
-	for limit := time.Now().Add(30 * time.Second); ; {
-		if _, err := h.dial(); err != nil {
-			break
-		} else if time.Now().After(limit) {
-			t.Fatal("a second handshake is let in")
+	tick, limit := time.NewTicker(time.Millisecond), time.After(90*time.Second)
+	defer tick.Stop()
+	for h.open.(*listening).socket.shaking.Load() == 0 {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatal("the first one does not come")
 		}
 	}
+	if _, err := h.dial(); err == nil {
+		t.Error("a second handshake is let in")
+	}
+	h.fails(t, observe.ProxyOverloaded)
+
+	// The rest of a hello that was refused has no place that is free by then.
+	lasting := &h.open.(*listening).socket.refused
+	lasting.mu.Lock()
+	lasting.lasts = time.Hour // however long this test takes
+	lasting.mu.Unlock()
+	slow := &tardy{deaf: deaf{listenUDP(t)}, rest: make(chan []byte, 16)}
+	second := &quic.Transport{Conn: slow}
+	defer second.Close()
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = second.Dial(ctx, net.UDPAddrFromAddrPort(h.addr), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h3"}}, nil)
+	}()
+	rest := <-slow.rest
 	h.fails(t, observe.ProxyOverloaded)
 	h.server.SetHandshakes(2)
-	h.waits(t)
+	if _, err := slow.PacketConn.WriteTo(rest, net.UDPAddrFromAddrPort(h.addr)); err != nil {
+		t.Fatal(err)
+	}
+	h.mustDial()
 	leave()
 	<-over
+	<-gone
 }
 
-// waits dials until there is room: one that was refused may come a second
-// time, with its next packet, and hold a place for as long as it takes to fail.
+// tardy is deaf, and sends the first packet alone.
+type tardy struct {
+	deaf
+	sent bool
+	rest chan []byte
+}
+
+func (s *tardy) WriteTo(b []byte, to net.Addr) (int, error) {
+	if !s.sent {
+		s.sent = true
+		return s.deaf.WriteTo(b, to)
+	}
+	select {
+	case s.rest <- bytes.Clone(b):
+	default:
+	}
+	return len(b), nil
+}
+
+func listenUDP(t *testing.T) net.PacketConn {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// waits dials until there is room. That is soon: what still comes from who was
+// refused holds no place.
 func (h *house) waits(t *testing.T) *quic.Conn {
 	t.Helper()
 	for limit := time.Now().Add(90 * time.Second); ; {
