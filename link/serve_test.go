@@ -53,7 +53,8 @@ func TestMayServe(t *testing.T) {
 			t.Errorf("%s: %v, not %v", test.name, err, test.want)
 		}
 	}
-	if n := p.counts.refused[whyGrant].Load(); n != 5 {
+	// The stream that has begun meanwhile may have asked for one of them as well.
+	if n := p.counts.refused[whyGrant].Load(); n != 5 && n != 6 {
 		t.Errorf("%d were counted", n)
 	}
 }
