@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/naru-mesh/naru/test/freeport"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -157,12 +158,7 @@ func TestManyDials(t *testing.T) {
 	const n = 5 * dialsPerTurn
 	d := start(t, 1)
 	there := listen(t, d, echo)
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = gone.Close()
-	nowhere := gone.Addr().(*net.TCPAddr).AddrPort()
+	nowhere := freeport.HoldOn(t, "127.0.0.1")
 	to := netip.MustParseAddrPort(there.Addr().String())
 	l := d.loops[0]
 	all := make([]*recorder, n)
