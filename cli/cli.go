@@ -35,14 +35,26 @@ func (u usage) Unwrap() error { return u.err }
 
 // Main runs the command line and gives the exit status.
 func Main(args []string, in io.Reader, out, errs io.Writer) int {
-	interrupted, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	ctx, cancel := signal.NotifyContext(interrupted, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	// Whoever presses Ctrl-C again does not want to wait for the drain. SIGTERM
-	// may come several times without meaning that: from a supervisor, or once
-	// for each thread of a parent that has died (prctl(2), PR_SET_PDEATHSIG).
-	context.AfterFunc(ctx, stop)
+	interrupt, term := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(interrupt, os.Interrupt)
+	defer signal.Stop(interrupt)
+	signal.Notify(term, syscall.SIGTERM)
+	defer signal.Stop(term)
+	go func() {
+		select {
+		case <-interrupt:
+		case <-term:
+		case <-ctx.Done():
+		}
+		// Whoever presses Ctrl-C again does not want to wait for the drain: from
+		// before it begins. SIGTERM may come several times without meaning that:
+		// from a supervisor, or once for each thread of a parent that has died
+		// (prctl(2), PR_SET_PDEATHSIG).
+		signal.Stop(interrupt)
+		cancel()
+	}()
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(in)
