@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,9 @@ type Listening struct {
 
 // Listenings are all in the network of a process, whoever's they are.
 func Listenings(pid int) (all []Listening, err error) {
-	for _, name := range [...]string{"tcp", "tcp6"} {
+	// The kernel tells its sockets in pieces, and where others come and go meanwhile
+	// it may leave one out, but hardly twice.
+	for _, name := range [...]string{"tcp", "tcp", "tcp6", "tcp6"} {
 		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/net/" + name)
 		if errors.Is(err, fs.ErrNotExist) && name == "tcp6" {
 			continue // there is no IPv6
@@ -29,7 +32,11 @@ func Listenings(pid int) (all []Listening, err error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, readListenings(string(text))...)
+		for _, l := range readListenings(string(text)) {
+			if !slices.Contains(all, l) {
+				all = append(all, l)
+			}
+		}
 	}
 	return all, nil
 }
