@@ -1,25 +1,3 @@
-// Package freeport gives out ports that nobody uses.
-//
-// Purpose: a test, or a benchmark, has to know a server's port before the server
-// listens there. One that is looked for and let go of again may be somebody
-// else's when it is needed: tests run side by side, in one process and in several.
-//
-// Words: a port is held by a socket that is bound to it and does not listen. That
-// is in the way of nobody who means to listen there and says SO_REUSEADDR, as
-// servers and package net do, but of everybody else who asks for a free one: of
-// this package in every process, of the kernel, which gives it neither to
-// somebody who asks for port 0 nor to a connection that is dialled.
-//
-// Life: a port of Hold is the test's until it ends, one of Take its caller's until
-// released.
-//
-// Rules: all ports are from First to Last: below those that the kernel gives out
-// (net.ipv4.ip_local_port_range), so that none is taken for UDP either, and above
-// those that a node keeps for itself and for its workloads. Who needs one for UDP
-// holds it as well; nobody binds UDP sockets in this range but by such a number.
-//
-// Not here: ports that nobody needs to know before. A test that listens itself
-// says "127.0.0.1:0".
 package freeport
 
 import (
@@ -42,8 +20,8 @@ const (
 var count atomic.Uint32
 
 // Take holds a port of an address of this machine until release is called; the
-// process's children do not inherit it. It fails where the machine has no such address, and
-// where no port is free.
+// process's children do not inherit it. It fails where the machine has no such
+// address, and where no port is free.
 func Take(host netip.Addr) (at netip.AddrPort, release func(), err error) {
 	const ports = Last - First + 1
 	for range ports {
