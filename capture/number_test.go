@@ -69,7 +69,7 @@ func TestSameNumber(t *testing.T) {
 // busyCode is a server that takes no more connections.
 const busyCode = `
 import socket,sys,time
-l=socket.socket(); l.bind(("0.0.0.0",int(sys.argv[1]))); l.listen(0)
+l=socket.socket(); l.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1); l.bind(("0.0.0.0",int(sys.argv[1]))); l.listen(0)
 c=socket.create_connection(l.getsockname())
 print("ready",flush=True); time.sleep(60)`
 
