@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/rollout"
+	"github.com/naru-mesh/naru/test/freeport"
 )
 
 // rolling is a gateway with a rollout from a service to another.
@@ -174,7 +175,7 @@ func TestRolloutDies(t *testing.T) {
 // anything: the old one serves its requests, and it is convicted all the same.
 func TestRolloutGone(t *testing.T) {
 	t.Parallel()
-	gone := "127.0.0.1:" + freePort(t)
+	gone := "127.0.0.1:" + freeport.Hold(t)
 	r := rollOutAs(t, false, "shop", func(old, _ string) string {
 		return fmt.Sprintf("listen: $LISTEN\nroutes:\n- {name: shop, match: /, to: old, rollout: {to: new, steps: [{percent: 50, for: 1h}, 100]}}\nservices:\n  old: %q\n  new: %q\n", old, gone)
 	})
