@@ -22,9 +22,6 @@ func (w *worker) room() []byte {
 // atPort says whether an explicit request is for what is called at its port, and
 // by which host its table knows that.
 func (x *exchange) atPort(l *listener, host []byte) ([]byte, observe.Reason) {
-	if l.names == nil || x.Peer.Original.IsValid() {
-		return host, observe.ReasonNone
-	}
 	to, wrong := l.names.Authority(x.Request.Authority, x.w.room())
 	if x.detail = wrong; wrong != nil {
 		return nil, observe.OutboundPort

@@ -209,7 +209,9 @@ func (x *exchange) end() {
 	x.stream = nil
 	x.tryTimer.Stop()
 	x.requestTimer.Stop()
-	x.drop()
+	if x.client != nil || x.untold || x.queued || x.former != nil || x.earlierBody != nil || x.hedge != nil || len(x.mirrors) > 0 {
+		x.drop() // mostly all has ended
+	}
 	if len(x.Inward) > 0 || len(x.Outward) > 0 {
 		x.dropIn()
 		x.dropOut()

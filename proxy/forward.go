@@ -57,7 +57,7 @@ func (x *exchange) send(data []byte, fresh bool) {
 			g.leave()
 		}
 	}
-	if !x.tellTime() {
+	if x.due != 0 && !x.tellTime() {
 		x.fail(observe.RequestTimeout)
 		return
 	}
@@ -67,7 +67,9 @@ func (x *exchange) send(data []byte, fresh bool) {
 		x.unlent(why, a.Met, data, fresh)
 		return
 	}
-	x.forget()
+	if x.earlier || x.former != nil {
+		x.forget()
+	}
 	x.w.shelf.Return(&x.Response) // until the response comes
 	x.endpoint, x.picked, x.untold, x.dialled, x.chosen = ep, x.w.loop.Now(), true, a.Dialled, a.Chosen
 	x.since, x.spent = 0, 0

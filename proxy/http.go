@@ -106,8 +106,10 @@ func (x *exchange) match() observe.Reason {
 		x.tried.Only = l.instance(x.Peer)
 	}
 	x.Scheme, x.Port, x.Listener = l.scheme, x.Peer.Local.Port(), l.noun.Name
-	if host, why = x.atPort(l, host); why != observe.ReasonNone {
-		return why
+	if l.names != nil && !x.Peer.Original.IsValid() {
+		if host, why = x.atPort(l, host); why != observe.ReasonNone {
+			return why
+		}
 	}
 	hit := &x.w.hit
 	if !l.table.Find(&x.Request, host, hit) && !x.byAddress() {

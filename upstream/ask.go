@@ -118,7 +118,7 @@ func (c *Cluster) Tell(l wire.Loop, ep *Endpoint, r *Result) {
 		}
 		c.watch(now, p, r)
 	}
-	if p := c.plan.Load(); p.set.balance.timed() {
+	if p := c.plan.Load(); p.set.balance.timed() && !ep.latency.same(r) {
 		others := float32(0)
 		if ep.latency.word.Load() == 0 {
 			others = p.usual(&c.cursors[i], now)

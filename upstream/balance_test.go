@@ -428,3 +428,39 @@ func TestFirstAnswerOnConnection(t *testing.T) {
 		t.Error("a failure on a new connection is not heard")
 	}
 }
+
+// TestQuickAnswersNeedNoNote: what is left out makes no difference, now or later.
+func TestQuickAnswersNeedNoNote(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(7, 9))
+	some := func() time.Duration { return time.Duration(rnd.Int64N(int64(2 * quickly))) }
+	left := 0
+	for range 10_000 {
+		var noted, spared latency
+		now := time.Hour
+		noted.heard(now, &Result{Status: 200, Took: some()}, 0.5)
+		spared.word.Store(noted.word.Load())
+		now += time.Duration(rnd.Int64N(int64(time.Minute)))
+		r := Result{Status: 200 + rnd.IntN(400), Took: some(), GRPC: rnd.IntN(16) - 1}
+		if !spared.same(&r) {
+			continue
+		}
+		left++
+		noted.heard(now, &r, 0.5)
+		for range 3 {
+			now += time.Duration(rnd.Int64N(int64(10 * time.Second)))
+			if a, b := noted.expect(now, 1), spared.expect(now, 1); a != b {
+				t.Fatalf("%v: %v, noted %v", r, b, a)
+			}
+			next := Result{Status: 503, Took: some()}
+			noted.heard(now, &next, 0.5)
+			spared.heard(now, &next, 0.5)
+			if a, b := noted.expect(now, 1), spared.expect(now, 1); a != b {
+				t.Fatalf("after a failure: %v: %v, noted %v", r, b, a)
+			}
+		}
+	}
+	if left < 100 {
+		t.Errorf("%d answers were left out", left)
+	}
+}

@@ -110,6 +110,13 @@ func paused(word uint64, now time.Duration) bool {
 	return word&suspect != 0 && int32(uint32(now/tick)-uint32(word)) >= int32(again/tick)
 }
 
+// same says that whatever heard would note of a try makes no difference: below quick
+// an endpoint is not told apart.
+func (e *latency) same(r *Result) bool {
+	word := e.word.Load()
+	return word != 0 && word>>32 <= quickWord && r.Took <= quickly && r.Outcome == Answered && r.Status < 429 && r.GRPC <= 0
+}
+
 // heard takes note of how a try went. others is what other endpoints take, in
 // seconds, 0 where that is not known.
 func (e *latency) heard(now time.Duration, r *Result, others float32) {
@@ -118,9 +125,6 @@ func (e *latency) heard(now time.Duration, r *Result, others float32) {
 		// It stands aside for that (connectFailed), and says nothing of how long
 		// it takes: when it can be reached again it is as good as before.
 		return
-	}
-	if r.Took <= quickly && word != 0 && word>>32 <= quickWord && !r.failed() {
-		return // whatever would be noted: below quick it is not told apart
 	}
 	took, failed := float32(max(r.Took, 1).Seconds()), r.failed()
 	for range 2 { // whoever fails twice lets the others' count

@@ -104,11 +104,8 @@ func (l *loop) happen(c *conn, events uint32) {
 
 // catchUp does some of what was put off: for half the time that has passed since it
 // last did, within bounds, so that what comes first never takes all. While the
-// kernel has more to tell that is looked at before.
+// kernel has more to tell that is looked at before. The loop is behind.
 func (l *loop) catchUp() {
-	if !l.behind {
-		return
-	}
 	l.refresh()
 	if l.got == eventsMax && l.now-l.caught < slice {
 		return

@@ -61,9 +61,6 @@ type call struct {
 // matter first, however many they are.
 func (l *loop) dialLater() {
 	n := min(len(l.undialled), dialsPerTurn)
-	if n == 0 {
-		return
-	}
 	if l.behind {
 		first := 0
 		for i, c := range l.undialled {

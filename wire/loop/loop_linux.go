@@ -144,8 +144,12 @@ func (l *loop) turns() {
 		l.handlePosts()
 		l.fireTimers()
 		l.attendReady()
-		l.dialLater()
-		l.catchUp()
+		if len(l.undialled) > 0 {
+			l.dialLater()
+		}
+		if l.behind {
+			l.catchUp()
+		}
 		if l.stopping {
 			return
 		}
