@@ -119,8 +119,13 @@ func (x *exchange) keep(data []byte) {
 		x.letGo()
 		return
 	}
-	if x.replay == nil {
-		x.replay = x.w.buffer()
+	switch n := len(x.replay) + len(data); {
+	case x.replay == nil:
+		x.replay = x.w.buffer(n)
+	case n > cap(x.replay) && n > smallBuffer: // one that has grown before
+		small := x.replay
+		x.replay = append(x.w.buffer(n), small...)
+		x.w.putBuffer(small)
 	}
 	x.replay = append(x.replay, data...)
 }

@@ -316,6 +316,52 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
+// TestManyBodiesAllocateNothing: as many requests with bodies as run at once on a few
+// connections of HTTP/2.
+func TestManyBodiesAllocateNothing(t *testing.T) {
+	const most = 300
+	w := newWorld(t, 1)
+	w.apply(shop(1))
+	w.proxy.SetRecorder(quiet0{})
+	d := w.proxy.ports[0].doors[0]
+	body := []byte("a body of some length")
+	method, path, host := []byte("PUT"), []byte("/things/7"), []byte("a.example")
+	streams := make([]*fakeStream, most)
+	for i := range streams {
+		streams[i] = &fakeStream{w: w}
+		streams[i].peer.Remote = addrPort
+	}
+	round := func() {
+		for _, s := range streams {
+			s.beginAt(d)
+			s.status, s.ended, s.body = 0, false, s.body[:0]
+			h := &s.x.Request
+			h.Minor, h.Length, h.Method, h.Path, h.Authority = 1, -1, method, path, host
+			s.sink.OnRequest(nil, false)
+			s.sink.OnRequestData(body, true)
+		}
+		for _, c := range w.codec.conns {
+			if c.x != nil {
+				r := &c.x.Response
+				c.x.Shelf.Lend(r)
+				r.Reset()
+				r.Status, r.Length = 200, -1
+				c.begun = true
+				c.over(true).OnResponse(nil, true)
+			}
+		}
+		for _, s := range streams {
+			if s.status != 200 || !s.ended {
+				t.Fatalf("status %d, ended %v", s.status, s.ended)
+			}
+		}
+	}
+	round()
+	if n := testing.AllocsPerRun(5, round); n != 0 {
+		t.Errorf("%v allocations for %d exchanges", n, most)
+	}
+}
+
 func BenchmarkExchange(b *testing.B) {
 	one := exchangeOf(b, shop(1))
 	b.ReportAllocs()

@@ -180,7 +180,7 @@ type worker struct {
 	pipes          []*pipe
 	shapes         []*shaped
 	rooms          [][]byte // for what a Body makes, by stage, for the length of one call
-	kept           [][]byte // buffers for request bodies that may be sent again
+	kept, large    [][]byte // buffers for request bodies that may be sent again
 	tmp            []byte   // scratch, for the length of one call
 	out            []byte   // likewise
 	record         observe.Record
@@ -222,26 +222,39 @@ func (w *worker) release(x *exchange) {
 	w.loop.Disarm(&x.requestTimer.Timer)
 }
 
-// Bounds of the buffers that a worker keeps for bodies. Few requests with a
-// body are under way at once; were the buffers the exchanges', every one of
-// those would grow to the largest body it ever saw.
+// Bounds of the buffers that a worker keeps for bodies. Were they the exchanges',
+// every one of those would grow to the largest body it ever saw. Small ones there
+// are as many as exchanges: calls of gRPC all have a body, and on one connection
+// hundreds of them run.
 const (
-	keepBuffers = 64
+	firstBuffer = 512
+	smallBuffer = 4 << 10
+	keepBuffers = 64 // of others
 	keepBuffer  = 2 * keepReplay
 )
 
-func (w *worker) buffer() []byte {
-	if n := len(w.kept); n > 0 {
-		b := w.kept[n-1]
-		w.kept = w.kept[:n-1]
+// buffer gives one, empty, for what begins with n bytes.
+func (w *worker) buffer(n int) []byte {
+	list := &w.kept
+	if n > smallBuffer {
+		list = &w.large
+	}
+	if k := len(*list); k > 0 {
+		b := (*list)[k-1]
+		*list = (*list)[:k-1]
 		return b
 	}
-	return make([]byte, 0, 4<<10)
+	return make([]byte, 0, max(n, firstBuffer))
 }
 
 func (w *worker) putBuffer(b []byte) {
-	if len(w.kept) < keepBuffers && cap(b) <= keepBuffer {
-		w.kept = append(w.kept, b[:0])
+	switch n := cap(b); {
+	case n <= smallBuffer:
+		if len(w.kept) < keepFree {
+			w.kept = append(w.kept, b[:0])
+		}
+	case n <= keepBuffer && len(w.large) < keepBuffers:
+		w.large = append(w.large, b[:0])
 	}
 }
 

@@ -224,20 +224,21 @@ func TestBuffersAreBounded(t *testing.T) {
 	w := newWorld(t, 1)
 	w.apply(shop(1))
 	k := w.proxy.workers[0]
-	for range 2 * keepBuffers {
+	for range keepFree + 1 {
 		k.putBuffer(make([]byte, 0, 1024))
+		k.putBuffer(make([]byte, 0, keepBuffer))
 	}
 	k.putBuffer(make([]byte, 0, 2*keepBuffer))
-	if len(k.kept) != keepBuffers {
-		t.Errorf("%d buffers are kept", len(k.kept))
+	if len(k.kept) != keepFree || len(k.large) != keepBuffers {
+		t.Errorf("%d and %d buffers are kept", len(k.kept), len(k.large))
 	}
 	s := w.open("PUT", "/", 4)
 	s.request("body", true)
-	if len(k.kept) != keepBuffers-1 {
+	if len(k.kept) != keepFree-1 {
 		t.Error("no buffer was lent")
 	}
 	w.conn(0).respond(200, "x", false)
-	if len(k.kept) != keepBuffers {
+	if len(k.kept) != keepFree {
 		t.Error("the buffer did not come back with the response")
 	}
 	w.conn(0).data("", true)

@@ -23,7 +23,7 @@ func (x *exchange) unlent(why observe.Reason, met upstream.Limit, data []byte, f
 	// It waits. What comes of the body meanwhile is kept as between two tries.
 	x.queued, x.fresh = true, fresh
 	if !x.whole && x.replay == nil && len(data) > 0 {
-		x.replay = append(x.w.buffer(), data...)
+		x.replay = append(x.w.buffer(len(data)), data...)
 	}
 	x.hold()
 }
@@ -79,7 +79,7 @@ func (x *exchange) remember(data []byte, end bool) {
 	}
 	x.earlier, x.earlierEnd = true, end
 	if len(data) > 0 {
-		x.earlierBody = append(x.w.buffer(), data...)
+		x.earlierBody = append(x.w.buffer(len(data)), data...)
 	}
 }
 
@@ -94,7 +94,7 @@ func (x *exchange) more(data []byte, end bool) {
 	}
 	if x.earlierEnd = end; len(data) > 0 {
 		if x.earlierBody == nil {
-			x.earlierBody = x.w.buffer()
+			x.earlierBody = x.w.buffer(len(data))
 		}
 		x.earlierBody = append(x.earlierBody, data...)
 	}
