@@ -276,6 +276,48 @@ func TestFallbackOfTooMuch(t *testing.T) {
 	w.settled(3)
 }
 
+// TestFallbackInTurn: whose turn comes when the new version is gone may have to wait at
+// the old one, and waits at the new one no more.
+func TestFallbackInTurn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	config := func(n int) *model.Config {
+		cfg := rolls(n, model.Million)
+		for _, v := range cfg.Services {
+			v.Limits = &model.ServiceLimits{Requests: 1, Pending: 1, Wait: time.Second}
+		}
+		return cfg
+	}
+	waiting := func() (n int) {
+		w.set.Stats(func(st *upstream.ServiceStats) { n += st.Pending })
+		return n
+	}
+	w.apply(config(1))
+	fell := w.get("/")
+	w.busy().fail(unsent)
+	old := w.busy()
+	old.stand()
+	first := w.get("/")
+	kept := w.conn(-1)
+	kept.stand()
+	waits := w.get("/")
+	w.apply(config(0))
+	kept.respond(200, "first", true)
+	w.expect(first, 200, "first", observe.ReasonNone)
+	if w.run(); waiting() != 1 {
+		t.Errorf("%d wait, want one at the old version", waiting())
+	}
+	old.respond(200, "fell", true)
+	w.expect(fell, 200, "fell", observe.ReasonNone)
+	w.run()
+	w.busy().respond(200, "waited", true)
+	w.expect(waits, 200, "waited", observe.ReasonNone)
+	if waiting() != 0 {
+		t.Errorf("%d wait at last", waiting())
+	}
+	w.settled(3)
+}
+
 // TestFallbackOfTheUnseen: where the proxy of the new version's only workload says that
 // this does not listen, the old one is asked.
 func TestFallbackOfTheUnseen(t *testing.T) {
