@@ -1,0 +1,125 @@
+package upstream
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestConnectionForEachRequest: where each request has a connection made for it, as
+// a service has it that closes them, one that has failed once is neither left without
+// requests while there are few nor given all where there are many.
+func TestConnectionForEachRequest(t *testing.T) {
+	t.Parallel()
+	for name, gap := range map[string]time.Duration{"few": 50 * time.Millisecond, "many": time.Millisecond} {
+		p, m := planOf(peakEWMA, 1, 1, 1)
+		cur := cursor{random: 77}
+		rnd := rand.New(rand.NewPCG(3, 4))
+		ends := map[*Endpoint][]time.Duration{} // of what runs
+		counts := map[*Endpoint]int{}
+		now := time.Hour
+		m[0].ep.latency.heard(now, &Result{Status: 503, GRPC: -1, Took: time.Millisecond, Dialled: true}, 0)
+		const n = 3000
+		for range n {
+			now += gap
+			for _, k := range m {
+				left := ends[k.ep][:0]
+				for _, at := range ends[k.ep] {
+					if at > now {
+						left = append(left, at)
+						continue
+					}
+					k.ep.inflight.Add(-1)
+					k.ep.latency.heard(at, &Result{Status: 200, GRPC: -1, Took: 20 * time.Millisecond, Dialled: true}, p.usual(&cur, at))
+				}
+				ends[k.ep] = left
+			}
+			ep := p.choose(&cur, now, &Ask{Once: true})
+			ep.inflight.Add(1)
+			counts[ep]++
+			ends[ep] = append(ends[ep], now+10*time.Millisecond+time.Duration(rnd.Int64N(int64(20*time.Millisecond))))
+		}
+		for i, k := range m {
+			if got := counts[k.ep]; got < n/12 || got > n/2 {
+				t.Errorf("where there are %s endpoint %d of three got %d of %d", name, i, got, n)
+			}
+		}
+	}
+}
+
+// TestLatencyOfWeeksAgo: what was told before the clock's wrap, or half of it, is
+// forgotten as all else is.
+func TestLatencyOfWeeksAgo(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	for _, weeks := range []time.Duration{1, 4, 5, 6, 7} {
+		var e latency
+		for range 9 {
+			e.heard(day, &Result{Outcome: Late, Took: time.Second}, 1)
+		}
+		now := day + weeks*7*day
+		if got := e.expect(now, 0); got != quick {
+			t.Errorf("%d weeks after it failed it is expected to take %v s", weeks, got)
+		}
+		if !e.due(now) {
+			t.Errorf("%d weeks after it failed it is too early to ask it", weeks)
+		}
+	}
+}
+
+// TestAgainAfterFailures: who is avoided for failures is not found out about by
+// another try of a request, and by one every three seconds where nobody waits long
+// enough for its answer.
+func TestAgainAfterFailures(t *testing.T) {
+	t.Parallel()
+	p, m := planOf(peakEWMA, 1, 1, 1)
+	bad := m[0].ep
+	for i := range m {
+		m[i].ep.latency.heard(0, &Result{Status: 200, GRPC: -1, Took: 10 * time.Millisecond}, 1)
+	}
+	for range 9 {
+		bad.latency.heard(0, &Result{Outcome: Late, Took: time.Second}, 1)
+	}
+	const now = again + time.Second
+	tried := &Tried{}
+	tried.Add(m[1].ep)
+	cur := cursor{random: 5}
+	counts := map[bool]int{}
+	for range 1000 {
+		for _, another := range []bool{false, true} {
+			a := &Ask{}
+			if another {
+				a.Tried = tried
+			}
+			if p.choose(&cur, now, a) == bad {
+				counts[another]++
+			}
+		}
+	}
+	if counts[false] < 500 || counts[true] > 100 {
+		t.Errorf("%d of 1000 first tries find out, and %d others", counts[false], counts[true])
+	}
+	was := bad.latency.expect(now, 0)
+	bad.latency.heard(now, &Result{Outcome: Abandoned, Took: time.Second}, 1)
+	if bad.latency.due(now + again - 100*time.Millisecond) {
+		t.Error("the next is sent at once where the one before was given up")
+	}
+	if got := bad.latency.expect(now, 0); got < was*0.99 || got > was*1.01 || !bad.latency.due(now+again+100*time.Millisecond) {
+		t.Errorf("it is expected to take %v s, which were %v", got, was)
+	}
+}
+
+// TestRiseFromWhatIsLeft: also below an old peak one request raises what is left of it
+// at most fourfold.
+func TestRiseFromWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	var e latency
+	for range 9 {
+		e.heard(0, &Result{Status: 200, GRPC: -1, Took: time.Second}, 1)
+	}
+	now := 3 * decay
+	was := e.expect(now, 0)
+	if e.heard(now, &Result{Status: 200, GRPC: -1, Took: 900 * time.Millisecond}, 1); e.expect(now, 0) > was*rise*1.01 {
+		t.Errorf("from %v to %v s", was, e.expect(now, 0))
+	}
+}
