@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -121,5 +122,31 @@ func TestRiseFromWhatIsLeft(t *testing.T) {
 	was := e.expect(now, 0)
 	if e.heard(now, &Result{Status: 200, GRPC: -1, Took: 900 * time.Millisecond}, 1); e.expect(now, 0) > was*rise*1.01 {
 		t.Errorf("from %v to %v s", was, e.expect(now, 0))
+	}
+}
+
+// TestConnectedAgain: who takes connections again is another only where none of
+// before is left.
+func TestConnectedAgain(t *testing.T) {
+	t.Parallel()
+	ep := &Endpoint{pools: make([]atomic.Pointer[pool], 2)}
+	a, b := &pool{}, &pool{}
+	ep.pools[0].Store(a)
+	ep.pools[1].Store(b)
+	a.open.Store(3)
+	a.opening.Store(2)
+	b.open.Store(1)
+	again := func() float32 {
+		ep.latency.heard(0, &Result{Status: 200, GRPC: -1, Took: time.Second}, 1)
+		ep.connectFailed(0)
+		ep.connected()
+		return ep.latency.expect(0, 0)
+	}
+	if again() == 0 {
+		t.Error("one with too much to do is taken for another when it takes a connection")
+	}
+	b.opening.Store(1)
+	if again() != 0 {
+		t.Error("what the one before took counts for the one that takes connections again")
 	}
 }
