@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/naru-mesh/naru/model"
 )
 
 // TestConnectionForEachRequest: where each request has a connection made for it, as
@@ -148,5 +150,34 @@ func TestConnectedAgain(t *testing.T) {
 	b.opening.Store(1)
 	if again() != 0 {
 		t.Error("what the one before took counts for the one that takes connections again")
+	}
+}
+
+// TestSlowStartOfTheOnly: one that was alone has everything, and does not begin when
+// another comes.
+func TestSlowStartOfTheOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	with := func(n int, first bool) {
+		s := service("a", n)
+		if !first {
+			s.Endpoints = s.Endpoints[1:]
+		}
+		s.SlowStart = &model.SlowStart{Window: 100 * time.Second}
+		w.apply(s)
+	}
+	with(1, true)
+	with(2, false) // the second takes the place of the first
+	w.loops[0].pass(time.Minute)
+	with(3, false)
+	counts := map[*Endpoint]int{}
+	for range 400 {
+		conn, ep := w.pick("a")
+		conn.opened()
+		conn.finish()
+		counts[ep]++
+	}
+	if got := counts[w.cluster("a").members[1].ep]; got == 0 || got > 80 {
+		t.Errorf("the one that has come got %d of 400, want about 40", got)
 	}
 }

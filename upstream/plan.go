@@ -61,6 +61,8 @@ func newPlan(members []member, set *settings, none observe.Reason) *plan {
 func (p *plan) single() {
 	if p.count == 1 {
 		p.only = p.tiers[0].rows.at(0).ep
+		// It has everything already: its slow start is not to begin with another's.
+		p.only.warming.CompareAndSwap(fromFirstLook, 0)
 	}
 }
 
