@@ -225,7 +225,8 @@ func (r *retry) meant(f *wire.Failure) bool {
 func (x *exchange) left() bool { return x.tries-x.extra <= x.rule.retry.attempts }
 
 // spare says whether one more try may be made that no rule has asked for. The old
-// version, on which a request falls back, has as many as the new one.
+// version, on which a request falls back, has as many anew, and what the new one has
+// left of them.
 func (x *exchange) spare() bool {
 	if x.fell {
 		return x.extra <= 2*mostExtra

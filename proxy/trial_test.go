@@ -242,6 +242,29 @@ func TestFallbackEnds(t *testing.T) {
 	w.settled(4)
 }
 
+// TestFallbackRests: the old version is left alone as it asks, whatever the new one has
+// asked for.
+func TestFallbackRests(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	cfg := rolls(1, model.Million)
+	retries(4, 503)(cfg.Routes[0])
+	w.apply(cfg)
+	s := w.get("/")
+	w.busy().answerStatus(503, "Retry-After", "1")
+	w.loops[0].pass(1200 * time.Millisecond)
+	w.busy().fail(unsent)
+	w.busy().answerStatus(503, "Retry-After", "1")
+	sent := w.sent()
+	if w.loops[0].pass(900 * time.Millisecond); w.sent() != sent {
+		t.Error("the old version is not left alone")
+	}
+	w.loops[0].pass(300 * time.Millisecond)
+	w.busy().respond(200, "old", true)
+	w.expect(s, 200, "old", observe.ReasonNone)
+	w.settled(1)
+}
+
 // TestFallbackOfTooMuch: also what the new version's limits do not let in was not
 // sent, whether it has waited for its turn or not.
 func TestFallbackOfTooMuch(t *testing.T) {

@@ -181,3 +181,28 @@ func TestSlowStartOfTheOnly(t *testing.T) {
 		t.Errorf("the one that has come got %d of 400, want about 40", got)
 	}
 }
+
+// TestRestOfWhoIsGone: an endpoint that is not the service's, or not any more, is not
+// waited for in place of those that are.
+func TestRestOfWhoIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(service("a", 1))
+	c := w.cluster("a")
+	var p Pauses
+	var tried Tried
+	is, gone := c.members[0].ep, &Endpoint{}
+	tried.Add(is)
+	p.Note(gone, time.Second)
+	p.Note(is, 5*time.Second)
+	if got := c.Rest(2*time.Second, &tried, &p); got != 3*time.Second || tried.Has(is) {
+		t.Errorf("rests %v", got)
+	}
+	p = Pauses{}
+	p.Note(gone, 5*time.Second)
+	tried.Reset()
+	tried.Add(is)
+	if got := c.Rest(2*time.Second, &tried, &p); got != 0 {
+		t.Errorf("rests %v for one that is gone", got)
+	}
+}

@@ -161,3 +161,15 @@ func (p *plan) holds(tried *Tried) bool {
 	}
 	return false
 }
+
+// has says whether ep is in the plan.
+func (p *plan) has(ep *Endpoint) bool {
+	for i := range p.tiers {
+		for k := range p.tiers[i].rows.n {
+			if p.tiers[i].rows.at(k).ep == ep {
+				return true
+			}
+		}
+	}
+	return false
+}
