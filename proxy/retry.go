@@ -178,8 +178,12 @@ func (x *exchange) again(f wire.Failure) bool {
 		x.try(false)
 		return true
 	case x.left() && r.meant(&f) && (f.Unsent || x.repeatable()) && (r.declared || elsewhere):
-		if x.pauses != nil {
-			x.pauses.Note(x.endpoint, x.w.loop.Now()) // it has not asked to be left alone
+		if p := x.pauses; p != nil {
+			if p.Never { // a second try beside it was told so
+				x.not(observe.RetryAfter)
+				return false
+			}
+			p.Note(x.endpoint, x.w.loop.Now()) // it has not asked to be left alone
 		}
 		return x.later(why, x.rest())
 	}
