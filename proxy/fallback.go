@@ -105,6 +105,7 @@ func (x *exchange) fallTo(b *backend, why observe.Reason, data []byte, fresh boo
 	x.failed, x.notAgain = observe.ReasonNone, observe.ReasonNone
 	x.extra++ // no rule has asked for it
 	x.tried.Reset()
+	x.noPauses()
 	b.counts(g, w.index).Begin()
 	b.cluster.Asked(w.loop)
 	b.cluster.Free(w.loop, upstream.Fallback)

@@ -117,6 +117,26 @@ func TestHedge(t *testing.T) {
 	}
 }
 
+// TestHedgePushedBack: what the second try is told of others holds for the request,
+// also where the first fails.
+func TestHedgePushedBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.apply(shop(2, hedged, func(r *model.Route) {
+		r.Retry = &model.Retry{Attempts: 3, Methods: []string{"POST"}, GRPC: []int{14}, Backoff: 100 * time.Millisecond}
+	}))
+	s := w.call("/p.S/M")
+	s.request("x", true)
+	first, second := w.both()
+	second.answer("", true, "Content-Type", "application/grpc", "grpc-status", "14", "grpc-retry-pushback-ms", "-1")
+	first.fail(dropped)
+	w.loops[0].pass(time.Second)
+	if w.sent() != 2 || !s.ended || w.last.NotRetried != observe.RetryAfter {
+		t.Errorf("%d tries, ended %v, not tried again for %v", w.sent(), s.ended, w.last.NotRetried)
+	}
+	w.settled(1)
+}
+
 // TestNoHedge: what may not be sent twice, or is not there yet, is not; nor is
 // anything after the answer, or without a budget.
 func TestNoHedge(t *testing.T) {

@@ -152,8 +152,8 @@ func (p *Proxy) Program() *Program { return p.inForce.Load() }
 func (p *Proxy) Active() int {
 	n := 0
 	for _, w := range p.workers {
-		ended := w.ended.Load() // first: what has ended had begun
-		n += int(w.begun.Load() - ended)
+		ended := w.ended.Load()                // first: what has ended had begun
+		n += max(0, int(w.begun.Load()-ended)) // a loop's writes may be seen in another order
 	}
 	return n
 }

@@ -178,8 +178,12 @@ func (x *exchange) again(f wire.Failure) bool {
 		x.try(false)
 		return true
 	case x.left() && r.meant(&f) && (f.Unsent || x.repeatable()) && (r.declared || elsewhere):
-		if x.pauses != nil {
-			x.pauses.Note(x.endpoint, x.w.loop.Now()) // it has not asked to be left alone
+		if p := x.pauses; p != nil {
+			if p.Never { // a second try beside it was told so
+				x.not(observe.RetryAfter)
+				return false
+			}
+			p.Note(x.endpoint, x.w.loop.Now()) // it has not asked to be left alone
 		}
 		return x.later(why, x.rest())
 	}
@@ -225,7 +229,8 @@ func (r *retry) meant(f *wire.Failure) bool {
 func (x *exchange) left() bool { return x.tries-x.extra <= x.rule.retry.attempts }
 
 // spare says whether one more try may be made that no rule has asked for. The old
-// version, on which a request falls back, has as many as the new one.
+// version, on which a request falls back, has as many anew, and what the new one has
+// left of them.
 func (x *exchange) spare() bool {
 	if x.fell {
 		return x.extra <= 2*mostExtra

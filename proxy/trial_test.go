@@ -242,6 +242,29 @@ func TestFallbackEnds(t *testing.T) {
 	w.settled(4)
 }
 
+// TestFallbackRests: the old version is left alone as it asks, whatever the new one has
+// asked for.
+func TestFallbackRests(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	cfg := rolls(1, model.Million)
+	retries(4, 503)(cfg.Routes[0])
+	w.apply(cfg)
+	s := w.get("/")
+	w.busy().answerStatus(503, "Retry-After", "1")
+	w.loops[0].pass(1200 * time.Millisecond)
+	w.busy().fail(unsent)
+	w.busy().answerStatus(503, "Retry-After", "1")
+	sent := w.sent()
+	if w.loops[0].pass(900 * time.Millisecond); w.sent() != sent {
+		t.Error("the old version is not left alone")
+	}
+	w.loops[0].pass(300 * time.Millisecond)
+	w.busy().respond(200, "old", true)
+	w.expect(s, 200, "old", observe.ReasonNone)
+	w.settled(1)
+}
+
 // TestFallbackOfTooMuch: also what the new version's limits do not let in was not
 // sent, whether it has waited for its turn or not.
 func TestFallbackOfTooMuch(t *testing.T) {
@@ -272,6 +295,48 @@ func TestFallbackOfTooMuch(t *testing.T) {
 	w.expect(first, 200, "first", observe.ReasonNone)
 	if k := w.proxy.opt.Registry.Trials()[0].Arms[observe.Canary]; k.Requests != 3 || k.Failed != 2 {
 		t.Errorf("the new version has %+v", k)
+	}
+	w.settled(3)
+}
+
+// TestFallbackInTurn: whose turn comes when the new version is gone may have to wait at
+// the old one, and waits at the new one no more.
+func TestFallbackInTurn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	config := func(n int) *model.Config {
+		cfg := rolls(n, model.Million)
+		for _, v := range cfg.Services {
+			v.Limits = &model.ServiceLimits{Requests: 1, Pending: 1, Wait: time.Second}
+		}
+		return cfg
+	}
+	waiting := func() (n int) {
+		w.set.Stats(func(st *upstream.ServiceStats) { n += st.Pending })
+		return n
+	}
+	w.apply(config(1))
+	fell := w.get("/")
+	w.busy().fail(unsent)
+	old := w.busy()
+	old.stand()
+	first := w.get("/")
+	kept := w.conn(-1)
+	kept.stand()
+	waits := w.get("/")
+	w.apply(config(0))
+	kept.respond(200, "first", true)
+	w.expect(first, 200, "first", observe.ReasonNone)
+	if w.run(); waiting() != 1 {
+		t.Errorf("%d wait, want one at the old version", waiting())
+	}
+	old.respond(200, "fell", true)
+	w.expect(fell, 200, "fell", observe.ReasonNone)
+	w.run()
+	w.busy().respond(200, "waited", true)
+	w.expect(waits, 200, "waited", observe.ReasonNone)
+	if waiting() != 0 {
+		t.Errorf("%d wait at last", waiting())
 	}
 	w.settled(3)
 }

@@ -139,7 +139,7 @@ func (t *tier) prefer(cur *cursor, set *settings, now time.Duration, a *Ask, nth
 	if a.flow {
 		return t.least(cur)
 	}
-	return t.quickest(cur, now, a.Once)
+	return t.quickest(cur, now, a)
 }
 
 // two are two endpoints by chance, where there are two: the first by weight, to
@@ -174,7 +174,7 @@ const noise = 1.25
 
 // quickest is peak-EWMA's: of two by chance the one where what runs would take
 // less time, and one request more.
-func (t *tier) quickest(cur *cursor, now time.Duration, once bool) *Endpoint {
+func (t *tier) quickest(cur *cursor, now time.Duration, ask *Ask) *Endpoint {
 	a, b := t.two(cur)
 	if a.ep == b.ep {
 		return a.ep
@@ -194,7 +194,8 @@ func (t *tier) quickest(cur *cursor, now time.Duration, once bool) *Endpoint {
 	if vb*(float32(nb)*t.mean+wb)*wa < va*(float32(na)*t.mean+wa)*wb {
 		a, b, nb = b, a, na
 	}
-	if nb == 0 && !once && b.ep.latency.due(now) {
+	// Another try is not for who may fail again.
+	if nb == 0 && !ask.Once && (ask.Tried == nil || ask.Tried.n == 0) && b.ep.latency.due(now) {
 		return b.ep
 	}
 	return a.ep

@@ -106,6 +106,7 @@ type line struct {
 	queue   queue.Queue
 	timer   wire.Timer
 	turn    *queue.Waiter // whose turn it is at this moment
+	back    bool          // and it waits here again; it may also wait elsewhere then
 	running int           // requests of the loop's, whether somebody waits or not
 	serve   func()        // made when first needed
 
@@ -136,6 +137,7 @@ func (c *Cluster) full(l wire.Loop, set *settings, a *Ask, met Limit) observe.Re
 	first := k.turn != w
 	if !first {
 		k.queue.Rejoin(w) // it was not its turn after all
+		k.back = true
 	} else {
 		if most := set.bounds.pending; most > 0 {
 			if a.Class == Critical {
@@ -261,10 +263,10 @@ func (k *line) serves() {
 	for k.queue.Len() > 0 {
 		w := k.queue.Next(k.loop.Now(), k.wait())
 		k.queue.Leave(w)
-		k.turn = w
+		k.turn, k.back = w, false
 		w.Handler.OnTurn()
 		k.turn = nil
-		if w.Waits() {
+		if k.back {
 			c.passOn(k.loop.Index(), hops)
 			return
 		}

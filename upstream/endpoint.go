@@ -103,9 +103,21 @@ func (ep *Endpoint) connected() {
 	if ep.aside.Load() != 0 {
 		ep.failures.Store(0)
 		ep.aside.Store(0)
-		ep.latency.forget()
+		if ep.stand() <= 1 { // with others it is who it was, and has too much to do
+			ep.latency.forget()
+		}
 		ep.doubt(asideDoubt, false)
 	}
+}
+
+// stand is how many connections stand, over all loops.
+func (ep *Endpoint) stand() (n int64) {
+	for i := range ep.pools {
+		if p := ep.pools[i].Load(); p != nil {
+			n += p.open.Load() - p.opening.Load()
+		}
+	}
+	return n
 }
 
 // What may speak against an endpoint, in Endpoint.doubts.

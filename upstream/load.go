@@ -29,7 +29,8 @@ import (
 //   - The first answer is believed up to twice what the others take. It is often a
 //     slow one (caches are cold, connections of its own are made), and where few
 //     requests come an endpoint that has begun with a second among milliseconds
-//     would have nothing to show for a minute that it has become quick.
+//     would have nothing to show for a minute that it has become quick. Where the
+//     connection was made for it, it counts for what the others take.
 //   - One that is avoided for failures alone gets a request that can be repeated
 //     when it has answered none for a while, and a good answer then leaves a quarter
 //     of what they have come to. One that failed once and is well would otherwise
@@ -38,8 +39,10 @@ type latency struct{ word atomic.Uint64 }
 
 const (
 	decay = 10 * time.Second
-	// tick is the resolution of the clock, which wraps after 52 days.
-	tick = 1 << 20 * time.Nanosecond
+	// tick is the resolution of the clock, which wraps after 52 days: what was told so
+	// long ago is new for a moment, as what comes from a loop's clock that is ahead.
+	tick  = 1 << 20 * time.Nanosecond
+	ahead = uint32(time.Minute / tick) // it is less
 
 	quick   float32 = 0.001 // seconds
 	rise    float32 = 4
@@ -64,12 +67,20 @@ var quickWord = uint64(math.Float32bits(quick))
 // of one at now.
 func unpack(word uint64, now time.Duration) (value, left float32) {
 	value = math.Float32frombits(uint32(word &^ suspect >> 32))
-	// Loops' clocks differ a little: what is from the future is from now.
-	age := max(int32(uint32(now/tick)-uint32(word)), 0)
-	if age < int32(decay/256/tick) {
+	age := since(word, now)
+	if age < uint32(decay/256/tick) {
 		return value, 1
 	}
 	return value, float32(math.Exp(float64(-time.Duration(age)*tick) / float64(decay)))
+}
+
+// since gives how many ticks ago a word was told. Loops' clocks differ a little: what
+// is from the future is from now.
+func since(word uint64, now time.Duration) uint32 {
+	if age := uint32(now/tick) - uint32(word); age < math.MaxUint32-ahead {
+		return age
+	}
+	return 0
 }
 
 // told gives what is known at now, 0 where nothing is.
@@ -107,7 +118,7 @@ func (e *latency) due(now time.Duration) bool { return paused(e.word.Load(), now
 // paused says whether failures have raised a value, and the last answer was long
 // enough ago.
 func paused(word uint64, now time.Duration) bool {
-	return word&suspect != 0 && int32(uint32(now/tick)-uint32(word)) >= int32(again/tick)
+	return word&suspect != 0 && since(word, now) >= uint32(again/tick)
 }
 
 // same says that whatever heard would note of a try makes no difference: below quick
@@ -131,10 +142,15 @@ func (e *latency) heard(now time.Duration, r *Result, others float32) {
 		var value float32
 		still := false // failures have raised what is left
 		switch was, left := unpack(word, now); {
-		case word == 0 && (r.Outcome == Abandoned || r.Dialled && !failed):
+		case word == 0 && r.Outcome == Abandoned:
 			return
 		case word == 0 && failed:
 			value = quick * rise
+		case word == 0 && r.Dialled:
+			// How long it takes is not known yet. But where each request has a connection
+			// made for it, it never would be, and one that has failed once would be the
+			// only one that is known, and get nothing, or everything.
+			value = max(others, quick)
 		case word == 0 && others == 0:
 			value = min(took, quick*rise)
 		case word == 0:
@@ -146,11 +162,13 @@ func (e *latency) heard(now time.Duration, r *Result, others float32) {
 				// A quick failure must not draw requests: it counts as a slow
 				// answer, so one hardly matters and a row of them does.
 				value = max(min(peak, worst), was*left)
+			case took >= was && r.Dialled:
+				return // most of it may have been the connection
+			case paused(word, now) && r.Outcome == Abandoned && took < was:
+				value, still = max(was*left, min(took, peak)), true // the next is not sent at once
 			case paused(word, now) && r.Outcome != Abandoned:
 				value = max(was*left/rise, min(took, peak))
 				still = value > took
-			case took >= was && r.Dialled:
-				return // most of it may have been the connection
 			case took >= was:
 				value = min(took, peak)
 			case r.Outcome == Abandoned:
@@ -160,7 +178,7 @@ func (e *latency) heard(now time.Duration, r *Result, others float32) {
 				// of many answers, and it would never fall.
 				return
 			default:
-				value = was*left + took*(1-left)
+				value = min(was*left+took*(1-left), peak)
 				still = word&suspect != 0
 			}
 		}

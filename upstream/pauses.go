@@ -56,9 +56,16 @@ func (c *Cluster) Rest(now time.Duration, tried *Tried, p *Pauses) time.Duration
 	if c.Another(tried) || !p.Spare(tried, now) {
 		return 0
 	}
-	first := p.of[0].until
-	for _, one := range p.of[1:p.n] {
-		first = min(first, one.until)
+	// Who is gone, or of another service that the request was led to at first, is not
+	// waited for. All that are left are among tried: they are few.
+	first, plan := time.Duration(never), c.plan.Load()
+	for _, one := range p.of[:p.n] {
+		if tried.Only.IsValid() || plan.has(one.ep) {
+			first = min(first, one.until)
+		}
+	}
+	if first == never {
+		return 0
 	}
 	first = max(first, now)
 	for _, one := range p.of[:p.n] {

@@ -61,6 +61,8 @@ func newPlan(members []member, set *settings, none observe.Reason) *plan {
 func (p *plan) single() {
 	if p.count == 1 {
 		p.only = p.tiers[0].rows.at(0).ep
+		// It has everything already: its slow start is not to begin with another's.
+		p.only.warming.CompareAndSwap(fromFirstLook, 0)
 	}
 }
 
@@ -153,6 +155,18 @@ func (p *plan) holds(tried *Tried) bool {
 	for i := range p.tiers {
 		for k := range p.tiers[i].rows.n {
 			if !tried.Has(p.tiers[i].rows.at(k).ep) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// has says whether ep is in the plan.
+func (p *plan) has(ep *Endpoint) bool {
+	for i := range p.tiers {
+		for k := range p.tiers[i].rows.n {
+			if p.tiers[i].rows.at(k).ep == ep {
 				return true
 			}
 		}
