@@ -83,13 +83,17 @@ func since(word uint64, now time.Duration) uint32 {
 	return 0
 }
 
-// told gives what is known at now, 0 where nothing is.
+// told gives what is known at now, 0 where nothing is; at 0, the loops' time not being
+// known, what it was.
 func (e *latency) told(now time.Duration) time.Duration {
 	word := e.word.Load()
 	if word == 0 {
 		return 0
 	}
 	value, left := unpack(word, now)
+	if now == 0 {
+		left = 1
+	}
 	return time.Duration(float64(max(value*left, quick)) * float64(time.Second))
 }
 
