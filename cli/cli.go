@@ -20,6 +20,8 @@ import (
 const (
 	exitFailed = 1
 	exitUsage  = 2
+	// exitInterrupted is what shells make of a program that SIGINT has ended.
+	exitInterrupted = 130
 )
 
 // silent is a failure whose account was printed already.
@@ -47,13 +49,16 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 		case <-interrupt:
 		case <-term:
 		case <-ctx.Done():
+			return
 		}
-		// Whoever presses Ctrl-C again does not want to wait for the drain: from
-		// before it begins. SIGTERM may come several times without meaning that:
-		// from a supervisor, or once for each thread of a parent that has died
-		// (prctl(2), PR_SET_PDEATHSIG).
-		signal.Stop(interrupt)
 		cancel()
+		// Whoever presses Ctrl-C again does not want to wait for the drain: from
+		// before it begins, and also where the process was started with the signal
+		// ignored, as shells start what runs in the background. SIGTERM may come
+		// several times without meaning that: from a supervisor, or once for each
+		// thread of a parent that has died (prctl(2), PR_SET_PDEATHSIG).
+		<-interrupt
+		os.Exit(exitInterrupted)
 	}()
 	root := newRoot()
 	root.SetArgs(args)

@@ -139,8 +139,8 @@ func TestStopIsBounded(t *testing.T) {
 			} else {
 				said(t, g.errs, "drain time is over")
 			}
-			if code := g.ended(); code != 0 && !twice {
-				t.Errorf("exit status %d", code)
+			if code, want := g.ended(), map[bool]int{false: 0, true: 130}[twice]; code != want {
+				t.Errorf("exit status %d, not %d", code, want)
 			}
 			if a, err := c.read("GET"); err == nil && a.StatusCode != 503 {
 				t.Errorf("a request that was cut off got %d %q", a.StatusCode, a.body)

@@ -101,7 +101,8 @@ func commandLine(t *testing.T) string {
 	}
 	var b strings.Builder
 	b.WriteString("# Command line\n\nResults go to standard output, messages to standard error. Exit status: 0 done, " +
-		"1 it failed or the configuration has mistakes, 2 the command line is wrong.\n\n" +
+		"1 it failed or the configuration has mistakes, 2 the command line is wrong, " +
+		"130 a second Ctrl-C (SIGINT) has ended it while it was stopping.\n\n" +
 		"Messages are `name=value` on one line each, JSON with `--json`. A terminal gets them as time, level, text, with colours unless `NO_COLOR` is set or `TERM` is `dumb`. " +
 		"`configuration applied` is said when a change serves; `configuration not applied` says why it does not, and what served before goes on.\n\n")
 	fmt.Fprintf(&b, "## naru\n\n```text\n%s\n```\n", help())
