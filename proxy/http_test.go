@@ -325,7 +325,7 @@ func TestManyBodiesAllocateNothing(t *testing.T) {
 	w.proxy.SetRecorder(quiet0{})
 	d := w.proxy.ports[0].doors[0]
 	body := []byte("a body of some length")
-	method, path, host := []byte("PUT"), []byte("/things/7"), []byte("a.example")
+	method := []byte("PUT")
 	streams := make([]*fakeStream, most)
 	for i := range streams {
 		streams[i] = &fakeStream{w: w}
@@ -333,20 +333,13 @@ func TestManyBodiesAllocateNothing(t *testing.T) {
 	}
 	round := func() {
 		for _, s := range streams {
-			s.beginAt(d)
-			s.status, s.ended, s.body = 0, false, s.body[:0]
-			h := &s.x.Request
-			h.Minor, h.Length, h.Method, h.Path, h.Authority = 1, -1, method, path, host
+			s.anew(d, method)
 			s.sink.OnRequest(nil, false)
 			s.sink.OnRequestData(body, true)
 		}
 		for _, c := range w.codec.conns {
 			if c.x != nil {
-				r := &c.x.Response
-				c.x.Shelf.Lend(r)
-				r.Reset()
-				r.Status, r.Length = 200, -1
-				c.begun = true
+				c.answers()
 				c.over(true).OnResponse(nil, true)
 			}
 		}
@@ -380,21 +373,14 @@ func exchangeOf(t testing.TB, c *model.Config) func() {
 	s := &fakeStream{w: w}
 	s.peer.Remote = addrPort
 	body := []byte("a body of some length")
-	method, path, host := []byte("POST"), []byte("/things/7"), []byte("a.example")
+	method := []byte("POST")
 	one := func() {
-		s.beginAt(d)
-		s.status, s.ended, s.body = 0, false, s.body[:0]
-		h := &s.x.Request
-		h.Minor, h.Length, h.Method, h.Path, h.Authority = 1, -1, method, path, host
+		s.anew(d, method)
 		s.sink.OnRequest(body, false)
 		s.sink.OnRequestData(body, true)
 		for _, c := range w.codec.conns {
 			if c.x != nil {
-				r := &c.x.Response
-				c.x.Shelf.Lend(r)
-				r.Reset()
-				r.Status, r.Length = 200, -1
-				c.begun = true
+				c.answers()
 				c.sink.OnResponse(body, false)
 				c.over(true).OnResponseData(body, true)
 			}
@@ -406,6 +392,25 @@ func exchangeOf(t testing.TB, c *model.Config) func() {
 	one()
 	return one
 }
+
+// anew begins another request on the stream, allocating nothing.
+func (s *fakeStream) anew(d *door, method []byte) {
+	s.beginAt(d)
+	s.status, s.ended, s.body = 0, false, s.body[:0]
+	h := &s.x.Request
+	h.Minor, h.Length, h.Method, h.Path, h.Authority = 1, -1, method, thingsPath, thingsHost
+}
+
+// answers begins a response, allocating nothing.
+func (c *fakeClient) answers() {
+	r := &c.x.Response
+	c.x.Shelf.Lend(r)
+	r.Reset()
+	r.Status, r.Length = 200, -1
+	c.begun = true
+}
+
+var thingsPath, thingsHost = []byte("/things/7"), []byte("a.example")
 
 // quiet0 takes Records and does nothing.
 type quiet0 struct{}

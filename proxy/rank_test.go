@@ -12,12 +12,7 @@ import (
 func TestRank(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	c := shop(1)
-	for path, p := range map[string]model.Priority{"/pay": model.PriorityCritical, "/report": model.PriorityLow} {
-		r := *c.Routes[0]
-		r.Name, r.Priority, r.Matches = path, p, []model.Match{{PathKind: model.PathPrefix, Path: path}}
-		c.Routes = append(c.Routes, &r)
-	}
+	c := ranked()
 	w.apply(c)
 	for _, want := range []struct {
 		path          string

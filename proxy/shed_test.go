@@ -11,18 +11,24 @@ import (
 	"github.com/naru-mesh/naru/wire"
 )
 
-// TestShed: what a loop's gate refuses gets 503 with Retry-After before any filter
-// or service sees it; critical routes, health checks and what naru answers itself
-// go on; a short memory takes the connection as well, but HTTP/2's.
-func TestShed(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, 1)
+// ranked is a shop in which /pay is critical and /report of low priority.
+func ranked() *model.Config {
 	c := shop(1)
 	for path, p := range map[string]model.Priority{"/pay": model.PriorityCritical, "/report": model.PriorityLow} {
 		r := *c.Routes[0]
 		r.Name, r.Priority, r.Matches = path, p, []model.Match{{PathKind: model.PathPrefix, Path: path}}
 		c.Routes = append(c.Routes, &r)
 	}
+	return c
+}
+
+// TestShed: what a loop's gate refuses gets 503 with Retry-After before any filter
+// or service sees it; critical routes, health checks and what naru answers itself
+// go on; a short memory takes the connection as well, but HTTP/2's.
+func TestShed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	c := ranked()
 	c.Routes = append(c.Routes, &model.Route{
 		Name: "nowhere", Parents: c.Routes[0].Parents, Matches: []model.Match{{PathKind: model.PathPrefix, Path: "/nowhere"}},
 	})
