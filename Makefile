@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 TEST_FLAGS ?= -p 2 -timeout 30m
 PACKAGES = ./test ./...
 
-.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench bench-link bench-mesh bench-rotate bench-faults check clean
+.PHONY: help build run demo docs test race vet staticcheck fuzz fuzz-long script floods bench profile bench-link bench-mesh bench-rotate bench-faults check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,10 @@ floods: ## HTTP/2 floods of 30 s each, with figures
 
 bench: build ## side by side with nginx, HAProxy, Caddy (and Envoy when on PATH)
 	$(GO) run ./bench
+
+profile: ## renew cmd/naru/default.pgo: which code the compiler is to favour
+	$(GO) run ./bench -peers none -rounds 6 -seconds 4s -patience 0 -results bin/profile \
+		-rows '^(plain|paced|tls|16k|post|chunked|fresh|tcp-100b|logged|h2|grpc)' -profile cmd/naru/default.pgo
 
 bench-link: ## a control plane with 1,000 services and 2,000 proxies
 	$(GO) run ./bench/link

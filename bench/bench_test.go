@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -34,7 +35,7 @@ func TestSmoke(t *testing.T) {
 	err := bench(t.Context(), options{
 		rounds: 1, window: 100 * time.Millisecond, warm: 20 * time.Millisecond, scale: 100, routes: 100, peers: "nginx",
 		rows:    regexp.MustCompile("^(plain-64|paced-2000|tls-64|handshake|idle-plain|idle-h2|reload)$"),
-		results: dir, out: &out,
+		results: dir, profile: filepath.Join(dir, "naru.pgo"), out: &out,
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
@@ -60,6 +61,11 @@ func TestSmoke(t *testing.T) {
 		if err != nil || !strings.Contains(string(b), "naru") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// The profile must be one that the compiler can use.
+	use := exec.Command("go", "tool", "preprofile", "-i", filepath.Join(dir, "naru.pgo"))
+	if edges, err := use.Output(); err != nil || !strings.Contains(string(edges), "naru/wire/loop") {
+		t.Errorf("profile: %v: %s", err, edges)
 	}
 }
 

@@ -36,6 +36,7 @@ type field struct {
 	kinds     []*peer.Kind
 	missing   []string
 	peers     []*peer.Peer // naru first
+	profiles  []string     // files, in the order of the turns
 }
 
 // newField starts origin, generator and proxies.

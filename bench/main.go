@@ -29,6 +29,7 @@ type options struct {
 	routes   int // loaded into naru
 	scale    int // divides connections, routes and repetitions of the figures
 	results  string
+	profile  string // file for naru's CPU profile under the rows; "" takes none
 	out      io.Writer
 }
 
@@ -51,6 +52,7 @@ func main() {
 	flag.StringVar(&opt.peers, "peers", "nginx,haproxy,caddy,envoy", "the others")
 	flag.BoolVar(&quick, "quick", false, "2 rounds, fewer repetitions: a first impression")
 	flag.StringVar(&opt.results, "results", "bench/results", "`folder` for the report")
+	flag.StringVar(&opt.profile, "profile", "", "`file` for naru's CPU profile under these rows, as the compiler reads it")
 	flag.Parse()
 	if quick {
 		given := map[string]bool{}
@@ -101,7 +103,7 @@ func bench(ctx context.Context, opt options) error {
 	defer f.close()
 	r := &report{Facts: f.facts(), Rounds: opt.rounds, Window: opt.window.Seconds()}
 	fmt.Fprint(opt.out, r.heading())
-	err = errors.Join(f.rows(ctx, r), f.streams(ctx, r), f.figures(ctx, r))
+	err = errors.Join(f.rows(ctx, r), f.streams(ctx, r), f.figures(ctx, r), f.mergeProfiles(ctx))
 	r.judge()
 	fmt.Fprint(opt.out, "\n", r.targets())
 	if ctx.Err() != nil {

@@ -100,7 +100,9 @@ func (f *field) take(ctx context.Context, l row, peers []*peer.Peer, run func(*p
 				return out, nil
 			}
 			p := peers[(round+i)%len(peers)]
+			profiled := f.profile(ctx, p)
 			res, again, err := f.turn(ctx, p, run)
+			err = errors.Join(err, profiled())
 			if err != nil {
 				return nil, errors.Join(errors.New("the client ended"), err)
 			}

@@ -45,7 +45,8 @@ func withBinary(m *testing.M) int {
 	binary = filepath.Join(dir, "naru")
 	args := []string{"build", "-o", binary}
 	if raceDetector {
-		args = append(args, "-race")
+		// Without the profile it shares what is compiled with the tests.
+		args = append(args, "-race", "-pgo=off")
 	}
 	build := exec.Command("go", append(args, "github.com/naru-mesh/naru/cmd/naru")...)
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr

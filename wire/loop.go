@@ -61,8 +61,8 @@ type Listening interface {
 type Loop interface {
 	// Index counts from 0 to len(Driver.Loops())-1.
 	Index() int
-	// Now is the time since the driver started, read once for each event:
-	// monotonic, and cheap.
+	// Now is the time since the driver started, read once for each event, and
+	// for a few together where many are in hand: monotonic, and cheap.
 	Now() time.Duration
 	// Wall is Now as a wall-clock time, good to about a millisecond.
 	Wall() time.Time

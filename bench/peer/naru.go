@@ -29,6 +29,7 @@ func startNaru(program string, j *Job) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.Admin = admin
 	args := []string{"run", "--admin", admin.String(), "--drain", "1s", "--log-level", "warn"}
 	if j.AccessLog {
 		args = append(args, "--access-log", "json")

@@ -28,13 +28,14 @@ type Job struct {
 	Origin        netip.AddrPort
 	Calls         netip.AddrPort // the origin's gRPC, below CallPrefix
 	Cert          *Certificate
-	Host          string // the name of Secure
-	Conns         int    // that must be possible, each of them with one to the service
-	Routes        int    // naru's; the last of them, for everything, not counted
-	Wide          bool   // on all processors
-	AccessLog     bool   // naru's, as JSON into a file
-	Short         bool   // naru's configuration in the short form, not as Gateway API
-	PerFile       int    // naru's: routes in one file; 0 is all of them
+	Host          string         // the name of Secure
+	Admin         netip.AddrPort // naru's, which it chooses itself
+	Conns         int            // that must be possible, each of them with one to the service
+	Routes        int            // naru's; the last of them, for everything, not counted
+	Wide          bool           // on all processors
+	AccessLog     bool           // naru's, as JSON into a file
+	Short         bool           // naru's configuration in the short form, not as Gateway API
+	PerFile       int            // naru's: routes in one file; 0 is all of them
 }
 
 // CallPrefix is the path below which requests are gRPC calls.

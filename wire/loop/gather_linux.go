@@ -15,6 +15,9 @@ const (
 	gatherFrom = 16
 	// gatherEvents is after how many events what was gathered is sent.
 	gatherEvents = 32
+	// sameTime is how many events share a reading of the clock while writes are
+	// gathered: those wait longer for their scatter than the readings are apart.
+	sameTime = 4
 	// gatherSize bounds what is gathered at once, in bytes.
 	gatherSize = 64 << 10
 )

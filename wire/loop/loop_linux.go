@@ -208,9 +208,11 @@ func (l *loop) handleEvents() {
 		if l.got >= manyEvents && l.at%readAhead == 0 {
 			l.warm()
 		}
+		if l.at%sameTime == 0 || !l.gathered.on {
+			l.refresh()
+		}
 		e := &l.events[l.at]
 		l.at++
-		l.refresh()
 		if e.Fd < 0 {
 			switch e.Fd {
 			case wakeID:
