@@ -56,7 +56,7 @@ bench: build ## side by side with nginx, HAProxy, Caddy (and Envoy when on PATH)
 	$(GO) run ./bench
 
 profile: ## renew cmd/naru/default.pgo: which code the compiler is to favour
-	$(GO) run ./bench -peers none -rounds 6 -seconds 4s -patience 0 -results bin/profile \
+	$(GO) run ./bench -peers none -rounds 4 -seconds 4s -patience 0 -results bin/profile \
 		-rows '^(plain|paced|tls|16k|post|chunked|fresh|tcp-100b|logged|h2|grpc)' -profile cmd/naru/default.pgo
 
 bench-link: ## a control plane with 1,000 services and 2,000 proxies

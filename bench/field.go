@@ -94,7 +94,7 @@ func (f *field) build(ctx context.Context) (string, error) {
 		return filepath.Abs(f.opt.naru)
 	}
 	path := filepath.Join(f.dir, "program")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/naru-mesh/naru/cmd/naru")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "github.com/naru-mesh/naru/cmd/naru")
 	cmd.Stderr = os.Stderr
 	return path, cmd.Run()
 }
