@@ -225,9 +225,8 @@ func (c *Cluster) apply(ev *outlier.Event) {
 	if ev.Back {
 		ep.failedRow.Store(0)
 		ep.connected()
-		ep.warm(c.loopTime())
-		ep.due.Store(0)
 		ep.warm(fromFirstLook)
+		ep.due.Store(0)
 		c.log(slog.LevelInfo, "endpoint is back", ep, "because", ev.Figures, "after", ev.Out.Round(time.Millisecond))
 		return
 	}
