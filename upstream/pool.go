@@ -57,8 +57,10 @@ type pool struct {
 	// Of those that were Answered, how many were bad, and refused because they
 	// were too many; and how long the others took.
 	bad, limited observe.Counter
-	untold       observe.Counter // of the picks, those that nobody tells of
-	took         [outlier.Buckets]observe.Counter
+	// untold are those of the picks of which nobody has told, nor will, as far as is
+	// known: a flow that shows all the same how it went is taken back.
+	untold observe.Counter
+	took   [outlier.Buckets]observe.Counter
 }
 
 // connectReasons are why a connect can fail, in the order of the counters.
