@@ -376,6 +376,37 @@ func TestRetryBudget(t *testing.T) {
 	}
 }
 
+// TestNobodyWaitsForWhoIsLeft: whose second try fails on an endpoint that is gone by then
+// waits for the one that is left no longer than an answer of it would have it wait.
+func TestNobodyWaitsForWhoIsLeft(t *testing.T) {
+	t.Parallel()
+	for after, again := range map[string]bool{"1": true, "3600": false} {
+		w := newWorld(t, 1)
+		cfg := shop(2, retries(3, 503))
+		w.apply(cfg)
+		s := w.get("/")
+		left := w.busy()
+		left.answerStatus(503, "Retry-After", after)
+		w.loops[0].pass(200 * time.Millisecond)
+		gone := w.busy()
+		now := shop(1, retries(3, 503))
+		now.Services[0].Endpoints[0] = &model.Endpoint{Host: left.addr.Addr().String(), Port: 80}
+		w.apply(now)
+		gone.fail(dropped)
+		if s.ended == again {
+			t.Fatalf("%s s: it is over: %v", after, s.ended)
+		}
+		if again {
+			w.loops[0].pass(2 * time.Second)
+			w.busy().respond(200, "yes", true)
+			w.expect(s, 200, "yes", observe.ReasonNone)
+		} else if w.expect(s, 502, "", observe.UpstreamReset); w.last.NotRetried != observe.RetryAfter {
+			t.Errorf("it is not tried again for %q", w.last.NotRetried)
+		}
+		w.settled(1)
+	}
+}
+
 // TestClosedConnectionsAreFree: that pooled connections were closed before
 // anything was sent does not use up the budget: the service has seen nothing.
 func TestClosedConnectionsAreFree(t *testing.T) {

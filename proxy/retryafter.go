@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -63,6 +64,17 @@ func (x *exchange) rest() time.Duration {
 		return 0
 	}
 	return x.backend.cluster.Rest(x.w.loop.Now(), &x.tried, x.pauses)
+}
+
+// whenRested makes the next try when an endpoint may be asked, and says whether: not
+// where one has asked for no other try, nor where that takes longer than the rule waits.
+func (x *exchange) whenRested(why upstream.Cause) bool {
+	after := x.rest()
+	if after > x.rule.retry.after || x.pauses != nil && x.pauses.Never {
+		x.not(observe.RetryAfter)
+		return false
+	}
+	return x.later(why, after)
 }
 
 // retried forgets what was tried, but for those that are to be left alone.
