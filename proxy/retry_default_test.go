@@ -134,7 +134,7 @@ func TestRetryAfter(t *testing.T) {
 		wait  time.Duration // 0: it is not tried again
 	}{
 		{"30", 0}, {"2", 0}, {"1", time.Second}, {"0", model.DefaultBackoff}, {"soon", 0}, {"-1", 0}, {"", 0},
-		{"99999999999999999999", 0}, {date(30 * time.Second), 0}, {date(-time.Hour), model.DefaultBackoff}, {date(time.Second), time.Second},
+		{"99999999999999999999", 0}, {"Fri, 31 Dec 9999 23:59:59 GMT", 0}, {date(30 * time.Second), 0}, {date(-time.Hour), model.DefaultBackoff}, {date(time.Second), time.Second},
 	} {
 		t.Run(c.after, func(t *testing.T) {
 			t.Parallel()

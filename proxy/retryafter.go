@@ -17,8 +17,8 @@ import (
 // asksToWait gives how long the endpoint that has answered with h wants to be left
 // alone: by Retry-After (RFC 9110 section 10.2.3), or, for a call, by
 // grpc-retry-pushback-ms (gRFC A6). That may also say not to try again at all: then
-// ok is false. Without either it is 0. What cannot be read means to leave it alone,
-// by Retry-After, and not to try again, by the other.
+// ok is false. Without either it is 0; it is a day at most. What cannot be read means
+// to leave it alone, by Retry-After, and not to try again, by the other.
 func (x *exchange) asksToWait(h *wire.Head, call bool) (after time.Duration, ok bool) {
 	if call {
 		if v, there := h.Get(wire.KeyGRPCPushback); there {
@@ -28,9 +28,9 @@ func (x *exchange) asksToWait(h *wire.Head, call bool) (after time.Duration, ok 
 	}
 	after, ok = h.RetryAfter(x.w.loop.Wall())
 	if !ok {
-		after = longest
+		return longest, true
 	}
-	return after, true
+	return min(after, longest), true // a date may be centuries away
 }
 
 // heed notes what an endpoint that has answered with h says of another try.
