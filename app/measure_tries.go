@@ -8,7 +8,7 @@ import (
 // measureTries counts how tries on endpoints went: which instance it is that
 // fails, and how.
 func (g *gateway) measureTries() {
-	g.registry.Func("naru_service_endpoint_tries_total", "Tries on the endpoint, by how they went: good, bad (a status, or gRPC status, that failure detection counts), busy (429, RESOURCE_EXHAUSTED), unreached (no connection could be made), broken (it ended before the response), late (no response in time), torn (it failed within the response), abandoned (nobody waited any more).",
+	g.registry.Func("naru_service_endpoint_tries_total", "Tries on the endpoint, by how they went: good, bad (a status, or gRPC status, that failure detection counts), busy (429, RESOURCE_EXHAUSTED), unreached (no connection could be made), broken (it ended before the response), late (no response in time), torn (it failed within a response that was good until then), abandoned (nobody waited any more).",
 		observe.KindCounter, []string{"service", "endpoint", "how"}, func(emit func(float64, ...string)) {
 			g.clusters.Stats(func(s *upstream.ServiceStats) {
 				for i := range s.Endpoints {

@@ -47,6 +47,7 @@ type exchange struct {
 	cause    upstream.Cause // of the last try after the first
 	notAgain observe.Reason // why another try was not made
 	fell     bool           // the new version of a rollout could not be asked: an old one is
+	bad      bool           // it was told that the answer is: how it ends says no more
 	coded    bool           // of a gRPC call: it has told code, its status
 	code     observe.GRPCCode
 
@@ -282,7 +283,7 @@ func (x *exchange) clear() {
 	x.session, x.sessionBegan, x.chosen, x.shaped = 0, 0, upstream.Balanced, nil
 	x.since, x.spent, x.queued, x.fresh, x.retrying, x.fell = 0, 0, false, false, false, false
 	x.causeBefore, x.failed, x.earlier, x.earlierEnd, x.earlierBody, x.former = upstream.NoCause, observe.ReasonNone, false, false, nil, nil
-	x.status, x.due, x.code, x.coded = 0, 0, 0, false
+	x.status, x.due, x.code, x.coded, x.bad = 0, 0, 0, false, false
 	x.cause, x.notAgain = upstream.NoCause, observe.ReasonNone
 }
 

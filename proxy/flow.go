@@ -81,7 +81,7 @@ func (f *flow) choose(w *worker) (*flowBackend, observe.Reason) {
 	if f.total == 0 {
 		return nil, observe.NoBackend
 	}
-	n := int(w.rnd.Uint32N(uint32(f.total)))
+	n := w.rnd.IntN(f.total) // as of a rule: it may be more than 32 bits
 	for i := range f.backends {
 		b := &f.backends[i]
 		if n -= b.noun.Weight; n < 0 {

@@ -260,7 +260,7 @@ func (w *worker) putBuffer(b []byte) {
 
 // chance says yes with the probability n/of.
 func (w *worker) chance(n, of int) bool {
-	return of <= 0 || n >= of || int(w.rnd.Uint32N(uint32(of))) < n
+	return of <= 0 || n >= of || w.rnd.IntN(of) < n
 }
 
 // wall is when the loop's clock showed at.

@@ -7,9 +7,9 @@ import (
 )
 
 // told tells the cluster how the try in hand went, unless it knows: once, and
-// once more where the body of its answer is cut off.
+// once more where the body of an answer that was good is cut off.
 func (x *exchange) told(o upstream.Outcome) {
-	if !x.untold && o != upstream.Torn || x.away != nil {
+	if !x.untold && (o != upstream.Torn || x.bad) || x.away != nil {
 		return
 	}
 	if x.untold = false; o != upstream.Torn {
@@ -24,6 +24,7 @@ func (x *exchange) told(o upstream.Outcome) {
 		if x.coded {
 			r.GRPC = int(x.code)
 		}
+		x.bad = (r.Status >= 400 || r.GRPC > 0) && r.Bad()
 	}
 	x.backend.cluster.Tell(x.w.loop, x.endpoint, &r)
 }

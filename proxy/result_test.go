@@ -90,3 +90,31 @@ func TestEachTryIsToldOnce(t *testing.T) {
 	}
 	w.settled(8)
 }
+
+// TestBadAnswerThatBreaks: an answer that speaks against its endpoint does so once,
+// however it ends.
+func TestBadAnswerThatBreaks(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int][3]uint64{200: {0, 0, 1}, 500: {1, 0, 0}, 429: {0, 1, 0}} {
+		w := newWorld(t, 1)
+		w.apply(shop(1))
+		s := w.open("POST", "/", 0)
+		s.request("", true)
+		k := w.busy()
+		k.respond(status, "beg", false)
+		k.fail(dropped)
+		if s.reset != observe.UpstreamReset {
+			t.Errorf("%d: the client got a reset for %q", status, s.reset)
+		}
+		var st upstream.ServiceStats
+		w.set.Stats(func(s *upstream.ServiceStats) {
+			if s.Service == "a" {
+				st = *s
+			}
+		})
+		if got := [3]uint64{st.Counts.Bad, st.Counts.Limited, st.Counts.Results[upstream.Torn]}; got != want || st.Counts.Results[upstream.Answered] != 1 {
+			t.Errorf("%d: bad, busy and torn are %v, want %v", status, got, want)
+		}
+		w.settled(1)
+	}
+}

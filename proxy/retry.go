@@ -179,13 +179,9 @@ func (x *exchange) again(f wire.Failure) bool {
 		return true
 	case x.left() && r.meant(&f) && (f.Unsent || x.repeatable()) && (r.declared || elsewhere):
 		if p := x.pauses; p != nil {
-			if p.Never { // a second try beside it was told so
-				x.not(observe.RetryAfter)
-				return false
-			}
 			p.Note(x.endpoint, x.w.loop.Now()) // it has not asked to be left alone
 		}
-		return x.later(why, x.rest())
+		return x.whenRested(why)
 	}
 	return false
 }
@@ -260,12 +256,7 @@ func (x *exchange) anew(data []byte, end bool) bool {
 		return false
 	}
 	x.heed(x.endpoint, &x.Response, x.coded)
-	after := x.rest()
-	if after > r.after || x.pauses.Never {
-		x.not(observe.RetryAfter)
-		return false
-	}
-	if !x.later(why, after) {
+	if !x.whenRested(why) {
 		return false
 	}
 	x.failed = observe.ReasonNone

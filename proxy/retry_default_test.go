@@ -134,7 +134,7 @@ func TestRetryAfter(t *testing.T) {
 		wait  time.Duration // 0: it is not tried again
 	}{
 		{"30", 0}, {"2", 0}, {"1", time.Second}, {"0", model.DefaultBackoff}, {"soon", 0}, {"-1", 0}, {"", 0},
-		{"99999999999999999999", 0}, {date(30 * time.Second), 0}, {date(-time.Hour), model.DefaultBackoff}, {date(time.Second), time.Second},
+		{"99999999999999999999", 0}, {"Fri, 31 Dec 9999 23:59:59 GMT", 0}, {date(30 * time.Second), 0}, {date(-time.Hour), model.DefaultBackoff}, {date(time.Second), time.Second},
 	} {
 		t.Run(c.after, func(t *testing.T) {
 			t.Parallel()
@@ -373,6 +373,37 @@ func TestRetryBudget(t *testing.T) {
 			}
 			w.settled(requests)
 		})
+	}
+}
+
+// TestNobodyWaitsForWhoIsLeft: whose second try fails on an endpoint that is gone by then
+// waits for the one that is left no longer than an answer of it would have it wait.
+func TestNobodyWaitsForWhoIsLeft(t *testing.T) {
+	t.Parallel()
+	for after, again := range map[string]bool{"1": true, "3600": false} {
+		w := newWorld(t, 1)
+		cfg := shop(2, retries(3, 503))
+		w.apply(cfg)
+		s := w.get("/")
+		left := w.busy()
+		left.answerStatus(503, "Retry-After", after)
+		w.loops[0].pass(200 * time.Millisecond)
+		gone := w.busy()
+		now := shop(1, retries(3, 503))
+		now.Services[0].Endpoints[0] = &model.Endpoint{Host: left.addr.Addr().String(), Port: 80}
+		w.apply(now)
+		gone.fail(dropped)
+		if s.ended == again {
+			t.Fatalf("%s s: it is over: %v", after, s.ended)
+		}
+		if again {
+			w.loops[0].pass(2 * time.Second)
+			w.busy().respond(200, "yes", true)
+			w.expect(s, 200, "yes", observe.ReasonNone)
+		} else if w.expect(s, 502, "", observe.UpstreamReset); w.last.NotRetried != observe.RetryAfter {
+			t.Errorf("it is not tried again for %q", w.last.NotRetried)
+		}
+		w.settled(1)
 	}
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -16,8 +17,8 @@ import (
 // asksToWait gives how long the endpoint that has answered with h wants to be left
 // alone: by Retry-After (RFC 9110 section 10.2.3), or, for a call, by
 // grpc-retry-pushback-ms (gRFC A6). That may also say not to try again at all: then
-// ok is false. Without either it is 0. What cannot be read means to leave it alone,
-// by Retry-After, and not to try again, by the other.
+// ok is false. Without either it is 0; it is a day at most. What cannot be read means
+// to leave it alone, by Retry-After, and not to try again, by the other.
 func (x *exchange) asksToWait(h *wire.Head, call bool) (after time.Duration, ok bool) {
 	if call {
 		if v, there := h.Get(wire.KeyGRPCPushback); there {
@@ -27,9 +28,9 @@ func (x *exchange) asksToWait(h *wire.Head, call bool) (after time.Duration, ok 
 	}
 	after, ok = h.RetryAfter(x.w.loop.Wall())
 	if !ok {
-		after = longest
+		return longest, true
 	}
-	return after, true
+	return min(after, longest), true // a date may be centuries away
 }
 
 // heed notes what an endpoint that has answered with h says of another try.
@@ -63,6 +64,17 @@ func (x *exchange) rest() time.Duration {
 		return 0
 	}
 	return x.backend.cluster.Rest(x.w.loop.Now(), &x.tried, x.pauses)
+}
+
+// whenRested makes the next try when an endpoint may be asked, and says whether: not
+// where one has asked for no other try, nor where that takes longer than the rule waits.
+func (x *exchange) whenRested(why upstream.Cause) bool {
+	after := x.rest()
+	if after > x.rule.retry.after || x.pauses != nil && x.pauses.Never {
+		x.not(observe.RetryAfter)
+		return false
+	}
+	return x.later(why, after)
 }
 
 // retried forgets what was tried, but for those that are to be left alone.

@@ -55,8 +55,9 @@ type Keeper struct {
 // held is a State, and the Revision of the store that it is of; figures may be
 // newer.
 type held struct {
-	state State
-	at    store.Revision
+	state  State
+	at     store.Revision
+	unread bool // what the store has at that Revision cannot be read
 }
 
 // decision is what is counted.
@@ -120,9 +121,10 @@ func (k *Keeper) watch(ctx context.Context) {
 func (k *Keeper) reload(list []store.Item) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	clear(k.states)
+	was := k.states
+	k.states = make(map[string]*held, len(list))
 	for _, item := range list {
-		k.put(item)
+		k.states[nameOf(item)] = k.read(item, was[nameOf(item)])
 	}
 	k.make()
 }
@@ -142,15 +144,26 @@ func (k *Keeper) take(events []store.Event) {
 
 // put takes what the store says, unless we know something newer. k.mu is held.
 func (k *Keeper) put(item store.Item) {
+	if h := k.states[nameOf(item)]; h == nil || h.at < item.Changed {
+		k.states[nameOf(item)] = k.read(item, h)
+	}
+}
+
+func nameOf(item store.Item) string { return strings.TrimPrefix(item.Key, below) }
+
+// read reads what the store says. Where it cannot be read what we have known of it
+// holds, nil without, and the leader writes that over it, or a rollout that begins anew.
+func (k *Keeper) read(item store.Item, known *held) *held {
 	s, err := decode(item.Value)
-	if err != nil {
-		k.log.Error("rollout: what the store says of a rollout cannot be read; it begins anew", "key", item.Key, "error", err)
-		return
+	switch {
+	case err == nil:
+		return &held{state: *s, at: item.Changed}
+	case known != nil:
+		k.log.Error("rollout: what the store says of a rollout cannot be read; what was known of it holds", "key", item.Key, "error", err)
+		return &held{known.state, item.Changed, true}
 	}
-	name := strings.TrimPrefix(item.Key, below)
-	if h := k.states[name]; h == nil || h.at < item.Changed {
-		k.states[name] = &held{*s, item.Changed}
-	}
+	k.log.Error("rollout: what the store says of a rollout cannot be read; it begins anew", "key", item.Key, "error", err)
+	return &held{at: item.Changed}
 }
 
 // save writes a State where the store still has what it was made of. done is
@@ -172,7 +185,7 @@ func (k *Keeper) set(s *State, at store.Revision) {
 	if h != nil && h.at > at {
 		return // somebody was faster
 	}
-	k.states[s.Name] = &held{*s, at}
+	k.states[s.Name] = &held{state: *s, at: at, unread: h != nil && h.unread && h.at == at}
 	if h == nil || h.state.Run != s.Run || h.state.Share != s.Share || h.state.Phase.Over() != s.Phase.Over() || h.state.Spec != s.Spec {
 		k.make() // otherwise the weights are what they were
 	}

@@ -315,3 +315,45 @@ func TestRollbackWithoutStore(t *testing.T) {
 		p.stop()
 	})
 }
+
+// TestUnreadableState: of a State that cannot be read, whoever wrote it, the rollout
+// begins anew and is saved over it; nobody hears of it again and again.
+func TestUnreadableState(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := memory.New()
+		defer st.Close()
+		spoil := func() {
+			t.Helper()
+			if _, done, err := st.Txn(t.Context(), nil, store.Op{Key: below + "shop", Value: []byte(`{"step": "first"}`)}); err != nil || !done {
+				t.Fatal(done, err)
+			}
+		}
+		spoil()
+		feed := &written{}
+		feed.write(func(*model.Route) {})
+		p := newPlane(t, "one", feed, st)
+		wait(time.Second)
+		p.is(10_000, Progressing)
+		readable := func(when string) {
+			t.Helper()
+			item, err := st.Get(t.Context(), below+"shop")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, err := decode(item.Value); err != nil || s.Phase != Progressing || s.Run != p.route().Rollout.Run {
+				t.Errorf("%s: the store says %s", when, item.Value)
+			}
+		}
+		readable("at the start")
+		run := p.route().Rollout.Run
+		spoil()
+		wait(time.Second)
+		p.is(10_000, Progressing)
+		readable("meanwhile")
+		if now := p.route().Rollout.Run; now != run {
+			t.Error("who knows how far it is begins anew")
+		}
+		p.stop()
+	})
+}

@@ -146,15 +146,16 @@ func (l *leader) engine(name string, spec *model.Rollout, now time.Time) *tickin
 	l.mu.Lock()
 	var state *State
 	var at store.Revision
+	unread := false
 	if h := l.states[name]; h != nil {
 		s := h.state
-		state, at = &s, h.at
+		state, at, unread = &s, h.at, h.unread
 	}
 	l.mu.Unlock()
 	e, sum := l.engines[name], spec.Spec()
 	switch {
 	case e == nil || e.spec != sum || state == nil && e.at != 0:
-		e = &ticking{Engine: NewEngine(spec, state, now), spec: sum, at: at}
+		e = &ticking{Engine: NewEngine(spec, state, now), spec: sum, at: at, unsaved: unread}
 		l.engines[name] = e
 		if state == nil || state.Run != e.State().Run {
 			e.own, e.unsaved = e.State().Run, true
@@ -164,7 +165,7 @@ func (l *leader) engine(name string, spec *model.Rollout, now time.Time) *tickin
 		if e.Adopt(state, now); state.Run != was {
 			e.own = state.Run
 		}
-		e.at, e.unsaved = at, false
+		e.at, e.unsaved = at, unread
 	case at != e.at:
 		e.at, e.unsaved = at, true // of somebody who has another configuration
 	}

@@ -41,9 +41,6 @@ const (
 	Restart Action = "restart" // from the first step, with nothing known
 )
 
-// Actions are all that there are.
-func Actions() []Action { return []Action{Pause, Resume, Abort, Promote, Restart} }
-
 // State is all that is remembered of a rollout.
 type State struct {
 	Name  string `json:"name"`

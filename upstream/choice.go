@@ -46,7 +46,7 @@ type Skip uint8
 
 const (
 	noSkip Skip = iota
-	// Tried: the request has tried it already.
+	// Again: the request has tried it already.
 	Again
 	// Aside: it could not be connected to a moment ago.
 	Aside

@@ -183,7 +183,7 @@ func (c *Cluster) pool(ep *Endpoint, set *settings, l wire.Loop) *pool {
 	if pl == nil {
 		pl = newPool(ep, l)
 		pl.gate, pl.line = &c.gate, &c.queues[l.Index()]
-		pl.multi.Store(set.streams > 1)
+		pl.multi.Store(set.multi)
 		at.Store(pl)
 	}
 	return pl

@@ -118,13 +118,15 @@ func ejectionOf(e *model.Ejection) (c outlier.Config) {
 
 func hundredths(n int) float64 { return float64(n) / 100 }
 
-// detect follows a change of the spec or of the members. With c.mu held.
+// detect follows a change of the spec or of the members; the plan is left to the
+// caller. With c.mu held.
 func (c *Cluster) detect() {
 	sp := c.spec.Load()
 	c.outliers.Set(ejectionOf(sp.service.Ejection), c.watching)
 	if !sp.set.watch {
 		for _, ev := range c.outliers.Release(c.loopTime()) {
 			c.apply(&ev)
+			c.layout.note(ev.Endpoint.Of.(*Endpoint))
 		}
 	}
 }
@@ -223,9 +225,8 @@ func (c *Cluster) apply(ev *outlier.Event) {
 	if ev.Back {
 		ep.failedRow.Store(0)
 		ep.connected()
-		ep.warm(c.loopTime())
-		ep.due.Store(0)
 		ep.warm(fromFirstLook)
+		ep.due.Store(0)
 		c.log(slog.LevelInfo, "endpoint is back", ep, "because", ev.Figures, "after", ev.Out.Round(time.Millisecond))
 		return
 	}

@@ -86,8 +86,8 @@ func (c *Cluster) startCheck(ep *Endpoint) {
 	c.owner.launch(func() { k.run(ctx) })
 }
 
-// endChecks ends all checks, and when none will follow what they had found.
-// With c.mu held.
+// endChecks ends all checks, and when none will follow what they had found; the
+// plan is left to the caller. With c.mu held.
 func (c *Cluster) endChecks() {
 	follow := c.spec.Load().service.Health != nil
 	for _, m := range c.members {
@@ -95,8 +95,8 @@ func (c *Cluster) endChecks() {
 			m.ep.endCheck()
 			m.ep.endCheck = nil
 		}
-		if !follow {
-			m.ep.sick.Store(false)
+		if !follow && m.ep.sick.Swap(false) {
+			c.layout.note(m.ep)
 		}
 	}
 }

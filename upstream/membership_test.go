@@ -441,3 +441,43 @@ func meshParts(e *Env) {
 	e.Identity = func(string, string, string) (wire.Dialer, error) { return fakeDialer{}, nil }
 	e.Tunnels = tunnel.Tunnels{}
 }
+
+// TestWhatIsSwitchedOffAmongMany: who was not well by a health check, or ejected, has
+// its share again once there are no checks, or nobody is ejected.
+func TestWhatIsSwitchedOffAmongMany(t *testing.T) {
+	t.Parallel()
+	for name, off := range map[string]func(*model.Service){
+		"health checks": func(s *model.Service) { s.Health = nil },
+		"ejection":      func(s *model.Service) { s.Ejection = &model.Ejection{Off: true} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			s := service("a", 600)
+			s.Health = &model.HealthCheck{Path: "/%zz"} // cannot be asked for: nobody is
+			w.apply(s)
+			c, ep := w.cluster("a"), w.cluster("a").members[7].ep
+			c.mu.Lock()
+			if name == "ejection" {
+				ep.failedRow.Store(5)
+				c.judgeAll(w.loops[0].now)
+			} else {
+				ep.sick.Store(true)
+				c.changed(ep)
+			}
+			c.mu.Unlock()
+			if p := c.plan.Load(); p.count != 599 || p.has(ep) {
+				t.Fatal("it is well")
+			}
+			now := *s
+			off(&now)
+			w.apply(&now)
+			if c.rebuilds != 1 {
+				t.Fatalf("everything was made %d times", c.rebuilds)
+			}
+			if p := c.plan.Load(); p.count != 600 || !p.has(ep) || p.out != nil || !ep.usable(w.loops[0].now, nil) {
+				t.Errorf("%d endpoints may be chosen, it among them: %v; some wait for a probe: %v", p.count, p.has(ep), p.out != nil)
+			}
+		})
+	}
+}

@@ -57,8 +57,10 @@ type pool struct {
 	// Of those that were Answered, how many were bad, and refused because they
 	// were too many; and how long the others took.
 	bad, limited observe.Counter
-	untold       observe.Counter // of the picks, those that nobody tells of
-	took         [outlier.Buckets]observe.Counter
+	// untold are those of the picks of which nobody has told, nor will, as far as is
+	// known: a flow that shows all the same how it went is taken back.
+	untold observe.Counter
+	took   [outlier.Buckets]observe.Counter
 }
 
 // connectReasons are why a connect can fail, in the order of the counters.
@@ -163,7 +165,7 @@ func (p *pool) lend(set *settings, fresh, force, alone bool) (wire.ClientConn, L
 		k.bounded++
 		p.ep.cluster.running.Add(1)
 	}
-	if set.streams > 1 {
+	if set.multi {
 		if k.lent == 1 {
 			p.carrying.Add(1)
 		}
@@ -173,10 +175,11 @@ func (p *pool) lend(set *settings, fresh, force, alone bool) (wire.ClientConn, L
 }
 
 // roomy gives the first of the partial. What a service says (GOAWAY, fewer
-// streams) takes room away without an event: such connections leave now.
+// streams), and a lower bound, takes room away without an event: such connections
+// leave now.
 func (p *pool) roomy() *link {
 	k := p.partial
-	for k != nil && k.conn.Room() <= 0 {
+	for k != nil && (k.conn.Room() <= 0 || k.lent >= p.set.streams) {
 		p.leavePartial(k)
 		k = p.partial
 	}
@@ -187,7 +190,7 @@ func (p *pool) roomy() *link {
 // new, and many exchanges that need a new one may need it at once.
 func (p *pool) unused() *link {
 	for k := p.partial; k != nil; k = k.older {
-		if !k.used && k.conn.Room() > 0 {
+		if !k.used && k.conn.Room() > 0 && k.lent < p.set.streams {
 			return k
 		}
 	}
@@ -276,7 +279,7 @@ func (k *link) OnOpen(wire.ClientConn) {
 	if k.opening {
 		k.opened()
 		k.pool.ep.connected()
-		if k.lent > 0 && k.pool.set.streams > 1 {
+		if k.lent > 0 && k.pool.set.multi {
 			k.settlePlace(0) // only now it is known what there is room for
 		}
 	}
@@ -314,7 +317,7 @@ func (k *link) OnIdle(wire.ClientConn) {
 func (k *link) idled() {
 	k.settle()
 	p := k.pool
-	if p.set.streams > 1 {
+	if p.set.multi {
 		k.learn()
 	}
 	if k.lent > 0 {
@@ -374,7 +377,7 @@ func (k *link) settle() {
 	k.lent--
 	k.pool.line.running--
 	k.pool.settled.Add(1)
-	if k.lent == 0 && k.pool.set.streams > 1 {
+	if k.lent == 0 && k.pool.set.multi {
 		k.pool.carrying.Add(-1)
 	}
 	if k.awaited > k.lent {

@@ -42,7 +42,8 @@ type settings struct {
 	slow          slowStart
 	connect, idle time.Duration // negative: no bound
 	maxIdle       int
-	streams       int  // exchanges at once on a connection
+	streams       int  // exchanges at once on a connection, at most
+	multi         bool // its protocol can carry several, whatever streams says: of an endpoint it stays
 	gated         bool // the cluster's gate decides who gets in
 	adaptive      bool // and learns
 	// failures and connects in a row are a reason to look at once; 0: none.
@@ -305,7 +306,7 @@ func settingsOf(svc *model.Service) *settings {
 		set.maxIdle = model.DefaultMaxIdle
 	}
 	set.streams = 1
-	if svc.Protocol == model.HTTP2 || svc.Protocol == model.HTTPAuto || svc.Identity != "" {
+	if set.multi = svc.Protocol == model.HTTP2 || svc.Protocol == model.HTTPAuto || svc.Identity != ""; set.multi {
 		if set.streams = svc.MaxStreams; set.streams == 0 {
 			set.streams = model.DefaultMaxStreams
 		}

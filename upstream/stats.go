@@ -33,7 +33,7 @@ type Counts struct {
 	Results      [outcomes]uint64
 	Bad, Limited uint64
 	// Ejections is how often it was ejected, by EjectionReasons; Probes how many
-	// requests have probed it, of which Failed did badly.
+	// requests have probed it, of which ProbesFailed did badly.
 	Ejections            [len(ejectionReasons)]uint64
 	Probes, ProbesFailed uint64
 }

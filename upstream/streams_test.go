@@ -198,3 +198,32 @@ func TestNoHTTP2(t *testing.T) {
 		t.Error("something was lent")
 	}
 }
+
+// TestMaxStreamsChanges: how many connections have work is known, and the bound holds,
+// also while what runs began under another bound.
+func TestMaxStreamsChanges(t *testing.T) {
+	t.Parallel()
+	for _, bounds := range [][2]int{{1, 100}, {100, 1}} {
+		w := newWorld(t, 1)
+		w.codec.streams = 1000
+		w.apply(shared(1, bounds[0]))
+		a := w.lendAndSend()
+		a.opened()
+		w.apply(shared(1, bounds[1]))
+		b := w.lendAndSend()
+		b.opened()
+		if a == b {
+			t.Errorf("%v: they share a connection", bounds)
+		}
+		a.finish()
+		b.finish()
+		if st := w.stats("a"); st.Active != 0 || st.Idle != st.Open {
+			t.Errorf("%v: %d active, %d of %d idle", bounds, st.Active, st.Idle, st.Open)
+		}
+		c := w.lendAndSend()
+		if st := w.stats("a"); st.Active != 1 || st.Idle != st.Open-1 {
+			t.Errorf("%v: %d active, %d of %d idle", bounds, st.Active, st.Idle, st.Open)
+		}
+		c.finish()
+	}
+}

@@ -104,6 +104,13 @@ func verdictOf(r *Result) verdict {
 	return works
 }
 
+// Bad says whether an answer speaks against its endpoint, or says that this has too
+// much to do. How it ends is then told to nobody: it would count twice.
+func (r *Result) Bad() bool {
+	v := verdictOf(r)
+	return v == fails || v == overfull
+}
+
 // watching takes the bounds that the loops need.
 func (set *settings) watching(e *model.Ejection) {
 	set.watch = e == nil || !e.Off

@@ -1,8 +1,5 @@
 package locality
 
-// Factor is the over-provisioning factor where nothing is said.
-const Factor = 1.4
-
 // Capacity is the weight of endpoints.
 type Capacity struct {
 	Healthy, Total uint64 // Healthy is at most Total

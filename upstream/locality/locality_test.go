@@ -6,6 +6,9 @@ import (
 	"testing"
 )
 
+// factor is what a service has of which nothing is said (model.DefaultOverprovisioning).
+const factor = 1.4
+
 // near says whether two lists of shares are the same within a percent, which is
 // what the published tables are rounded to.
 func near(a, b []float64) bool {
@@ -49,7 +52,7 @@ func TestLevels(t *testing.T) {
 		"an empty level between": {caps(50, 100, 0, 0, 5, 5), []float64{0.70, 0, 0.30}, 1},
 		"one, and half of it":    {caps(50, 100), []float64{1}, 0.7},
 	} {
-		got, carried := Levels(nil, c.levels, Factor)
+		got, carried := Levels(nil, c.levels, factor)
 		if !near(got, c.want) || math.Abs(carried-c.carried) > 0.001 {
 			t.Errorf("%s: shares %.3f of %.2f, want %.3f of %.2f", name, got, carried, c.want, c.carried)
 		}
@@ -78,7 +81,7 @@ func TestZones(t *testing.T) {
 		"twice as much as all others":   {caps(20, 20, 5, 5, 5, 5), []float64{1, 0, 0}},
 		"less than the mean, all there": {caps(5, 5, 20, 20, 5, 5), []float64{0.70, 0.30, 0}},
 	} {
-		if got := Zones(nil, c.zones, 0, Factor); !near(got, c.want) {
+		if got := Zones(nil, c.zones, 0, factor); !near(got, c.want) {
 			t.Errorf("%s: shares %.3f, want %.3f", name, got, c.want)
 		}
 	}
@@ -96,13 +99,13 @@ func TestShares(t *testing.T) {
 			zones[i].Total = 1 + rnd.Uint64N(20)
 			zones[i].Healthy = rnd.Uint64N(zones[i].Total + 1)
 		}
-		levels, carried := Levels(nil, zones, Factor)
+		levels, carried := Levels(nil, zones, factor)
 		if carried < 0 || carried > 1 {
 			t.Fatalf("%v: %f is carried", zones, carried)
 		}
 		each := [][]float64{levels}
 		for own := range zones {
-			each = append(each, Zones(nil, zones, own, Factor))
+			each = append(each, Zones(nil, zones, own, factor))
 		}
 		for _, shares := range each {
 			sum := 0.0
@@ -121,7 +124,7 @@ func TestShares(t *testing.T) {
 		}
 		spare, lack := 0.0, 0.0
 		for _, z := range zones {
-			can := Factor * float64(z.Healthy) / mean
+			can := factor * float64(z.Healthy) / mean
 			spare += max(0, can-1)
 			lack += max(0, 1-can)
 		}
@@ -131,7 +134,7 @@ func TestShares(t *testing.T) {
 			for own := range zones {
 				load += each[1+own][i]
 			}
-			if can := Factor * float64(z.Healthy) / mean; !short && load > can+1e-9 {
+			if can := factor * float64(z.Healthy) / mean; !short && load > can+1e-9 {
 				t.Fatalf("%v: zone %d gets %.3f and can carry %.3f", zones, i, load, can)
 			}
 		}

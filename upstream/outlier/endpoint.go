@@ -109,9 +109,6 @@ type Endpoint struct {
 // Out is why the endpoint is ejected, None when it is in.
 func (e *Endpoint) Out() Reason { return e.out }
 
-// Since is when the ejection began.
-func (e *Endpoint) Since() time.Duration { return e.since }
-
 // Due is when an ejected endpoint may be probed.
 func (e *Endpoint) Due() time.Duration { return e.due }
 

@@ -78,9 +78,6 @@ func (g *Group) Set(c Config, members []*Endpoint) {
 	g.config, g.members = c.Filled(), members
 }
 
-// Config is with its defaults filled in.
-func (g *Group) Config() Config { return g.config }
-
 // TimesDue says whether the next Sweep compares latencies.
 func (g *Group) TimesDue(now time.Duration) bool {
 	return g.config.Slowness > 0 && now-g.timesAt >= slowWindow
