@@ -18,9 +18,10 @@
 //
 // # Rules
 //
-// Lookups neither lock nor allocate, and read two or three lines of memory,
-// however many members there are. Making a Ring takes time in proportion to its
-// points, about 20 ms for 10,000 members, a Maglev table of those 30 ms. No I/O, no goroutine, standard library only.
+// Lookups neither lock nor allocate, and most read one line of memory, however many
+// members there are. Making a Ring takes time in proportion to its points, about 20 ms
+// for 10,000 members, a Maglev table of those 30 ms. No I/O, no goroutine, standard
+// library only.
 //
 // # Not here
 //

@@ -90,14 +90,28 @@ func NewMaglev(members []Member) *Maglev {
 // Lookup gives the member that hash belongs to, or when nth is more than 0 that
 // of another slot, a different one for each; -1 where there is none.
 func (t *Maglev) Lookup(hash uint64, nth int) int {
-	if len(t.slots) == 0 {
-		return -1
-	}
 	if nth > 0 {
 		hash = Mix(hash + uint64(nth))
 	}
+	got, _ := t.First(hash)
+	return got
+}
+
+// First gives the member that hash belongs to, and what Next takes; -1 where there
+// is none.
+func (t *Maglev) First(hash uint64) (member int, at uint64) {
+	if len(t.slots) == 0 {
+		return -1, 0
+	}
 	slot, _ := bits.Mul64(hash, uint64(len(t.slots))) // quicker than a remainder
-	return int(t.slots[slot])
+	return int(t.slots[slot]), hash
+}
+
+// Next gives the member of another slot, which may be the same member again: the
+// nth time that of Lookup's nth. The table has slots.
+func (t *Maglev) Next(at uint64) (member int, next uint64) {
+	member, _ = t.First(Mix(at + 1))
+	return member, at + 1
 }
 
 // Len is the number of slots.

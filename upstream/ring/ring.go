@@ -12,7 +12,7 @@ const (
 	// perMember is how many a member of mean weight has at least: shares differ
 	// by about an eighth then.
 	perMember = 64
-	// MostPoints bounds the memory of a Ring, 8.5 bytes each.
+	// MostPoints bounds the memory of a Ring, 11 bytes each.
 	MostPoints = 8 << 20
 	// MostMembers is how many members can have points; the rest has none.
 	MostMembers = 1 << whoBits
@@ -20,19 +20,28 @@ const (
 	// whoBits of a point say whose it is, the others where it is.
 	whoBits = 20
 	who     = 1<<whoBits - 1
-	// perBucket is about how many points a bucket has: a line of the processor's
-	// cache, so that a look costs two of them, whatever the size.
-	perBucket = 8
+	// line is how many places for points are in a line of the processor's cache, and
+	// perLine how many of them have a point, on the mean.
+	line    = 8
+	perLine = 6
 )
+
+// none is in a place that has no point, while a Ring is made: were one there, a hash
+// in 2^44 would go to the next.
+const none = 0
 
 // Ring is a circle of points. It does not change.
 type Ring struct {
-	// points are in their order: the upper 44 bits are the place, the others the
-	// member. starts has the first point of each bucket, by the upper bits of a
-	// hash: there the search begins, and ends some points later.
-	points []uint64
-	starts []uint32
-	shift  uint8
+	// places have the points in their order, the upper 44 bits of each where it is, the
+	// others whose. Each line of them is for an equal part of the circle: a point is in
+	// the line of its part, or in one that follows where that is full. A place without
+	// a point repeats the next one. So the first that is not below a hash, from the line
+	// of that on, is the one that it belongs to, and most often that is to read one line,
+	// whatever the size. At the end the first point stands once more, above all hashes.
+	places  []uint64
+	parts   uint64
+	points  int
+	members int
 }
 
 // NewRing lays out members, with at least points of them (0 is DefaultPoints).
@@ -44,6 +53,7 @@ func NewRing(members []Member, points int) *Ring {
 		return r
 	}
 	members = members[:min(len(members), MostMembers)]
+	r.members = len(members)
 	if points <= 0 {
 		points = DefaultPoints
 	}
@@ -59,40 +69,55 @@ func NewRing(members []Member, points int) *Ring {
 	for each = max(each, perMember); each > 1 && each*sum/unit > MostPoints; {
 		each /= 2
 	}
-	total := uint64(0)
 	for _, m := range members {
-		total += pointsOf(m, each, unit)
+		r.points += int(pointsOf(m, each, unit))
 	}
-	log := max(bits.Len64(total/perBucket), 1)
-	r.shift = uint8(64 - log)
-	r.starts = make([]uint32, 1<<log)
+	r.parts = uint64(r.points/perLine + 1)
+	from := make([]int, r.parts) // by part: where its points begin
 	for _, m := range members {
 		for k := range pointsOf(m, each, unit) {
-			r.starts[m.point(k)>>r.shift]++
+			from[r.part(m.point(k))]++
 		}
 	}
-	sofar := uint32(0)
-	for b, n := range r.starts { // each start is its end, until the points are in
-		sofar += n
-		r.starts[b] = sofar
+	end := 0
+	for i, n := range from { // it is where they end, until they are in
+		end = max(end, i*line) + n
+		from[i] = end
 	}
-	r.points = make([]uint64, total)
+	r.places = make([]uint64, (end/line+1)*line)
 	for i, m := range members {
 		for k := range pointsOf(m, each, unit) {
-			at := m.point(k)
-			b := &r.starts[at>>r.shift]
-			*b--
-			r.points[*b] = at&^who | uint64(i)
+			p := m.point(k)
+			at := &from[r.part(p)]
+			*at--
+			r.places[*at] = p&^who | uint64(i)
 		}
 	}
-	for b, from := range r.starts {
-		to := len(r.points)
-		if b+1 < len(r.starts) {
-			to = int(r.starts[b+1])
-		}
-		sortFew(r.points[from:to], members)
+	end = len(r.places)
+	for _, at := range slices.Backward(from) {
+		sortFew(r.places[at:end], members)
+		end = at
 	}
+	r.fill()
 	return r
+}
+
+// part is which part of the circle a place is in.
+func (r *Ring) part(place uint64) uint64 {
+	part, _ := bits.Mul64(place&^who, r.parts)
+	return part
+}
+
+// fill repeats points where there is none.
+func (r *Ring) fill() {
+	first := slices.IndexFunc(r.places, func(p uint64) bool { return p != none })
+	next := r.places[first] | ^uint64(who)
+	for i, p := range slices.Backward(r.places) {
+		if p != none {
+			next = p
+		}
+		r.places[i] = next
+	}
 }
 
 // pointsOf is how many points m has.
@@ -103,10 +128,10 @@ func pointsOf(m Member, each, unit uint64) uint64 {
 // point is the place of the kth.
 func (m *Member) point(k uint64) uint64 { return Mix(m.Key + k*0xD1B54A32D192ED03) }
 
-// sortFew sorts the points of a bucket. Who share a place go by their keys, so
-// that the order of the members does not matter.
+// sortFew sorts the points of a part, as far as there are any. Who
+// share a place go by their keys, so that the order of the members does not matter.
 func sortFew(p []uint64, members []Member) {
-	for i := 1; i < len(p); i++ {
+	for i := 1; i < len(p) && p[i] != none; i++ {
 		v := p[i]
 		k := i
 		for ; k > 0 && before(v, p[k-1], members); k-- {
@@ -133,39 +158,59 @@ func unitOf(sum uint64, members int) uint64 {
 }
 
 // Lookup gives the member that hash belongs to, or when nth is more than 0 the
-// nth of those that follow it, up to the 15th; -1 where there is none.
+// nth of those that follow it, up to the 15th and the last; -1 where there is none.
 func (r *Ring) Lookup(hash uint64, nth int) int {
-	if len(r.points) == 0 {
-		return -1
-	}
-	at := int(r.starts[hash>>r.shift])
-	for hash &^= who; at < len(r.points) && r.points[at] < hash; {
-		at++
-	}
-	if at == len(r.points) {
-		at = 0
-	}
-	got := int32(r.points[at] & who)
-	if nth == 0 {
-		return int(got)
+	got, at := r.First(hash)
+	if nth == 0 || got < 0 {
+		return got
 	}
 	return r.after(at, got, nth)
 }
 
-// after gives the nth member after got, whose point is at.
-func (r *Ring) after(at int, got int32, nth int) int {
-	var passed [15]int32
-	for n := 0; n < nth && n < len(passed); n++ {
-		passed[n] = got
-		for steps := 0; steps < len(r.points) && slices.Contains(passed[:n+1], got); steps++ {
-			if at++; at == len(r.points) {
-				at = 0
-			}
-			got = int32(r.points[at] & who)
+// First gives the member that hash belongs to and where its point is, for Next; -1
+// where there is none.
+func (r *Ring) First(hash uint64) (member int, at uint64) {
+	if len(r.places) == 0 {
+		return -1, 0
+	}
+	hash &^= who
+	for i := r.part(hash) * line; ; i += line {
+		// All are looked at: to guess which one it is costs more.
+		l := (*[line]uint64)(r.places[i:])
+		n := below(l[0], hash) + below(l[1], hash) + below(l[2], hash) + below(l[3], hash) +
+			below(l[4], hash) + below(l[5], hash) + below(l[6], hash) + below(l[7], hash)
+		if n < line {
+			return int(l[n] & who), i + n
 		}
 	}
-	return int(got)
+}
+
+// below is 1 where a is below b, and 0 otherwise.
+func below(a, b uint64) uint64 {
+	_, is := bits.Sub64(a, b, 0)
+	return is
+}
+
+// Next gives the member of the place that follows, which may be the same again, and
+// where that is. The ring has points.
+func (r *Ring) Next(at uint64) (member int, next uint64) {
+	if at++; at >= uint64(len(r.places)) {
+		at = 0
+	}
+	return int(r.places[at] & who), at
+}
+
+// after gives the nth member after got, whose point is at.
+func (r *Ring) after(at uint64, got, nth int) int {
+	var passed [15]int
+	for n := range min(nth, len(passed), r.members-1) {
+		passed[n] = got
+		for steps := 0; steps < len(r.places) && slices.Contains(passed[:n+1], got); steps++ {
+			got, at = r.Next(at)
+		}
+	}
+	return got
 }
 
 // Len is the number of points.
-func (r *Ring) Len() int { return len(r.points) }
+func (r *Ring) Len() int { return r.points }

@@ -141,6 +141,62 @@ func TestNextAreOthers(t *testing.T) {
 	}
 }
 
+// Next goes around, member by member as Lookup counts them.
+func TestNextGoesAround(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 2, 5, 1000} {
+		m := some(n, 1)
+		r := NewRing(m, 0)
+		for i := range uint64(100) {
+			hash := Mix(i)
+			var way []int
+			who, at := r.First(hash)
+			for range 2 * len(r.places) {
+				if !slices.Contains(way, who) {
+					if way = append(way, who); len(way) == min(n, 15) {
+						break
+					}
+				}
+				who, at = r.Next(at)
+			}
+			for nth := range 18 {
+				if got, want := r.Lookup(hash, nth), way[min(nth, len(way)-1)]; nth < 15 && got != want {
+					t.Fatalf("of %d members hash %x has as number %d member %d, and on the way %d", n, hash, nth, got, want)
+				}
+			}
+		}
+	}
+	tab := NewMaglev(some(5, 1))
+	for i := range uint64(100) {
+		got, at := tab.First(Mix(i))
+		for nth := range 8 {
+			if want := tab.Lookup(Mix(i), nth); got != want {
+				t.Fatalf("slot %d of a hash is of member %d, and on the way of %d", nth, want, got)
+			}
+			got, at = tab.Next(at)
+		}
+	}
+}
+
+// Most looks read one line: few points are in another than that of their part.
+func TestMostLooksReadOneLine(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{3, 100, 10_000} {
+		r := NewRing(some(n, 1), 0)
+		const looks = 10_000
+		further := 0
+		for i := range uint64(looks) {
+			hash := Mix(i)
+			if _, at := r.First(hash); at/line != r.part(hash) {
+				further++
+			}
+		}
+		if further > looks/6 || uint64(len(r.places)) > uint64(r.Len())*4/3+2*line {
+			t.Errorf("of %d looks among %d members %d read more than a line; %d places for %d points", looks, n, further, len(r.places), r.Len())
+		}
+	}
+}
+
 func TestOddMembers(t *testing.T) {
 	t.Parallel()
 	for kind, build := range kinds {
@@ -209,7 +265,11 @@ func BenchmarkBuild(b *testing.B) {
 // A Ring is what its definition says: the member of the next point.
 func TestRingIsTheNextPoint(t *testing.T) {
 	t.Parallel()
-	for _, m := range [][]Member{some(1, 1), some(7, 3), some(300, 1), append(some(40, 9), some(90, 1)[40:]...)} {
+	same := some(70, 1) // ten of each key: their points fill more than their lines
+	for i := range same {
+		same[i].Key = same[i/10].Key
+	}
+	for _, m := range [][]Member{some(1, 1), some(7, 3), some(300, 1), append(some(40, 9), some(90, 1)[40:]...), same} {
 		type naive struct{ at, key uint64 }
 		var points []naive
 		var sum uint64
