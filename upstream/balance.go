@@ -1,8 +1,7 @@
 package upstream
 
 import (
-	"math"
-	"sync/atomic"
+	"slices"
 	"time"
 
 	"github.com/naru-mesh/naru/model"
@@ -50,6 +49,8 @@ func (b balance) counted() bool { return b.timed() || b == leastRequest }
 // table is a ring.Ring or ring.Maglev.
 type table interface {
 	Lookup(hash uint64, nth int) int
+	First(hash uint64) (member int, at uint64)
+	Next(at uint64) (member int, next uint64)
 }
 
 // keyed finds endpoints by keys. It does not change; of a large tier it may be of
@@ -62,17 +63,21 @@ type keyed struct {
 }
 
 type keyedEndpoint struct {
-	ep     *Endpoint
-	doubts *atomic.Uint32 // ep's
-	weight uint32
+	ep      *Endpoint
+	*glance // ep's
+	weight  uint32
 }
 
-// find gives the endpoint that a key belongs to, if nothing speaks against it;
-// nil where it takes another look. The endpoint itself is not read: of thousands
-// each is on a page of its own, and that costs more than all the rest.
-func (k *keyed) find(a *Ask) *Endpoint {
-	e := &k.eps[k.table.Lookup(a.Hash, 0)]
-	if e.doubts == nil || e.doubts.Load() != 0 || a.Tried.Has(e.ep) {
+// find gives the endpoint that a key leads to, if nothing speaks against it; nil
+// where it takes another look. The endpoint itself is not read: see glance.
+func (t *tier) find(set *settings, a *Ask) *Endpoint {
+	var e *keyedEndpoint
+	if set.bound == 0 {
+		e = &t.keys.eps[t.keys.table.Lookup(a.Hash, 0)]
+	} else if e = t.roomy(set, a, 0); e == nil {
+		return nil
+	}
+	if e.glance == nil || e.doubts.Load() != 0 || a.Tried.Has(e.ep) {
 		return nil
 	}
 	return e.ep
@@ -85,7 +90,7 @@ func keysOf(members []member, by balance) *keyed {
 	}
 	k := &keyed{by: by, eps: make([]keyedEndpoint, len(members))}
 	for i := range members {
-		k.eps[i] = keyedEndpoint{members[i].ep, members[i].ep.doubts, members[i].weight}
+		k.eps[i] = keyedEndpoint{members[i].ep, members[i].ep.glance, members[i].weight}
 		k.sum += uint64(members[i].weight)
 	}
 	k.build()
@@ -202,23 +207,47 @@ func (t *tier) quickest(cur *cursor, now time.Duration, ask *Ask) *Endpoint {
 }
 
 // mostFull is how many endpoints of a key are looked at that have as much as they
-// may; then load alone decides.
-const mostFull = 8
+// may, and mostPlaces how many places of a ring for that; then load alone decides.
+const (
+	mostFull   = 8
+	mostPlaces = 512
+)
 
 // bounded is the choice by a key where no endpoint may have more than a factor
 // times its share of what runs: the next of the key that has less. (V. Mirrokni,
 // M. Thorup, M. Zadimoghaddam, Consistent Hashing with Bounded Loads, 2018.)
 func (t *tier) bounded(cur *cursor, set *settings, a *Ask, nth int) *Endpoint {
-	k := t.keys
-	running := float64(k.eps[0].ep.cluster.running.Load())*float64(t.share) + 1
-	each := set.bound * running / float64(k.sum)
-	for n := nth; n < nth+mostFull; n++ {
-		e := &k.eps[k.table.Lookup(a.Hash, n)]
-		if float64(e.ep.inflight.Load()) < math.Ceil(each*float64(e.weight)) {
-			a.diverted = n > nth
-			return e.ep
-		}
+	if e := t.roomy(set, a, nth); e != nil {
+		return e.ep
 	}
 	a.diverted = true
 	return t.least(cur)
+}
+
+// roomy gives the first of a key's endpoints, from the nth on, that has less than
+// it may; nil where there is none soon. That is load < bound x running x weight /
+// whole, which is exact where the tier has all that runs.
+func (t *tier) roomy(set *settings, a *Ask, nth int) *keyedEndpoint {
+	k := t.keys
+	each := set.bound * (float64(k.eps[0].ep.cluster.running.Load())*float64(t.share) + 1)
+	nth = min(nth, len(k.eps)-1)
+	most := min(nth+mostFull, len(k.eps))
+	var seen [2 * mostFull]int32
+	n := 0
+	i, at := k.table.First(a.Hash)
+	for range mostPlaces {
+		if !slices.Contains(seen[:n], int32(i)) {
+			e := &k.eps[i]
+			if n >= nth && float64(e.load.Load())*t.whole < each*float64(e.weight) {
+				a.diverted = n > nth
+				return e
+			}
+			seen[n] = int32(i)
+			if n++; n == most {
+				break
+			}
+		}
+		i, at = k.table.Next(at)
+	}
+	return nil
 }

@@ -46,10 +46,8 @@ type Endpoint struct {
 	// ill: requests should not go to it; skip: and it is not to be chosen, though it
 	// may stand in a tier. In a panic it is. The layout writes them.
 	ill, skip atomic.Bool
-	// doubts are 0 while nothing speaks against it. They are apart, with those of
-	// the others: a pick by key reads no more than that of one of thousands. nil in
-	// tests of parts.
-	doubts *atomic.Uint32
+	// glance is all that a pick by key reads; nil in tests of parts.
+	*glance
 	// sick is what health checks found; they write it.
 	sick atomic.Bool
 	// watched is what failure detection knows of it.
@@ -120,7 +118,30 @@ func (ep *Endpoint) stand() (n int64) {
 	return n
 }
 
-// What may speak against an endpoint, in Endpoint.doubts.
+// glance is what a pick by key reads of an endpoint. It is apart, with those of the
+// others: of thousands each endpoint is on a page of its own, and to read that costs
+// more than all the rest of a pick.
+type glance struct {
+	// doubts are 0 while nothing speaks against it.
+	doubts atomic.Uint32
+	// load is how many of Cluster.running run here.
+	load atomic.Int32
+}
+
+// newGlance makes that of one of so many endpoints. Loops write loads: each of a few
+// has a line of the processor's cache for that.
+func newGlance(of int) *glance {
+	const few = 64
+	if of > few {
+		return new(glance)
+	}
+	return &new(struct {
+		glance
+		_ [56]byte
+	}).glance
+}
+
+// What may speak against an endpoint, in glance.doubts.
 const (
 	asideDoubt = 1 << iota // it stands aside, or did
 	skipDoubt              // it is to be skipped
@@ -129,12 +150,19 @@ const (
 // doubt notes, or takes back, what may speak against the endpoint.
 func (ep *Endpoint) doubt(what uint32, is bool) {
 	switch {
-	case ep.doubts == nil:
+	case ep.glance == nil:
 	case is:
 		ep.doubts.Or(what)
 	default:
 		ep.doubts.And(^what)
 	}
+}
+
+// bears notes that n requests or connections more run on the endpoint, where that
+// bounds what it gets.
+func (ep *Endpoint) bears(n int32) {
+	ep.load.Add(n)
+	ep.cluster.running.Add(int64(n))
 }
 
 // skipped says whether it is to be skipped.

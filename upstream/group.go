@@ -356,5 +356,9 @@ func (g *group) leave(i int, panics bool) {
 
 // tier is what a plan gets.
 func (g *group) tier() tier {
-	return tier{rows: g.rows.share(), count: g.seats, mean: float32(float64(g.sum) / float64(max(g.seats, 1))), keys: g.keys, share: float32(g.share)}
+	t := tier{rows: g.rows.share(), count: g.seats, mean: float32(float64(g.sum) / float64(max(g.seats, 1))), share: float32(g.share), keys: g.keys}
+	if g.keys != nil {
+		t.whole = 100 * float64(g.keys.sum)
+	}
+	return t
 }

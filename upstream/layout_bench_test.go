@@ -197,25 +197,43 @@ func BenchmarkAnswer(b *testing.B) {
 }
 
 // BenchmarkPickByKey is a choice among 10,000 endpoints by the key of a request,
-// with the hashing of that.
+// with the hashing of that: where nothing bounds what an endpoint gets, where that
+// is bounded and nothing runs, and where twice as many requests run as there are
+// endpoints, a quarter of them of one key, so that many have what they may.
 func BenchmarkPickByKey(b *testing.B) {
 	for _, by := range []model.Balance{model.RingHash, model.Maglev} {
-		for name, factor := range map[string]int{"": 0, "/bounded": 125} {
-			b.Run(string(by)+name, func(b *testing.B) {
+		for _, c := range []struct {
+			name            string
+			factor, running int
+		}{{"", 0, 0}, {"/bounded", 125, 0}, {"/bounded/busy", 125, 20_000}} {
+			b.Run(string(by)+c.name, func(b *testing.B) {
 				w := newWorld(b, 1)
 				s := ofMany(by)
-				s.HashBalanceFactor = factor
+				s.HashBalanceFactor = c.factor
 				w.apply(s)
-				p, cur := w.cluster("a").plan.Load(), &w.cluster("a").cursors[0]
-				now := w.loops[0].Now()
+				cluster, l := w.cluster("a"), w.loops[0]
 				key := []byte("session-0123456789abcdef")
-				b.ReportAllocs()
-				for i := 0; b.Loop(); i++ {
+				next := func(i int) *Ask {
 					key[8], key[9], key[10] = byte(i), byte(i>>8), byte(i>>16)
-					if p.choose(cur, now, &Ask{Hash: HashOf(key), Hashed: true}) == nil {
+					return &Ask{Hash: HashOf(key), Hashed: true}
+				}
+				for i := range c.running {
+					a := next(i * 61)
+					if i%4 == 0 {
+						a = next(0)
+					}
+					conn, _, _ := cluster.Pick(l, a)
+					conn.Send(nil, nil, nil, true)
+				}
+				p, cur, now := cluster.plan.Load(), &cluster.cursors[0], l.Now()
+				b.ReportAllocs()
+				end := cpu(b)
+				for i := 0; b.Loop(); i++ {
+					if p.choose(cur, now, next(i)) == nil {
 						b.Fatal("nobody")
 					}
 				}
+				end()
 			})
 		}
 	}

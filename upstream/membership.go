@@ -141,7 +141,7 @@ func (c *Cluster) newEndpoint(t *target, key *endpointKey) *Endpoint {
 		watched: watched{cluster: c, state: &outlier.Endpoint{}},
 		pools:   make([]atomic.Pointer[pool], len(c.owner.loops)),
 		spot:    -1,
-		doubts:  new(atomic.Uint32),
+		glance:  newGlance(len(c.targets)),
 	}
 	ep.state.Of = ep
 	ep.at = netip.AddrPortFrom(key.addr.Addr().Unmap(), key.addr.Port())

@@ -51,7 +51,7 @@ func newPlan(members []member, set *settings, none observe.Reason) *plan {
 	p := &plan{set: set, none: none, count: len(members)}
 	if len(members) > 0 {
 		list, sum, _ := layRows(members)
-		p.tiers = []tier{{rows: rowsOf(list), count: len(members), mean: float32(sum) / float32(len(members)), keys: keysOf(members, set.balance)}}
+		p.tiers = []tier{{rows: rowsOf(list), count: len(members), mean: float32(sum) / float32(len(members)), share: 1, whole: 100 * float64(sum), keys: keysOf(members, set.balance)}}
 	}
 	p.single()
 	return p
@@ -87,8 +87,8 @@ func (p *plan) choose(cur *cursor, now time.Duration, a *Ask) *Endpoint {
 		a.tier = k
 	}
 	t := &p.tiers[k]
-	if a.Hashed && t.keys != nil && p.set.bound == 0 {
-		if ep := t.keys.find(a); ep != nil {
+	if a.Hashed && t.keys != nil {
+		if ep := t.find(p.set, a); ep != nil {
 			return ep
 		}
 	}

@@ -219,6 +219,24 @@ func TestChooseAvoidsTriedAndAside(t *testing.T) {
 	}
 }
 
+func TestChoosingAllocatesNothing(t *testing.T) {
+	for _, by := range balances {
+		for _, n := range []int{1, 10, 10_000} {
+			p, _ := planOf(by, repeat(1, n)...)
+			cur := cursor{random: 1}
+			a := Ask{Hashed: by.hashed()}
+			if got := testing.AllocsPerRun(1000, func() {
+				a.Hash += 1 << 50
+				if p.choose(&cur, 0, &a) == nil {
+					t.Fatal("nothing chosen")
+				}
+			}); got != 0 {
+				t.Errorf("%s among %d: %v allocations", names[by], n, got)
+			}
+		}
+	}
+}
+
 func BenchmarkPick(b *testing.B) {
 	for _, by := range balances {
 		for _, n := range []int{10, 10_000} {

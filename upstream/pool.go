@@ -163,7 +163,7 @@ func (p *pool) lend(set *settings, fresh, force, alone bool) (wire.ClientConn, L
 	}
 	if set.bound > 0 {
 		k.bounded++
-		p.ep.cluster.running.Add(1)
+		p.ep.bears(1)
 	}
 	if set.multi {
 		if k.lent == 1 {
@@ -394,7 +394,7 @@ func (k *link) settle() {
 	}
 	if k.bounded > k.lent {
 		k.bounded--
-		k.pool.ep.cluster.running.Add(-1)
+		k.pool.ep.bears(-1)
 	}
 }
 

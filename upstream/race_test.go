@@ -34,6 +34,10 @@ func TestLoopsAndChangesTogether(t *testing.T) {
 	}
 	configs[1][0].Balance = model.LeastRequest
 	configs[2][0].MaxIdle = 2
+	for _, i := range []int{0, 2} { // what runs is counted in some of the time
+		configs[i][0].Balance, configs[i][0].Hash, configs[i][0].HashBalanceFactor = model.RingHash, []model.HashKey{{Kind: model.HashSource}}, 110
+	}
+	var chosen sync.Map
 	ch, _ := w.set.Prepare(configs[0])
 	ch.Commit()
 	var program atomic.Pointer[map[string]*Cluster]
@@ -62,13 +66,14 @@ func TestLoopsAndChangesTogether(t *testing.T) {
 			for range rounds {
 				l.pass(time.Millisecond)
 				for _, c := range *program.Load() {
-					conn, ep, why := c.Pick(l, &Ask{Tried: &tried, Fresh: rnd.IntN(10) == 0})
+					conn, ep, why := c.Pick(l, &Ask{Tried: &tried, Fresh: rnd.IntN(10) == 0, Hash: rnd.Uint64N(3) << 60, Hashed: true})
 					if conn == nil {
 						if why != observe.NoEndpoint {
 							t.Errorf("pick: %q", why)
 						}
 						continue
 					}
+					chosen.Store(ep, true)
 					if tried.Add(ep); tried.Len() > 2 {
 						tried.Reset()
 					}
@@ -125,8 +130,17 @@ func TestLoopsAndChangesTogether(t *testing.T) {
 		if p := c.past; p.Open != 0 || p.Active != 0 || p.Opening != 0 || p.Idle != 0 || p.Connects > p.Picks {
 			t.Errorf("%s: at the end %+v", c.name, p)
 		}
+		if n := c.running.Load(); n != 0 {
+			t.Errorf("%s: %d run at the end", c.name, n)
+		}
 		c.mu.Unlock()
 	}
+	chosen.Range(func(ep, _ any) bool {
+		if n := ep.(*Endpoint).load.Load(); n != 0 {
+			t.Errorf("%d run on an endpoint at the end", n)
+		}
+		return true
+	})
 	for _, c := range w.codec.conns {
 		if !c.ended {
 			t.Fatal("a connection was forgotten")

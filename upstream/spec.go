@@ -49,8 +49,8 @@ type settings struct {
 	// failures and connects in a row are a reason to look at once; 0: none.
 	failures, connects int32
 	watch              bool // endpoints may be ejected
-	// bound is how many times its share of what runs an endpoint may have where
-	// keys decide, 0: any.
+	// bound is how much of what runs an endpoint may have where keys decide, in
+	// percent of its share; 0: any.
 	bound  float64
 	subset int // endpoints of a group that are used, 0: all
 	bounds bounds
@@ -286,7 +286,7 @@ func settingsOf(svc *model.Service) *settings {
 	set := &settings{
 		balance: balanceOf(svc),
 		slow:    slowStartOf(svc.SlowStart),
-		bound:   float64(svc.HashBalanceFactor) / 100,
+		bound:   float64(svc.HashBalanceFactor),
 		subset:  svc.SubsetSize,
 		connect: svc.Connect,
 		idle:    svc.Idle,

@@ -99,7 +99,7 @@ func (g *group) snapshot() *keyed {
 	k := &keyed{by: g.keys.by, eps: make([]keyedEndpoint, 0, g.seats)}
 	for i := range g.members {
 		if m := &g.members[i]; m.seated {
-			k.eps = append(k.eps, keyedEndpoint{m.ep, m.ep.doubts, m.weight})
+			k.eps = append(k.eps, keyedEndpoint{m.ep, m.ep.glance, m.weight})
 			k.sum += uint64(m.weight)
 		}
 	}

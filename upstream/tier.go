@@ -18,10 +18,11 @@ type tier struct {
 	rows  rows
 	count int     // endpoints; rows may be more
 	mean  float32 // of their weights
-	// keys find, for a key, an endpoint; nil where keys do not decide.
-	keys *keyed
-	// share of the requests that the tier gets, 0 to 1.
-	share float32
+	share float32 // of the requests that the tier gets, 0 to 1
+	// keys find, for a key, an endpoint; nil where keys do not decide. whole is the
+	// weight of those that they can lead to, times 100.
+	keys  *keyed
+	whole float64
 }
 
 // row is an endpoint's turn.
