@@ -106,6 +106,43 @@ func TestBoundRefusesNobody(t *testing.T) {
 	}
 }
 
+// TestBoundIsOfThoseThatAreThere: what an endpoint may have is its share of those
+// that keys can lead to, also of many, before others are found.
+func TestBoundIsOfThoseThatAreThere(t *testing.T) {
+	t.Parallel()
+	const n, out, each, factor = 1000, 100, 10, 105
+	w := newWorld(t, 1)
+	w.apply(bounding(model.RingHash, n, factor))
+	c := w.cluster("a")
+	for i := range out {
+		c.mu.Lock()
+		c.members[i].ep.sick.Store(true)
+		c.changed(c.members[i].ep)
+		c.mu.Unlock()
+	}
+	// What runs, runs on the others.
+	c.loadAll(func(i int) int32 {
+		if i < out {
+			return 0
+		}
+		return each
+	})
+	diverted := 0
+	for i := range uint64(1000) {
+		a := Ask{Hash: i << 54, Hashed: true}
+		ep := c.plan.Load().choose(&c.cursors[0], w.loops[0].Now(), &a)
+		if ep.sick.Load() {
+			t.Fatal("one that is not well is chosen")
+		}
+		if a.diverted {
+			diverted++
+		}
+	}
+	if diverted > 0 { // each has its share, and may have a twentieth more
+		t.Errorf("%d of 1000 were led elsewhere", diverted)
+	}
+}
+
 // TestBoundThatComesLater: what ran before it was bounded is not counted, neither in
 // all nor for an endpoint, and neither when it ends.
 func TestBoundThatComesLater(t *testing.T) {

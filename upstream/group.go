@@ -358,7 +358,7 @@ func (g *group) leave(i int, panics bool) {
 func (g *group) tier() tier {
 	t := tier{rows: g.rows.share(), count: g.seats, mean: float32(float64(g.sum) / float64(max(g.seats, 1))), share: float32(g.share), keys: g.keys}
 	if g.keys != nil {
-		t.whole = 100 * float64(g.keys.sum)
+		t.whole = 100 * float64(min(g.keys.sum, g.sum))
 	}
 	return t
 }
