@@ -29,7 +29,8 @@ type Cluster struct {
 	budget  atomic.Pointer[budget.Budget]
 	retries []retries // one for each loop
 	choices []choices // likewise
-	// running is how many requests run, where that bounds those of an endpoint.
+	// running is how many requests and connections run, where that bounds those of an
+	// endpoint.
 	running atomic.Int64
 
 	// mu orders changes; no loop takes it.

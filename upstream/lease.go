@@ -21,6 +21,7 @@ type Lease struct {
 
 	opening bool
 	counted bool // in Endpoint.inflight
+	bounded bool // in Cluster.running
 	told    bool // how it went
 	ended   bool
 	// tunnel: it is a stream of a connection of the pool, which counts it.
@@ -96,6 +97,10 @@ func (p *pool) lease(holder Holder) *Lease {
 		if p.set.balance.counted() {
 			k.counted = true
 			p.ep.inflight.Add(1)
+		}
+		if p.set.bound > 0 {
+			k.bounded = true
+			p.ep.bears(1)
 		}
 	}
 	k.older = p.leases
@@ -221,6 +226,9 @@ func (k *Lease) End() {
 	}
 	if k.counted {
 		p.ep.inflight.Add(-1)
+	}
+	if k.bounded {
+		p.ep.bears(-1)
 	}
 	if k.newer != nil {
 		k.newer.older = k.older

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -104,5 +105,48 @@ func TestLeaseHearsOfRemoval(t *testing.T) {
 	a.End()
 	if k, why := w.cluster("b").Lease(w.loops[0], &Ask{}, never); k != nil || why != observe.NoEndpoint {
 		t.Errorf("of a service without endpoints: %v, %v", k, why)
+	}
+}
+
+// TestConnectionsByKeyAreBounded: connections by the client's address, all of one, with a
+// bound of what an endpoint has of them.
+func TestConnectionsByKeyAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	s := service("a", 5)
+	s.Balance, s.Hash, s.HashBalanceFactor = model.RingHash, []model.HashKey{{Kind: model.HashSource}}, 125
+	w.apply(s)
+	c := w.cluster("a")
+	counts := map[*Endpoint]int{}
+	var all []*Lease
+	for i := range 200 {
+		a := Ask{Hash: HashOf([]byte("one")), Hashed: true}
+		if i%2 == 0 {
+			a.Hash = HashOf(fmt.Appendf(nil, "%d", i))
+		}
+		k, why := c.Lease(w.loops[0], &a, &holder{})
+		if k == nil {
+			t.Fatalf("connection %d: %v", i, why)
+		}
+		own := c.plan.Load().tiers[0].keys
+		if first := own.eps[own.table.Lookup(a.Hash, 0)]; i%2 == 0 && counts[first.ep] < i/5 && k.Endpoint() != first.ep {
+			t.Fatalf("connection %d is elsewhere, and its endpoint has %d of %d", i, counts[first.ep], i)
+		}
+		all = append(all, k)
+		if counts[k.Endpoint()]++; counts[k.Endpoint()] > i/4+2 {
+			t.Fatalf("of %d connections %d are with one of five endpoints", i+1, counts[k.Endpoint()])
+		}
+	}
+	for _, k := range all {
+		k.End()
+		k.End()
+	}
+	if n := c.running.Load(); n != 0 {
+		t.Errorf("%d run when all have ended", n)
+	}
+	for _, m := range c.members {
+		if n := m.ep.load.Load(); n != 0 {
+			t.Errorf("%d run on an endpoint when all have ended", n)
+		}
 	}
 }
