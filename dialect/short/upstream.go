@@ -245,6 +245,11 @@ func (h *health) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if !strings.HasPrefix(string(h.Path), "/") {
 		in.Problem(n, "bad-value", "a path begins with /: "+string(h.Path), "write /"+string(h.Path))
 	}
+	for i, name := range []string{"healthy", "unhealthy"} {
+		if at := field(n, name); at != n && [2]int{h.Healthy, h.Unhealthy}[i] == 0 {
+			in.Doubt(at, "bad-value", name+" of a health check is 1 or more; the default is used", "leave it out for the default")
+		}
+	}
 	if h.Healthy < 0 || h.Unhealthy < 0 || h.Interval.duration() < 0 || h.Timeout.duration() < 0 {
 		in.Problem(n, "bad-value", "the numbers of a health check are more than nothing", "leave them out for their defaults")
 	}
