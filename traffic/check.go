@@ -262,6 +262,9 @@ func (t *teller) policy(c *model.Config, p *model.TrafficPolicy) {
 	}
 }
 
+// leadThere is the hint where what a policy is for gets no request.
+const leadThere = "let a route lead there, or leave it out"
+
 // missing says why a target meets nothing.
 func missing(c *model.Config, p *model.TrafficPolicy, t model.PolicyTarget) (message, hint string) {
 	var names []string
@@ -310,14 +313,14 @@ func missing(c *model.Config, p *model.TrafficPolicy, t model.PolicyTarget) (mes
 	case t.Section != "" && len(sections) > 0:
 		wanted, names = t.Section, slices.DeleteFunc(sections, func(s string) bool { return s == "" })
 		if slices.Contains(names, t.Section) {
-			return "no request comes there", ""
+			return "no request comes there", leadThere
 		}
 		message = "that has no such part"
 		if len(names) == 0 {
 			return message, "its parts have no names"
 		}
 	case len(sections) > 0:
-		return "no request comes there", ""
+		return "no request comes there", leadThere
 	case t.Kind == model.TargetNamespace:
 		wanted, message = t.Namespace, "nothing that is served is there"
 	case t.Kind == model.TargetService:
