@@ -255,8 +255,12 @@ func (t *teller) policy(c *model.Config, p *model.TrafficPolicy) {
 		})
 	}
 	if by := t.over[p]; met > 0 && by != "" {
+		about := ""
+		if p.Service == nil && p.Targets[0].Kind == model.TargetService { // one of the short form has endpoints besides
+			about = " of requests"
+		}
 		t.tell(model.Problem{
-			Origin: p.Origin, Code: "overridden-policy", Message: p.Name + " can never apply: all that it says is said nearer to what it is for, as by " + by,
+			Origin: p.Origin, Code: "overridden-policy", Message: "what " + p.Name + " says" + about + " can never apply: all of it is said nearer to what it is for, as by " + by,
 			Hint: "leave it out, or leave out there what this is to say",
 		})
 	}

@@ -242,8 +242,13 @@ func (h *health) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if h.Path == "" {
 		h.Path = "/"
 	}
-	if !strings.HasPrefix(string(h.Path), "/") {
-		in.Problem(n, "bad-value", "a path begins with /: "+string(h.Path), "write /"+string(h.Path))
+	if p := string(h.Path); !strings.HasPrefix(p, "/") {
+		hint := "write /" + p
+		if _, rest, ok := strings.Cut(p, "://"); ok {
+			_, rest, _ = strings.Cut(rest, "/")
+			hint = "each endpoint is asked, by the path alone: write /" + rest
+		}
+		in.Problem(n, "bad-value", "a path begins with /: "+p, hint)
 	}
 	for i, name := range []string{"healthy", "unhealthy"} {
 		if at := field(n, name); at != n && [2]int{h.Healthy, h.Unhealthy}[i] == 0 {
