@@ -119,6 +119,7 @@ type passed struct {
 	connected time.Duration // 0 never
 	tries     int
 	why       observe.Reason
+	notAgain  observe.Reason // why another try was not made
 	detail    error
 }
 
@@ -163,6 +164,9 @@ func (p *passed) account(w *worker, describe func(*observe.Record)) {
 	if to := w.proxy.recorder.Load(); to != nil {
 		r.Start = w.wall(p.began)
 		r.BytesIn, r.BytesOut, r.Attempts, r.Detail, r.Flags = p.in, p.out, p.tries, p.detail, p.why.Flags()
+		if r.NotRetried = p.notAgain; p.tries > 1 {
+			r.Retried = upstream.Unconnected.String()
+		}
 		if p.connected > 0 {
 			r.Upstream = p.connected - p.began
 		}
