@@ -103,7 +103,7 @@ func TestExplainRefused(t *testing.T) {
 	c := shop(1)
 	c.Routes[0].Backends[0].Service = ""
 	e, err := Explain(model.Freeze(c), testFamilies, Question{Method: "GET", URL: "http://a.example:8080/"})
-	if err != nil || len(e.Backends) != 1 || !strings.Contains(e.Backends[0].Note, "has a mistake, or does not exist: answers 500 invalid_backend") {
+	if err != nil || len(e.Backends) != 1 || !strings.Contains(e.Backends[0].Note, "does not exist, or has a mistake: answers 500 invalid_backend") {
 		t.Errorf("%v %+v", err, e)
 	}
 }

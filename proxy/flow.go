@@ -113,14 +113,13 @@ func (w *worker) counted(f *flow, b *flowBackend) (t [2]*observe.Traffic) {
 
 // passed is what went through a connection or a session, and how it ended.
 type passed struct {
-	traffic   [2]*observe.Traffic
-	in, out   int64 // from the client and to it
-	began     time.Duration
-	connected time.Duration // 0 never
-	tries     int
-	why       observe.Reason
-	notAgain  observe.Reason // why another try was not made
-	detail    error
+	traffic       [2]*observe.Traffic
+	in, out       int64 // from the client and to it
+	began         time.Duration
+	connected     time.Duration // 0 never
+	tries         int
+	detail        error
+	why, notAgain observe.Reason // it ended, and another try was not made
 }
 
 func (p *passed) begin() {
