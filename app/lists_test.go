@@ -28,7 +28,11 @@ func TestSchemaKnowsAllOfTrafficPolicy(t *testing.T) {
 	}
 	spec := reflect.TypeFor[gatewayapi.TrafficPolicySpec]()
 	for i := range spec.NumField() {
-		name, _, _ := strings.Cut(spec.Field(i).Tag.Get("json"), ",")
+		f := spec.Field(i)
+		if f.Name == "_" { // a hint for a field by another's name
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if schema.Defs["policySpec"].Properties[name] == nil {
 			t.Errorf("dialect/native does not know %s of a TrafficPolicy: add it to policySpec as elsewhere", name)
 		}

@@ -186,7 +186,7 @@ func (g *gateway) measureRetries() {
 		func(s *upstream.RetryStats, c upstream.Cause) uint64 { return s.Made[c] })
 	byCause("naru_service_retries_won_total", "Tries after the first that brought the answer, below 500, by why they were made.",
 		func(s *upstream.RetryStats, c upstream.Cause) uint64 { return s.Won[c] })
-	g.registry.Func("naru_service_retries_refused_total", "Tries after the first that were not made though the rule would have allowed them, by reason: retry_budget, retry_late, retry_after, retry_limit.", observe.KindCounter, []string{"service", "reason"},
+	g.registry.Func("naru_service_retries_refused_total", "Tries after the first that were not made though the rule would have allowed them, by reason: retry_budget, retry_late, retry_after, retry_limit, retry_body.", observe.KindCounter, []string{"service", "reason"},
 		func(emit func(float64, ...string)) {
 			reasons := upstream.NoRetries()
 			g.clusters.Stats(func(s *upstream.ServiceStats) {

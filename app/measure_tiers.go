@@ -25,7 +25,7 @@ func (g *gateway) measureTiers() {
 			})
 		})
 	}
-	tier("naru_service_tier_load", "Share of the service's requests, 0 to 1, that the endpoints of a priority at a distance get.", func(t *upstream.TierStats) float64 { return math.Round(t.Load*1e6) / 1e6 })
+	tier("naru_service_tier_load", "Share of the service's requests, 0 to 1, that the endpoints of a priority at a distance get by how many of them are healthy. What cannot be connected to is passed over besides, and counts as spilled in naru_service_choices_total.", func(t *upstream.TierStats) float64 { return math.Round(t.Load*1e6) / 1e6 })
 	tier("naru_service_tier_endpoints", "Endpoints of the tier.", func(t *upstream.TierStats) float64 { return float64(t.Total) })
 	tier("naru_service_tier_endpoints_healthy", "Of these, those to which requests should go.", func(t *upstream.TierStats) float64 { return float64(t.Healthy) })
 	tier("naru_service_tier_endpoints_used", "Endpoints of the tier that requests can go to: the healthy ones, of which a subset leaves some out; in a panic all.", func(t *upstream.TierStats) float64 { return float64(t.Used) })

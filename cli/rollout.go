@@ -31,7 +31,7 @@ itself when that does badly (rollout: at a route).`,
 		{rollout.Pause, "Stay at the weight of now", "pause keeps a rollout at its step. It is still rolled back by itself when the new version does badly."},
 		{rollout.Resume, "Go on after a pause", "resume goes on: the step that it was paused at lasts its time once more."},
 		{rollout.Abort, "Send everything to what served before", "abort gives the new version nothing any more, until naru rollout restart or another rollout."},
-		{rollout.Promote, "Go to the last step at once", "promote gives the new version what the last step says, and ends the rollout. Nobody looks any more at how it does."},
+		{rollout.Promote, "Go to the last step at once", "promote gives the new version what the last step says, and ends the rollout. Nobody looks any more at how it does. What was rolled back has to be restarted first."},
 		{rollout.Restart, "Begin anew at the first step", "restart begins anew, for example after a rollback when the new version was put right under its old name."},
 	} {
 		c.AddCommand(newRolloutAction(one.action, one.short, one.long))

@@ -24,13 +24,17 @@ func readNothing(in *Decoder, n *yaml.Node, _ reflect.Value, _ *plan) {
 	in.wrong(n, "left out", "")
 }
 
-func readString(in *Decoder, n *yaml.Node, v reflect.Value, _ *plan) {
+func readString(in *Decoder, n *yaml.Node, v reflect.Value, p *plan) {
 	if n.Kind != yaml.ScalarNode {
 		in.wrong(n, "text", "NAME: text")
 		return
 	}
 	switch n.Tag {
 	case "!!int", "!!float", "!!bool":
+		if n.Tag != "!!bool" && p.typ.Name() == "Duration" { // of the Gateway API, which is a text
+			in.noUnit(n)
+			return
+		}
 		in.Problem(n, "bad-value", fmt.Sprintf("%s must be text, not %s", in.name(), describe(n)),
 			"put it in quotes: "+strconv.Quote(n.Value))
 		return
@@ -115,6 +119,15 @@ func parseFloat(s string) (float64, bool) {
 	return 0, false
 }
 
+// noUnit tells of a number in place of a duration.
+func (in *Decoder) noUnit(n *yaml.Node) {
+	hint := "for example " + n.Value + "s or " + n.Value + "ms"
+	if _, ok := parseFloat(n.Value); !ok {
+		hint = "for example 5s or 250ms"
+	}
+	in.Problem(n, "bad-value", in.name()+" must be a duration with its unit, not "+describe(n), hint)
+}
+
 func readDuration(in *Decoder, n *yaml.Node, v reflect.Value, _ *plan) {
 	if n.Kind == yaml.ScalarNode {
 		if n.Value == "0" {
@@ -122,11 +135,7 @@ func readDuration(in *Decoder, n *yaml.Node, v reflect.Value, _ *plan) {
 			return
 		}
 		if n.Tag == "!!int" || n.Tag == "!!float" {
-			hint := "for example " + n.Value + "s or " + n.Value + "ms"
-			if _, ok := parseFloat(n.Value); !ok {
-				hint = "for example 5s or 250ms"
-			}
-			in.Problem(n, "bad-value", in.name()+" must be a duration with its unit, not "+describe(n), hint)
+			in.noUnit(n)
 			return
 		}
 		if d, err := time.ParseDuration(n.Value); err == nil {

@@ -49,6 +49,7 @@ func TestRolloutsThatCannotBe(t *testing.T) {
 		{func(r *Route) { r.Rollout.Latency = &RolloutLatency{Ratio: 99} }, "faster than the baseline: 0.99x", false},
 		{func(r *Route) { r.Rollout.Latency = &RolloutLatency{Ratio: 150, Most: time.Second} }, "both by a time and by the baseline", false},
 		{func(r *Route) { r.Rollout.Latency = &RolloutLatency{Most: -1} }, "less than nothing", false},
+		{func(r *Route) { r.Rollout.Success = Million * 99 / 10000 }, "goes back only where fewer than 0.99% of the new version's requests succeed", true},
 		{func(r *Route) { r.Rollout.Steps = []RolloutStep{{Share: 1}} }, "ends at 0.0001%", true},
 		{func(r *Route) { r.Rollout.MaxWait = 1 }, "waits no more than 1ns", true},
 		{func(r *Route) {

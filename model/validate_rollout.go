@@ -103,6 +103,9 @@ func (v *checker) odd(r *Route) {
 	if r.Rollout.MaxWait > 0 && r.Rollout.MaxWait < time.Second {
 		v.doubtful("tiny-time", fmt.Sprintf("the rollout of route %s waits no more than %v for enough requests", r.Name, o.MaxWait), "write a unit: 1h")
 	}
+	if o.Success <= Million/100 {
+		v.doubtful("lax-rollout", fmt.Sprintf("the rollout of route %s goes back only where fewer than %s of the new version's requests succeed", r.Name, Percent(o.Success)), "write a percentage: 99, where 99% is meant")
+	}
 	if last := o.Steps[len(o.Steps)-1].Share; last < Million {
 		v.doubtful("partial-rollout", fmt.Sprintf("the rollout of route %s ends at %s: the rest stays where it is", r.Name, Percent(last)), "end the steps with 100")
 	}

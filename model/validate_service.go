@@ -154,7 +154,7 @@ func (v *checker) health(s *Service) bool {
 		return false
 	}
 	if h.Interval > 0 && h.Timeout > h.Interval {
-		v.doubtful("long-timeout", "the health check of service "+s.Name+" waits longer than its interval", "")
+		v.doubtful("long-timeout", "the health check of service "+s.Name+" waits longer than its interval", "make the timeout the shorter one")
 	}
 	v.short("a health check interval", h.Interval)
 	v.short("a health check timeout", h.Timeout)

@@ -71,7 +71,7 @@ func (r Reason) NoFlag() string {
 		return "Envoy has no such case: its listeners are replaced as a whole"
 	case Redirected, Responded, Preflight, Challenged:
 		return "it was answered on purpose"
-	case RetryLate, RetryAfter:
+	case RetryLate, RetryAfter, RetryBody:
 		return "the request's own reason has letters; these say why it was not tried again"
 	case Internal:
 		return "Envoy has no such case"

@@ -90,6 +90,7 @@ const (
 	RetryLate
 	RetryAfter
 	RetryLimit
+	RetryBody
 	// Connections and datagrams that are not requests.
 	BadProxyHeader
 	ProxyHeaderTimeout

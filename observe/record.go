@@ -23,7 +23,7 @@ type Record struct {
 	Attempts int
 	// Retried is why the last try after the first was made, "" without one.
 	// NotRetried is why another one was not made that the rule would have
-	// allowed: RetryBudget, RetryLate, RetryAfter, RetryLimit, or Overloaded where
+	// allowed: RetryBudget, RetryLate, RetryAfter, RetryLimit, RetryBody, or Overloaded where
 	// there was no room for it.
 	Retried    string
 	NotRetried Reason

@@ -326,7 +326,7 @@ func explainBackend(s *model.Snapshot, noun *model.Backend, total int, host stri
 	i := slices.IndexFunc(s.Services, func(v *model.Service) bool { return v.Name == noun.Service })
 	switch {
 	case i < 0:
-		made.Note = "does not exist: answers 500 invalid_backend"
+		made.Note = "does not exist, or has a mistake: answers 500 invalid_backend"
 	case len(s.Services[i].Endpoints) == 0 && s.Services[i].Mesh != nil && !s.Services[i].Mesh.External:
 		made.Note = ofTheMesh
 	case len(s.Services[i].Endpoints) == 0:

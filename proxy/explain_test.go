@@ -97,6 +97,17 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestExplainRefused: what has a mistake is named nowhere but among the mistakes.
+func TestExplainRefused(t *testing.T) {
+	t.Parallel()
+	c := shop(1)
+	c.Routes[0].Backends[0].Service = ""
+	e, err := Explain(model.Freeze(c), testFamilies, Question{Method: "GET", URL: "http://a.example:8080/"})
+	if err != nil || len(e.Backends) != 1 || !strings.Contains(e.Backends[0].Note, "does not exist, or has a mistake: answers 500 invalid_backend") {
+		t.Errorf("%v %+v", err, e)
+	}
+}
+
 // TestExplainRollout: what a rollout gives its backends is shown beside what is
 // written, also of a backend that is written with nothing.
 func TestExplainRollout(t *testing.T) {

@@ -113,13 +113,13 @@ func (w *worker) counted(f *flow, b *flowBackend) (t [2]*observe.Traffic) {
 
 // passed is what went through a connection or a session, and how it ended.
 type passed struct {
-	traffic   [2]*observe.Traffic
-	in, out   int64 // from the client and to it
-	began     time.Duration
-	connected time.Duration // 0 never
-	tries     int
-	why       observe.Reason
-	detail    error
+	traffic       [2]*observe.Traffic
+	in, out       int64 // from the client and to it
+	began         time.Duration
+	connected     time.Duration // 0 never
+	tries         int
+	detail        error
+	why, notAgain observe.Reason // it ended, and another try was not made
 }
 
 func (p *passed) begin() {
@@ -163,6 +163,9 @@ func (p *passed) account(w *worker, describe func(*observe.Record)) {
 	if to := w.proxy.recorder.Load(); to != nil {
 		r.Start = w.wall(p.began)
 		r.BytesIn, r.BytesOut, r.Attempts, r.Detail, r.Flags = p.in, p.out, p.tries, p.detail, p.why.Flags()
+		if r.NotRetried = p.notAgain; p.tries > 1 {
+			r.Retried = upstream.Unconnected.String()
+		}
 		if p.connected > 0 {
 			r.Upstream = p.connected - p.began
 		}

@@ -131,6 +131,9 @@ func idempotent(method []byte) bool {
 // again makes another try after f where that is safe, and says whether.
 func (x *exchange) again(f wire.Failure) bool {
 	if !x.whole {
+		if r := &x.rule.retry; x.away == nil && x.left() && r.meant(&f) && x.repeatable() && (r.declared || x.backend.cluster.Another(&x.tried)) {
+			x.not(observe.RetryBody)
+		}
 		return false
 	}
 	if x.away != nil {
@@ -252,7 +255,11 @@ func (x *exchange) anew(data []byte, end bool) bool {
 	// A call that is answered by UNAVAILABLE alone was not worked on, whatever its
 	// method (gRPC status codes: "most likely a transient condition").
 	safe := x.repeatable() || why == upstream.GRPCStatus && !r.declared
-	if !x.whole || x.away != nil || !safe || !x.left() || !r.declared && !x.backend.cluster.Another(&x.tried) {
+	if x.away != nil || !safe || !x.left() || !r.declared && !x.backend.cluster.Another(&x.tried) {
+		return false
+	}
+	if !x.whole {
+		x.not(observe.RetryBody)
 		return false
 	}
 	x.heed(x.endpoint, &x.Response, x.coded)

@@ -320,6 +320,45 @@ func TestNoRetryWithoutTime(t *testing.T) {
 	w.settled(1)
 }
 
+// TestNoRetryWithoutBody: of a request whose body is larger than what is kept no
+// other try is made, and the record says so; not where no other would have been made.
+func TestNoRetryWithoutBody(t *testing.T) {
+	t.Parallel()
+	answer := func(c *fakeClient) { c.respond(503, "no", true) }
+	for _, c := range []struct {
+		name, method string
+		rule         func(*model.Route)
+		fail         func(*fakeClient)
+		status       int
+		body         string
+		why, reason  observe.Reason
+	}{
+		{"an answer", "POST", retries(2, 503), answer, 503, "no", observe.RetryBody, observe.ReasonNone},
+		{"a connection that ends", "POST", retries(2, 503), func(c *fakeClient) { c.fail(dropped) }, 502, "", observe.RetryBody, observe.UpstreamReset},
+		{"without a rule", "PUT", func(*model.Route) {}, answer, 503, "no", observe.RetryBody, observe.ReasonNone},
+		{"a method that is not repeated", "POST", func(*model.Route) {}, answer, 503, "no", observe.ReasonNone, observe.ReasonNone},
+		{"a status that is not repeated", "POST", retries(2, 504), answer, 503, "no", observe.ReasonNone, observe.ReasonNone},
+		{"no retries", "PUT", retries(0), answer, 503, "no", observe.ReasonNone, observe.ReasonNone},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.apply(shop(2, c.rule))
+			s := w.open(c.method, "/", model.DefaultRetryBody+1)
+			s.request(strings.Repeat("x", model.DefaultRetryBody+1), true)
+			c.fail(w.busy())
+			w.expect(s, c.status, c.body, c.reason)
+			counted := 0
+			if c.why != observe.ReasonNone {
+				counted = 1
+			}
+			if _, _, refused := w.retried(); w.last.NotRetried != c.why || refused["retry_body"] != counted {
+				t.Errorf("record: %q, counted %v", w.last.NotRetried, refused)
+			}
+			w.settled(1)
+		})
+	}
+}
+
 // TestRetryBudget: of a service whose requests all fail, no more are tried again
 // than the budget allows, whatever the cause is; the answers stay what they were.
 func TestRetryBudget(t *testing.T) {

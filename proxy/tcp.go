@@ -177,7 +177,8 @@ func (k *conversation) another(err error) {
 
 // affords takes another try out of the service's budget, as for a request.
 func (k *conversation) affords() bool {
-	k.retries = k.backend.cluster.Again(k.w.loop, upstream.Unconnected) == observe.ReasonNone
+	k.notAgain = k.backend.cluster.Again(k.w.loop, upstream.Unconnected)
+	k.retries = k.notAgain == observe.ReasonNone
 	return k.retries
 }
 

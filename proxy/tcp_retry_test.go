@@ -41,7 +41,11 @@ func TestConversationPaysForTries(t *testing.T) {
 			tries++
 			(*dialled)[n].handler.OnClose(refused)
 		}
-		if r := w.last; r.Reason != observe.ConnectRefused {
+		retried, not := "unconnected", observe.ReasonNone
+		if len(*dialled) == n {
+			retried, not = "", observe.RetryBudget
+		}
+		if r := w.last; r.Reason != observe.ConnectRefused || r.Retried != retried || r.NotRetried != not {
 			t.Errorf("record %+v", r)
 		}
 		client = w.again(client)

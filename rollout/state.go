@@ -134,7 +134,8 @@ func (s *State) Do(spec *model.Rollout, a Action, now time.Time) error {
 		s.Share = 0
 		s.enter(Aborted, now, "aborted at "+model.Percent(was))
 	case Promote:
-		if s.Phase == Succeeded {
+		// Who promotes may not have seen yet that it went back a moment ago.
+		if s.Phase == Succeeded || s.Phase == RolledBack {
 			return over()
 		}
 		was := s.Share

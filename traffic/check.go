@@ -255,12 +255,19 @@ func (t *teller) policy(c *model.Config, p *model.TrafficPolicy) {
 		})
 	}
 	if by := t.over[p]; met > 0 && by != "" {
+		about := ""
+		if p.Service == nil && p.Targets[0].Kind == model.TargetService { // one of the short form has endpoints besides
+			about = " of requests"
+		}
 		t.tell(model.Problem{
-			Origin: p.Origin, Code: "overridden-policy", Message: p.Name + " can never apply: all that it says is said nearer to what it is for, as by " + by,
+			Origin: p.Origin, Code: "overridden-policy", Message: "what " + p.Name + " says" + about + " can never apply: all of it is said nearer to what it is for, as by " + by,
 			Hint: "leave it out, or leave out there what this is to say",
 		})
 	}
 }
+
+// leadThere is the hint where what a policy is for gets no request.
+const leadThere = "let a route lead there, or leave it out"
 
 // missing says why a target meets nothing.
 func missing(c *model.Config, p *model.TrafficPolicy, t model.PolicyTarget) (message, hint string) {
@@ -310,14 +317,14 @@ func missing(c *model.Config, p *model.TrafficPolicy, t model.PolicyTarget) (mes
 	case t.Section != "" && len(sections) > 0:
 		wanted, names = t.Section, slices.DeleteFunc(sections, func(s string) bool { return s == "" })
 		if slices.Contains(names, t.Section) {
-			return "no request comes there", ""
+			return "no request comes there", leadThere
 		}
 		message = "that has no such part"
 		if len(names) == 0 {
 			return message, "its parts have no names"
 		}
 	case len(sections) > 0:
-		return "no request comes there", ""
+		return "no request comes there", leadThere
 	case t.Kind == model.TargetNamespace:
 		wanted, message = t.Namespace, "nothing that is served is there"
 	case t.Kind == model.TargetService:

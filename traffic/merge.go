@@ -60,6 +60,7 @@ func (m *merged) merge(i int, f *field, of half) {
 		at = to
 		switch {
 		case g == nil:
+		case split && weak(g.value): // nobody has written it
 		case split:
 			g.field = i
 			m.mixed = append(m.mixed, *g)
@@ -96,7 +97,12 @@ func together(steps []step, f *field, of half) (g *given, split bool) {
 		case one == nil && g == nil:
 		case one == nil:
 			return g, true
-		case g == nil, !reflect.DeepEqual(g.value.Interface(), one.value.Interface()):
+		case g == nil:
+			return one, true
+		case !reflect.DeepEqual(g.value.Interface(), one.value.Interface()):
+			if weak(one.value) {
+				return g, true // that is what was written
+			}
 			return one, true
 		}
 		from = to

@@ -49,7 +49,7 @@ func Causes() (list []Cause) {
 }
 
 // noRetries are why a try was not made that a rule would have allowed.
-var noRetries = [...]observe.Reason{observe.RetryBudget, observe.RetryLate, observe.RetryAfter, observe.RetryLimit}
+var noRetries = [...]observe.Reason{observe.RetryBudget, observe.RetryLate, observe.RetryAfter, observe.RetryLimit, observe.RetryBody}
 
 // NoRetries are the reasons of RetryStats.Refused, in its order.
 func NoRetries() [len(noRetries)]observe.Reason { return noRetries }

@@ -31,6 +31,11 @@ type Limits struct {
 	// Retries is how many tries after the first may run at once; by default only
 	// the retryBudget bounds them.
 	Retries int `json:"retries,omitempty"`
+
+	_ struct{} `also:"maxConnections" hint:"did you mean connections?"`
+	_ struct{} `also:"maxRequests,http2MaxRequests,maxParallelRequests" hint:"did you mean requests?"`
+	_ struct{} `also:"maxPendingRequests,http1MaxPendingRequests,maxPending" hint:"did you mean pending?"`
+	_ struct{} `also:"maxRetries,maxParallelRetries" hint:"did you mean retries?"`
 }
 
 // limits checks l; nil has none of its own.

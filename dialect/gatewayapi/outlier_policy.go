@@ -37,6 +37,14 @@ type OutlierDetection struct {
 	// MaxBackoff. Defaults 1s and 60s.
 	Backoff    gateway.Duration `json:"backoff,omitempty"`
 	MaxBackoff gateway.Duration `json:"maxBackoff,omitempty"`
+
+	_ struct{} `also:"consecutive5xxErrors,consecutiveGatewayErrors,consecutive5xx,consecutiveErrors" hint:"did you mean consecutiveFailures?"`
+	_ struct{} `also:"consecutiveLocalOriginFailures" hint:"did you mean consecutiveConnectFailures? Those are always apart"`
+	_ struct{} `also:"baseEjectionTime,ejectionTime" hint:"did you mean backoff? It doubles with each failed probe"`
+	_ struct{} `also:"maxEjectionTime" hint:"did you mean maxBackoff?"`
+	_ struct{} `also:"maxEjectionPercent" hint:"did you mean maxEjectedPercent?"`
+	_ struct{} `also:"interval,window" hint:"requests of the last 10s count; there is no interval to set"`
+	_ struct{} `also:"minHealthPercent" hint:"below how many healthy endpoints all are used is locality: {panic: 50}"`
 }
 
 // outlierDetection reads how endpoints are spared.

@@ -53,6 +53,12 @@ type BackendPolicySpec struct {
 	RetryBudget *RetryBudget `json:"retryBudget,omitempty"`
 	// TLS encrypts the connections; plain by default.
 	TLS *BackendTLS `json:"tls,omitempty"`
+
+	_ struct{} `also:"connectTimeout,idleTimeout,maxIdle,maxStreams" hint:"it stands under connection: for example connection: {connectTimeout: 1s}"`
+	_ struct{} `also:"connectionPool,circuitBreaker,maxConnections,maxRequests" hint:"what may run at once is limits: for example limits: {requests: 100, connections: 50}"`
+	_ struct{} `also:"retry,hedge,timeouts,priority,sessionPersistence,fault,rollout,shape" hint:"how requests are served is said by a TrafficPolicy"`
+	_ struct{} `also:"loadBalancer,balance" hint:"did you mean loadBalancing? For example loadBalancing: {policy: LeastRequest}"`
+	_ struct{} `also:"health,healthChecks" hint:"did you mean healthCheck? For example healthCheck: {path: /healthz}"`
 }
 
 // LoadBalancing says how endpoints share requests.

@@ -54,6 +54,12 @@ type TrafficPolicySpec struct {
 	Fault *Fault `json:"fault,omitempty"`
 	// Rollout moves the requests to a new version step by step; none by default.
 	Rollout *Rollout `json:"rollout,omitempty"`
+
+	_ struct{} `also:"timeout" hint:"did you mean timeouts? For example timeouts: {request: 10s}"`
+	_ struct{} `also:"idleTimeout,streamIdleTimeout,maxStreamDuration" hint:"it stands under streamTimeouts: for example streamTimeouts: {idle: 30s, duration: 1h}"`
+	_ struct{} `also:"retries" hint:"did you mean retry? For example retry: {attempts: 2}"`
+	_ struct{} `also:"session" hint:"did you mean sessionPersistence?"`
+	_ struct{} `also:"healthCheck,loadBalancing,outlierDetection,locality,connection,limits,retryBudget" hint:"how a Service is reached is said by a BackendPolicy"`
 }
 
 // Retry says when a try that failed is made again. attempts, codes and backoff
@@ -73,6 +79,10 @@ type Retry struct {
 	MaxBackoff gateway.Duration `json:"maxBackoff,omitempty"` // default ten times backoff
 	// BodyBytes are kept of a body for another try; default 65536.
 	BodyBytes int `json:"bodyBytes,omitempty"`
+
+	_ struct{} `also:"perTryTimeout" hint:"one try is bounded by timeouts: {backendRequest: 2s}"`
+	_ struct{} `also:"retryOn" hint:"did you mean on? For example on: [reset, gateway-error]"`
+	_ struct{} `also:"numRetries,maxRetries" hint:"did you mean attempts?"`
 }
 
 // Hedge makes a second try: one of its fields says when.

@@ -57,7 +57,7 @@ func (e *ejection) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 		number, err := strconv.ParseFloat(strings.TrimSpace(written), 64)
 		scaled := number * f.scale
 		if err != nil || !(number > 0 && number <= f.most) || percent && f.most != 100 || scaled != math.Trunc(scaled) && f.scale == 1 || math.Round(scaled) < 1 {
-			hint := "a whole number, or off"
+			hint := "a whole number from 1, or off"
 			switch {
 			case f.scale == 100:
 				hint = "a number such as 2.5, or off"

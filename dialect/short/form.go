@@ -30,6 +30,7 @@ type form struct {
 	_        struct{}  `also:"certificates,certs,ssl,cert,key" hint:"certificates stand under tls: for example tls: {cert: cert.pem, key: key.pem}"`
 	_        struct{}  `also:"accessLog,logging,logs" hint:"the access log is log: off, json or text"`
 	_        struct{}  `also:"to,proxyPass,reverseProxy,upstream,backend" hint:"where requests go is said at a route: routes: [{match: /, to: \"http://127.0.0.1:3000\"}]"`
+	_        struct{}  `also:"timeout,timeouts,retry,retries,retryBudget,hedge,session,priority,fault,shape,balance,slowStart,locality,health,ejection,connect,idle" hint:"what holds for all routes and services stands under defaults: for example defaults: {timeout: 5s, retry: 2}"`
 	_        struct{}  `also:"plugins,middlewares,filters,middleware" hint:"what happens to requests is said at each route: headers, cors, rewrite, retry, timeout"`
 }
 

@@ -105,8 +105,23 @@ func (c *codes) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 			c.http = append(c.http, code)
 			continue
 		}
-		in.Wrong(node, "a status between 400 and 599, or a gRPC status, or a kind of failure", "NAME: [502, 503], or NAME: unavailable, or NAME: [reset, timeout, gateway-error]")
+		example := "[502, 503], or NAME: unavailable, or NAME: [reset, timeout, gateway-error]"
+		if strings.Contains(node.Value, ",") && node.Kind == yaml.ScalarNode {
+			example = "[" + strings.Join(strings.FieldsFunc(node.Value, func(r rune) bool { return r == ',' || r == ' ' }), ", ") + "]"
+		} else if near := nearKind(node.Value); near != "" {
+			example = near
+		}
+		in.Wrong(node, "a status between 400 and 599, or a gRPC status, or a kind of failure", "NAME: "+example)
 	}
+}
+
+// nearKind is the kind of failure that may be meant, "" where it is none.
+func nearKind(written string) string {
+	var names []string
+	for _, on := range model.RetryOns() {
+		names = append(names, string(on))
+	}
+	return dialect.Nearest(strings.ToLower(written), names)
 }
 
 // hedge is when a second try is made beside the first.

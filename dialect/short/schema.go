@@ -68,7 +68,7 @@ func (s *schemas) of(t reflect.Type) way {
 		return way{dialect.EitherOf(aText, dialect.ListOf(aText)), "text, list"}
 	case *span:
 		return way{dialect.EitherOf(isOff, aDuration), "duration, off"}
-	case *count:
+	case *count, *waiting:
 		return way{dialect.EitherOf(isOff, schema{"type": "integer", "minimum": 1}), "number, off"}
 	case *byteSize:
 		return way{dialect.EitherOf(isOff, aSize), "size, off"}

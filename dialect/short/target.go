@@ -55,6 +55,10 @@ func weighted(in *dialect.Decoder, key, value *yaml.Node) destination {
 		in.Problem(value, "bad-value", "a weight is a whole number without a sign: "+value.Value, "write "+strings.TrimSpace(share)+": weights are relative to each other")
 		return d
 	}
+	if value.Kind == yaml.ScalarNode && value.Tag == "!!float" {
+		in.Problem(value, "bad-value", "a weight is a whole number, not "+value.Value, "write "+likelyPercent(value.Value, 1)+": weights are relative to each other")
+		return d
+	}
 	if key.Value == "service" && value.Kind == yaml.ScalarNode && value.Tag == "!!str" {
 		in.Problem(key, "bad-value", "a service is named by to, not by service", "write {to: "+value.Value+", weight: 1}")
 		return d

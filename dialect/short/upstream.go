@@ -242,8 +242,18 @@ func (h *health) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	if h.Path == "" {
 		h.Path = "/"
 	}
-	if !strings.HasPrefix(string(h.Path), "/") {
-		in.Problem(n, "bad-value", "a path begins with /: "+string(h.Path), "write /"+string(h.Path))
+	if p := string(h.Path); !strings.HasPrefix(p, "/") {
+		hint := "write /" + p
+		if _, rest, ok := strings.Cut(p, "://"); ok {
+			_, rest, _ = strings.Cut(rest, "/")
+			hint = "each endpoint is asked, by the path alone: write /" + rest
+		}
+		in.Problem(n, "bad-value", "a path begins with /: "+p, hint)
+	}
+	for i, name := range []string{"healthy", "unhealthy"} {
+		if at := field(n, name); at != n && [2]int{h.Healthy, h.Unhealthy}[i] == 0 {
+			in.Doubt(at, "bad-value", name+" of a health check is 1 or more; the default is used", "leave it out for the default")
+		}
 	}
 	if h.Healthy < 0 || h.Unhealthy < 0 || h.Interval.duration() < 0 || h.Timeout.duration() < 0 {
 		in.Problem(n, "bad-value", "the numbers of a health check are more than nothing", "leave them out for their defaults")

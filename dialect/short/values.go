@@ -155,16 +155,30 @@ type wholePercentage int
 // ReadNode takes 20 and "20%".
 func (p *wholePercentage) ReadNode(in *dialect.Decoder, n *yaml.Node) {
 	number, signed := strings.CutSuffix(n.Value, "%")
-	if n.Kind != yaml.ScalarNode || !signed {
+	if n.Kind != yaml.ScalarNode || !signed && n.Tag != "!!float" {
 		in.Into(n, (*int)(p))
 		return
 	}
 	i, err := strconv.Atoi(strings.TrimSpace(number))
 	if err != nil {
-		in.Wrong(n, "a whole percentage", "NAME: 20, or NAME: 20%")
+		in.Wrong(n, "a whole percentage", "NAME: "+likelyPercent(number, 20))
 		return
 	}
 	*p = wholePercentage(i)
+}
+
+// likelyPercent is what may be meant by a number with a fraction: 0.2 and 1.4 are
+// taken for shares, as others write them; otherwise what else can be written.
+func likelyPercent(number string, other int) string {
+	f, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	switch {
+	case err != nil || !(f > 0 && f < 1e6):
+	case f < 2:
+		other = max(int(math.Round(f*100)), 1)
+	default:
+		other = int(math.Round(f))
+	}
+	return strconv.Itoa(other)
 }
 
 // byteSize is a number of bytes; negative is "off".
