@@ -96,6 +96,26 @@ func TestPausedSinkKeepsTheWindow(t *testing.T) {
 	}
 }
 
+// TestPausedSinkKeepsTheTime: a client has the time for a body anew when its sink goes
+// on, however long that had paused, and not for ever.
+func TestPausedSinkKeepsTheTime(t *testing.T) {
+	t.Parallel()
+	p, conn, give := newPatient(t)
+	give("HEADERS 1 end_headers " + postTo + "/hold\nDATA 1 x")
+	v := p.visits[0]
+	conn.loop.pass(2 * openLimits.Body)
+	v.stream.Resume()
+	conn.loop.turn()
+	conn.loop.pass(openLimits.Body / 2)
+	if v.got != 1 || p.why != 0 {
+		t.Fatalf("%d bytes were told, then %v", v.got, p.why)
+	}
+	conn.loop.pass(openLimits.Body)
+	if p.why != observe.BodyTimeout {
+		t.Fatalf("a client that says nothing more: %v", p.why)
+	}
+}
+
 // TestConnectionWindow: paused streams together are kept no more than the
 // connection's window of.
 func TestConnectionWindow(t *testing.T) {

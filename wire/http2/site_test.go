@@ -17,6 +17,7 @@ type site struct {
 	draining bool
 	calls    int // events of sinks
 	open     []*visit
+	rank     wire.Rank // of all visits
 }
 
 func (s *site) Begin(st wire.ServerStream) (*wire.Exchange, wire.RequestSink) {
@@ -116,6 +117,7 @@ func (v *visit) OnRequestAbort(why observe.Reason) {
 }
 
 func (v *visit) OnResponseDrained() { v.mustBeOpen() }
+func (v *visit) Rank() wire.Rank    { return v.site.rank }
 
 func (v *visit) path() string { return string(v.x.Request.Path) }
 
