@@ -264,7 +264,10 @@ func (m *session) onTrailers(s *stream, block []byte, end bool) code {
 		m.loc.freeHead(t)
 		return m.breakFor(s, codeProtocol, r.Why)
 	}
-	if s.x == nil {
+	if s.untold && !m.client {
+		m.deliver(s, nil, false) // of a fickle client: this is all of it
+	}
+	if s.x == nil || s.closed {
 		m.loc.freeHead(t)
 		return codeNone
 	}

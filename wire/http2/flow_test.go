@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -113,6 +114,23 @@ func TestPausedSinkKeepsTheTime(t *testing.T) {
 	conn.loop.pass(openLimits.Body)
 	if p.why != observe.BodyTimeout {
 		t.Fatalf("a client that says nothing more: %v", p.why)
+	}
+}
+
+// TestFickleTrailers: of a client that takes much back a request with trailers and
+// without a body is told before its trailers are.
+func TestFickleTrailers(t *testing.T) {
+	t.Parallel()
+	loop := &fakeLoop{}
+	conn, s, sc := newFakeConn(loop), &site{loop: loop}, newScribe()
+	New(1).Serve(conn, s, &openLimits)
+	conn.give(sc.frames(t, "PREFACE"))
+	conn.give(sc.frames(t, fmt.Sprintf("*%d HEADERS # end_headers %s/", fickle, postTo)))
+	conn.give(sc.frames(t, fmt.Sprintf("*%d RST_STREAM # 8", fickle)))
+	s.log.Reset()
+	conn.give(append(sc.frames(t, "HEADERS 21 end_headers "+postTo+"/x"), sc.frames(t, "HEADERS 21 end_stream end_headers x-sum=1")...))
+	if got, want := s.log.String(), "request POST path=/x host=a length=-1 body=\"{x-sum: 1\\r\\n}\"\n"; got != want {
+		t.Errorf("heard %q, want %q", got, want)
 	}
 }
 

@@ -48,6 +48,7 @@ type visit struct {
 	site     *site
 	stream   wire.ServerStream
 	body     []byte
+	headed   bool
 	ended    bool // the request
 	answered bool
 	over     bool
@@ -63,6 +64,7 @@ func (v *visit) mustBeOpen() {
 
 func (v *visit) OnRequest(data []byte, end bool) {
 	v.mustBeOpen()
+	v.headed = true
 	switch v.path() {
 	case "/early":
 		v.note("early")
@@ -122,6 +124,9 @@ func (v *visit) Rank() wire.Rank    { return v.site.rank }
 func (v *visit) path() string { return string(v.x.Request.Path) }
 
 func (v *visit) take(data []byte, end bool) {
+	if !v.headed {
+		panic("more of a request that was not told")
+	}
 	if v.ended {
 		panic("more of a request that has ended")
 	}
