@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -101,6 +102,7 @@ type Proxy struct {
 	callers   callers
 	gone      atomic.Pointer[func(t *wire.TLSState) bool] // of Expel; nil before
 	began     time.Time
+	seed      maphash.Seed // by which clients of udp are chosen: see clients.shed
 	// handshakes say when the log may tell that some failed.
 	handshakes [observe.Reasons]observe.Seldom
 
@@ -119,7 +121,7 @@ func New(opt Options) *Proxy {
 		}
 	}
 	opt.Detect = cmp.Or(opt.Detect, model.DetectTime)
-	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), lookups: newAsides(mostLookups), attests: newAsides(mostAttests), began: time.Now(), strangers: newStrangers(len(opt.Driver.Loops()))}
+	p := &Proxy{opt: opt, tallies: newTallies(opt.Registry), lookups: newAsides(mostLookups), attests: newAsides(mostAttests), began: time.Now(), seed: maphash.MakeSeed(), strangers: newStrangers(len(opt.Driver.Loops()))}
 	for _, l := range opt.Driver.Loops() {
 		p.workers = append(p.workers, &worker{
 			proxy: p, loop: l, index: l.Index(),

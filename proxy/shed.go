@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"hash/maphash"
 
 	"github.com/naru-mesh/naru/observe"
 )
@@ -29,17 +30,19 @@ func (x *exchange) shed() bool {
 
 // shed refuses the connection likewise. One that stands goes on.
 func (k *conversation) shed() bool {
-	if k.w.admits(k.flow) {
+	if g := k.w.gate; g.Calm() || g.Admit(k.flow.class(), k.w.rnd.Uint32()) {
 		return false
 	}
 	k.fail(observe.ProxyOverloaded)
 	return true
 }
 
-// admits asks the loop's gate about a new connection, or client, of f; nil is a
-// stranger's.
-func (w *worker) admits(f *flow) bool {
-	return w.gate.Calm() || w.gate.Admit(f.class(), w.rnd.Uint32())
+// shed refuses a new client of f likewise: by a hash, not by chance, or one that is
+// refused would be let in at its next datagram. So as long as a share is refused, it
+// is all that some send.
+func (c *clients) shed(key client, f *flow) bool {
+	g := c.w.gate
+	return !g.Calm() && !g.Admit(f.class(), uint32(maphash.Comparable(c.w.proxy.seed, key)))
 }
 
 // asksHealth says whether a path is one by which the health of a service is asked

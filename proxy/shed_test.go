@@ -189,18 +189,20 @@ func (s *sockets) Send(list []wire.Datagram) int { s.sent += len(list); return l
 func (s *sockets) Close()                        {}
 
 // TestShedClients: what a new client of a udp route sends is dropped by the route's
-// priority; clients that are there go on.
+// priority; clients that are there go on, also by another endpoint. Where a share is
+// refused, it is all that some clients send.
 func TestShedClients(t *testing.T) {
 	t.Parallel()
 	for priority, in := range map[model.Priority]int{model.PriorityLow: 1, model.PriorityNormal: 1, model.PriorityCritical: 2} {
 		w := newWorld(t, 1)
 		s := &sockets{loop: w.loops[0]}
 		w.proxy.opt.Datagrams = s
-		w.apply(&model.Config{
+		c := &model.Config{
 			Listeners: []*model.Listener{{Name: "dns", Address: "127.0.0.1", Port: 53, Protocol: model.UDP}},
 			Flows:     []*model.Flow{{Name: "f", Parents: []string{"dns"}, Backends: []model.Backend{{Service: "dns", Weight: 1}}, Priority: priority}},
 			Services:  []*model.Service{{Name: "dns", Endpoints: []*model.Endpoint{{Host: "10.0.0.1", Port: 53}}}},
-		})
+		}
+		w.apply(c)
 		client := func(addr string) {
 			s.hears.OnDatagrams([]wire.Datagram{{Data: []byte("?"), Remote: netip.MustParseAddrPort(addr)}})
 		}
@@ -210,6 +212,27 @@ func TestShedClients(t *testing.T) {
 		client("192.0.2.2:1")
 		if s.dialed != in || s.sent != in+1 {
 			t.Errorf("priority %q: %d sockets, %d sent on; want %d clients", priority, s.dialed, s.sent, in)
+		}
+		s.dialed, s.sent = 0, 0
+		dns := *c.Services[0]
+		dns.Endpoints = []*model.Endpoint{{Host: "10.0.0.2", Port: 53}}
+		c.Services = []*model.Service{&dns}
+		w.apply(c)
+		client("192.0.2.1:1")
+		if s.dialed != 1 || s.sent != 1 {
+			t.Errorf("priority %q: a client whose endpoint is gone: %d sockets, %d sent on", priority, s.dialed, s.sent)
+		}
+
+		s.dialed, s.sent = 0, 0
+		w.proxy.workers[0].gate.Set(overload.RefusingNormal, &overload.Shares{0.5, 0.5, 0.5}, false)
+		const many, each = 1000, 3
+		for range each {
+			for port := range many {
+				client(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 3}), uint16(1000+port)).String())
+			}
+		}
+		if s.dialed < many*2/5 || s.dialed > many*3/5 || s.sent != each*s.dialed {
+			t.Errorf("priority %q: %d sockets, %d sent on; want half of %d clients, and all of theirs", priority, s.dialed, s.sent, many)
 		}
 		s.hears.(*clients).end()
 	}

@@ -128,7 +128,7 @@ func (c *clients) session(key client) *session {
 		c.refuse(observe.TooManySessions)
 		return nil
 	}
-	if !c.w.admits(f) {
+	if s == nil && c.shed(key, f) { // who has a session goes on with the next one
 		c.refuse(observe.ProxyOverloaded)
 		return nil
 	}

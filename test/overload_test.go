@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,17 +103,57 @@ func resets(t *testing.T, addr string) bool {
 	return err != nil
 }
 
+// upload is a request of which the body is sent in two parts.
+type upload struct {
+	t      *testing.T
+	to     io.WriteCloser
+	answer chan string
+}
+
+// begin begins one, and waits until its first part has come where begun is told.
+func begin(t *testing.T, c *http.Client, url string, begun <-chan struct{}) *upload {
+	t.Helper()
+	from, to := io.Pipe()
+	t.Cleanup(func() { to.Close() })
+	u := &upload{t, to, make(chan string, 1)}
+	go func() {
+		a, err := c.Post(url, "text/plain", from)
+		if err != nil {
+			u.answer <- err.Error()
+			return
+		}
+		defer a.Body.Close()
+		text, err := io.ReadAll(a.Body)
+		u.answer <- fmt.Sprint(a.Proto, " ", a.StatusCode, " ", string(text), " ", err)
+	}()
+	if _, err := io.WriteString(to, "begun"); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, begun)
+	return u
+}
+
+// end sends the rest, and gives the answer.
+func (u *upload) end() string {
+	u.t.Helper()
+	if _, err := io.WriteString(u.to, " and ended"); err != nil {
+		u.t.Error(err)
+	}
+	u.to.Close()
+	return receive(u.t, u.answer)
+}
+
 // TestQueueDelay: clients keep the loop from coming to anything else. Requests of
 // low, then of normal priority are refused with Retry-After, connections of such
 // tcp routes are reset, critical ones and health checks are served, what has begun
-// goes on, by HTTP/3 as well, and soon after it is over all are.
+// goes on, by HTTP/2 and HTTP/3 as well, and soon after it is over all are.
 func TestQueueDelay(t *testing.T) {
 	t.Parallel()
-	next, uploads := make(chan struct{}), make(chan struct{})
+	next, uploads := make(chan struct{}), make(chan struct{}, 2)
 	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "POST" {
 			_, _ = io.ReadFull(r.Body, make([]byte, 5))
-			close(uploads)
+			uploads <- struct{}{}
 			rest, err := io.ReadAll(r.Body)
 			fmt.Fprintf(w, "%s, %v", rest, err)
 			return
@@ -161,24 +202,13 @@ services:
 		t.Fatalf("the service says %q", got)
 	}
 
-	quic, secure := g.http3(), "https://"+g.ports["$LISTEN4"]
-	from, to := io.Pipe()
-	t.Cleanup(func() { to.Close() })
-	uploaded := make(chan string, 1)
-	go func() {
-		a, err := quic.Post(secure+"/up", "text/plain", from)
-		if err != nil {
-			uploaded <- err.Error()
-			return
-		}
-		defer a.Body.Close()
-		text, err := io.ReadAll(a.Body)
-		uploaded <- fmt.Sprint(a.StatusCode, " ", string(text), " ", err)
-	}()
-	if _, err := io.WriteString(to, "begun"); err != nil {
-		t.Fatal(err)
+	shared := &http.Transport{TLSClientConfig: &tls.Config{ServerName: "a.example", InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
+	t.Cleanup(shared.CloseIdleConnections)
+	clients := map[string]*http.Client{"HTTP/2.0": {Transport: shared}, "HTTP/3.0": g.http3()}
+	secure, begun := "https://"+g.ports["$LISTEN4"], map[string]*upload{}
+	for version, c := range clients {
+		begun[version] = begin(t, c, secure+"/up", uploads)
 	}
-	receive(t, uploads)
 
 	stop := make(chan struct{})
 	var load sync.WaitGroup
@@ -221,26 +251,24 @@ services:
 			t.Errorf("the service says %q", got)
 		}
 	}
-	eventually(t, "a request of low priority that comes by HTTP/3 is refused", func() bool {
-		a, body := fetch(t, quic, "GET", secure+"/report", nil)
-		if a.StatusCode == 200 {
-			return false
+	for version, c := range clients {
+		eventually(t, "a request of low priority that comes by "+version+" is refused", func() bool {
+			a, body := fetch(t, c, "GET", secure+"/report", nil)
+			if a.StatusCode == 200 {
+				return false
+			}
+			refusals[0]++
+			problem(t, a, body, 503, "proxy_overloaded")
+			return true
+		})
+		for _, path := range []string{"/pay", "/healthz"} {
+			if a, body := fetch(t, c, "GET", secure+path, nil); a.StatusCode != 200 || body != "served" {
+				t.Errorf("%s by %s: %d %q", path, version, a.StatusCode, body)
+			}
 		}
-		refusals[0]++
-		problem(t, a, body, 503, "proxy_overloaded")
-		return true
-	})
-	for _, path := range []string{"/pay", "/healthz"} {
-		if a, body := fetch(t, quic, "GET", secure+path, nil); a.StatusCode != 200 || body != "served" {
-			t.Errorf("%s by HTTP/3: %d %q", path, a.StatusCode, body)
+		if got, want := begun[version].end(), version+" 200  and ended, <nil> <nil>"; got != want {
+			t.Errorf("what has begun ends with %q, want %q", got, want)
 		}
-	}
-	if _, err := io.WriteString(to, " and ended"); err != nil {
-		t.Error(err)
-	}
-	to.Close()
-	if got := receive(t, uploaded); got != "200  and ended, <nil> <nil>" {
-		t.Errorf("what has begun by HTTP/3 ends with %q", got)
 	}
 	if len(page.Because) != 1 || page.Because[0] != "queueDelay" {
 		t.Errorf("/status says %+v", page)

@@ -280,17 +280,21 @@ const (
 // what comes next there matters. It is asked while its loop is behind, only then.
 type Ranker interface{ Rank() Rank }
 
-// Sorter is a Loop that puts off what matters less while it is behind: for who tells
-// it by Post of what has happened, and so of many things at once. Both are called on
-// it.
+// Sorter is a Loop that puts off what matters less while it is behind: for what comes
+// together and does not matter alike, as what one Post tells, or one connection
+// carries. Both are called on it.
 type Sorter interface {
 	// Behind says whether the loop is behind. It is asked where something has
 	// happened that it has not been asked about.
 	Behind() bool
-	// PutOff has fn run when the turn has come of what is of a rank, which is not
-	// RankFirst, while it is behind.
-	PutOff(rank Rank, fn func())
+	// PutOff has OnTurn called when the turn has come of what is of a rank, which is
+	// not RankFirst, while it is behind.
+	PutOff(rank Rank, who Latecomer)
 }
+
+// Latecomer is whose turn a loop has put off. Nobody takes that back: whoever has
+// ended meanwhile does nothing.
+type Latecomer interface{ OnTurn() }
 
 // RankOf asks party, which may be anything.
 func RankOf(party any) Rank {

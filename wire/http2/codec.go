@@ -29,6 +29,7 @@ func (c *Codec) local(l wire.Loop) *local {
 	loc := c.locals[l.Index()]
 	if loc.loop == nil {
 		loc.loop = l
+		loc.sorter, _ = l.(wire.Sorter)
 	}
 	return loc
 }
@@ -55,7 +56,8 @@ type local struct {
 	tasks, running []*session
 	run            func() // runs tasks; made once
 
-	date wire.DateLine
+	date   wire.DateLine
+	sorter wire.Sorter // loop, where it is one
 }
 
 func newLocal() *local {

@@ -134,18 +134,43 @@ func (m *session) tell() {
 	}
 }
 
-// deliver hands data of s on, or keeps them while its sink has paused.
+// deliver hands data of s on, or keeps them while its sink has paused, or until its
+// turn has come.
 func (m *session) deliver(s *stream, data []byte, end bool) {
 	if s.x == nil && !m.client {
 		m.used(s, int32(len(data))) // the response has ended
 		return
 	}
-	if s.held || s.in.Len() > 0 || s.upgrade && !s.untold {
+	if s.held || s.in.Len() > 0 || !s.untold && (s.upgrade || m.putOff(s)) {
 		s.in.Push(&m.loc.chunks, data)
 		s.inOver = s.inOver || end
 		return
 	}
 	m.hand(s, data, end)
+}
+
+// putOff puts off what comes on s, a request that is known, while that matters less
+// than what else the loop has to do. New requests, and the end of what a client takes
+// back, are told at once: what is kept is bounded by windows.
+func (m *session) putOff(s *stream) bool {
+	if s.late || m.client || m.loc.sorter == nil || !m.loc.sorter.Behind() {
+		return s.late
+	}
+	rank := wire.RankOf(s.req)
+	if s.late = rank != wire.RankFirst; s.late {
+		m.loc.sorter.PutOff(rank, s)
+	}
+	return s.late
+}
+
+// OnTurn implements wire.Latecomer.
+func (s *stream) OnTurn() {
+	if m := s.m; s.late { // or it has ended
+		s.late = false
+		m.busy = true
+		m.unhold(s)
+		m.leave()
+	}
 }
 
 // hand calls the sink.
@@ -195,9 +220,9 @@ func (m *session) hand(s *stream, data []byte, end bool) {
 	m.expectBody(s)
 }
 
-// unhold goes on with what was kept while the sink had paused.
+// unhold goes on with what was kept.
 func (m *session) unhold(s *stream) {
-	for !s.closed && !s.held && !s.upgrade && s.x != nil && (s.in.Len() > 0 || s.untold && m.client && s.headed() || s.inOver) {
+	for !s.closed && !s.held && !s.late && !s.upgrade && s.x != nil && (s.in.Len() > 0 || s.untold && m.client && s.headed() || s.inOver) {
 		n := min(s.in.Len(), maxJoin)
 		m.loc.join = s.in.Take(&m.loc.chunks, m.loc.join[:0], n)
 		end := s.in.Len() == 0 && s.inOver && s.inTrailers == nil
@@ -208,11 +233,12 @@ func (m *session) unhold(s *stream) {
 			m.hand(s, m.loc.join, end)
 		}
 	}
-	if t := s.inTrailers; t != nil && !s.closed && !s.held && s.in.Len() == 0 && s.x != nil {
+	if t := s.inTrailers; t != nil && !s.closed && !s.held && !s.late && s.in.Len() == 0 && s.x != nil {
 		s.inTrailers = nil
 		m.handTrailers(s, t)
 		m.loc.freeHead(t)
 	}
+	m.expectBody(s)
 }
 
 // onTrailers reads the fields that end the peer's half of s.
@@ -238,7 +264,10 @@ func (m *session) onTrailers(s *stream, block []byte, end bool) code {
 		m.loc.freeHead(t)
 		return m.breakFor(s, codeProtocol, r.Why)
 	}
-	if s.x == nil {
+	if s.untold && !m.client {
+		m.deliver(s, nil, false) // of a fickle client: this is all of it
+	}
+	if s.x == nil || s.closed {
 		m.loc.freeHead(t)
 		return codeNone
 	}
@@ -247,7 +276,7 @@ func (m *session) onTrailers(s *stream, block []byte, end bool) code {
 		m.deliver(s, nil, true)
 		return codeNone
 	}
-	if s.held || s.in.Len() > 0 {
+	if s.held || s.in.Len() > 0 || m.putOff(s) {
 		s.inTrailers, s.inOver = t, true
 		return codeNone
 	}

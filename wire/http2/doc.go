@@ -34,6 +34,10 @@
 // stream. Data stop at wire.HighWater of the connection; frames without data
 // always go, and who lets too many of them pile up is cut off.
 //
+// While the loop is behind (wire.Sorter), what comes on a stream whose request is
+// known waits in the stream for its turn, by how much that matters (wire.Rank): its
+// window holds the client.
+//
 // Nothing allocates and nothing locks for a request in the steady state; an
 // idle connection holds its session, its HPACK tables and no buffer.
 //

@@ -8,12 +8,17 @@ import (
 	"github.com/naru-mesh/naru/wire"
 )
 
-// fakeLoop is a loop without sockets, in fake time.
+// fakeLoop is a loop without sockets, in fake time, that is behind where a test says
+// so.
 type fakeLoop struct {
 	now   time.Duration
 	wheel wire.Wheel
 	posts []func()
 	conns []*fakeConn
+
+	behind bool
+	late   []wire.Latecomer
+	ranks  []wire.Rank
 }
 
 func (l *fakeLoop) Index() int         { return 0 }
@@ -25,6 +30,21 @@ func (l *fakeLoop) Post(fn func())                                  { l.posts = 
 func (l *fakeLoop) Dial(netip.AddrPort, wire.ConnHandler) wire.Conn { return nil }
 func (l *fakeLoop) Arm(t *wire.Timer, d time.Duration)              { l.wheel.Arm(t, l.now, d) }
 func (l *fakeLoop) Disarm(t *wire.Timer)                            { l.wheel.Disarm(t) }
+
+func (l *fakeLoop) Behind() bool { return l.behind }
+func (l *fakeLoop) PutOff(rank wire.Rank, who wire.Latecomer) {
+	l.late, l.ranks = append(l.late, who), append(l.ranks, rank)
+}
+
+// catchUp does what was put off.
+func (l *fakeLoop) catchUp() {
+	list := l.late
+	l.late, l.ranks = nil, nil
+	for _, who := range list {
+		who.OnTurn()
+	}
+	l.turn()
+}
 
 // turn runs what waits for the loop's top, until nothing does.
 func (l *fakeLoop) turn() {

@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -93,6 +94,43 @@ func TestPausedSinkKeepsTheWindow(t *testing.T) {
 	give("DATA 1 x")
 	if out := shownSince(t, conn); !strings.Contains(out, "RST_STREAM 1 FLOW_CONTROL_ERROR") || v.aborted != observe.BadFrame {
 		t.Fatalf("more than the window: %s, %v", out, v.aborted)
+	}
+}
+
+// TestPausedSinkKeepsTheTime: a client has the time for a body anew when its sink goes
+// on, however long that had paused, and not for ever.
+func TestPausedSinkKeepsTheTime(t *testing.T) {
+	t.Parallel()
+	p, conn, give := newPatient(t)
+	give("HEADERS 1 end_headers " + postTo + "/hold\nDATA 1 x")
+	v := p.visits[0]
+	conn.loop.pass(2 * openLimits.Body)
+	v.stream.Resume()
+	conn.loop.turn()
+	conn.loop.pass(openLimits.Body / 2)
+	if v.got != 1 || p.why != 0 {
+		t.Fatalf("%d bytes were told, then %v", v.got, p.why)
+	}
+	conn.loop.pass(openLimits.Body)
+	if p.why != observe.BodyTimeout {
+		t.Fatalf("a client that says nothing more: %v", p.why)
+	}
+}
+
+// TestFickleTrailers: of a client that takes much back a request with trailers and
+// without a body is told before its trailers are.
+func TestFickleTrailers(t *testing.T) {
+	t.Parallel()
+	loop := &fakeLoop{}
+	conn, s, sc := newFakeConn(loop), &site{loop: loop}, newScribe()
+	New(1).Serve(conn, s, &openLimits)
+	conn.give(sc.frames(t, "PREFACE"))
+	conn.give(sc.frames(t, fmt.Sprintf("*%d HEADERS # end_headers %s/", fickle, postTo)))
+	conn.give(sc.frames(t, fmt.Sprintf("*%d RST_STREAM # 8", fickle)))
+	s.log.Reset()
+	conn.give(append(sc.frames(t, "HEADERS 21 end_headers "+postTo+"/x"), sc.frames(t, "HEADERS 21 end_stream end_headers x-sum=1")...))
+	if got, want := s.log.String(), "request POST path=/x host=a length=-1 body=\"{x-sum: 1\\r\\n}\"\n"; got != want {
+		t.Errorf("heard %q, want %q", got, want)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +21,10 @@ type got struct {
 
 // taker is a Server that writes down requests and answers each when it is
 // complete, so that what follows does not depend on how the input came.
-type taker struct{ all []got }
+type taker struct {
+	all  []got
+	rank wire.Rank
+}
 
 type taking struct {
 	got
@@ -67,6 +71,7 @@ func (v *taking) OnRequestTrailers(t *wire.Head) {
 }
 func (v *taking) OnRequestAbort(observe.Reason) {}
 func (v *taking) OnResponseDrained()            {}
+func (v *taking) Rank() wire.Rank               { return v.taker.rank }
 
 var fuzzLimits = wire.Limits{HeadBytes: 2 << 10, Fields: 20, URIBytes: 512, BodyBytes: -1, Requests: -1, Idle: -1, Head: -1, Body: -1, Write: -1}
 
@@ -122,6 +127,28 @@ func FuzzServer(f *testing.F) {
 		parts, conn2 := serve(in, cuts, &fuzzLimits)
 		if conn.ended != conn2.ended || fmt.Sprint(whole.all) != fmt.Sprint(parts.all) {
 			t.Fatalf("whole: %s, %v\nin parts: %s, %v", conn.ended, whole.all, conn2.ended, parts.all)
+		}
+		newScribe().read(conn.out, nil)
+
+		// A loop that is behind may hear less, where all was taken back, but nothing else.
+		late, loop := &taker{rank: wire.RankLast}, &fakeLoop{behind: true}
+		conn = newFakeConn(loop)
+		New(1).Serve(conn, late, &fuzzLimits)
+		for i := 0; len(in) > 0; i++ {
+			n := len(in)
+			if len(cuts) > 0 {
+				n = min(n, 1+int(cuts[i%len(cuts)]))
+			}
+			conn.give(in[:n])
+			if in = in[n:]; n%3 != 0 {
+				loop.catchUp()
+			}
+		}
+		loop.catchUp()
+		for _, g := range late.all {
+			if !slices.Contains(whole.all, g) {
+				t.Fatalf("at once: %v\nlate: %v", whole.all, g)
+			}
 		}
 		newScribe().read(conn.out, nil)
 	})

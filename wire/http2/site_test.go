@@ -17,6 +17,7 @@ type site struct {
 	draining bool
 	calls    int // events of sinks
 	open     []*visit
+	rank     wire.Rank // of all visits
 }
 
 func (s *site) Begin(st wire.ServerStream) (*wire.Exchange, wire.RequestSink) {
@@ -47,6 +48,7 @@ type visit struct {
 	site     *site
 	stream   wire.ServerStream
 	body     []byte
+	headed   bool
 	ended    bool // the request
 	answered bool
 	over     bool
@@ -62,6 +64,7 @@ func (v *visit) mustBeOpen() {
 
 func (v *visit) OnRequest(data []byte, end bool) {
 	v.mustBeOpen()
+	v.headed = true
 	switch v.path() {
 	case "/early":
 		v.note("early")
@@ -116,10 +119,14 @@ func (v *visit) OnRequestAbort(why observe.Reason) {
 }
 
 func (v *visit) OnResponseDrained() { v.mustBeOpen() }
+func (v *visit) Rank() wire.Rank    { return v.site.rank }
 
 func (v *visit) path() string { return string(v.x.Request.Path) }
 
 func (v *visit) take(data []byte, end bool) {
+	if !v.headed {
+		panic("more of a request that was not told")
+	}
 	if v.ended {
 		panic("more of a request that has ended")
 	}

@@ -41,6 +41,7 @@ type stream struct {
 	inEnd                  bool // the peer has ended its direction
 	inOver                 bool // and nothing but in and inTrailers is before that end
 	held                   bool // the sink has paused
+	late                   bool // in, and what follows, has its turn later
 	upgrade                bool // extended CONNECT that was not answered
 	tunnel                 bool // and was granted
 	connect                bool // CONNECT: the ends of both directions are independent

@@ -68,7 +68,6 @@ type pipe struct {
 	over   bool // released
 	eof    bool // the end was told
 	late   bool // its turn is put off
-	isLate func()
 
 	room chan struct{} // of one place: the reader may go on
 
@@ -179,16 +178,17 @@ func (p *pipe) putOff(to wire.Sorter) bool {
 		return false
 	case p.late: // it waits already
 		return true
-	case p.isLate == nil:
-		p.isLate = func() {
-			if p.late {
-				p.turn()
-			}
-		}
 	}
 	p.late = true
-	to.PutOff(rank, p.isLate)
+	to.PutOff(rank, p)
 	return true
+}
+
+// OnTurn implements wire.Latecomer.
+func (p *pipe) OnTurn() {
+	if p.late {
+		p.turn()
+	}
 }
 
 // turn tells what there is, on the loop.

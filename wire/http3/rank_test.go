@@ -16,21 +16,21 @@ type lateLoop struct {
 	*fakeLoop
 	behind bool
 	asked  int
-	late   []func()
+	late   []wire.Latecomer
 	ranks  []wire.Rank
 }
 
 func (l *lateLoop) Behind() bool { l.asked++; return l.behind }
-func (l *lateLoop) PutOff(rank wire.Rank, fn func()) {
-	l.late, l.ranks = append(l.late, fn), append(l.ranks, rank)
+func (l *lateLoop) PutOff(rank wire.Rank, who wire.Latecomer) {
+	l.late, l.ranks = append(l.late, who), append(l.ranks, rank)
 }
 
 // catchUp does what was put off.
 func (l *lateLoop) catchUp() {
 	list := l.late
 	l.late, l.ranks = nil, nil
-	for _, fn := range list {
-		fn()
+	for _, who := range list {
+		who.OnTurn()
 	}
 }
 

@@ -54,28 +54,28 @@ func (l *loop) sort(c *conn, events uint32) {
 		return
 	case c.pending != 0: // it waits already
 	default:
-		l.putOff(rank, belated{conn: c})
+		l.PutOff(rank, c)
 	}
 	c.pending = uint16(events)
 }
 
-// belated is what was put off: what has happened to a connection, or a function.
-type belated struct {
-	conn *conn
-	run  func()
-}
-
-func (l *loop) putOff(rank wire.Rank, b belated) {
-	if rank == wire.RankBegun {
-		l.backlog.Begun(b, l.now)
-	} else {
-		l.backlog.Fresh(b, l.now)
+// OnTurn implements wire.Latecomer, unless all was done meanwhile.
+func (c *conn) OnTurn() {
+	events := uint32(c.pending)
+	if c.pending = 0; events != 0 && c.phase != closed {
+		c.loop.happen(c, events)
 	}
 }
 
 // Behind and PutOff are wire.Sorter's.
-func (l *loop) Behind() bool                     { return l.lags() }
-func (l *loop) PutOff(rank wire.Rank, fn func()) { l.putOff(rank, belated{run: fn}) }
+func (l *loop) Behind() bool { return l.lags() }
+func (l *loop) PutOff(rank wire.Rank, who wire.Latecomer) {
+	if rank == wire.RankBegun {
+		l.backlog.Begun(who, l.now)
+	} else {
+		l.backlog.Fresh(who, l.now)
+	}
+}
 
 // rank is how soon the loop comes to what has happened to c.
 func (c *conn) rank(events uint32) wire.Rank {
@@ -113,23 +113,14 @@ func (l *loop) catchUp() {
 	l.gathered.on = l.backlog.Len() >= gatherFrom
 	until := l.now + min(max(slice, (l.now-l.caught)/2), longSlice)
 	for n := 0; l.now < until; l.refresh() {
-		b, ok := l.backlog.Next(l.now)
+		who, ok := l.backlog.Next(l.now)
 		if !ok {
 			break
 		}
 		if n++; n%gatherEvents == 0 {
 			l.scatter()
 		}
-		c := b.conn
-		if c == nil {
-			b.run()
-			continue
-		}
-		events := uint32(c.pending)
-		if c.pending = 0; events == 0 || c.phase == closed {
-			continue // it was done meanwhile
-		}
-		l.happen(c, events)
+		who.OnTurn()
 	}
 	l.gathered.on = false
 	l.scatter()

@@ -220,9 +220,14 @@ func TestPutOff(t *testing.T) {
 	await(t, "an end", ends)
 }
 
-// TestPutOffFunctions: what is told by Post is sorted among connections, in order,
-// and only where the loop is behind.
-func TestPutOffFunctions(t *testing.T) {
+// latecomer is a function as a wire.Latecomer.
+type latecomer func()
+
+func (f latecomer) OnTurn() { f() }
+
+// TestPutOffOthers: what is no connection is sorted among these, in order, and only
+// where the loop is behind.
+func TestPutOffOthers(t *testing.T) {
 	t.Parallel()
 	l := start(t, 1).loops[0]
 	on(t, l, func() {
@@ -236,10 +241,10 @@ func TestPutOffFunctions(t *testing.T) {
 		if !l.Behind() {
 			t.Error("it is not behind")
 		}
-		l.PutOff(wire.RankLast, func() { order <- "last" })
-		l.PutOff(wire.RankLast, func() { panic("of one") })
-		l.PutOff(wire.RankBegun, func() { order <- "begun" })
-		l.PutOff(wire.RankLast, func() { order <- "after a panic" })
+		l.PutOff(wire.RankLast, latecomer(func() { order <- "last" }))
+		l.PutOff(wire.RankLast, latecomer(func() { panic("of one") }))
+		l.PutOff(wire.RankBegun, latecomer(func() { order <- "begun" }))
+		l.PutOff(wire.RankLast, latecomer(func() { order <- "after a panic" }))
 		order <- "at once"
 	})
 	for _, want := range []string{"at once", "begun", "last", "after a panic"} {

@@ -39,8 +39,8 @@
 // A round is over when the kernel has nothing more to tell. Where one takes long
 // the loop is behind until it has done everything: it asks handlers how much what
 // has happened matters (wire.Ranker), and does the rest in slices, with a look at
-// what is new between two of them. Who tells of many things at once by Post, as
-// QUIC does, asks the loop about that itself (wire.Sorter).
+// what is new between two of them. Where many things come together, as of QUIC by one
+// Post or in one read of HTTP/2, their codec asks the loop itself (wire.Sorter).
 //
 // A connection object is never used again for another connection: whoever
 // still holds it after its end holds something that does nothing. Events carry

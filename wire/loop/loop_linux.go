@@ -74,7 +74,7 @@ type loop struct {
 	behind, drained bool
 	lapse, caught   time.Duration
 	told            time.Duration
-	backlog         backlog.Backlog[belated]
+	backlog         backlog.Backlog[wire.Latecomer]
 
 	idle     int // waits interrupted in a row
 	stopping bool
