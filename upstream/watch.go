@@ -183,10 +183,14 @@ func (c *Cluster) sees(now time.Duration, p *pool, v verdict) {
 	}
 }
 
-// connectFailed puts the endpoint aside.
+// connectFailed puts the endpoint aside, and has its name looked up: it may be
+// elsewhere by now.
 func (p *pool) connectFailed() {
 	now := p.loop.Now()
 	p.ep.connectFailed(now)
+	if p.ep.name != nil {
+		p.ep.name.doubt()
+	}
 	if c := p.ep.cluster; c != nil && p.set.watch && p.set.connects > 0 && p.ep.failures.Load()%p.set.connects == 0 {
 		c.hurry(now)
 		if int64(now) >= c.sweepAt.Load() {
