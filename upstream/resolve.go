@@ -14,8 +14,10 @@ import (
 
 // Bounds of how long addresses are believed, and of one lookup. When one of them
 // cannot be connected to they are looked up at once, though not within leastTTL
-// of the last time; when that shows nothing new, not within twice as long, and so on.
+// of the last time; when that shows nothing new, not within twice as long, and so on
+// to mostDoubt.
 const (
+	mostDoubt     = 10 * time.Second
 	leastTTL      = time.Second
 	mostTTL       = 30 * time.Second
 	lookupTimeout = 5 * time.Second
@@ -153,7 +155,7 @@ func (r *resolver) follow(ctx context.Context, n *name) {
 			return
 		}
 		if doubt {
-			gap = min(2*gap, mostTTL)
+			gap = min(2*gap, mostDoubt)
 		} else {
 			gap = leastTTL
 		}
