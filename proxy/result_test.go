@@ -96,8 +96,7 @@ func TestEachTryIsToldOnce(t *testing.T) {
 	}
 	// One that does not say how it went is UNKNOWN to its client.
 	bad := w.bad()
-	s = w.call("/p.S/M")
-	s.request("in", true)
+	w.call("/p.S/M").request("in", true)
 	w.busy().answer("", true, "Content-Type", "application/grpc")
 	check("no gRPC status in a head alone", "answered")
 	for what, end := range map[string]func(c *fakeClient){
@@ -112,7 +111,7 @@ func TestEachTryIsToldOnce(t *testing.T) {
 		w.expect(s, 200, "out", observe.ReasonNone)
 		check("no gRPC status "+what, "answered", "torn")
 	}
-	s = w.get("/")
+	w.get("/")
 	c := w.busy()
 	c.answer("out", false, "Content-Type", "application/grpc") // the client is not one of gRPC
 	c.data("", true)
