@@ -187,7 +187,7 @@ func (c *Cluster) sees(now time.Duration, p *pool, v verdict) {
 	}
 }
 
-// connectFailed puts the endpoint aside, and has its name looked up: it may be
+// connectFailed puts the endpoint aside, and has its name looked up, which may be
 // elsewhere by now.
 func (p *pool) connectFailed() {
 	now := p.loop.Now()
