@@ -184,7 +184,7 @@ func (g *gateway) measureRetries() {
 	}
 	byCause("naru_service_retries_total", "Tries after the first that requests to the service caused, by why: closed (a pooled connection), unconnected, reset, timeout, status, grpc_status, hedge, fallback (the new version of a rollout could not be asked).",
 		func(s *upstream.RetryStats, c upstream.Cause) uint64 { return s.Made[c] })
-	byCause("naru_service_retries_won_total", "Tries after the first that brought the answer, below 500, by why they were made.",
+	byCause("naru_service_retries_won_total", "Tries after the first that brought the answer, below 500 and of gRPC no failure of the service, by why they were made.",
 		func(s *upstream.RetryStats, c upstream.Cause) uint64 { return s.Won[c] })
 	g.registry.Func("naru_service_retries_refused_total", "Tries after the first that were not made though the rule would have allowed them, by reason: retry_budget, retry_late, retry_after, retry_limit, retry_body.", observe.KindCounter, []string{"service", "reason"},
 		func(emit func(float64, ...string)) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
 
@@ -34,11 +35,15 @@ func (x *exchange) asStatus() {
 	x.Body = nil
 }
 
-// called notes the status of a call, from trailers, or from a head that has
-// nothing behind it.
-func (x *exchange) called(h *wire.Head) {
-	if code, ok := h.GRPCStatus(); ok {
+// called notes the status of a call, from trailers, or from a head that has nothing
+// behind it; one that ends without is UNKNOWN to its client. The cluster hears of it
+// where it has been told that the answer began.
+func (x *exchange) called(h *wire.Head, end bool) {
+	if code, ok := h.GRPCStatus(); ok || end && !x.coded && x.Response.Status == 200 {
 		x.code, x.coded = code, true
+	}
+	if end && !x.untold && x.coded && upstream.ServerFault(int(x.code)) {
+		x.told(upstream.Torn)
 	}
 }
 

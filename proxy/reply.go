@@ -31,7 +31,7 @@ func (x *exchange) reply() {
 	x.dropOut()
 	x.asStatus()
 	if x.RPC != wire.NoRPC {
-		x.called(&x.Response)
+		x.called(&x.Response, false)
 	}
 	x.sign()
 	x.ascend()
@@ -94,7 +94,7 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 		x.client = nil
 	}
 	if x.coded = false; x.GRPC {
-		x.called(&x.Response)
+		x.called(&x.Response, end)
 	}
 	unseen := (x.Response.Status >= 400 || x.coded) && unseen(x.endpoint, &x.Response)
 	if unseen {
@@ -113,7 +113,7 @@ func (x *exchange) OnResponse(data []byte, end bool) {
 
 // bring passes the answer in Response on.
 func (x *exchange) bring(data []byte, end bool) {
-	if x.cause != upstream.NoCause && x.Response.Status < 500 {
+	if x.cause != upstream.NoCause && x.Response.Status < 500 && !(x.coded && upstream.ServerFault(int(x.code))) {
 		x.backend.cluster.Won(x.w.loop, x.cause)
 	}
 	x.detail = nil // of a try before this one
@@ -153,10 +153,10 @@ func (x *exchange) OnResponseData(data []byte, end bool) {
 		x.more(data, end)
 		return
 	}
-	if end {
-		x.client = nil
-	} else {
+	if !end {
 		x.stir()
+	} else if x.client = nil; x.GRPC {
+		x.called(&x.Response, true)
 	}
 	if x.out != nil {
 		x.out.feed(data, end, nil)
@@ -179,9 +179,7 @@ func (x *exchange) OnResponseTrailers(t *wire.Head) {
 	}
 	x.client = nil
 	if x.GRPC {
-		if x.called(t); x.coded && upstream.ServerFault(int(x.code)) {
-			x.told(upstream.Torn)
-		}
+		x.called(t, true)
 	}
 	if x.out != nil {
 		x.out.feed(nil, true, t)

@@ -22,6 +22,12 @@ func (w *world) results() map[string]int {
 	return got
 }
 
+// bad counts the answers of all services that speak against their endpoint.
+func (w *world) bad() (n uint64) {
+	w.set.Stats(func(st *upstream.ServiceStats) { n += st.Bad })
+	return n
+}
+
 // TestEachTryIsToldOnce: the cluster hears how each try went, once.
 func TestEachTryIsToldOnce(t *testing.T) {
 	t.Parallel()
@@ -88,7 +94,32 @@ func TestEachTryIsToldOnce(t *testing.T) {
 		w.expect(s, 200, "out", observe.ReasonNone)
 		check("gRPC status "+status+" at the end", more...)
 	}
-	w.settled(8)
+	// One that does not say how it went is UNKNOWN to its client.
+	bad := w.bad()
+	w.call("/p.S/M").request("in", true)
+	w.busy().answer("", true, "Content-Type", "application/grpc")
+	check("no gRPC status in a head alone", "answered")
+	for what, end := range map[string]func(c *fakeClient){
+		"behind the messages": func(c *fakeClient) { c.data("", true) },
+		"in the trailers":     func(c *fakeClient) { c.trail("x-sum", "1") },
+	} {
+		s = w.call("/p.S/M")
+		s.request("in", true)
+		c := w.busy()
+		c.answer("out", false, "Content-Type", "application/grpc")
+		end(c)
+		w.expect(s, 200, "out", observe.ReasonNone)
+		check("no gRPC status "+what, "answered", "torn")
+	}
+	w.get("/")
+	c := w.busy()
+	c.answer("out", false, "Content-Type", "application/grpc") // the client is not one of gRPC
+	c.data("", true)
+	check("no gRPC status to a page", "answered")
+	if n := w.bad() - bad; n != 1 {
+		t.Errorf("%d answers were bad, want that of the call without a status", n)
+	}
+	w.settled(12)
 }
 
 // TestBadAnswerThatBreaks: an answer that speaks against its endpoint does so once,

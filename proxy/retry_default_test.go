@@ -119,7 +119,17 @@ func TestDefaultRetryIsOne(t *testing.T) {
 	if _, won, _ := w.retried(); won["status"] != 0 {
 		t.Error("a retry that brought nothing has won")
 	}
-	w.settled(1)
+	s = w.call("/p.S/M")
+	s.request("in", true)
+	for range 2 {
+		w.busy().answer("", true, "Content-Type", "application/grpc", "grpc-status", "14")
+		w.loops[0].pass(time.Second)
+	}
+	w.expect(s, 200, "", observe.ReasonNone)
+	if made, won, _ := w.retried(); made["grpc_status"] != 1 || won["grpc_status"] != 0 {
+		t.Errorf("of %d retries of a call that brought nothing %d have won", made["grpc_status"], won["grpc_status"])
+	}
+	w.settled(2)
 }
 
 // TestRetryAfter: who asks to be left alone is, and the client hears of it where

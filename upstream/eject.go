@@ -201,7 +201,7 @@ func (ep *Endpoint) observe(now time.Duration, timed bool) {
 		}
 	}
 	t.Pending -= min(t.Pending, told)
-	t.FailedRow, t.UnreachedRow = int(ep.failedRow.Load()), int(ep.failures.Load())
+	t.FailedRow, t.UnreachedRow = ep.failedRow.Len(), int(ep.failures.Load())
 	if timed {
 		ep.state.Observe(now, &t, &took)
 		return
@@ -223,7 +223,7 @@ func (c *Cluster) apply(ev *outlier.Event) {
 	ep := ev.Endpoint.Of.(*Endpoint)
 	ep.probed.Store(0)
 	if ev.Back {
-		ep.failedRow.Store(0)
+		ep.failedRow.Back(c.spec.Load().set.failures)
 		ep.connected()
 		ep.warm(fromFirstLook)
 		ep.due.Store(0)

@@ -63,6 +63,8 @@ type Endpoint struct {
 	// endCheck ends the health check; nil without one. Guarded by the
 	// cluster's mutex.
 	endCheck context.CancelFunc
+	// name is whose address it is; nil where it is written as an address.
+	name *name
 
 	// What loops contend for is on a cache line away from what every pick reads,
 	// and kept only where the balancing wants it. inflight is how many requests

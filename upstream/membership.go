@@ -137,7 +137,7 @@ func memberOf(ep *Endpoint, t *target) member {
 
 func (c *Cluster) newEndpoint(t *target, key *endpointKey) *Endpoint {
 	ep := &Endpoint{
-		addr: key.addr, host: t.host, dialer: t.dialer, raw: t.raw, codec: t.codec,
+		addr: key.addr, host: t.host, name: t.name, dialer: t.dialer, raw: t.raw, codec: t.codec,
 		watched: watched{cluster: c, state: &outlier.Endpoint{}},
 		pools:   make([]atomic.Pointer[pool], len(c.owner.loops)),
 		spot:    -1,

@@ -459,7 +459,9 @@ func TestWhatIsSwitchedOffAmongMany(t *testing.T) {
 			c, ep := w.cluster("a"), w.cluster("a").members[7].ep
 			c.mu.Lock()
 			if name == "ejection" {
-				ep.failedRow.Store(5)
+				for range 5 {
+					ep.failedRow.Fails(false)
+				}
 				c.judgeAll(w.loops[0].now)
 			} else {
 				ep.sick.Store(true)

@@ -12,8 +12,12 @@ import (
 	"github.com/naru-mesh/naru/model"
 )
 
-// Bounds of how long addresses are believed, and of one lookup.
+// Bounds of how long addresses are believed, and of one lookup. When one of them
+// cannot be connected to they are looked up at once, though not within leastTTL
+// of the last time; when that shows nothing new, not within twice as long, and so on
+// to mostDoubt.
 const (
+	mostDoubt     = 10 * time.Second
 	leastTTL      = time.Second
 	mostTTL       = 30 * time.Second
 	lookupTimeout = 5 * time.Second
@@ -39,6 +43,7 @@ type name struct {
 	host    string
 	current atomic.Pointer[[]netip.Addr] // nil before the first answer
 	tried   chan struct{}                // closed after the first lookup
+	doubted chan struct{}                // holds one while doubt was told and not heard
 	end     context.CancelFunc
 
 	users map[*Cluster]int // holds; guarded by resolver.mu
@@ -60,7 +65,7 @@ func (r *resolver) hold(host string, c *Cluster) (n *name, fresh bool) {
 	defer r.mu.Unlock()
 	n = r.names[host]
 	if n == nil {
-		n = &name{host: host, tried: make(chan struct{}), users: map[*Cluster]int{}}
+		n = &name{host: host, tried: make(chan struct{}), doubted: make(chan struct{}, 1), users: map[*Cluster]int{}}
 		var ctx context.Context
 		ctx, n.end = context.WithCancel(r.set.ctx)
 		r.names[host] = n
@@ -120,17 +125,41 @@ func (n *name) addresses() []netip.Addr {
 	return nil
 }
 
+// doubt has n looked up soon: one of its addresses cannot be connected to. It does
+// not wait, and may be called by loops.
+func (n *name) doubt() {
+	select {
+	case n.doubted <- struct{}{}:
+	default:
+	}
+}
+
 // follow looks n up until ctx ends.
 func (r *resolver) follow(ctx context.Context, n *name) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	failures := 0
+	var asked, due time.Time // the last lookup, and the next
+	gap, doubt := leastTTL, false
 	for {
 		select {
 		case <-timer.C:
+		case <-n.doubted:
+			doubt = true
+			if at := asked.Add(gap); at.Before(due) {
+				due = at
+				timer.Reset(time.Until(at))
+			}
+			continue
 		case <-ctx.Done():
 			return
 		}
+		if doubt {
+			gap = min(2*gap, mostDoubt)
+		} else {
+			gap = leastTTL
+		}
+		asked, doubt = time.Now(), false
 		addrs, ttl, err := r.lookup(ctx, n.host)
 		if ctx.Err() != nil {
 			return
@@ -159,10 +188,12 @@ func (r *resolver) follow(ctx context.Context, n *name) {
 			close(n.tried)
 		}
 		if changed {
+			gap = leastTTL
 			for _, c := range r.usersOf(n) {
 				c.addressesChanged(n)
 			}
 		}
+		due = time.Now().Add(wait)
 		timer.Reset(wait)
 	}
 }

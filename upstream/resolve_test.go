@@ -220,6 +220,47 @@ func TestFailedLookupKeepsAddressesAndBacksOff(t *testing.T) {
 	})
 }
 
+// TestNameIsLookedUpWhenItsAddressFails: a service that has moved is found where it is
+// now, and one of whose addresses nobody listens on does not press the name server.
+func TestNameIsLookedUpWhenItsAddressFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ns := newNameServer()
+		ns.set("n", "10.0.0.1")
+		w := newWorld(t, 1, ns.use)
+		w.apply(named("a", "n"))
+		fail := func() {
+			conn, ep := w.pick("a")
+			conn.fail(refused(ep))
+			w.run()
+		}
+		pass(5 * time.Second)
+		ns.set("n", "10.0.0.2")
+		fail()
+		if got := w.addrs("a"); got != "10.0.0.2" {
+			t.Errorf("after its address failed: %q", got)
+		}
+		// It fails again and again, and is nowhere else.
+		for range 400 {
+			fail()
+			pass(100 * time.Millisecond)
+		}
+		synctest.Wait()
+		times := ns.times("n")
+		for i, want := range []time.Duration{5, 1, 2, 4, 8, 10, 10} {
+			if i+1 >= len(times) {
+				t.Fatalf("looked up %d times", len(times))
+			}
+			if got := times[i+1].Sub(times[i]); got != want*time.Second {
+				t.Errorf("lookup %d came after %v, want %d s", i+1, got, want)
+			}
+		}
+		if len(times) > 9 {
+			t.Errorf("looked up %d times", len(times))
+		}
+	})
+}
+
 func TestUnknownNameIsRetried(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

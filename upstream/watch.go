@@ -16,8 +16,8 @@ import (
 type watched struct {
 	cluster *Cluster // nil in tests of parts
 
-	// failedRow is how many requests in a row have failed, over all loops.
-	failedRow atomic.Int32
+	// failedRow is the requests in a row that have failed.
+	failedRow outlier.Row
 	// due is 0 while the endpoint is in; when it is ejected, the loop time from
 	// which on the next pick is its probe, or never, while that runs. probed is
 	// when the probe that runs was picked, 0 without.
@@ -135,18 +135,16 @@ func (c *Cluster) watch(now time.Duration, p *pool, r *Result) {
 	switch v {
 	case works:
 		p.took[outlier.Bucket(r.Took)].Add(1)
-		if ep.failedRow.Load() != 0 {
-			ep.failedRow.Store(0)
-		}
+		ep.failedRow.Works()
 	case overfull:
 		p.limited.Add(1)
 	case fails:
 		if r.Outcome == Answered {
 			p.bad.Add(1)
 		}
-		if n := ep.failedRow.Add(1); p.set.failures > 0 && n%p.set.failures == 0 {
-			c.hurry(now)
-		}
+		c.fails(now, p, v)
+	case cutOff:
+		c.fails(now, p, v)
 	case saysNothing:
 		// Somebody waited in vain for as long as would have been slow.
 		if slow := c.slower.Load(); slow > 0 && int64(r.Took) >= slow {
@@ -165,28 +163,38 @@ func (c *Cluster) watch(now time.Duration, p *pool, r *Result) {
 	}
 }
 
+// fails counts a failure in a row of such; when these are as many as may be the
+// endpoints are judged at once.
+func (c *Cluster) fails(now time.Duration, p *pool, v verdict) {
+	if n := p.ep.failedRow.Fails(v == cutOff); p.set.failures > 0 && n%p.set.failures == 0 {
+		c.hurry(now)
+	}
+}
+
 // sees takes what a flow has shown of its endpoint: what watch does, but for times.
 func (c *Cluster) sees(now time.Duration, p *pool, v verdict) {
 	if !p.set.watch {
 		return
 	}
-	if v == works && p.ep.failedRow.Load() != 0 {
-		p.ep.failedRow.Store(0)
+	if v == works {
+		p.ep.failedRow.Works()
 	}
 	if v == fails {
-		if n := p.ep.failedRow.Add(1); p.set.failures > 0 && n%p.set.failures == 0 {
-			c.hurry(now)
-		}
+		c.fails(now, p, v)
 	}
 	if int64(now) >= c.sweepAt.Load() {
 		c.sweep(now)
 	}
 }
 
-// connectFailed puts the endpoint aside.
+// connectFailed puts the endpoint aside, and has its name looked up, which may be
+// elsewhere by now.
 func (p *pool) connectFailed() {
 	now := p.loop.Now()
 	p.ep.connectFailed(now)
+	if p.ep.name != nil {
+		p.ep.name.doubt()
+	}
 	if c := p.ep.cluster; c != nil && p.set.watch && p.set.connects > 0 && p.ep.failures.Load()%p.set.connects == 0 {
 		c.hurry(now)
 		if int64(now) >= c.sweepAt.Load() {

@@ -59,11 +59,11 @@ var (
 )
 
 // GRPCStatus reads the grpc-status of trailers, or of a head that has nothing
-// behind it. What is not a number is UNKNOWN.
+// behind it. What is not a number, or not there, is UNKNOWN.
 func (h *Head) GRPCStatus() (code observe.GRPCCode, ok bool) {
 	v, ok := h.Get(KeyGRPCStatus)
 	if !ok {
-		return 0, false
+		return observe.GRPCUnknown, false
 	}
 	n := 0
 	for _, c := range v {

@@ -14,7 +14,8 @@ import (
 const lingering = 2 * time.Second
 
 // OnEOF: the client will send no more. A complete request is still answered, if
-// that begins within lingering.
+// that begins within lingering and goes on: an answer that stalls for as long as the
+// client might have between two pieces of a body is one that nobody may wait for.
 func (m *server) OnEOF() {
 	m.busy = true
 	if m.in != inClosed {

@@ -30,8 +30,12 @@ func (m *server) patience() time.Duration {
 	case inDrain:
 		return m.lim.Body
 	case inWait:
-		if (m.eof || m.hung) && m.out == outNone {
+		switch {
+		case !m.eof && !m.hung:
+		case m.out == outNone:
 			return lingering
+		default:
+			return m.lim.Body
 		}
 	}
 	return -1
@@ -74,6 +78,9 @@ func (m *server) tick(now time.Duration) {
 	if d < 0 {
 		return
 	}
+	if m.in == inWait && m.pending > 0 {
+		m.at = now // it has something to take, and its time for that
+	}
 	if now-m.at < d {
 		m.expect(d)
 		return
@@ -98,7 +105,7 @@ func (m *server) tick(now time.Duration) {
 // write sends a and b and watches whether the client takes them.
 func (m *server) write(a, b []byte) {
 	m.conn.Write(a, b)
-	if m.hung {
+	if m.hung || m.eof {
 		m.at = m.loc.loop.Now()
 	}
 	m.watch()

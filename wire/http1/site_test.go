@@ -155,6 +155,8 @@ func (v *visit) take(data []byte, end bool) {
 		v.over = true
 		v.stream.Data([]byte("end"), true)
 	case p == "/never":
+	case p == "/begun":
+		v.stream.Respond(v.head(200, -1), []byte("one"), false)
 	case p == "/later":
 		v.site.loop.Post(func() { v.answer(200, "later") })
 	case p == "/chunks", p == "/large-chunks", p == "/trailers":
