@@ -68,6 +68,7 @@ type gateway struct {
 	refused     error           // why the newest configuration is not in force; nil when it is
 	unsettled   error           // which of its settings is not; nil when all are
 	unwanted    []model.Problem // with the certificates that it wants
+	unplaced    []model.Problem // with places that mean nothing here
 	unmet       bool            // it was said that naru rollout cannot ask
 	workloads   string          // where they are met and how they are captured; "" without a mesh
 
@@ -291,6 +292,7 @@ func (g *gateway) applied(s *model.Snapshot, err error) {
 	g.refused = err
 	g.mu.Unlock()
 	if err == nil {
+		g.locate(s)
 		if g.announced != s.Version {
 			g.announced = s.Version
 			g.announce(s)
@@ -361,6 +363,7 @@ func (g *gateway) problems() []model.Problem {
 	}
 	g.mu.Lock()
 	refused, unsettled := g.refused, g.unsettled
+	all = append(all, g.unplaced...)
 	g.mu.Unlock()
 	if unsettled != nil {
 		all = append(all, model.Problem{Severity: model.Broken, Code: "not-applied", Message: "a setting is not in force: " + unsettled.Error()})

@@ -72,7 +72,7 @@ func (last *Validator) Validate(c *Config) (*Config, []Problem) {
 	out.Services = v.sameNames(check(v, "service", c.Services, v.service))
 	for _, x := range out.Services {
 		v.services[x.Name] = struct{}{}
-		if x.speaksHTTP1() {
+		if x.SpeaksHTTP1() {
 			v.http1[x.Name] = struct{}{}
 		}
 	}
@@ -113,10 +113,11 @@ func sameDoor(a, b *Listener) bool {
 	return a.Name == b.Name && a.Hostname == b.Hostname && a.Port == b.Port && a.Protocol == b.Protocol
 }
 func sameName(a, b *Service) bool {
-	return a.Name == b.Name && a.speaksHTTP1() == b.speaksHTTP1()
+	return a.Name == b.Name && a.SpeaksHTTP1() == b.SpeaksHTTP1()
 }
 
-func (s *Service) speaksHTTP1() bool {
+// SpeaksHTTP1 says whether its endpoints are asked by HTTP/1 and nothing else.
+func (s *Service) SpeaksHTTP1() bool {
 	return s.Protocol != HTTP2 && (s.Protocol != HTTPAuto || s.TLS == nil)
 }
 

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 )
@@ -47,9 +46,10 @@ func (v *checker) ejection(s *Service) *Service {
 		}
 	}
 	v.short("a back-off of ejected endpoints", e.Backoff)
-	if first, most := cmp.Or(e.Backoff, DefaultEjection), cmp.Or(e.MaxBackoff, MostEjection); most < first {
-		v.broken("bad-value", fmt.Sprintf("the back-off of service %s is at most %v, but begins with %v; both are %v", s.Name, most, first, first), "the first is the shorter one")
-		e.MaxBackoff = first
+	// Where one of the two is not written here, a policy may say it.
+	if e.MaxBackoff > 0 && e.MaxBackoff < e.Backoff {
+		v.doubtful("contradiction", fmt.Sprintf("the back-off of service %s begins with %v, which is more than its longest of %v: it is always %v", s.Name, e.Backoff, e.MaxBackoff, e.Backoff), "make the longest one the longer one")
+		e.MaxBackoff = e.Backoff
 	}
 	if e == *s.Ejection {
 		return s

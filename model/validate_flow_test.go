@@ -103,7 +103,7 @@ func TestMistakesOfFlows(t *testing.T) {
 		}, "error bad-value: flow f0 has filters, which are for requests", "f0 to nothing"},
 		{func(c *Config) { c.Flows[0].Backends = nil }, "warning no-backend: flow f0 leads nowhere, its connections are reset", ""},
 		{func(c *Config) { c.Flows[0].Idle = 5 }, "warning tiny-time: an idle time of 5ns is hardly meant", ""},
-		{func(c *Config) { c.Flows[0].Priority = "high" }, `error bad-value: flow f0 has the priority "high"`, ""},
+		{func(c *Config) { c.Flows[0].Priority = "high" }, `warning bad-value: flow f0 has the priority "high"`, ""},
 		{func(c *Config) { c.Traffic = onFlow("TCPRoute", &Route{Retry: &Retry{}}) }, "error bad-value: policy is for TCPRoute shop/db, and says nothing of connections Accepted/Invalid", ""},
 		{func(c *Config) {
 			c.Traffic = onFlow("SCTPRoute", &Route{Priority: PriorityLow})

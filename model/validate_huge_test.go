@@ -14,7 +14,7 @@ func TestHugeNumbers(t *testing.T) {
 	s, problems := CheckService(&Service{
 		Name: "s", Connect: 48 * time.Hour,
 		Limits:   &ServiceLimits{Requests: most, Pending: most, Connections: most, Retries: most},
-		Ejection: &Ejection{Backoff: most},
+		Ejection: &Ejection{Backoff: most - 1, MaxBackoff: most},
 		Health:   &HealthCheck{Interval: 9999 * time.Hour},
 	})
 	if l := s.Limits; l.Requests != MostLimit || l.Pending != MostLimit || l.Connections != MostLimit || l.Retries != MostLimit {
@@ -34,7 +34,7 @@ func TestHugeNumbers(t *testing.T) {
 	for _, want := range []string{
 		"the limit of requests of service s is 9223372036854775807; 1000000000 counts",
 		"the limit of requests that wait of service s is 9223372036854775807; 1000000000 counts",
-		"the back-off of service s is 2562047h47m16.854775807s; 24h0m0s counts",
+		"the back-off of service s is 2562047h47m16.854775806s; 24h0m0s counts",
 		"a health check interval of 9999h0m0s is longer than is waited; 24h0m0s counts",
 		"a connect time of 48h0m0s is longer than is waited; 24h0m0s counts",
 		"a request timeout of 9999h0m0s is longer than is waited; 24h0m0s counts",

@@ -81,6 +81,6 @@ func (v *checker) matters(who string, p Priority) bool {
 	case PriorityNormal, PlainPriority, PriorityLow, PriorityCritical:
 		return true
 	}
-	v.broken("bad-value", who+" has the priority "+strconv.Quote(string(p)), "write low, normal or critical; it counts as normal")
+	v.doubtful("bad-value", who+" has the priority "+strconv.Quote(string(p)), "write low, normal or critical; it counts as normal")
 	return false
 }

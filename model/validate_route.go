@@ -293,7 +293,7 @@ func (v *checker) filters(r *Route) *Route {
 
 // callable warns of gRPC that leads to a service which does not speak HTTP/2.
 func (v *checker) callable(r *Route) {
-	if !r.CountCalls && !slices.ContainsFunc(r.Filters, func(f Filter) bool { return f.GRPCWeb != nil || f.Transcode != nil }) {
+	if !r.MakesCalls() {
 		return
 	}
 	for i := range r.Backends {
@@ -303,6 +303,11 @@ func (v *checker) callable(r *Route) {
 			return
 		}
 	}
+}
+
+// MakesCalls says whether something of the route is for gRPC calls alone.
+func (r *Route) MakesCalls() bool {
+	return r.CountCalls || slices.ContainsFunc(r.Filters, func(f Filter) bool { return f.GRPCWeb != nil || f.Transcode != nil })
 }
 
 // mirror says whether the copies have somewhere to go. Without them the

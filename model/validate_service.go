@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 )
@@ -62,11 +63,32 @@ func (v *checker) endpoints(s *Service) *Service {
 		s = copied(s)
 		s.Endpoints = good
 	}
+	if e := twice(good); e != nil {
+		v.doubtful("duplicate-endpoint", fmt.Sprintf("service %s has the endpoint %s twice: it is one, of their weights together", s.Name, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port)))),
+			"leave one of them out, or give the first the weight that is meant")
+	}
 	if len(good) == 0 && (s.Mesh == nil || s.Mesh.External) {
 		// Those of the mesh come and go with their workloads.
 		v.doubtful("empty-service", "service "+s.Name+" has no endpoint, its requests get 503", "")
 	}
 	return s
+}
+
+// twice gives an endpoint that stands twice in a list, nil where there is none.
+func twice(list []*Endpoint) *Endpoint {
+	if len(list) < 2 {
+		return nil
+	}
+	seen := make(map[Endpoint]struct{}, len(list))
+	for _, e := range list {
+		same := *e
+		same.Weight, same.Priority, same.Place, same.Standby = 0, 0, Place{}, false
+		if _, is := seen[same]; is {
+			return e
+		}
+		seen[same] = struct{}{}
+	}
+	return nil
 }
 
 const (

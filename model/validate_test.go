@@ -193,7 +193,7 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{Wait: 7} }, "warning tiny-time: the time that a request waits for its turn of 7ns is hardly meant", ""},
 		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{Wait: time.Hour} }, "error bad-value: a request waits 1h0m0s for its turn at service orders; at most 1m0s counts", ""},
 		{func(c *Config) { c.Services[1].Limits = &ServiceLimits{} }, "warning unused: service orders has limits that say nothing", ""},
-		{func(c *Config) { c.Routes[0].Priority = "high" }, `error bad-value: route r0 has the priority "high"`, ""},
+		{func(c *Config) { c.Routes[0].Priority = "high" }, `warning bad-value: route r0 has the priority "high"`, ""},
 		{func(c *Config) { c.Services[1].Balance = "fairest" }, `error bad-value: service orders is balanced by "fairest", it goes on as peak-ewma`, ""},
 		{func(c *Config) { c.Services[1].Balance = Maglev }, "error no-hash: service orders is balanced by maglev and says of no key what requests have in common; it goes on as peak-ewma", ""},
 		{func(c *Config) { c.Services[1].Hash = []HashKey{{Kind: HashSource}} }, "warning unused: service orders has keys to hash, and is not balanced by them", ""},
@@ -235,7 +235,10 @@ func TestMistakes(t *testing.T) {
 		{func(c *Config) { c.Services[1].Ejection = &Ejection{Failures: 1} }, "warning strict: service orders ejects an endpoint for a single failed request", ""},
 		{func(c *Config) { c.Services[1].Ejection = &Ejection{Slowness: 90} }, "error bad-value: service orders ejects endpoints that take 0.90 times as long as the others, half of all; the default of 3 counts", ""},
 		{func(c *Config) { c.Services[1].Ejection = &Ejection{Backoff: -1} }, "error bad-value: the back-off of service orders is below nothing; its default counts", ""},
-		{func(c *Config) { c.Services[1].Ejection = &Ejection{Backoff: 2 * time.Minute} }, "error bad-value: the back-off of service orders is at most 1m0s, but begins with 2m0s; both are 2m0s", ""},
+		{func(c *Config) { c.Services[1].Ejection = &Ejection{Backoff: 2 * time.Minute, MaxBackoff: time.Minute} }, "warning contradiction: the back-off of service orders begins with 2m0s, which is more than its longest of 1m0s: it is always 2m0s", ""},
+		{func(c *Config) {
+			c.Services[1].Endpoints = []*Endpoint{{Host: "10.0.0.1", Port: 80}, {Host: "10.0.0.1", Port: 81}, {Host: "10.0.0.1", Port: 80, Weight: 5, Priority: 1}}
+		}, "warning duplicate-endpoint: service orders has the endpoint 10.0.0.1:80 twice: it is one, of their weights together", ""},
 		{func(c *Config) { c.Services[1].Ejection = &Ejection{Off: true, Failures: 3} }, "warning unused: service orders ejects no endpoint, so its other settings of ejection are not used", ""},
 		{func(c *Config) { c.Services[1].Connect = 5 }, "warning tiny-time: a connect time of 5ns is hardly meant", ""},
 		{func(c *Config) { c.Services[1].Endpoints[0].Host = "10.0.0.1:80" }, `error bad-address: service orders has an endpoint "10.0.0.1:80"`, ""},

@@ -76,13 +76,14 @@ func has(list []model.Problem, p model.Problem) bool {
 	return slices.ContainsFunc(list, func(o model.Problem) bool { return o.Code == p.Code && o.Message == p.Message })
 }
 
-// Problems tells what policies say in vain, or what comes of them that cannot be
-// meant: of c, which the last Lower was given.
+// Problems tells what policies, routes and services say in vain, or what comes of
+// them where they meet that cannot be meant: of c, which the last Lower was given.
 func (l *Lowering) Problems(c *model.Config) []model.Problem {
-	if len(c.Traffic) == 0 {
-		return nil
-	}
 	t := &teller{met: map[aimed]bool{}, used: map[*model.TrafficPolicy]bool{}, over: map[*model.TrafficPolicy]string{}, said: map[said]bool{}, seen: map[*merged]bool{}}
+	if len(c.Traffic) == 0 {
+		t.meetings(l, c, nil)
+		return t.problems
+	}
 	mesh := l.meshRoutes(c)
 	each := func(one func(*teller, *judged)) {
 		t.all(l, one)
@@ -101,6 +102,7 @@ func (l *Lowering) Problems(c *model.Config) []model.Problem {
 	t.rollouts(l, c)
 	t.conflicts(l.index.routes, routeFields, routeHalf)
 	t.conflicts(l.index.services, serviceFields, serviceHalf)
+	t.meetings(l, c, mesh)
 	return t.problems
 }
 
@@ -121,7 +123,7 @@ func (l *Lowering) meshRoutes(c *model.Config) (all []judged) {
 		m.judge(r, routeFields, nil, func(x *model.Route) (*model.Route, []model.Problem) {
 			return model.CheckRoute(settledRoute(r, x))
 		}, routeTold(r.Name))
-		all = append(all, judged{reflect.ValueOf(r).Elem(), "calls of service " + s.Name, m.by, routeFields, routeHalf, nil, m.problems})
+		all = append(all, judged{reflect.ValueOf(r).Elem(), "calls of service " + s.Name, m.by, routeFields, routeHalf, nil, m.problems, m.noun, s.Name})
 	}
 	return all
 }
@@ -159,6 +161,9 @@ type judged struct {
 	of       half
 	skip     func(*field) bool
 	problems []model.Problem
+
+	out     *model.Route // of calls in the mesh: as it counts
+	service string       // that is called
 }
 
 // all calls one for each noun that policies are for.
@@ -166,14 +171,14 @@ func (t *teller) all(l *Lowering, one func(*teller, *judged)) {
 	for i, s := range l.services.list {
 		if d := l.services.done[i]; d != nil {
 			m := &d.made[0]
-			one(t, &judged{reflect.ValueOf(s).Elem(), "service " + s.Name, m.by, serviceFields, serviceHalf, skipOf(s), m.problems})
+			one(t, &judged{reflect.ValueOf(s).Elem(), "service " + s.Name, m.by, serviceFields, serviceHalf, skipOf(s), m.problems, nil, ""})
 		}
 	}
 	for i, r := range l.routes.list {
 		if d := l.routes.done[i]; d != nil {
 			for k := range d.made {
 				if m := &d.made[k]; m.by != nil {
-					one(t, &judged{reflect.ValueOf(r).Elem(), "route " + r.Name, m.by, routeFields, routeHalf, nil, m.problems})
+					one(t, &judged{reflect.ValueOf(r).Elem(), "route " + r.Name, m.by, routeFields, routeHalf, nil, m.problems, nil, ""})
 				}
 			}
 		}
@@ -183,7 +188,7 @@ func (t *teller) all(l *Lowering, one func(*teller, *judged)) {
 			noun := reflect.ValueOf(asRoute(f)).Elem()
 			for k := range d.made {
 				if m := &d.made[k]; m.by != nil {
-					one(t, &judged{noun, "flow " + f.Name, m.by, flowFields, routeHalf, nil, nil})
+					one(t, &judged{noun, "flow " + f.Name, m.by, flowFields, routeHalf, nil, nil, nil, ""})
 				}
 			}
 		}

@@ -35,7 +35,7 @@ var (
 		"ejection.slowness: 3",
 		"ejection.maxEjected: 50%",
 		"ejection.backoff: 1s",
-		"ejection.maxBackoff: 1m",
+		"ejection.maxBackoff: 1m, or the backoff where that is longer",
 		"locality.prefer: zone",
 		"locality.minEndpoints: 6",
 		"locality.overprovisioning: 140",

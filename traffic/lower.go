@@ -16,6 +16,7 @@ type Lowering struct {
 	services last[model.Service]
 	routes   last[model.Route]
 	flows    last[model.Flow]
+	met      *met                      // of the last Problems
 	find     map[string]*model.Service // of this call
 	steps    []step                    // scratch
 	chains   [kinds]map[ends][]*merged // so that nouns share them
