@@ -133,8 +133,8 @@ func (k *conversation) connect() {
 	a := k.backend.ask(k.flow, &k.tried, k.client.conn.Peer().Remote)
 	lease, why := k.backend.cluster.Lease(k.w.loop, &a, k)
 	if lease == nil {
-		if a.Met != upstream.NoLimit && k.tries == 0 { // otherwise it is told why the last try failed
-			k.detail = a.Met.Err()
+		if k.tries == 0 { // otherwise it is told why the last try failed
+			k.detail = k.backend.cluster.Because(why, a.Met)
 		}
 		k.fail(why)
 		return
