@@ -67,6 +67,8 @@ type serviceStatus struct {
 	Service   string           `json:"service"`
 	Endpoints []endpointStatus `json:"endpoints"`
 	Tiers     []tierStatus     `json:"tiers"` // in the order in which they are tried
+	// Unresolved are the names of endpoints whose last lookup has failed.
+	Unresolved []unresolvedStatus `json:"unresolved,omitempty"`
 	// Panics is how often endpoints began to be used that are not healthy,
 	// OtherZone how many picks were in another zone than ours.
 	Panics    uint64 `json:"panics,omitempty"`
@@ -75,6 +77,12 @@ type serviceStatus struct {
 	// why: see naru_service_choices_total.
 	Chosen  map[string]uint64 `json:"chosen,omitempty"`
 	Skipped map[string]uint64 `json:"skipped,omitempty"`
+}
+
+type unresolvedStatus struct {
+	Host  string `json:"host"`
+	Error string `json:"error"`
+	Keeps int    `json:"keeps"` // addresses from before, that serve
 }
 
 // tierStatus is endpoints of one priority that are equally far.
@@ -90,11 +98,13 @@ type tierStatus struct {
 }
 
 type endpointStatus struct {
-	Address     string `json:"address"`
-	Host        string `json:"host,omitempty"`
-	Place       string `json:"place,omitempty"`
-	Priority    int    `json:"priority,omitempty"`
-	Healthy     bool   `json:"healthy"`
+	Address  string `json:"address"`
+	Host     string `json:"host,omitempty"`
+	Place    string `json:"place,omitempty"`
+	Priority int    `json:"priority,omitempty"`
+	Healthy  bool   `json:"healthy"`
+	// CheckError is what the last health check failed of.
+	CheckError  string `json:"checkError,omitempty"`
 	Weight      int    `json:"weight"`
 	Active      int64  `json:"active"`
 	Connections int64  `json:"connections"`
@@ -147,6 +157,9 @@ func (g *gateway) status() status {
 		for _, t := range st.Tiers {
 			one.Tiers = append(one.Tiers, tierStatus{t.Priority, t.Distance.String(), t.Zone, t.Load, t.Healthy, t.Used, t.Total, t.Panics})
 		}
+		for _, u := range st.Unresolved {
+			one.Unresolved = append(one.Unresolved, unresolvedStatus{u.Host, u.Why, u.Keeps})
+		}
 		for _, ep := range st.Endpoints {
 			host := ep.Host
 			if host == ep.Addr.Addr().String() {
@@ -164,7 +177,7 @@ func (g *gateway) status() status {
 				tries[how] = n
 			})
 			one.Endpoints = append(one.Endpoints, endpointStatus{
-				Address: ep.Addr.String(), Host: host, Place: ep.Place.String(), Priority: ep.Priority, Healthy: ep.Healthy,
+				Address: ep.Addr.String(), Host: host, Place: ep.Place.String(), Priority: ep.Priority, Healthy: ep.Healthy, CheckError: ep.Ails,
 				Weight: max(ep.Weight, 1), Active: ep.Active, Connections: ep.Open, Chosen: ep.Picks, Tries: tries,
 				LatencyMS: float64(ep.Latency.Microseconds()) / 1000, Ejection: out,
 			})

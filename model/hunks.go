@@ -1,5 +1,7 @@
 package model
 
+import "slices"
+
 // Hunk says that A to B of a list became C to D of another. Either part may be
 // empty.
 type Hunk struct{ A, B, C, D int }
@@ -66,4 +68,13 @@ func apart[T any](old, now []T, same func(a, b T) bool) (di, dj int) {
 		}
 	}
 	return 1, 1
+}
+
+// Turned says whether b is a, begun at any place.
+func Turned[T comparable](a, b []T) bool {
+	if len(a) != len(b) || len(a) == 0 {
+		return len(a) == len(b)
+	}
+	i := slices.Index(a, b[0])
+	return i >= 0 && slices.Equal(a[i:], b[:len(a)-i]) && slices.Equal(a[:i], b[len(a)-i:])
 }

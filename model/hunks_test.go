@@ -59,3 +59,15 @@ func TestHunks(t *testing.T) {
 		t.Errorf("%v, asked %d times", h, asked)
 	}
 }
+
+func TestTurned(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{{"", "", true}, {"a", "a", true}, {"abc", "cab", true}, {"abc", "bca", true}, {"abc", "acb", false}, {"abc", "ab", false}, {"abc", "abd", false}, {"", "a", false}} {
+		if got := Turned([]byte(c.a), []byte(c.b)); got != c.want {
+			t.Errorf("%q and %q: %v", c.a, c.b, got)
+		}
+	}
+}

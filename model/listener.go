@@ -1,6 +1,9 @@
 package model
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // Protocol is what a Listener speaks.
 type Protocol string
@@ -174,4 +177,14 @@ type Certificate struct {
 	ChainFile string `json:"chainFile,omitempty"`
 	KeyFile   string `json:"keyFile,omitempty"`
 	Origin    Origin `json:"origin"`
+}
+
+// Same says whether b is shown as c is; what files hold is not compared, and nil is
+// none.
+func (c *Certificate) Same(b *Certificate) bool {
+	if c == nil || b == nil {
+		return c == b
+	}
+	return c.Name == b.Name && c.ChainFile == b.ChainFile && c.KeyFile == b.KeyFile &&
+		bytes.Equal(c.Chain, b.Chain) && bytes.Equal(c.Key, b.Key)
 }

@@ -1,6 +1,10 @@
 package model
 
-import "time"
+import (
+	"bytes"
+	"slices"
+	"time"
+)
 
 // Service is where a Route may lead.
 type Service struct {
@@ -131,6 +135,15 @@ type BackendTLS struct {
 	Certificate string `json:"certificate,omitempty"`
 }
 
+// Same says whether b asks for what t asks for; nil is no TLS.
+func (t *BackendTLS) Same(b *BackendTLS) bool {
+	if t == nil || b == nil {
+		return t == b
+	}
+	return t.ServerName == b.ServerName && t.CAFile == b.CAFile && t.Insecure == b.Insecure &&
+		bytes.Equal(t.CA, b.CA) && slices.Equal(t.Names, b.Names) && t.Certificate == b.Certificate
+}
+
 // HealthKind is how an endpoint is asked.
 type HealthKind string
 
@@ -157,4 +170,24 @@ type HealthCheck struct {
 	// Statuses that are healthy: default 200-399.
 	MinStatus int `json:"minStatus,omitempty"`
 	MaxStatus int `json:"maxStatus,omitempty"`
+}
+
+// Filled gives h with its defaults, but for Host.
+func (h HealthCheck) Filled() HealthCheck {
+	if h.Path == "" || h.Path[0] != '/' {
+		h.Path = "/" + h.Path
+	}
+	orDefault(&h.Interval, 5*time.Second)
+	orDefault(&h.Timeout, 2*time.Second)
+	orDefault(&h.Healthy, 2)
+	orDefault(&h.Unhealthy, 3)
+	orDefault(&h.MinStatus, 200)
+	orDefault(&h.MaxStatus, 399)
+	return h
+}
+
+func orDefault[T time.Duration | int](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
 }

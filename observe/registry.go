@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,8 @@ type Registry struct {
 	funcs   map[string]Family
 	calls   map[string][]*Calls // by route, then loop
 	trials  map[string][]*Trial // by run, then loop; nil without
+
+	mirrored map[string][]*Mirrored // by service, then loop
 }
 
 // refusals are counted with locked additions: they are rare, and what refuses
@@ -49,6 +52,8 @@ func NewRegistry(loops int) *Registry {
 		traffic: map[Scope]map[string][]*Traffic{},
 		funcs:   map[string]Family{},
 		calls:   map[string][]*Calls{},
+
+		mirrored: map[string][]*Mirrored{},
 	}
 }
 
@@ -75,7 +80,8 @@ func (g *Registry) Traffic(s Scope, name string, loop int) *Traffic {
 // Keep forgets the Traffic of names that the function does not want, so that
 // reloads do not grow memory. A Traffic that a draining Program still holds
 // goes on working and is no longer seen. If the name comes back it starts at
-// 0, which readers of counters know as a restart.
+// 0, which readers of counters know as a restart. With ScopeService it does so
+// with what is Mirrored.
 func (g *Registry) Keep(s Scope, names func(string) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -83,6 +89,9 @@ func (g *Registry) Keep(s Scope, names func(string) bool) {
 		if !names(name) {
 			delete(g.traffic[s], name)
 		}
+	}
+	if s == ScopeService {
+		maps.DeleteFunc(g.mirrored, func(name string, _ []*Mirrored) bool { return !names(name) })
 	}
 }
 
@@ -139,7 +148,7 @@ func (g *Registry) Collect(emit func(Family)) {
 		all = append(all, f)
 	}
 	g.mu.Unlock()
-	all = append(all, g.refusedFamily(), g.callsFamily())
+	all = append(all, g.refusedFamily(), g.callsFamily(), g.mirroredFamily())
 	for _, s := range []Scope{ScopeRoute, ScopeService, ScopeListener} {
 		all = append(all, g.trafficFamilies(s)...)
 	}

@@ -268,7 +268,7 @@ func (c *compiler) leaves(noun *model.Route) bool {
 func (c *compiler) mirrors(fs []model.Filter) (list []mirrorTo) {
 	for i := range fs {
 		if m := fs[i].Mirror; m != nil {
-			list = append(list, mirrorTo{service: m.Service, cluster: c.clusters[m.Service], host: c.host(m.Service), n: m.Numerator, of: m.Denominator})
+			list = append(list, mirrorTo{service: m.Service, cluster: c.clusters[m.Service], host: c.host(m.Service), n: m.Numerator, of: m.Denominator, counts: make([]*observe.Mirrored, c.loops)})
 		}
 	}
 	return list

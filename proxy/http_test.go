@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +236,7 @@ func TestMirrors(t *testing.T) {
 		if n := len(w.proxy.workers[0].spare); n != 1 {
 			t.Errorf("%d mirrors are spare", n)
 		}
+		counted(t, w, "2xx 1")
 	})
 	t.Run("answers earlier", func(t *testing.T) {
 		w, s, m, c := start(t)
@@ -244,6 +247,7 @@ func TestMirrors(t *testing.T) {
 		if n := len(w.proxy.workers[0].spare); n != 1 {
 			t.Errorf("%d mirrors are spare", n)
 		}
+		counted(t, w, "2xx 1")
 	})
 	t.Run("is slow to take the body", func(t *testing.T) {
 		w, s, m, c := start(t)
@@ -255,6 +259,7 @@ func TestMirrors(t *testing.T) {
 		s.send("c", true)
 		c.respond(200, "", true)
 		w.settled(1)
+		counted(t, w, "behind 1")
 	})
 	t.Run("never answers", func(t *testing.T) {
 		w, s, m, c := start(t)
@@ -266,6 +271,7 @@ func TestMirrors(t *testing.T) {
 			t.Error("the mirror waits for ever")
 		}
 		w.settled(1)
+		counted(t, w, "upstream_timeout 1")
 	})
 	t.Run("breaks", func(t *testing.T) {
 		w, s, m, c := start(t)
@@ -274,6 +280,7 @@ func TestMirrors(t *testing.T) {
 		c.respond(200, "fine", true)
 		w.expect(s, 200, "fine", observe.ReasonNone)
 		w.settled(1)
+		counted(t, w, "upstream_reset 1")
 	})
 	t.Run("is copied once for several tries", func(t *testing.T) {
 		w := newWorld(t, 1)
@@ -285,7 +292,66 @@ func TestMirrors(t *testing.T) {
 		w.conn(2).respond(200, "", true)
 		w.expect(s, 200, "", observe.ReasonNone)
 		w.settled(1)
+		counted(t, w, "2xx 1")
 	})
+	t.Run("of a request that never ends", func(t *testing.T) {
+		w, _, m, c := start(t)
+		c.respond(413, "", true)
+		if m.canceled != 1 {
+			t.Error("the mirror waits for the rest")
+		}
+		w.settled(1)
+		counted(t, w, "incomplete 1")
+	})
+	t.Run("answers in part", func(t *testing.T) {
+		w, s, m, c := start(t)
+		s.send("b", true)
+		c.respond(200, "", true)
+		m.respond(500, "x", false)
+		m.fail(dropped)
+		w.settled(1)
+		counted(t, w, "upstream_reset 1")
+	})
+	t.Run("has nobody to go to", func(t *testing.T) {
+		c := shop(1, mirrored)
+		c.Services[1].Endpoints = nil
+		w := newWorld(t, 1)
+		w.apply(c)
+		s := w.get("/")
+		w.conn(0).respond(200, "", true)
+		w.expect(s, 200, "", observe.ReasonNone)
+		w.settled(1)
+		counted(t, w, "no_endpoint 1")
+	})
+	t.Run("has no room", func(t *testing.T) {
+		c := shop(1, mirrored)
+		c.Services[1].Limits = &model.ServiceLimits{Requests: 1}
+		w := newWorld(t, 1)
+		w.apply(c)
+		for range 2 {
+			w.get("/")
+		}
+		// The first copy waits for its answer, so the second is not sent.
+		w.conn(1).respond(200, "", true)
+		w.conn(2).respond(200, "", true)
+		w.conn(0).respond(503, "", true)
+		w.settled(2)
+		counted(t, w, "5xx 1", "overloaded 1")
+	})
+}
+
+// counted compares what is counted of the mirrors' copies to m.
+func counted(t *testing.T, w *world, want ...string) {
+	t.Helper()
+	var got []string
+	w.proxy.opt.Registry.Collect(func(f observe.Family) {
+		if f.Name == "naru_mirrored_total" {
+			f.Each(func(s *observe.Sample) { got = append(got, fmt.Sprint(s.Values[1], " ", s.Value)) })
+		}
+	})
+	if !slices.Equal(got, want) {
+		t.Errorf("counted %q, want %q", got, want)
+	}
 }
 
 func TestWeights(t *testing.T) {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"time"
 
+	"github.com/naru-mesh/naru/observe"
 	"github.com/naru-mesh/naru/upstream"
 	"github.com/naru-mesh/naru/wire"
 )
@@ -14,6 +15,7 @@ type mirror struct {
 	wire.Exchange
 	w      *worker
 	of     *exchange // nil once the request has let it go
+	counts *observe.Mirrored
 	client wire.ClientStream
 	timer  wire.Timer
 	ended  bool // the request is complete
@@ -29,11 +31,14 @@ func (x *exchange) copyTo(list []mirrorTo, data []byte, end bool) {
 		if to.cluster == nil || !x.w.chance(to.n, to.of) {
 			continue
 		}
-		conn, _, _ := to.cluster.Pick(x.w.loop, &upstream.Ask{Untold: true, Class: upstream.Low, Once: true})
+		counts := to.counted(x.w)
+		conn, _, why := to.cluster.Pick(x.w.loop, &upstream.Ask{Untold: true, Class: upstream.Low, Once: true})
 		if conn == nil {
+			counts.Failed(why)
 			continue
 		}
 		m := x.w.mirror()
+		m.counts = counts
 		m.Request.CopyFrom(&x.Request)
 		if to.host != "" {
 			m.Request.Authority = m.Request.Keep([]byte(to.host))
@@ -45,6 +50,16 @@ func (x *exchange) copyTo(list []mirrorTo, data []byte, end bool) {
 			x.mirrors = append(x.mirrors, m)
 		}
 	}
+}
+
+// counted gives what w counts of the copies.
+func (to *mirrorTo) counted(w *worker) *observe.Mirrored {
+	c := to.counts[w.index]
+	if c == nil {
+		c = w.proxy.opt.Registry.Mirrored(to.service, w.index)
+		to.counts[w.index] = c
+	}
+	return c
 }
 
 func (w *worker) mirror() *mirror {
@@ -66,6 +81,7 @@ func (m *mirror) data(b []byte, end bool) {
 	m.ended = end
 	m.client.Data(b, end)
 	if m.client.Buffered() > highWater {
+		m.counts.GivenUp(observe.Behind)
 		m.client.Cancel()
 		m.over()
 	}
@@ -78,6 +94,7 @@ func (m *mirror) abandon() {
 	case m.client == nil:
 		m.recycle()
 	case !m.ended:
+		m.counts.GivenUp(observe.Incomplete)
 		m.client.Cancel()
 		m.over()
 	}
@@ -95,7 +112,7 @@ func (m *mirror) over() {
 func (m *mirror) recycle() {
 	m.Request.Reset()
 	m.Response.Reset()
-	m.ended = false
+	m.ended, m.counts = false, nil
 	if len(m.w.spare) < keepFree {
 		m.w.spare = append(m.w.spare, m)
 	}
@@ -104,6 +121,7 @@ func (m *mirror) recycle() {
 // OnTimer gives up a mirror that takes too long.
 func (m *mirror) OnTimer(*wire.Timer) {
 	if c := m.client; c != nil {
+		m.counts.Failed(observe.UpstreamTimeout)
 		c.Cancel()
 		m.over()
 	}
@@ -111,17 +129,19 @@ func (m *mirror) OnTimer(*wire.Timer) {
 
 // The answer is read, so that the connection can be used again, and forgotten.
 
-func (m *mirror) OnInform(*wire.Head) {}
-func (m *mirror) OnResponse(_ []byte, end bool) {
+func (m *mirror) OnInform(*wire.Head)               {}
+func (m *mirror) OnResponse(_ []byte, end bool)     { m.more(end) }
+func (m *mirror) OnResponseData(_ []byte, end bool) { m.more(end) }
+func (m *mirror) OnResponseTrailers(*wire.Head)     { m.more(true) }
+func (m *mirror) OnResponseAbort(f wire.Failure) {
+	m.counts.Failed(f.Reason)
+	m.over()
+}
+func (m *mirror) OnRequestDrained() {}
+
+func (m *mirror) more(end bool) {
 	if end {
+		m.counts.Answered(m.Response.Status)
 		m.over()
 	}
 }
-func (m *mirror) OnResponseData(_ []byte, end bool) {
-	if end {
-		m.over()
-	}
-}
-func (m *mirror) OnResponseTrailers(*wire.Head) { m.over() }
-func (m *mirror) OnResponseAbort(wire.Failure)  { m.over() }
-func (m *mirror) OnRequestDrained()             {}

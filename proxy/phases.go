@@ -13,7 +13,6 @@ import (
 
 // flow starts them.
 func (x *exchange) flow() {
-	r := x.rule
 	x.flowing = true
 	if x.status == 101 {
 		// From here on bytes pass both ways for as long as the rule lets them.
@@ -22,12 +21,19 @@ func (x *exchange) flow() {
 		x.due = 0
 	}
 	x.stir()
-	if r.stream == 0 {
+	x.bound()
+}
+
+// bound starts the second alone: of a response that is here as a whole, and is held
+// back on its way to the client.
+func (x *exchange) bound() {
+	d := x.rule.stream
+	if d == 0 {
 		return
 	}
-	if end := x.w.loop.Now() + r.stream; x.due == 0 || end < x.due {
+	if end := x.w.loop.Now() + d; x.due == 0 || end < x.due {
 		x.bounded = true
-		x.requestTimer.Set(x.w.loop, r.stream)
+		x.requestTimer.Set(x.w.loop, d)
 	}
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -134,6 +135,41 @@ func TestStreamTimeout(t *testing.T) {
 			t.Errorf("%s: reset for %q, the record says %q, want %q", name, s.reset, w.last.Reason, c.why)
 		}
 		w.settled(1)
+	}
+}
+
+// TestStreamTimeoutOfWhatIsHeldBack: nor may one last longer that came at once and
+// whose body passes at a rate.
+func TestStreamTimeoutOfWhatIsHeldBack(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*model.Route){
+		"a shape": shapes(model.Shape{Download: 1000}),
+		"a fault": filters(does(0, "slow")),
+	} {
+		for _, request := range []time.Duration{0, 500 * time.Millisecond} {
+			w := newWorld(t, 1)
+			w.apply(shop(1, change, func(r *model.Route) { r.Timeouts = model.Timeouts{Stream: time.Second, Request: request} }))
+			after, why := time.Second, observe.StreamTimeout
+			if request > 0 {
+				after, why = request, observe.RequestTimeout
+			}
+			s := w.get("/")
+			w.conn(0).respond(200, strings.Repeat("x", 5000), true)
+			w.loops[0].pass(after - 50*time.Millisecond)
+			if s.ended || len(s.body) == 0 {
+				t.Errorf("%s: ended %v, %d bytes", name, s.ended, len(s.body))
+			}
+			w.loops[0].pass(100 * time.Millisecond)
+			if s.reset != why || w.last.Reason != why {
+				t.Errorf("%s: reset for %q, the record says %q, want %q", name, s.reset, w.last.Reason, why)
+			}
+			// One that is through in time is as any other.
+			s = w.get("/")
+			w.busy().respond(200, strings.Repeat("x", 100), true)
+			w.loops[0].pass(2 * time.Second)
+			w.expect(s, 200, strings.Repeat("x", 100), observe.ReasonNone)
+			w.settled(2)
+		}
 	}
 }
 

@@ -170,6 +170,7 @@ type mirrorTo struct {
 	cluster *upstream.Cluster
 	host    string
 	n, of   int
+	counts  []*observe.Mirrored // by loop, made at first use
 }
 
 // counts gives the traffic of loop, which is made when it is first needed.

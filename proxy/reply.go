@@ -131,7 +131,9 @@ func (x *exchange) bring(data []byte, end bool) {
 	if len(x.Outward) > 0 {
 		if x.status != 101 {
 			x.out = x.w.pipe(x, x.Outward, true)
-			x.out.feed(data, end, nil)
+			if x.out.feed(data, end, nil); end && x.live {
+				x.bound()
+			}
 			return
 		}
 		x.dropOut()

@@ -216,6 +216,9 @@ func TestServiceWithoutEndpoints(t *testing.T) {
 	w := newWorld(t, 1)
 	w.apply(shop(0))
 	w.expect(w.get("/"), 503, "", observe.NoEndpoint)
+	if err := w.last.Detail; err == nil || err.Error() != "the service's list of endpoints is empty" {
+		t.Errorf("detail %v", err)
+	}
 	w.settled(1)
 }
 

@@ -32,6 +32,8 @@ type conversation struct {
 
 	client, service half
 	lease           *upstream.Lease
+	endpoint        *upstream.Endpoint // that was tried last, nil without one
+	chosen          upstream.Choice    // why it was
 	tried           upstream.Tried
 	held            []byte // what the client has sent before there was a service
 	greeting        []byte // what the service has sent before its client, while that is wary
@@ -131,8 +133,8 @@ func (k *conversation) connect() {
 	a := k.backend.ask(k.flow, &k.tried, k.client.conn.Peer().Remote)
 	lease, why := k.backend.cluster.Lease(k.w.loop, &a, k)
 	if lease == nil {
-		if a.Met != upstream.NoLimit && k.tries == 0 { // otherwise it is told why the last try failed
-			k.detail = a.Met.Err()
+		if k.tries == 0 { // otherwise it is told why the last try failed
+			k.detail = k.backend.cluster.Because(why, a.Met)
 		}
 		k.fail(why)
 		return
@@ -140,8 +142,8 @@ func (k *conversation) connect() {
 	if k.tries++; k.tries == 1 {
 		k.backend.cluster.Asked(k.w.loop)
 	}
-	k.lease = lease
-	k.tried.Add(lease.Endpoint())
+	k.lease, k.endpoint, k.chosen = lease, lease.Endpoint(), lease.Chosen
+	k.tried.Add(k.endpoint)
 	lease.Fresh = k.fresh
 	k.service.conn = lease.Dial(&k.service)
 }
@@ -481,12 +483,10 @@ func (k *conversation) describe(r *observe.Record) {
 		r.Service = k.backend.noun.Service
 	}
 	r.Endpoint = k.stranger
-	ep := (*upstream.Endpoint)(nil)
-	if k.lease != nil {
-		ep = k.lease.Endpoint()
-		r.Endpoint, r.Chosen = ep.Addr(), k.lease.Chosen.String()
+	if k.endpoint != nil { // though its lease is gone where it could not be connected to
+		r.Endpoint, r.Chosen = k.endpoint.Addr(), k.chosen.String()
 	}
 	if k.listener != nil {
-		r.Source, r.Destination = k.listener.ends(peer, ep)
+		r.Source, r.Destination = k.listener.ends(peer, k.endpoint)
 	}
 }

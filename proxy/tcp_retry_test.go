@@ -134,6 +134,15 @@ func TestConversationTellsOfItsEndpoint(t *testing.T) {
 	}
 }
 
+// TestConversationOfNobody: the log says why there is no endpoint.
+func TestConversationOfNobody(t *testing.T) {
+	t.Parallel()
+	w, _, dialled := talk(t, func(c *model.Config) { c.Services[0].Endpoints = nil })
+	if r := w.last; len(*dialled) != 0 || r.Reason != observe.NoEndpoint || r.Detail == nil || r.Detail.Error() != "the service's list of endpoints is empty" || r.Endpoint.IsValid() {
+		t.Errorf("%d dialled, record %+v", len(*dialled), r)
+	}
+}
+
 // TestConversationMeetsALimit: it is refused at once, and the log says of what.
 func TestConversationMeetsALimit(t *testing.T) {
 	t.Parallel()

@@ -120,8 +120,8 @@ func TestConversationTriesAnother(t *testing.T) {
 	if (*dialled)[1].how != "reset" || client.how != "reset" || len(*dialled) != 2 {
 		t.Errorf("after silence %q and %q, %d dialled", (*dialled)[1].how, client.how, len(*dialled))
 	}
-	if r := w.last; r.Reason != observe.ConnectTimeout || r.Attempts != 2 || !errors.Is(r.Detail, errSlow) {
-		t.Errorf("record %+v", r)
+	if r := w.last; r.Reason != observe.ConnectTimeout || r.Attempts != 2 || !errors.Is(r.Detail, errSlow) || r.Endpoint != (*dialled)[1].peer.Remote || r.Chosen != "elsewhere" {
+		t.Errorf("record %+v, which has not the endpoint %v", r, (*dialled)[1].peer.Remote)
 	}
 	w, client, dialled = talk(t, nil)
 	client.handler.OnClose(syscall.ECONNRESET)

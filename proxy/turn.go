@@ -63,8 +63,8 @@ func (x *exchange) unmade(why observe.Reason, met upstream.Limit) {
 			met = upstream.NoLimit
 		}
 	}
-	if met != upstream.NoLimit && !x.earlier {
-		x.detail = met.Err()
+	if because := x.backend.cluster.Because(why, met); because != nil && !x.earlier {
+		x.detail = because
 	}
 	x.fail(why)
 }

@@ -173,7 +173,7 @@ func (s *session) begin() bool {
 	if why == observe.ReasonNone {
 		a := b.ask(s.flow, nil, s.key.remote)
 		s.lease, why = b.cluster.Lease(w.loop, &a, s)
-		s.detail = a.Met.Err()
+		s.detail = b.cluster.Because(why, a.Met)
 	}
 	if s.lease == nil {
 		s.why = why

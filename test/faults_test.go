@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -226,6 +228,27 @@ func TestHealthChecks(t *testing.T) {
 	if v := g.metrics().value("naru_service_endpoint_healthy", "endpoint", one.addr); v != 0 {
 		t.Errorf("naru_service_endpoint_healthy %v", v)
 	}
+	if _, page := g.page("/status"); strings.Count(page, `"checkError": "status 500"`) != 1 {
+		t.Errorf("/status does not say why: %s", page)
+	}
 	sick.Store(false)
 	eventually(t, "it is back", func() bool { return ones() == 10 })
+	if _, page := g.page("/status"); strings.Contains(page, "checkError") {
+		t.Errorf("/status says what is over: %s", page)
+	}
+}
+
+// TestNameThatIsNotFound: /status and the access log say why there is no endpoint.
+func TestNameThatIsNotFound(t *testing.T) {
+	t.Parallel()
+	g := start(t, "listen: $LISTEN\nlog: {format: json, file: access.log}\nroutes:\n- match: /\n  to: lost\nservices:\n  lost: ['nowhere.invalid:80']\n")
+	eventually(t, "/status says which name was not found", func() bool {
+		_, page := g.page("/status")
+		return strings.Contains(page, `"host": "nowhere.invalid"`) && strings.Contains(page, `"error": "lookup nowhere.invalid`)
+	})
+	g.ask("GET", "/").refused(t, 503, "no_endpoint")
+	eventually(t, "the access log says so", func() bool {
+		b, _ := os.ReadFile(filepath.Join(g.dir, "access.log"))
+		return strings.Contains(string(b), `"reason":"no_endpoint","flags":"UH","detail":"lookup nowhere.invalid`)
+	})
 }

@@ -176,7 +176,8 @@ func TestMirror(t *testing.T) {
 	t.Parallel()
 	up, copies := witness(t), witness(t)
 	hung := script(t, func(_ int, c *client) { io.Copy(io.Discard, c.in) })
-	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: http://%s\n  mirror: ['http://%s', 'http://%s']\n", up.addr, copies.addr, hung.addr))
+	nobody := "http://127.0.0.1:" + freeport.Hold(t)
+	g := start(t, fmt.Sprintf("listen: $LISTEN\nroutes:\n- match: /\n  to: http://%s\n  mirror: ['http://%s', 'http://%s', '%s']\n", up.addr, copies.addr, hung.addr, nobody))
 	c := g.dial()
 	for i := range 20 {
 		c.send(fmt.Sprintf("POST /%d HTTP/1.1\nHost: a\nTransfer-Encoding: chunked\n\n3\nabc\n", i))
@@ -188,6 +189,13 @@ func TestMirror(t *testing.T) {
 		if !strings.HasSuffix(s, " abcdef") {
 			t.Errorf("a copy is %q", s)
 		}
+	}
+	eventually(t, "all copies are counted", func() bool {
+		m := g.metrics()
+		return m.value("naru_mirrored_total", "service", "http://"+copies.addr, "result", "2xx") == 20 && m.value("naru_mirrored_total", "service", nobody) == 20
+	})
+	if m := g.metrics(); m.value("naru_mirrored_total", "service", nobody, "result", "connect_refused") == 0 || m.value("naru_mirrored_total", "service", "http://"+hung.addr) != 0 {
+		t.Error("of a service that is not there no refusal is counted, or copies that still wait for their answer are")
 	}
 }
 

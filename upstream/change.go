@@ -71,7 +71,7 @@ func (s *Set) Prepare(services []*model.Service, certificates ...*model.Certific
 		if c != nil {
 			hunks, little = alike(c.Service().Endpoints, svc.Endpoints)
 		}
-		if c != nil && c.spec.Load().err == nil && len(hunks) == 0 && sameService(c.Service(), svc) && sameCertificate(c.spec.Load().own, own(svc)) {
+		if c != nil && c.spec.Load().err == nil && len(hunks) == 0 && sameService(c.Service(), svc) && c.spec.Load().own.Same(own(svc)) {
 			ch.clusters[svc.Name] = c
 			continue
 		}

@@ -92,6 +92,9 @@ func TestBrokenTLSKeepsWhatWorked(t *testing.T) {
 	if _, _, why := w.cluster("new").Pick(w.loops[0], &Ask{}); why != observe.UpstreamTLS {
 		t.Errorf("the new service gives %q", why)
 	}
+	if err := w.cluster("new").Because(observe.UpstreamTLS, NoLimit); err == nil || err.Error() != "missing: no such file" {
+		t.Errorf("the new service gives it because of %v", err)
+	}
 	// What is still broken is told again; the file may be there by now.
 	if ch, err = w.set.Prepare([]*model.Service{bad("new")}); err == nil {
 		t.Error("a broken service was taken for unchanged")

@@ -233,10 +233,7 @@ func (c *Cluster) remove(eps []*Endpoint) {
 	}
 	for _, ep := range eps {
 		ep.skipped(true) // keys may find it until others are found
-		if ep.endCheck != nil {
-			ep.endCheck()
-			ep.endCheck = nil
-		}
+		c.endCheck(ep)
 	}
 	c.prune()
 	c.leaving = append(c.leaving, eps...)

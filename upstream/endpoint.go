@@ -65,12 +65,14 @@ type Endpoint struct {
 	endCheck context.CancelFunc
 	// name is whose address it is; nil where it is written as an address.
 	name *name
+	// ails is what its last health check failed of, if it has. Guarded likewise.
+	ails string
 
 	// What loops contend for is on a cache line away from what every pick reads,
 	// and kept only where the balancing wants it. inflight is how many requests
 	// run on the endpoint, over all loops, but for those of a time when the service
 	// had no other; latency is how long it takes, see load.go.
-	_        [64]byte
+	_        [48]byte
 	inflight atomic.Int64
 	latency  latency
 	_        [48]byte

@@ -13,17 +13,9 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
+	"github.com/naru-mesh/naru/upstream/outlier"
 	"github.com/naru-mesh/naru/wire"
-)
-
-// Defaults of a model.HealthCheck.
-const (
-	checkInterval  = 5 * time.Second
-	checkTimeout   = 2 * time.Second
-	checkHealthy   = 2
-	checkUnhealthy = 3
-	checkMinStatus = 200
-	checkMaxStatus = 399
 )
 
 // parallelChecks bounds how many checks of a Set wait for an answer at a time:
@@ -67,9 +59,8 @@ func (c *Cluster) recheck(ep *Endpoint) {
 	}
 	if c.used(ep) {
 		c.startCheck(ep)
-	} else if ep.endCheck != nil {
-		ep.endCheck()
-		ep.endCheck = nil
+	} else {
+		c.endCheck(ep)
 	}
 }
 
@@ -91,23 +82,31 @@ func (c *Cluster) startCheck(ep *Endpoint) {
 func (c *Cluster) endChecks() {
 	follow := c.spec.Load().service.Health != nil
 	for _, m := range c.members {
-		if m.ep.endCheck != nil {
-			m.ep.endCheck()
-			m.ep.endCheck = nil
-		}
+		c.endCheck(m.ep)
 		if !follow && m.ep.sick.Swap(false) {
 			c.layout.note(m.ep)
 		}
 	}
 }
 
-// judge takes a verdict, unless the check has ended.
-func (c *Cluster) judge(ctx context.Context, ep *Endpoint, sick bool) {
+// judge takes a verdict, and what the last check failed of, unless the check has ended.
+func (c *Cluster) judge(ctx context.Context, ep *Endpoint, sick bool, of string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if ctx.Err() == nil {
+	if ctx.Err() != nil {
+		return
+	}
+	if ep.ails = of; ep.sick.Load() != sick {
 		ep.sick.Store(sick)
 		c.changed(ep)
+	}
+}
+
+// endCheck ends the check of ep, and forgets what it has told. With c.mu held.
+func (c *Cluster) endCheck(ep *Endpoint) {
+	if ep.endCheck != nil {
+		ep.endCheck()
+		ep.endCheck, ep.ails = nil, ""
 	}
 }
 
@@ -124,36 +123,20 @@ type check struct {
 }
 
 func newCheck(c *Cluster, ep *Endpoint, svc *model.Service) *check {
-	k := &check{cluster: c, ep: ep, cfg: *svc.Health, tls: svc.TLS, speaks: svc.Protocol}
+	k := &check{cluster: c, ep: ep, cfg: svc.Health.Filled(), tls: svc.TLS, speaks: svc.Protocol}
 	if c != nil {
 		k.dialer = c.owner.env.TLS
 	}
-	h := &k.cfg
-	if h.Path == "" || h.Path[0] != '/' {
-		h.Path = "/" + h.Path
-	}
-	orDefault(&h.Interval, checkInterval)
-	orDefault(&h.Timeout, checkTimeout)
-	h.Interval, h.Timeout = min(h.Interval, longest), min(h.Timeout, longest)
-	orDefault(&h.Healthy, checkHealthy)
-	orDefault(&h.Unhealthy, checkUnhealthy)
-	orDefault(&h.MinStatus, checkMinStatus)
-	orDefault(&h.MaxStatus, checkMaxStatus)
+	k.cfg.Interval, k.cfg.Timeout = min(k.cfg.Interval, longest), min(k.cfg.Timeout, longest)
 	switch {
-	case h.Host != "":
-		k.host = h.Host
+	case k.cfg.Host != "":
+		k.host = k.cfg.Host
 	case svc.Host != "":
 		k.host = svc.Host
 	default:
 		k.host = net.JoinHostPort(ep.host, strconv.Itoa(int(ep.addr.Port())))
 	}
 	return k
-}
-
-func orDefault[T time.Duration | int](v *T, def T) {
-	if *v <= 0 {
-		*v = def
-	}
 }
 
 // Results that contradict the state are soon followed by the next question, so
@@ -181,11 +164,12 @@ func (k *check) run(ctx context.Context) {
 	ask, err := k.prepare(ctx)
 	if err != nil {
 		log.Error("health check is not possible; the endpoint counts as it did before", "error", err)
+		k.cluster.judge(ctx, k.ep, k.ep.sick.Load(), observe.Brief(fmt.Errorf("health check is not possible: %w", err)))
 		return
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var against streak
+	against, told := outlier.Streak(0), ""
 	for {
 		select {
 		case <-timer.C:
@@ -205,37 +189,20 @@ func (k *check) run(ctx context.Context) {
 		if err == nil {
 			k.cluster.passed(k.ep)
 		}
-		sick := k.ep.sick.Load()
-		if against.add(err != nil, sick, &k.cfg) {
-			k.cluster.judge(ctx, k.ep, !sick)
-			if sick {
-				log.Info("endpoint is healthy")
-			} else {
-				log.Warn("endpoint is unhealthy", "error", err)
-			}
+		sick, of := k.ep.sick.Load(), observe.Brief(err)
+		turns := against.Add(err != nil, sick, k.cfg.Healthy, k.cfg.Unhealthy)
+		if turns || of != told {
+			told = of
+			k.cluster.judge(ctx, k.ep, sick != turns, of)
+		}
+		switch {
+		case turns && sick:
+			log.Info("endpoint is healthy")
+		case turns:
+			log.Warn("endpoint is unhealthy", "error", err)
 		}
 		timer.Reset(k.pause(against > 0))
 	}
-}
-
-// streak counts the results in a row that contradict the state.
-type streak int
-
-// add takes a result and says whether the state changes by it.
-func (n *streak) add(failed, sick bool, h *model.HealthCheck) bool {
-	if failed == sick {
-		*n = 0
-		return false
-	}
-	needs := h.Unhealthy
-	if sick {
-		needs = h.Healthy
-	}
-	if *n++; int(*n) < needs {
-		return false
-	}
-	*n = 0
-	return true
 }
 
 // prepare makes the question of the check's kind: nil is a healthy answer.

@@ -97,8 +97,12 @@ func TestUnhealthyEndpointIsNotChosenUntilItRecovers(t *testing.T) {
 		t.Errorf("planned %v", p)
 	}
 	for _, e := range w.stats("a").Endpoints {
-		if e.Healthy != (e.Addr == two.addr()) {
-			t.Errorf("stats say of %s: healthy %v", e.Addr, e.Healthy)
+		ails := ""
+		if e.Addr == one.addr() {
+			ails = "status 503"
+		}
+		if e.Healthy != (e.Addr == two.addr()) || e.Ails != ails {
+			t.Errorf("stats say of %s: healthy %v, ails %q, want %q", e.Addr, e.Healthy, e.Ails, ails)
 		}
 	}
 	// When all are unhealthy, all are used.
@@ -114,19 +118,42 @@ func TestUnhealthyEndpointIsNotChosenUntilItRecovers(t *testing.T) {
 	}
 }
 
-func TestHealthNeedsResultsInARow(t *testing.T) {
+// TestLastCheckErrorIsTold: the newest, also while the state stays what it is, and
+// none where there are no checks any more.
+func TestLastCheckErrorIsTold(t *testing.T) {
 	t.Parallel()
-	h := &model.HealthCheck{Healthy: 2, Unhealthy: 3}
-	var n streak
-	sick, states := false, ""
-	for _, result := range "xx.xx.xxxx.x..x...xxx" {
-		if n.add(result == 'x', sick, h) {
-			sick = !sick
+	w := newWorld(t, 1)
+	one := newInstance(t, false)
+	one.status.Store(500)
+	svc := checked(model.HealthCheck{Healthy: 1 << 30, Unhealthy: 1 << 30}, one)
+	w.apply(svc)
+	says := func(ails string) {
+		t.Helper()
+		for {
+			<-one.seen // a check more
+			if st := w.stats("a").Endpoints[0]; st.Ails == ails {
+				if !st.Healthy {
+					t.Error("it is unhealthy before it has failed often enough")
+				}
+				return
+			}
+			if t.Context().Err() != nil {
+				t.Fatalf("it never ails of %q", ails)
+			}
 		}
-		states += map[bool]string{true: "x", false: "."}[sick]
 	}
-	if want := "........xxxxx.......x"; states != want {
-		t.Errorf("states %s, want %s", states, want)
+	says("status 500")
+	one.status.Store(418)
+	says("status 418")
+	one.status.Store(200)
+	says("")
+	one.status.Store(500)
+	says("status 500")
+	without := *svc
+	without.Health = nil
+	w.apply(&without)
+	if st := w.stats("a").Endpoints[0]; st.Ails != "" {
+		t.Errorf("without checks it ails of %q", st.Ails)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/naru-mesh/naru/model"
+	"github.com/naru-mesh/naru/observe"
 )
 
 // Bounds of how long addresses are believed, and of one lookup. When one of them
@@ -42,6 +43,7 @@ type resolver struct {
 type name struct {
 	host    string
 	current atomic.Pointer[[]netip.Addr] // nil before the first answer
+	failed  atomic.Pointer[Unresolved]   // the last lookup; nil where that has an answer
 	tried   chan struct{}                // closed after the first lookup
 	doubted chan struct{}                // holds one while doubt was told and not heard
 	end     context.CancelFunc
@@ -175,12 +177,14 @@ func (r *resolver) follow(ctx context.Context, n *name) {
 			if failures++; failures == 1 {
 				r.set.env.Log.Warn("name lookup failed", "host", n.host, "error", err, "keeps", len(n.addresses()))
 			}
+			n.failed.Store(&Unresolved{Host: n.host, Keeps: len(n.addresses()), Why: observe.Brief(err)})
 		default:
 			if failures > 0 {
 				r.set.env.Log.Info("name lookup works again", "host", n.host)
 			}
 			failures = 0
 			changed = n.learn(addrs)
+			n.failed.Store(nil)
 		}
 		select {
 		case <-n.tried:
@@ -219,7 +223,7 @@ func (r *resolver) lookup(ctx context.Context, host string) ([]netip.Addr, time.
 // turn the order round from answer to answer: only the set counts. What was there
 // before keeps its place, and what is new comes last.
 func (n *name) learn(addrs []netip.Addr) (changed bool) {
-	if turned(n.answer, addrs) {
+	if model.Turned(n.answer, addrs) {
 		return false
 	}
 	if n.have == nil {
@@ -272,15 +276,6 @@ func (n *name) learn(addrs []netip.Addr) (changed bool) {
 	list = append(list, come...)
 	n.current.Store(&list)
 	return true
-}
-
-// turned says whether b is a, begun at any place.
-func turned(a, b []netip.Addr) bool {
-	if len(a) != len(b) || len(a) == 0 {
-		return len(a) == len(b)
-	}
-	i := slices.Index(a, b[0])
-	return i >= 0 && slices.Equal(a[i:], b[:len(a)-i]) && slices.Equal(a[:i], b[len(a)-i:])
 }
 
 func (r *resolver) usersOf(n *name) []*Cluster {

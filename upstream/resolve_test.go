@@ -395,3 +395,76 @@ func TestAddressesOfManyChange(t *testing.T) {
 		}
 	})
 }
+
+// TestUnresolvedNamesAreTold, and why there is no endpoint then.
+func TestUnresolvedNamesAreTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ns := newNameServer()
+		ns.set("good", "10.0.0.1")
+		w := newWorld(t, 1, ns.use)
+		two := named("a", "bad", "good", "bad")
+		two.Endpoints[2].Port = 81
+		w.apply(two, named("b", "bad"), &model.Service{Name: "c"}, named("d", "good"))
+		tell := func(name string) string {
+			synctest.Wait()
+			s := ""
+			for _, u := range w.stats(name).Unresolved {
+				s += fmt.Sprintf("%s %q keeps %d,", u.Host, u.Why, u.Keeps)
+			}
+			if err := w.cluster(name).Because(observe.NoEndpoint, NoLimit); err != nil {
+				s += " because " + err.Error()
+			}
+			return s
+		}
+		const bad = `bad "no such host" keeps 0, because no such host`
+		for name, want := range map[string]string{
+			"a": bad, "b": bad, "c": " because the service's list of endpoints is empty", "d": "",
+		} {
+			if got := tell(name); got != want {
+				t.Errorf("%s: %s, want %s", name, got, want)
+			}
+		}
+		if err := w.cluster("b").Because(observe.Overloaded, LimitRequests); err != LimitRequests.Err() {
+			t.Errorf("of a limit: %v", err)
+		}
+		if err := w.cluster("b").Because(observe.ConnectRefused, NoLimit); err != nil {
+			t.Errorf("of another reason: %v", err)
+		}
+		// What was known serves on, and is no reason for there being nothing.
+		ns.set("good", "")
+		pass(mostTTL + time.Second)
+		if got, want := tell("d"), `good "no such host" keeps 1,`; got != want {
+			t.Errorf("d: %s, want %s", got, want)
+		}
+		ns.set("bad", "nothing")
+		pass(mostTTL + time.Second)
+		if got, want := tell("b"), `bad "lookup bad: no addresses" keeps 0, because lookup bad: no addresses`; got != want {
+			t.Errorf("b: %s, want %s", got, want)
+		}
+		ns.set("bad", "10.0.0.2")
+		ns.set("good", "10.0.0.1")
+		pass(mostTTL + time.Second)
+		for _, name := range []string{"a", "b", "d"} {
+			if got := tell(name); got != "" {
+				t.Errorf("%s: %s when all is well", name, got)
+			}
+		}
+	})
+}
+
+// TestLookupThatHasNotEnded is why there is no endpoint.
+func TestLookupThatHasNotEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ns := newNameServer()
+		ns.takes = time.Hour
+		w := newWorld(t, 1, ns.use)
+		w.apply(named("a", "slow"))
+		n := w.cluster("a").spec.Load().named[0].n
+		n.failed.Store(nil) // as before its first lookup is over
+		if err := w.cluster("a").Because(observe.NoEndpoint, NoLimit); err != errLookup {
+			t.Errorf("because %v", err)
+		}
+	})
+}

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"bytes"
 	"errors"
 	"net/netip"
 	"slices"
@@ -93,7 +92,7 @@ func newSpec(c *Cluster, svc *model.Service, own *model.Certificate, hunks []mod
 	old := c.spec.Load()
 	if old != nil {
 		sp.trust = old.trust
-		if !sameTLS(old.service.TLS, svc.TLS) || !sameCertificate(old.own, own) || old.service.Protocol != svc.Protocol || old.service.Identity != svc.Identity {
+		if !old.service.TLS.Same(svc.TLS) || !old.own.Same(own) || old.service.Protocol != svc.Protocol || old.service.Identity != svc.Identity {
 			sp.trust++
 		}
 	}
@@ -324,7 +323,7 @@ func sameService(a, b *model.Service) bool {
 	}
 	return a.Name == b.Name && a.Host == b.Host && a.ProxyProtocol == b.ProxyProtocol && a.Balance == b.Balance && slices.Equal(a.Hash, b.Hash) && a.HashBalanceFactor == b.HashBalanceFactor && a.SubsetSize == b.SubsetSize && same(a.SlowStart, b.SlowStart) &&
 		a.Protocol == b.Protocol && a.MaxStreams == b.MaxStreams && a.Connect == b.Connect && a.Idle == b.Idle && a.MaxIdle == b.MaxIdle && a.Identity == b.Identity && a.Local == b.Local &&
-		same(a.Locality, b.Locality) && sameTLS(a.TLS, b.TLS) && same(a.Health, b.Health) &&
+		same(a.Locality, b.Locality) && a.TLS.Same(b.TLS) && same(a.Health, b.Health) &&
 		same(a.Limits, b.Limits) &&
 		same(a.Ejection, b.Ejection) &&
 		a.RetryBudget.Filled() == b.RetryBudget.Filled()
@@ -336,21 +335,4 @@ func same[T comparable](a, b *T) bool {
 		return a == b
 	}
 	return *a == *b
-}
-
-func sameTLS(a, b *model.BackendTLS) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return a.ServerName == b.ServerName && a.CAFile == b.CAFile && a.Insecure == b.Insecure &&
-		bytes.Equal(a.CA, b.CA) && slices.Equal(a.Names, b.Names) && a.Certificate == b.Certificate
-}
-
-// sameCertificate compares what is shown; files are read again by themselves.
-func sameCertificate(a, b *model.Certificate) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return a.Name == b.Name && a.ChainFile == b.ChainFile && a.KeyFile == b.KeyFile &&
-		bytes.Equal(a.Chain, b.Chain) && bytes.Equal(a.Key, b.Key)
 }

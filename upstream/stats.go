@@ -55,6 +55,8 @@ type EndpointStats struct {
 	Addr    netip.AddrPort
 	Weight  int
 	Healthy bool
+	// Ails is what its last health check failed of, if it has: once does not make it ill.
+	Ails string
 	// Ejection is why it is ejected, "" when it is not; Figures say what was
 	// counted. It began at Ejected, and the next request after Probe probes it.
 	Ejection       string
@@ -105,6 +107,8 @@ type TierStats struct {
 type ServiceStats struct {
 	Service   string
 	Endpoints []EndpointStats
+	// Unresolved are names of its endpoints whose last lookup has failed.
+	Unresolved []*Unresolved
 	// Running and Limit are those of a service with limits: requests that run,
 	// and how many of class Normal may; 0 where there is no limit. Refused is how
 	// many were not let in, by Class.
@@ -151,7 +155,7 @@ func (c *Cluster) stats(st *ServiceStats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.prune()
-	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Tiers: c.layout.stats(st.Tiers[:0]), Panics: c.panics, Held: c.outliers.Held(), Counts: c.past, Retries: c.retryStats(), Choices: c.choiceStats()}
+	*st = ServiceStats{Service: c.name, Endpoints: st.Endpoints[:0], Tiers: c.layout.stats(st.Tiers[:0]), Panics: c.panics, Held: c.outliers.Held(), Counts: c.past, Retries: c.retryStats(), Choices: c.choiceStats(), Unresolved: c.unresolved()}
 	if p := c.plan.Load(); p.set.gated {
 		st.Running, st.Limit = int(c.gate.active.Load()), int(c.gate.limit.Load())
 	}
@@ -168,7 +172,7 @@ func (c *Cluster) stats(st *ServiceStats) {
 	for _, m := range c.members {
 		e := EndpointStats{
 			Host: m.ep.host, Addr: m.ep.addr, Weight: int(m.weight),
-			Healthy: !m.ep.sick.Load(), Place: m.of.place, Priority: m.of.priority, Counts: m.ep.counts(),
+			Healthy: !m.ep.sick.Load(), Ails: m.ep.ails, Place: m.of.place, Priority: m.of.priority, Counts: m.ep.counts(),
 			Latency: m.ep.latency.told(now),
 		}
 		m.ep.describe(&e)

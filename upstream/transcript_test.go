@@ -573,7 +573,7 @@ func (s *stage) check(name string, pass bool) error {
 				c.passed(m.ep)
 			}
 			if m.ep.sick.Load() == pass {
-				c.judge(s.t.Context(), m.ep, !pass)
+				c.judge(s.t.Context(), m.ep, !pass, "")
 				s.say("%s: is %s", name, map[bool]string{true: "healthy", false: "unhealthy"}[pass])
 			}
 			s.settle()
